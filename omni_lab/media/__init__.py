@@ -1,0 +1,1 @@
+"""From any video, audio or subtitle file to frames, samples and cues on one clock."""
