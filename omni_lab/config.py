@@ -1,0 +1,305 @@
+"""Every setting of the way of the data, as frozen dataclasses; a preset is a function.
+
+`tiny()` trains on a laptop in minutes, `small()` on one GPU, `full_7b()` on a cluster: each is derived from the one
+before, so reading the three functions tells what scale changes. Settings are overridden by dotted keys
+(`training.omni.steps=50`); an unknown key or an impossible value is refused by name, with the nearest right one.
+
+Units: lengths in pixels, tokens or ticks (16 kHz samples); a name that ends in `_s` is in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from omni_lab import overrides
+from omni_lab.limits import validate
+from omni_lab.overrides import config_hash, describe, to_dict
+
+TICKS_PER_SECOND = 16_000
+MODALITIES = ("image", "audio", "text", "speech")
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """The gallery that films are made of."""
+
+    room_s: int = 2  # a new room every so many seconds
+    questions_per_second: int = 3  # asked in training streams; films ask fewer, so that they can be read
+    unnamed_colours: float = 0.35  # share of objects whose colour has no name (never asked about)
+    blobs: float = 0.1  # share of objects whose shape has no name (never asked about)
+    signs: float = 0.5  # share of rooms with a sign to read
+    beeps: float = 0.3  # share of seconds with beeps instead of a spoken word
+    image_noise: float = 0.03  # standard deviation of the camera's noise in training arrays, of 1
+    audio_noise: float = 0.004  # standard deviation of the room's noise in training arrays, of full scale
+
+
+@dataclass(frozen=True)
+class TripletConfig:
+    """How any film becomes clips of frames, audio and text."""
+
+    frames_per_second: float = 2.0  # frames kept per second of film
+    image_size: int = 240  # shorter side of a kept frame, pixels (never enlarged)
+    jpeg_quality: int = 92  # of frames in shards
+    min_s: float = 5.0  # shortest clip (a film shorter than this is one clip)
+    max_s: float = 15.0  # longest clip
+    target_s: float = 10.0  # the length that cutting prefers
+    clips_per_shard: int = 256  # clips in one tar
+    language: str = "en"  # preferred track language where a file has several
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """How a clip becomes a stream of tokens."""
+
+    unit_s: float = 1.0  # length of one unit of the omni stream
+    frames_per_unit: int = 2  # frames whose patches one unit sees
+    image_tokens: int = 4  # image tokens per unit (a square number: cells of the picture)
+    audio_tokens: int = 5  # audio tokens per unit
+    max_tokens: int = 256  # context length
+    model_role: str = "guide"  # the role whose text the model learns to write
+
+
+@dataclass(frozen=True)
+class ImageEncoderConfig:
+    """The SigLIP vision tower."""
+
+    size: int = 48  # pixels per side
+    patch: int = 8  # pixels per side of a patch
+    width: int = 64  # of a patch's vector
+    layers: int = 2  # transformer blocks
+    heads: int = 4  # attention heads
+    pretrained: str | None = None  # local path or hub name; None builds it from this config
+
+
+@dataclass(frozen=True)
+class AudioEncoderConfig:
+    """The Whisper encoder, run on chunks of one unit."""
+
+    mels: int = 40  # mel bands
+    frames: int = 100  # log-mel frames per second
+    width: int = 64  # of a position's vector
+    layers: int = 1  # transformer blocks
+    heads: int = 4  # attention heads
+    pretrained: str | None = None  # local path or hub name; None builds it from this config
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The Qwen decoder."""
+
+    width: int = 96  # of a token's vector
+    layers: int = 3  # transformer blocks
+    heads: int = 6  # query heads
+    kv_heads: int = 6  # key and value heads; fewer than `heads` are shared by groups of them
+    mlp: int = 288  # inner width of the gated feed-forward
+    rope_theta: float = 10_000.0  # base of the rotary positions; larger reaches further
+    pretrained: str | None = None  # local path or hub name; None builds it from this config
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Two encoders, their connectors and a decoder."""
+
+    image: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
+    audio: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    wide_init: bool = True  # initialise small random models wide; pretrained weights are left as they are
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage of training: what trains, for how long, how fast."""
+
+    steps: int = 400
+    batch: int = 48  # samples per step, over all processes
+    units: int = 1  # seconds of film in one sample
+    train: tuple[str, ...] = ("image", "connector", "decoder")  # parts whose weights move
+    lr_scale: float = 1.0  # multiplies both learning rates
+    caption_weight: float = 1.0  # weight of captions in the loss, beside answers at 1
+    align_weight: float = 0.0  # weight of the alignment loss (InfoNCE) at the stage's first step
+    align_steps: int = 0  # steps over which it falls to zero: alignment first, generation later
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Three stages, one optimizer, one loop."""
+
+    vision: StageConfig = field(default_factory=StageConfig)
+    audio: StageConfig = field(default_factory=lambda: StageConfig(train=("audio", "connector", "decoder")))
+    omni: StageConfig = field(
+        default_factory=lambda: StageConfig(
+            steps=300, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
+            caption_weight=0.5, align_weight=0.3, align_steps=150,
+        )
+    )  # fmt: skip
+    muon_lr: float = 4e-3  # matrices (Muon)
+    adamw_lr: float = 3e-3  # everything else (AdamW)
+    weight_decay: float = 0.0  # decoupled, on matrices
+    warmup_steps: int = 20  # steps over which the learning rates rise from zero
+    grad_clip: float = 1.0  # per modality's part of the model
+    checkpoint_every: int = 100  # steps
+    precision: str = "no"  # accelerate's mixed precision: no, bf16, fp16
+    threads: int = 0  # torch threads per process; 0 leaves torch's choice
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How much of the unseen world the trained model is asked about."""
+
+    clips: int = 160  # held-out clips of the training length
+    retrieval_rooms: int = 118  # candidates in cross-modal retrieval
+    reliance_clips: int = 160  # clips whose modalities disagree
+    bootstrap: int = 1000  # resamples for intervals
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole way, from world to report."""
+
+    name: str = "tiny"  # the preset this began as
+    seed: int = 0  # of the world, the weights and the order of the data
+    world: WorldConfig = field(default_factory=WorldConfig)
+    triplets: TripletConfig = field(default_factory=TripletConfig)
+    sequence: SequenceConfig = field(default_factory=SequenceConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+def tiny() -> Config:
+    """The preset of `omni-lab demo`: 0.7 M parameters, trained in minutes on two cores without a GPU."""
+    return validate(Config())
+
+
+def small() -> Config:
+    """`tiny()` grown for one GPU of 24 GB: 224-pixel frames, about 0.15 B parameters, days become hours in bf16.
+
+    The world's files are drawn at 240 pixels, so the same films serve; text and signs become readable. Learning rates
+    and lengths are starting points, not measured results.
+    """
+    base = tiny()
+    return validate(
+        replace(
+            base,
+            name="small",
+            triplets=replace(base.triplets, clips_per_shard=1024),
+            sequence=replace(base.sequence, image_tokens=49, audio_tokens=10, max_tokens=4096),
+            model=replace(
+                base.model,
+                image=replace(base.model.image, size=224, patch=16, width=384, layers=12, heads=6),
+                audio=replace(base.model.audio, mels=80, width=384, layers=4, heads=6),
+                decoder=replace(base.model.decoder, width=768, layers=12, heads=12, kv_heads=4, mlp=2304),
+            ),
+            training=replace(
+                base.training,
+                vision=replace(base.training.vision, steps=20_000, batch=256),
+                audio=replace(base.training.audio, steps=20_000, batch=256),
+                omni=replace(base.training.omni, steps=40_000, batch=32, units=32, align_steps=10_000),
+                muon_lr=2e-3,
+                adamw_lr=6e-4,
+                weight_decay=0.05,
+                warmup_steps=1000,
+                checkpoint_every=1000,
+                precision="bf16",
+            ),
+            evaluation=replace(base.evaluation, clips=1000, retrieval_rooms=1000, reliance_clips=1000),
+        )
+    )
+
+
+def full_7b() -> Config:
+    """`small()` on a cluster: pretrained SigLIP, Whisper encoder and Qwen2.5-7B behind the same connectors.
+
+    Sizes are those of the named checkpoints. One token sees 3 × 3 patches, as in `tiny()`: 384 // 14 = 27 patches a
+    side make 9 × 9 = 81 tokens. Audio keeps 25 tokens a second, two encoder positions each. The encoder's own weights
+    are not trained together with the decoder before the omni stage. Learning rates are starting points.
+    """
+    base = small()
+    return validate(
+        replace(
+            base,
+            name="full_7b",
+            triplets=replace(base.triplets, image_size=384),
+            sequence=replace(base.sequence, image_tokens=81, audio_tokens=25, max_tokens=32_768),
+            model=replace(
+                base.model,
+                image=replace(
+                    base.model.image, size=384, patch=14, width=1152, layers=27, heads=16,
+                    pretrained="google/siglip-so400m-patch14-384",
+                ),
+                audio=replace(
+                    base.model.audio, width=1024, layers=24, heads=16, pretrained="openai/whisper-medium"
+                ),
+                decoder=replace(
+                    base.model.decoder, width=3584, layers=28, heads=28, kv_heads=4, mlp=18_944,
+                    rope_theta=1_000_000.0, pretrained="Qwen/Qwen2.5-7B-Instruct",
+                ),
+                wide_init=False,
+            ),
+            training=replace(
+                base.training,
+                vision=replace(base.training.vision, batch=1024, train=("image", "connector")),
+                audio=replace(base.training.audio, batch=1024, train=("audio", "connector")),
+                omni=replace(base.training.omni, batch=256, units=128),
+                muon_lr=2e-4,
+                adamw_lr=2e-5,
+                warmup_steps=2000,
+            ),
+        )
+    )  # fmt: skip
+
+
+def override(config: Config, settings: Sequence[str]) -> Config:
+    """A copy of `config` with dotted settings put in, each typed by its field.
+
+    >>> override(tiny(), ["training.omni.steps=50", "training.omni.train=connector,decoder"]).training.omni.steps
+    50
+
+    Raises
+    ------
+    ConfigError
+        A key does not exist (the message names the nearest right one) or a value cannot be.
+    """
+    return validate(overrides.merged(config, overrides.nested(config, tuple(settings))))
+
+
+def from_dict(data: Mapping[str, Any]) -> Config:
+    """The configuration that `to_dict` wrote; a setting that `data` does not name keeps `tiny()`'s value.
+
+    Raises
+    ------
+    ConfigError
+        A key does not exist, or a value cannot be.
+    """
+    return validate(overrides.merged(tiny(), data))
+
+
+PRESETS = {"tiny": tiny, "small": small, "full_7b": full_7b}
+
+__all__ = [
+    "MODALITIES",
+    "PRESETS",
+    "TICKS_PER_SECOND",
+    "AudioEncoderConfig",
+    "Config",
+    "DecoderConfig",
+    "EvaluationConfig",
+    "ImageEncoderConfig",
+    "ModelConfig",
+    "SequenceConfig",
+    "StageConfig",
+    "TrainingConfig",
+    "TripletConfig",
+    "WorldConfig",
+    "config_hash",
+    "describe",
+    "from_dict",
+    "full_7b",
+    "override",
+    "small",
+    "tiny",
+    "to_dict",
+    "validate",
+]

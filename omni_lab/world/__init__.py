@@ -1,0 +1,1 @@
+"""The gallery: a seeded script is the truth; pixels, sound and subtitles are rendered from it."""

@@ -1,0 +1,93 @@
+"""What the visitor asks in a room, so that no answer can be copied from the text before it.
+
+The rule: a thing's colour, and a thing's shape, is written at most once per room, as question or as answer, and every
+hop, sound, sign and note is asked about at most once. A heard word is not written by the question that needs it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES, SPOKEN, Question, Room
+
+# fact: the senses that carry it, the words it can be answered with, and how often it is chosen
+FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
+    "colour": (("image",), tuple(COLOURS), 1.0),
+    "shape": (("image",), SHAPES, 1.0),
+    "position": (("image",), CELLS, 1.0),
+    "motion": (("image",), MOTIONS, 0.6),
+    "sign": (("image",), tuple(f"{n:02d}" for n in range(100)), 1.5),
+    "word": (("audio",), SPOKEN, 1.0),
+    "speaker": (("audio",), ROLES, 0.5),
+    "beeps": (("audio",), COUNTS, 2.5),
+    "shape_to_colour": (("image", "audio"), tuple(COLOURS), 5.0),
+    "colour_to_shape": (("image", "audio"), SHAPES, 5.0),
+    "note": (("text",), SPOKEN, 2.0),
+}
+
+
+def chance(fact: str) -> float:
+    """Accuracy of a guess drawn evenly from the fact's possible answers."""
+    return 1 / len(FACTS[fact][1])
+
+
+def _candidates(room: Room, second: int) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], frozenset, bool]]:
+    """Every question that could be asked in `second`: fact, asked, answer, what it writes, held out or not."""
+    for index, thing in enumerate(room.things):
+        cell, held = CELLS[thing.cell], thing.held_out
+        colour, shape = frozenset({(index, "colour")}), frozenset({(index, "shape")})
+        yield "motion", ("motion", cell), (thing.motion(second),), frozenset({(index, "motion", second)}), held
+        if thing.colour:
+            yield "colour", ("colour", cell), (thing.colour,), colour, held
+            yield "position", ("where", thing.colour), (cell,), colour, held
+        if thing.shape:
+            yield "shape", ("shape", cell), (thing.shape,), shape, held
+            yield "position", ("where", thing.shape), (cell,), shape, held
+    sound = room.sounds[second]
+    if sound and sound.word:
+        yield "word", ("word", "said"), (sound.word,), frozenset({("word", second)}), False
+        yield "speaker", ("who", "speaks"), (sound.role,), frozenset({("role", second)}), False
+        if (thing := room.find(shape=sound.word)) and thing.colour:
+            spoils = frozenset({(room.things.index(thing), "colour")})
+            yield "shape_to_colour", ("colour", "heard"), (thing.colour,), spoils, thing.held_out
+        if (thing := room.find(colour=sound.word)) and thing.shape:
+            spoils = frozenset({(room.things.index(thing), "shape")})
+            yield "colour_to_shape", ("shape", "heard"), (thing.shape,), spoils, thing.held_out
+    if sound and sound.beeps:
+        yield "beeps", ("beeps", "count"), (COUNTS[sound.beeps - 1],), frozenset({("beeps", second)}), False
+    if room.sign:
+        yield "sign", ("sign", "says"), (room.sign.digits,), frozenset({("sign",)}), False
+    if room.note and second > 0:
+        yield "note", ("note", "says"), (room.note,), frozenset({("note",)}), False
+
+
+def ask(room: Room, rng: random.Random, per_second: int) -> Iterator[Question]:
+    """Choose `per_second` questions for every second of the room; `second` counts from the room's start."""
+    written: set = set()
+    for second in range(len(room.sounds)):
+        pool = list(_candidates(room, second))
+        for _ in range(per_second):
+            pool = [c for c in pool if not (c[3] & written)]
+            if not pool:
+                break
+            fact, asked, answer, writes, held = rng.choices(pool, [FACTS[c[0]][2] for c in pool])[0]
+            written |= writes
+            yield Question(fact, second, asked, answer, FACTS[fact][0], held)
+
+
+def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:
+    """Panel by panel, one thing that can be seen there: (cell, word).
+
+    `order` 0 and 1 are complementary: where one names the colour the other names the shape, so that a thing's colour
+    and shape never stand in one caption. What has no name is left out.
+    """
+    said = []
+    for thing in sorted(room.things, key=lambda t: t.cell):
+        word = thing.colour if (thing.cell + order) % 2 == 0 else thing.shape
+        if word:
+            said.append((CELLS[thing.cell], word))
+        said.append((CELLS[thing.cell], thing.motion(second)))
+    if room.sign:
+        said.append((CELLS[room.sign.cell], room.sign.digits))
+    return said

@@ -1,0 +1,121 @@
+"""Pixels from a script, at any size: the same masks make a 48-pixel training picture and a film people look at.
+
+S picture side · C = S / 2 panel side, in pixels. Lengths below are fractions of a panel.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from numpy.typing import ArrayLike
+
+from omni_lab.errors import CallFault
+from omni_lab.world.script import Script, Thing
+
+SIDE = 14 / 24  # a thing's side
+HOP = 8 / 24  # length of a hop
+HOP_START_S, HOP_END_S = 0.375, 0.625  # when, within each second, things hop
+_FINE = 1024  # side of the drawing that masks are scaled down from
+
+
+def _polygon(shape: str | None) -> list[tuple[float, float]]:
+    """Corners of a shape in the square [-1, 1]²."""
+    if shape == "square":
+        return [(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)]
+    if shape == "triangle":
+        return [(0, -1), (1, 0.9), (-1, 0.9)]
+    if shape == "diamond":
+        return [(0, -1), (0.75, 0), (0, 1), (-0.75, 0)]
+    if shape == "cross":
+        a = 0.33
+        return [(-a, -1), (a, -1), (a, -a), (1, -a), (1, a), (a, a), (a, 1), (-a, 1), (-a, a), (-1, a), (-1, -a), (-a, -a)]  # fmt: skip
+    if shape == "star":
+        points = [(math.radians(-90 + 36 * k), 1.05 if k % 2 == 0 else 0.42) for k in range(10)]
+        return [(r * math.cos(a), r * math.sin(a) + 0.06) for a, r in points]
+    if shape == "heart":
+        turn = [2 * math.pi * k / 80 for k in range(80)]
+        return [
+            (math.sin(t) ** 3, -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16)
+            for t in turn
+        ]
+    turn = [2 * math.pi * k / 80 for k in range(80)]
+    if shape is None:  # a blob: no name
+        return [((0.72 + 0.2 * math.sin(3 * t + 1)) * math.cos(t), (0.62 + 0.2 * math.cos(2 * t)) * math.sin(t)) for t in turn]  # fmt: skip
+    return [(math.cos(t), math.sin(t)) for t in turn]
+
+
+@functools.lru_cache(maxsize=4096)
+def _mask(shape: str | None, panel: int, x: float, y: float) -> Float32[np.ndarray, "panel panel"]:
+    """How much of each pixel of a panel a shape covers, centred at (x, y) in fractions of the panel."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("L", (_FINE, _FINE))
+    draw = ImageDraw.Draw(image)
+    half = SIDE / 2 * _FINE
+    corners = [(x * _FINE + half * px, y * _FINE + half * py) for px, py in _polygon(shape)]
+    draw.polygon(corners, fill=255)
+    if shape == "ring":
+        draw.polygon([(x * _FINE + 0.5 * half * px, y * _FINE + 0.5 * half * py) for px, py in _polygon(shape)], fill=0)
+    return np.asarray(image.resize((panel, panel), Image.Resampling.BOX), np.float32) / 255
+
+
+@functools.lru_cache(maxsize=256)
+def _board(digits: str, panel: int) -> tuple[Float32[np.ndarray, "panel panel"], Float32[np.ndarray, "panel panel"]]:
+    """Masks of a sign: its white board, and the digits on it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    board, ink = Image.new("L", (_FINE, _FINE)), Image.new("L", (_FINE, _FINE))
+    ImageDraw.Draw(board).rounded_rectangle([0.06 * _FINE, 0.14 * _FINE, 0.94 * _FINE, 0.86 * _FINE], 40, fill=255)
+    font = ImageFont.load_default(size=0.66 * _FINE)
+    draw = ImageDraw.Draw(ink)
+    for digit, x in zip(digits, (0.29, 0.71)):
+        draw.text((x * _FINE, 0.5 * _FINE), digit, fill=255, font=font, anchor="mm", stroke_width=10)
+    return tuple(np.asarray(m.resize((panel, panel), Image.Resampling.BOX), np.float32) / 255 for m in (board, ink))
+
+
+def _place(thing: Thing, second: int, within_s: float) -> tuple[float, float]:
+    """Centre of a thing, in fractions of its panel, `within_s` into a second of its room."""
+    share = min(1.0, max(0.0, (within_s - HOP_START_S) / (HOP_END_S - HOP_START_S)))
+    share = share * share * (3 - 2 * share)  # eased, so that films look alive
+    before, after = thing.corners[second], thing.corners[second + 1]
+    x, y = (((1 - share) * ((before >> k) & 1) + share * ((after >> k) & 1)) for k in (0, 1))
+    return round(0.5 + HOP * (x - 0.5), 4), round(0.5 + HOP * (y - 0.5), 4)
+
+
+def render(script: Script, times_s: ArrayLike, size: int) -> UInt8[np.ndarray, "frames size size 3"]:
+    """Draw the script at the given times.
+
+    Parameters
+    ----------
+    times_s : seconds from the film's start, each inside the film.
+    size : side of the square picture in pixels, even.
+    """
+    times = np.atleast_1d(np.asarray(times_s, np.float64))
+    if size < 8 or size % 2:
+        raise CallFault(f"size={size}: a picture's side is an even number of pixels, at least 8")
+    if len(times) and (times.min() < 0 or times.max() >= script.seconds):
+        raise CallFault(f"times {times.min():.2f}–{times.max():.2f} s: this film lasts from 0 to {script.seconds} s")
+    panel = size // 2
+    edge = max(1, panel // 24)
+    out = np.empty((len(times), 2, panel, 2, panel, 3), np.float32)
+    for index, time in enumerate(times):
+        room = script.rooms[int(time) // script.room_s]
+        second, within = int(time) % script.room_s, time - int(time)
+        canvas = out[index]
+        canvas[:] = np.asarray(room.wall, np.float32) - 14
+        canvas[:, edge : panel - edge, :, edge : panel - edge] = room.wall
+        for thing in room.things:
+            row, column = divmod(thing.cell, 2)
+            mask = _mask(thing.shape, panel, *_place(thing, second, within))[..., None]
+            cell = canvas[row, :, column]
+            cell += mask * (np.asarray(thing.rgb, np.float32) - cell)
+        if room.sign:
+            row, column = divmod(room.sign.cell, 2)
+            board, ink = _board(room.sign.digits, panel)
+            cell = canvas[row, :, column]
+            cell += board[..., None] * (252 - cell)
+            cell += ink[..., None] * (20 - cell)
+    return np.round(out.reshape(len(times), size, size, 3)).astype(np.uint8)

@@ -1,0 +1,97 @@
+"""Sound from a script: two voices spoken by espeak-ng, and beeps, at 16 kHz.
+
+espeak-ng comes as a shared library with `espeakng-loader`, so nothing has to be installed beside Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+
+import numpy as np
+from jaxtyping import Float32
+
+from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.errors import CallFault, OmniLabError
+from omni_lab.world.script import Script, Sound
+
+VOICES = {"guide": "en-us+m3", "visitor": "en+f3"}
+_RATE, _PITCH, _AUDIO_SYNC = 1, 3, 2  # espeak's parameter and output numbers
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+class _Espeak:
+    """The loaded library; one per process, since espeak keeps its state in globals."""
+
+    def __init__(self) -> None:
+        import espeakng_loader
+
+        self.library = ctypes.CDLL(espeakng_loader.get_library_path())
+        self.rate = self.library.espeak_Initialize(_AUDIO_SYNC, 0, espeakng_loader.get_data_path().encode(), 0)
+        if self.rate <= 0:
+            raise OmniLabError("espeak-ng does not start: reinstall espeakng-loader (pip install --force-reinstall)")
+        self.heard: list[np.ndarray] = []
+        self.callback = _CALLBACK(self._hear)  # kept: ctypes would free it
+        self.library.espeak_SetSynthCallback(self.callback)
+
+    def _hear(self, wave, samples: int, events) -> int:
+        if wave and samples > 0:
+            self.heard.append(np.ctypeslib.as_array(wave, (samples,)).copy())
+        return 0
+
+    def say(self, text: str, voice: str, speed: int, pitch: int) -> np.ndarray:
+        # espeak answers an unknown voice with an error code and silently goes on with the one before
+        if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise CallFault(f"voice {voice!r}: espeak-ng does not know it; the world's are {', '.join(VOICES.values())}")
+        self.library.espeak_SetParameter(_RATE, speed, 0)
+        self.library.espeak_SetParameter(_PITCH, pitch, 0)
+        self.heard.clear()
+        data = text.encode()
+        self.library.espeak_Synth(data, len(data) + 1, 0, 1, 0, 1, None, None)
+        self.library.espeak_Synchronize()
+        return np.concatenate(self.heard) if self.heard else np.zeros(0, np.int16)
+
+
+@functools.lru_cache(maxsize=1)
+def _espeak() -> _Espeak:
+    return _Espeak()
+
+
+@functools.lru_cache(maxsize=4096)
+def speak(text: str, voice: str, speed: int = 150, pitch: int = 50) -> Float32[np.ndarray, "samples"]:
+    """Say `text` with an espeak voice: 16 kHz samples, peak 1, silence at both ends removed."""
+    from scipy.signal import resample_poly
+
+    engine = _espeak()
+    wave = engine.say(text, voice, speed, pitch).astype(np.float32)
+    common = math.gcd(TICKS_PER_SECOND, engine.rate)
+    wave = resample_poly(wave, TICKS_PER_SECOND // common, engine.rate // common).astype(np.float32)
+    wave /= max(np.abs(wave).max(initial=0), 1e-6)
+    loud = np.flatnonzero(np.abs(wave) > 0.01)
+    return wave[loud[0] : loud[-1] + 1] if len(loud) else wave[:0]
+
+
+def _beeps(sound: Sound) -> Float32[np.ndarray, "samples"]:
+    """Tones of 0.1 s, 0.17 s apart, with soft edges."""
+    time = np.arange(round(0.1 * TICKS_PER_SECOND)) / TICKS_PER_SECOND
+    tone = np.sin(2 * np.pi * sound.tone_hz * time) * np.minimum(1, np.minimum(time, time[::-1]) / 0.008)
+    step = round(0.17 * TICKS_PER_SECOND)
+    wave = np.zeros(step * (sound.beeps - 1) + len(tone), np.float32)
+    for index in range(sound.beeps):
+        wave[index * step : index * step + len(tone)] = tone
+    return wave
+
+
+def soundtrack(script: Script) -> Float32[np.ndarray, "samples"]:
+    """Everything that is heard in the film: 16 kHz mono, one tick a sample."""
+    track = np.zeros(script.seconds * TICKS_PER_SECOND, np.float32)
+    for second in range(script.seconds):
+        sound = script.sound(second)
+        if sound is None:
+            continue
+        wave = speak(sound.word, VOICES[sound.role], sound.speed, sound.pitch) if sound.word else _beeps(sound)
+        start = second * TICKS_PER_SECOND + round(sound.at_s * TICKS_PER_SECOND)
+        end = min(start + len(wave), (second + 1) * TICKS_PER_SECOND)  # a word never leaves its second
+        track[start:end] += sound.gain * wave[: end - start]
+    return track
