@@ -112,7 +112,7 @@ class ModelConfig:
 class StageConfig:
     """One stage of training: what trains, for how long, how fast."""
 
-    steps: int = 400
+    steps: int = 400  # optimizer steps
     batch: int = 48  # samples per step, over all processes
     units: int = 1  # seconds of film in one sample
     train: tuple[str, ...] = ("image", "connector", "decoder")  # parts whose weights move
@@ -174,10 +174,10 @@ def tiny() -> Config:
 
 
 def small() -> Config:
-    """`tiny()` grown for one GPU of 24 GB: 224-pixel frames, about 0.15 B parameters, days become hours in bf16.
+    """`tiny()` grown for one GPU: 224-pixel frames, about 0.11 B parameters, bf16.
 
-    The world's files are drawn at 240 pixels, so the same films serve; text and signs become readable. Learning rates
-    and lengths are starting points, not measured results.
+    The same films serve: shards already keep frames at 240 pixels. Learning rates and lengths are starting points, not
+    measured results.
     """
     base = tiny()
     return validate(
@@ -213,8 +213,8 @@ def full_7b() -> Config:
     """`small()` on a cluster: pretrained SigLIP, Whisper encoder and Qwen2.5-7B behind the same connectors.
 
     Sizes are those of the named checkpoints. One token sees 3 × 3 patches, as in `tiny()`: 384 // 14 = 27 patches a
-    side make 9 × 9 = 81 tokens. Audio keeps 25 tokens a second, two encoder positions each. The encoder's own weights
-    are not trained together with the decoder before the omni stage. Learning rates are starting points.
+    side make 9 × 9 = 81 tokens. Audio keeps 25 tokens a second, two encoder positions each. The decoder first moves in
+    the omni stage. Learning rates and lengths are starting points, not measured results.
     """
     base = small()
     return validate(

@@ -1,0 +1,128 @@
+"""Which values of the settings are possible, and which settings fit together: `validate(config)`.
+
+A value that could only fail later, or quietly mean something else, is refused here by its dotted key, with what would
+be right. `omni_lab.config.override` and `from_dict` call it; so should whoever builds a configuration by hand.
+"""
+
+from __future__ import annotations
+
+import math
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from omni_lab.errors import ConfigError
+from omni_lab.overrides import check_types, leaves
+
+if TYPE_CHECKING:
+    from omni_lab.config import Config, StageConfig
+
+PARTS = ("image", "audio", "connector", "decoder", "speech")  # what a stage can train
+PRECISIONS = ("no", "bf16", "fp16")
+SHARE, POSITIVE, COUNT, ANY_COUNT = "between 0 and 1", "above 0", "1 or more", "0 or more"
+HOLDS = {
+    SHARE: lambda value: 0 <= value <= 1,
+    POSITIVE: lambda value: value > 0,
+    COUNT: lambda value: value >= 1,
+    ANY_COUNT: lambda value: value >= 0,
+}
+RANGES = (  # the first pattern that fits a key decides; any other number must be 0 or more
+    ("world.room_s", COUNT),
+    ("world.unnamed_colours", SHARE),
+    ("world.blobs", SHARE),
+    ("world.signs", SHARE),
+    ("world.beeps", SHARE),
+    ("triplets.clips_per_shard", COUNT),
+    ("triplets.image_size", COUNT),
+    ("triplets.*_s", POSITIVE),
+    ("triplets.frames_per_second", POSITIVE),
+    ("sequence.unit_s", POSITIVE),
+    ("sequence.*", COUNT),
+    ("model.decoder.rope_theta", POSITIVE),
+    ("model.*", COUNT),
+    ("training.*.batch", COUNT),
+    ("training.*.units", COUNT),
+    ("training.*.lr_scale", POSITIVE),
+    ("training.*_lr", POSITIVE),
+    ("training.grad_clip", POSITIVE),
+    ("training.checkpoint_every", COUNT),
+    ("evaluation.*", COUNT),
+)
+
+
+def validate(config: Config) -> Config:
+    """Return `config` unchanged where every value is possible and all of them fit together.
+
+    Raises
+    ------
+    ConfigError
+        One line: the dotted key, its value, and what it must be.
+    """
+    check_types(config)
+    for key, _, value in leaves(config):
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            rule = next((rule for pattern, rule in RANGES if fnmatchcase(key, pattern)), ANY_COUNT)
+            _require(HOLDS[rule](value), key, value, rule)
+    _check_triplets(config)
+    _check_sequence(config)
+    _check_model(config)
+    _check_training(config)
+    return config
+
+
+def _require(holds: bool, key: str, value: Any, must: str) -> None:
+    if not holds:
+        raise ConfigError(f"{key} = {value!r} is impossible: it must be {must}")
+
+
+def _check_triplets(config: Config) -> None:
+    cut = config.triplets
+    _require(1 <= cut.jpeg_quality <= 100, "triplets.jpeg_quality", cut.jpeg_quality, "between 1 and 100")
+    _require(cut.min_s <= cut.max_s, "triplets.min_s", cut.min_s, f"at most triplets.max_s = {cut.max_s}")
+    between = f"from triplets.min_s = {cut.min_s} to triplets.max_s = {cut.max_s}"
+    _require(cut.min_s <= cut.target_s <= cut.max_s, "triplets.target_s", cut.target_s, between)
+
+
+def _check_sequence(config: Config) -> None:
+    sequence = config.sequence
+    side = math.isqrt(sequence.image_tokens)
+    right = f"a square number, such as {max(side, 1) ** 2} or {(side + 1) ** 2}"
+    _require(side**2 == sequence.image_tokens, "sequence.image_tokens", sequence.image_tokens, right)
+    frames = int(config.triplets.frames_per_second * sequence.unit_s)
+    most = f"at most {frames}, the frames in a unit (triplets.frames_per_second × sequence.unit_s)"
+    _require(sequence.frames_per_unit <= frames, "sequence.frames_per_unit", sequence.frames_per_unit, most)
+    role = sequence.model_role
+    _require(role == role.strip().lower() != "", "sequence.model_role", role, "a role's name in lower case")
+
+
+def _check_model(config: Config) -> None:
+    image, audio, decoder = config.model.image, config.model.audio, config.model.decoder
+    for key, part in (("image", image), ("audio", audio), ("decoder", decoder)):
+        _require(part.width % part.heads == 0, f"model.{key}.heads", part.heads, f"a divisor of width {part.width}")
+    even = "such that width / heads is even, since rotary positions turn pairs"
+    _require(decoder.width // decoder.heads % 2 == 0, "model.decoder.heads", decoder.heads, even)
+    right = f"a divisor of model.decoder.heads = {decoder.heads}"
+    _require(decoder.heads % decoder.kv_heads == 0, "model.decoder.kv_heads", decoder.kv_heads, right)
+
+    patches, cells = image.size // image.patch, math.isqrt(config.sequence.image_tokens)
+    right = f"the square of a divisor of {patches}, the patches along a side (model.image.size / patch)"
+    fits = patches > 0 and patches % cells == 0
+    _require(fits, "sequence.image_tokens", config.sequence.image_tokens, right)
+    positions = audio.frames * config.sequence.unit_s / 2  # the encoder's second convolution halves the frames
+    right = f"a divisor of {positions:g}, the encoder's positions in a unit (model.audio.frames × unit_s / 2)"
+    tokens = config.sequence.audio_tokens
+    _require(positions % tokens == 0, "sequence.audio_tokens", tokens, right)
+
+
+def _check_training(config: Config) -> None:
+    training, precision = config.training, config.training.precision
+    _require(precision in PRECISIONS, "training.precision", precision, f"one of {', '.join(PRECISIONS)}")
+    for name in ("vision", "audio", "omni"):
+        stage: StageConfig = getattr(training, name)
+        parts = f"some of {', '.join(PARTS)}"
+        known = bool(stage.train) and set(stage.train) <= set(PARTS) and len(set(stage.train)) == len(stage.train)
+        _require(known, f"training.{name}.train", ",".join(stage.train), parts)
+        unit = config.sequence.image_tokens + config.sequence.audio_tokens + 2  # <unit> and <listen> or <speak>
+        most = config.sequence.max_tokens // unit
+        right = f"at most {most}: a unit takes {unit} tokens before any text, and sequence.max_tokens = "
+        right += str(config.sequence.max_tokens)
+        _require(stage.units <= most, f"training.{name}.units", stage.units, right)
