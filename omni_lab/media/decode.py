@@ -1,0 +1,217 @@
+"""A film in one sequential pass: frames, samples and cues on one clock.
+
+Seeking, cutting with a second tool and reading the streams apart all move sound against picture by tens of
+milliseconds; one pass over the packets, each stream placed by its own PTS, does not. A file that breaks in mid-stream
+keeps what was decoded and says so in `Source.errors`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int16, Int64
+
+from omni_lab.config import TICKS_PER_SECOND, TripletConfig
+from omni_lab.media import subtitles
+from omni_lab.media.clock import rescale, stamp
+from omni_lab.media.faults import BadSubtitles, NothingDecodable
+from omni_lab.media.pictures import FramePicker, scene_changes
+from omni_lab.media.probe import Source, describe, open_media
+from omni_lab.media.sound import SoundLine
+
+MAX_ERRORS = 20  # named one by one; the rest is counted
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A decoded film: what was kept of its pictures, all of its sound, all of its text."""
+
+    source: Source
+    frames: tuple[bytes, ...]  # JPEG, upright, shorter side at most config.image_size
+    frame_times: Int64[np.ndarray, " frames"]  # each frame's own true time, ticks
+    brightness: Float32[np.ndarray, " frames"]  # 0 black to 1 white
+    motion: Float32[np.ndarray, " frames"]  # mean absolute change since the frame before, 0 to 1
+    changes: Int64[np.ndarray, " scenes"]  # ticks at which a new scene begins
+    picture_end: int  # tick at which the last picture goes, 0 without pictures
+    audio: Int16[np.ndarray, " samples"] | None  # 16 kHz mono; None when the film has none
+    audio_start: int  # tick of the first sample: a late start is a late start
+    audio_gaps: tuple[tuple[int, int], ...]  # spans (ticks) inside the audio for which the file has no samples
+    cues: tuple[subtitles.Cue, ...]  # in order of time, ticks
+
+    @property
+    def duration(self) -> int:
+        """Length of the film in ticks, as measured."""
+        return self.source.duration
+
+
+def decode(path: str | Path, config: TripletConfig | None = None) -> Film:
+    """Decode a film: frames near the grid (k + 1/2) / frames_per_second, 16 kHz mono sound, and its cues.
+
+    Text is taken from a subtitle file beside the film if there is one (somebody put it there on purpose), else from
+    the text track inside.
+
+    Parameters
+    ----------
+    path : a local file
+    config : frames per second, size, quality, preferred language
+
+    Raises
+    ------
+    MissingFile, EmptyFile, NotMedia, NothingDecodable
+    """
+    config = config or TripletConfig()
+    with open_media(path) as container:
+        film = _Pass(container, describe(container, path, config.language), config)
+        film.run()
+        return film.result(path)
+
+
+class _Pass:
+    """One pass over a container's packets."""
+
+    def __init__(self, container, source: Source, config: TripletConfig):
+        self.container, self.source, self.config = container, source, config
+        self.picker, self.sound = FramePicker(config), SoundLine()
+        self.embedded: list[subtitles.Cue] = []
+        self.errors: list[str] = []
+        self.error_count = 0
+        self.frame_length = 0  # ticks the newest frame stands, as far as known
+        self.unit = 0  # samples of one audio frame, at 16 kHz
+
+    def run(self) -> None:
+        """Demultiplex and decode everything that was chosen; a fault ends what it must and no more."""
+        import av
+
+        chosen = [self.container.streams[s.index] for s in self.source.streams if s.chosen]
+        for stream in chosen:
+            if stream.type == "video":
+                stream.thread_type = "AUTO"
+        packets = self.container.demux(chosen)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                break
+            except av.error.FFmpegError as error:
+                self._note(f"reading stopped after {self._reached()}: {error.strerror}")
+                for stream in chosen:
+                    if stream.type != "subtitle":
+                        self._decode(stream, None)
+                break
+            if packet.stream.type == "subtitle":
+                self._read_text(packet)
+            else:
+                self._decode(packet.stream, packet)
+
+    def _decode(self, stream, packet) -> None:
+        import av
+
+        take = self._take_picture if stream.type == "video" else self._take_sound
+        try:
+            frames = stream.codec_context.decode(packet)
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError as error:
+            self._note(f"{stream.type} does not decode near {self._reached()}: {error.strerror}")
+            return
+        for frame in frames:
+            take(frame, stream)
+
+    def _take_picture(self, frame, stream) -> None:
+        times = self.picker.all_times
+        stamped = frame.pts if frame.pts is not None else frame.dts
+        if stamped is None:
+            time = times[-1] + (self.frame_length or TICKS_PER_SECOND // 25) if times else 0
+        else:
+            time = rescale(stamped, frame.time_base or stream.time_base) - self.source.zero
+        if times and time <= times[-1]:
+            if time < times[-1]:
+                self._note(f"picture times run backwards at {stamp(times[-1])}; the frame is left out")
+            return
+        if frame.duration:
+            self.frame_length = rescale(frame.duration, frame.time_base or stream.time_base)
+        elif times:
+            self.frame_length = time - times[-1]
+        self.picker.add(frame, time)
+
+    def _take_sound(self, frame, stream) -> None:
+        time = None
+        if frame.pts is not None:
+            time = rescale(frame.pts, frame.time_base or stream.time_base) - self.source.zero
+        self.unit = max(self.unit, frame.samples * TICKS_PER_SECOND // frame.sample_rate)
+        self.sound.add(frame, time)
+
+    def _read_text(self, packet) -> None:
+        if packet.pts is None:
+            return
+        start = rescale(packet.pts, packet.time_base) - self.source.zero
+        end = start + rescale(packet.duration, packet.time_base) if packet.duration else None
+        codec = packet.stream.codec_context.name
+        self.embedded.extend(subtitles.from_packet(bytes(packet), codec, start, end))
+
+    def result(self, path: str | Path) -> Film:
+        """Close all lines and put the film together."""
+        picker, source = self.picker, self.source
+        picture_end = picker.all_times[-1] + self.frame_length if picker.all_times else 0
+        picker.finish(picture_end)
+        stream = source.stream("audio")
+        stated = stream.start + stream.duration if stream and stream.start is not None and stream.duration else None
+        audio, audio_start, gaps = self.sound.finish(stated, padding=2 * self.unit)
+        if audio is None and not picker.jpegs:
+            reason = f"; {self.errors[0]}" if self.errors else ""
+            raise NothingDecodable(path, f"not one frame and not one sample can be decoded{reason}")
+        duration = max(picture_end, audio_start + audio.size if audio is not None else 0)
+        cues, text_uri = self._text(path)
+        if self.error_count > len(self.errors):
+            self.errors.append(f"and {self.error_count - len(self.errors)} more errors")
+        streams = tuple(
+            replace(s, rotation=picker.rotation, variable_frame_rate=varies(picker.all_times))
+            if s.kind == "video" and s.chosen
+            else s
+            for s in source.streams
+        )
+        return Film(
+            source=replace(source, streams=streams, duration=duration, text_uri=text_uri, errors=tuple(self.errors)),
+            frames=tuple(picker.jpegs),
+            frame_times=np.array(picker.times, dtype=np.int64),
+            brightness=np.array(picker.brightness, dtype=np.float32),
+            motion=np.array(picker.motion, dtype=np.float32),
+            changes=scene_changes(np.array(picker.all_times, dtype=np.int64), np.array(picker.all_changes)),
+            picture_end=picture_end,
+            audio=audio,
+            audio_start=audio_start,
+            audio_gaps=tuple(gaps),
+            cues=cues,
+        )
+
+    def _text(self, path: str | Path) -> tuple[tuple[subtitles.Cue, ...], str | None]:
+        """Take the subtitle file beside the film, else the track inside; a file that cannot be read is an error."""
+        for sidecar in subtitles.sidecars(path, self.config.language):
+            try:
+                cues = subtitles.read_subtitles(sidecar)
+            except BadSubtitles as fault:
+                self._note(str(fault))
+                continue
+            if cues:
+                return cues, str(sidecar)
+        return subtitles.settle(self.embedded), None
+
+    def _note(self, error: str) -> None:
+        self.error_count += 1
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append(error)
+
+    def _reached(self) -> str:
+        return stamp(self.picker.all_times[-1] if self.picker.all_times else 0)
+
+
+def varies(times: list[int]) -> bool:
+    """Tell whether frames come at uneven times: one in a hundred is off by a fifth and 1.5 ms (containers round)."""
+    steps = np.diff(np.array(times, dtype=np.int64))
+    if steps.size < 2:
+        return False
+    usual = np.median(steps)
+    uneven = np.abs(steps - usual) > max(usual / 5, 1.5e-3 * TICKS_PER_SECOND)
+    return bool(uneven.mean() > 0.01)

@@ -1,0 +1,36 @@
+"""What can be wrong with a media file: typed, and each message names the file and the reason in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omni_lab.errors import InputFault
+
+
+class MediaFault(InputFault):
+    """A media file cannot be used; the message names the file and says why."""
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+
+class MissingFile(MediaFault):
+    """There is no such file, or it may not be read."""
+
+
+class EmptyFile(MediaFault):
+    """The file has no bytes."""
+
+
+class NotMedia(MediaFault):
+    """The bytes are no film and no sound that can be opened."""
+
+
+class NothingDecodable(MediaFault):
+    """The container opens, but not one frame and not one sample comes out of it."""
+
+
+class BadSubtitles(MediaFault):
+    """A subtitle file cannot be read as any known form."""

@@ -1,0 +1,207 @@
+"""What a file holds before a frame of it is decoded: its streams, which of them are taken, and the clock's zero.
+
+Where a file has several tracks of a kind, the preferred language decides, then the container's disposition, then the
+larger picture or finer sound, then the first; `Stream.chosen` records the outcome. Cover art is a picture but not a film.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omni_lab.media.clock import rescale
+from omni_lab.media.faults import EmptyFile, MissingFile, NothingDecodable, NotMedia
+
+if TYPE_CHECKING:
+    import av
+
+_MICROSECOND = Fraction(1, 1_000_000)
+TEXT_CODECS = ("mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text")
+# ISO 639-1 to 639-2 (both forms), for the languages that files most often name
+LANGUAGES = {
+    "ar": ("ara",), "cs": ("ces", "cze"), "da": ("dan",), "de": ("deu", "ger"), "el": ("ell", "gre"), "en": ("eng",),
+    "es": ("spa",), "fi": ("fin",), "fr": ("fra", "fre"), "he": ("heb",), "hi": ("hin",), "hu": ("hun",),
+    "it": ("ita",), "ja": ("jpn",), "ko": ("kor",), "nl": ("nld", "dut"), "no": ("nor", "nob"), "pl": ("pol",),
+    "pt": ("por",), "ro": ("ron", "rum"), "ru": ("rus",), "sv": ("swe",), "tr": ("tur",), "uk": ("ukr",),
+    "vi": ("vie",), "zh": ("zho", "chi"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream of a file as its container describes it; decoding corrects what the container got wrong."""
+
+    index: int
+    kind: str  # video, audio, subtitle or other
+    codec: str
+    start: int | None = None  # ticks on the source's clock
+    duration: int | None = None  # ticks
+    language: str | None = None
+    title: str | None = None
+    chosen: bool = False  # this stream of its kind is the one that is read
+    cover: bool = False  # a picture of the album or film, not the film
+    width: int | None = None  # pixels, as coded
+    height: int | None = None
+    rotation: int = 0  # degrees counter-clockwise by which players turn the picture (known once decoded)
+    variable_frame_rate: bool | None = None  # None before decoding
+    rate: float | None = None  # frames per second (the container's average) or samples per second
+    channels: int | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file: identity, streams, length, and everything that went wrong with it."""
+
+    id: str  # hash of the file's content, 16 hex digits
+    uri: str  # where it was found
+    streams: tuple[Stream, ...]
+    duration: int  # ticks; the container's word until decoding has measured it
+    zero: int = 0  # the container's time at the clock's zero, ticks
+    text_uri: str | None = None  # the subtitle file that was taken, if one was
+    errors: tuple[str, ...] = ()
+
+    def stream(self, kind: str) -> Stream | None:
+        """Return the chosen stream of a kind, or None where the file has none."""
+        return next((stream for stream in self.streams if stream.kind == kind and stream.chosen), None)
+
+
+def probe(path: str | Path, language: str = "en") -> Source:
+    """Describe a media file from its headers, without decoding it.
+
+    Parameters
+    ----------
+    path : a local file
+    language : preferred track language, two or three letters
+
+    Raises
+    ------
+    MissingFile, EmptyFile, NotMedia, NothingDecodable
+    """
+    with open_media(path) as container:
+        return describe(container, path, language)
+
+
+def content_id(path: str | Path) -> str:
+    """Hash a file's bytes (BLAKE2b, 16 hex digits): the same film is the same source wherever it lies."""
+    digest = hashlib.blake2b(digest_size=8)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def open_media(path: str | Path) -> av.container.InputContainer:
+    """Open a local media file with PyAV, or say in one line why that cannot be.
+
+    Only local files are read: a playlist that points to the network is refused.
+
+    Raises
+    ------
+    MissingFile, EmptyFile, NotMedia
+    """
+    import av
+
+    file = Path(path)
+    if not file.is_file():
+        raise MissingFile(path, "is a folder, not a file" if file.is_dir() else "no such file")
+    if file.stat().st_size == 0:
+        raise EmptyFile(path, "is empty (0 bytes)")
+    try:
+        container = av.open(f"file:{file}", metadata_errors="replace", options={"protocol_whitelist": "file"})
+    except PermissionError:
+        raise MissingFile(path, "may not be read (permission denied)") from None
+    except (av.error.FFmpegError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise NotMedia(path, f"not a film or sound that can be opened, or cut off in its header ({reason})") from None
+    name = container.format.name
+    if name in ("tty", "bin", "adf", "idf", "xbin", "image2") or name.endswith("_pipe"):
+        container.close()
+        raise NotMedia(path, "is a text or a still picture, not a film or a sound")
+    return container
+
+
+def describe(container: av.container.InputContainer, path: str | Path, language: str) -> Source:
+    """Turn an open container into a `Source`, with the clock's zero and the chosen streams.
+
+    Zero is the earliest start of any picture or sound stream, taken or not: subtracted once for all, it keeps a real
+    offset between picture and sound.
+
+    Raises
+    ------
+    NothingDecodable
+        if the container holds neither pictures nor sound
+    """
+    timed = [s for s in container.streams if s.type in ("video", "audio") and not _is_cover(s)]
+    if not timed:
+        raise NothingDecodable(path, "holds no film and no sound")
+    starts = [rescale(s.start_time, s.time_base) for s in timed if s.start_time is not None]
+    zero = min(starts, default=0)
+    taken = {kind: choose(container, kind, language) for kind in ("video", "audio", "subtitle")}
+    streams = tuple(_stream(s, zero, any(s is t for t in taken.values())) for s in container.streams)
+    ends = [s.start + s.duration for s in streams if s.start is not None and s.duration and s.kind != "subtitle"]
+    stated = rescale(container.duration, _MICROSECOND) if container.duration else 0
+    return Source(content_id(path), str(path), streams, max(ends, default=stated), zero)
+
+
+def choose(container: av.container.InputContainer, kind: str, language: str) -> av.stream.Stream | None:
+    """Pick the stream of a kind that a viewer of this language would be given, or None.
+
+    Order: language (wanted, then untold, then another), made for everybody before made for some, the container's
+    default, the larger picture or the finer sound, the lower index.
+    """
+    from av.stream import Disposition
+
+    special = Disposition.comment | Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.forced
+
+    def rank(stream: av.stream.Stream) -> tuple:
+        size = stream.width * stream.height if kind == "video" else stream.rate if kind == "audio" else 0
+        foreign = _language_rank(stream.language, language)
+        return foreign, bool(stream.disposition & special), not stream.disposition & Disposition.default, -size
+
+    candidates = [s for s in container.streams if s.type == kind and s.codec_context is not None and not _is_cover(s)]
+    if kind == "subtitle":
+        candidates = [s for s in candidates if s.codec_context.name in TEXT_CODECS]
+    return min(candidates, key=rank, default=None)
+
+
+def _language_rank(found: str | None, wanted: str) -> int:
+    if not found or found in ("und", "unk"):
+        return 1
+    found = found.lower().split("-")[0]
+    wanted = wanted.lower().split("-")[0]
+    forms = {wanted, *LANGUAGES.get(wanted, ())}
+    forms |= {two for two, threes in LANGUAGES.items() if wanted in threes}
+    return 0 if found in forms else 2
+
+
+def _is_cover(stream: av.stream.Stream) -> bool:
+    from av.stream import Disposition
+
+    stills = Disposition.attached_pic | Disposition.timed_thumbnails
+    return stream.type == "video" and bool(stream.disposition & stills)
+
+
+def _stream(stream: av.stream.Stream, zero: int, chosen: bool) -> Stream:
+    """Copy what one stream's header says."""
+    codec = stream.codec_context
+    start, duration = stream.start_time, stream.duration
+    common = {
+        "index": stream.index,
+        "kind": stream.type if stream.type in ("video", "audio", "subtitle") else "other",
+        "codec": codec.name if codec else "unknown",
+        "start": None if start is None else rescale(start, stream.time_base) - zero,
+        "duration": rescale(duration, stream.time_base) if duration else None,
+        "language": stream.language,
+        "title": stream.metadata.get("title"),
+        "chosen": chosen,
+        "cover": _is_cover(stream),
+    }
+    if stream.type == "video":
+        rate = stream.average_rate
+        return Stream(**common, width=stream.width, height=stream.height, rate=float(rate) if rate else None)
+    if stream.type == "audio":
+        return Stream(**common, rate=float(stream.rate), channels=stream.channels)
+    return Stream(**common)
