@@ -19,7 +19,7 @@ unexport PYTHONPATH PYTHONHOME
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/.installed ## train a small omni model in front of you; opens with runs/demo/report.html
+demo: .venv/.installed ## train a small omni model in front of you and write runs/demo/report.html
 	$(BIN)/omni-lab demo
 
 test: check ## what CI runs: ruff, pytest, every notebook

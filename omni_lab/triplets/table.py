@@ -1,0 +1,79 @@
+"""A clip in words: the table that `omni-lab triplets show` prints, and the same as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from omni_lab.media.clock import seconds
+from omni_lab.triplets.record import Triplet
+
+
+def table(triplet: Triplet) -> str:
+    """What is seen, heard and read in a clip, one line each, then its cues with their roles, then its known facts."""
+    lines = [
+        f"clip    {triplet.clip_id}",
+        f"time    {_span(triplet.start, triplet.end)} of {triplet.source_id}",
+        f"image   {_image(triplet)}",
+        f"audio   {_audio(triplet)}",
+        f"text    {_text(triplet)}",
+    ]
+    if triplet.cues:
+        width = max(len("role"), *(len(cue.role or "-") for cue in triplet.cues))
+        lines += ["", f"{'from':>7} {'to':>7}  {'role':<{width}}  text"]
+        for cue in triplet.cues:
+            role, text = cue.role or "-", " / ".join(cue.text.splitlines())
+            lines.append(f"{seconds(cue.start):7.2f} {seconds(cue.end):7.2f}  {role:<{width}}  {text}")
+    if triplet.facts:
+        lines += ["", f"{'from':>7} {'to':>7}  {'fact':<16}  {'asked':<24}  answer"]
+        for fact in triplet.facts:
+            times = f"{seconds(fact['start']):7.2f} {seconds(fact['end']):7.2f}"
+            lines.append(f"{times}  {fact['fact']:<16}  {fact['asked']:<24}  {fact['answer']}")
+    return "\n".join(lines)
+
+
+def facts_of(triplet: Triplet) -> dict[str, Any]:
+    """The same as plain JSON types: sizes in place of pixels and samples, times in ticks."""
+    return {
+        "clip_id": triplet.clip_id,
+        "source_id": triplet.source_id,
+        "start": triplet.start,
+        "end": triplet.end,
+        "has": sorted(triplet.has),
+        "frames": list(triplet.frames.shape),
+        "frame_times": triplet.frame_times.tolist(),
+        "samples": int(triplet.audio.size),
+        "cues": [asdict(cue) for cue in triplet.cues],
+        "facts": list(triplet.facts),
+        "quality": triplet.quality,
+        "config_hash": triplet.config_hash,
+    }
+
+
+def _span(start: int, end: int) -> str:
+    return f"{seconds(start):.2f} to {seconds(end):.2f} s"
+
+
+def _image(triplet: Triplet) -> str:
+    if "image" not in triplet.has:
+        return "none"
+    count, height, width, _ = triplet.frames.shape
+    return f"{count} frames of {width} × {height}, {_span(int(triplet.frame_times[0]), int(triplet.frame_times[-1]))}"
+
+
+def _audio(triplet: Triplet) -> str:
+    if "audio" not in triplet.has:
+        return "none"
+    peak = float(np.abs(triplet.audio).max(initial=0.0))
+    loudness = f"peak {20 * np.log10(peak):.1f} dB" if peak > 0 else "silent"
+    return f"{seconds(triplet.audio.size):.2f} s at 16 kHz, {loudness}"
+
+
+def _text(triplet: Triplet) -> str:
+    if "text" not in triplet.has:
+        return "none"
+    roles = sorted({cue.role for cue in triplet.cues if cue.role})
+    sources = sorted({cue.role_source for cue in triplet.cues})
+    return f"{len(triplet.cues)} cues; roles: {', '.join(roles) or 'unknown'} (known by {', '.join(sources)})"
