@@ -74,6 +74,8 @@ class _Pass:
     def __init__(self, container, source: Source, config: TripletConfig):
         self.container, self.source, self.config = container, source, config
         self.picker, self.sound = FramePicker(config), SoundLine()
+        self.damaged_from: int | None = None  # tick from which pictures build on a broken one
+        self.left_out = 0
         self.embedded: list[subtitles.Cue] = []
         self.errors: list[str] = []
         self.error_count = 0
@@ -115,6 +117,10 @@ class _Pass:
             return
         except av.error.FFmpegError as error:
             self._note(f"{stream.type} does not decode near {self._reached()}: {error.strerror}")
+            if stream.type == "video" and self.damaged_from is None:
+                known = packet is not None and packet.pts is not None
+                time = rescale(packet.pts, packet.time_base) - self.source.zero if known else 0
+                self.damaged_from = time
             return
         for frame in frames:
             take(frame, stream)
@@ -134,7 +140,21 @@ class _Pass:
             self.frame_length = rescale(frame.duration, frame.time_base or stream.time_base)
         elif times:
             self.frame_length = time - times[-1]
-        self.picker.add(frame, time)
+        if self._is_damaged(frame, time):
+            self.left_out += 1
+            return
+        self.picker.add(frame, time, stream.sample_aspect_ratio)
+
+    def _is_damaged(self, frame, time: int) -> bool:
+        """Tell whether a picture is broken or predicted from one that is: from the damage to the next key frame."""
+        if frame.is_corrupt and self.damaged_from is None:
+            self.damaged_from = time
+        if self.damaged_from is None or time < self.damaged_from:
+            return False
+        if frame.key_frame and not frame.is_corrupt:
+            self.damaged_from = None
+            return False
+        return True
 
     def _take_sound(self, frame, stream) -> None:
         time = None
@@ -164,6 +184,8 @@ class _Pass:
             raise NothingDecodable(path, f"not one frame and not one sample can be decoded{reason}")
         duration = max(picture_end, audio_start + audio.size if audio is not None else 0)
         cues, text_uri = self._text(path)
+        if self.left_out:
+            self._note(f"{self.left_out} damaged pictures are left out")
         if self.error_count > len(self.errors):
             self.errors.append(f"and {self.error_count - len(self.errors)} more errors")
         streams = tuple(

@@ -41,12 +41,14 @@ class FramePicker:
         self._reformatter = VideoReformatter()
         self._step = Fraction(TICKS_PER_SECOND) / Fraction(config.frames_per_second)
         self._k = 0
+        self._aspect = 1.0
         self._last: tuple[av.VideoFrame, int] | None = None
         self._glimpse: np.ndarray | None = None
         self._kept: np.ndarray | None = None
 
-    def add(self, frame: av.VideoFrame, time: int) -> None:
-        """Take the next frame; `time` in ticks, after every time before."""
+    def add(self, frame: av.VideoFrame, time: int, aspect: Fraction | None = None) -> None:
+        """Take the next frame; `time` in ticks, after every time before; `aspect` is a pixel's width by its height."""
+        self._aspect = float(aspect or 1)
         glimpse = glimpse_of(frame)
         same_shape = self._glimpse is not None and self._glimpse.shape == glimpse.shape
         self.all_changes.append(float(np.abs(glimpse - self._glimpse).mean()) if same_shape else 0.0)
@@ -91,8 +93,7 @@ class FramePicker:
 
     def _shrink(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
         """Convert to RGB at the final size in one step; pixels that are not square become square."""
-        aspect = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
-        width, height = frame.width * float(aspect or 1), float(frame.height)
+        width, height = frame.width * self._aspect, float(frame.height)
         scale = min(1.0, self.config.image_size / min(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
         # untagged video is what players take it for: BT.709 when high-definition, else BT.601

@@ -1,7 +1,7 @@
 """What a file holds before a frame of it is decoded: its streams, which of them are taken, and the clock's zero.
 
 Where a file has several tracks of a kind, the preferred language decides, then the container's disposition, then the
-larger picture or finer sound, then the first; `Stream.chosen` records the outcome. Cover art is a picture but not a film.
+larger picture or finer sound, then the first; `Stream.chosen` records the outcome. Cover art is a picture, not a film.
 """
 
 from __future__ import annotations

@@ -82,7 +82,8 @@ def decode_text(data: bytes) -> tuple[str, str]:
     >>> decode_text("déjà vu".encode())[1], decode_text("déjà vu".encode("cp1252"))
     ('utf-8', ('déjà vu', 'cp1252 (guess)'))
     """
-    for mark, name in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+    marks = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+    for mark, name in marks.items():
         if data.startswith(mark):
             return data.decode(name, errors="replace"), name
     try:
