@@ -104,7 +104,13 @@ def described(
         track = soundtrack(script)[second * TICKS_PER_SECOND : (second + 1) * TICKS_PER_SECOND]
         audio = hiss(track, world.audio_noise, rng)
         sound = script.sound(second)
-        text = "Nothing." if sound is None else f"{sound.role} {sound.word}." if sound.word else f"Beeps {COUNTS[sound.beeps - 1]}."
+        text = (
+            "Nothing."
+            if sound is None
+            else f"{sound.role} {sound.word}."
+            if sound.word
+            else f"Beeps {COUNTS[sound.beeps - 1]}."
+        )
     return Triplet(
         source_id=f"world-{script.split}-{script.seed}-{carrier}{order}",
         start=second * TICKS_PER_SECOND,

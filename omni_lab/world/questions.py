@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
-from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES, SPOKEN, Question, Room
+from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES, SPOKEN, Question, Room, Script
 
 # fact: the senses that carry it, the words it can be answered with, and how often it is chosen
 FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
@@ -74,6 +75,17 @@ def ask(room: Room, rng: random.Random, per_second: int) -> Iterator[Question]:
             fact, asked, answer, writes, held = rng.choices(pool, [FACTS[c[0]][2] for c in pool])[0]
             written |= writes
             yield Question(fact, second, asked, answer, FACTS[fact][0], held)
+
+
+def true_answer(script: Script, question: Question) -> Question | None:
+    """The same question with the answer that is true in `script`, or None where it has none there."""
+    if script.muted & set(question.carriers):
+        return None
+    room, second = script.rooms[question.second // script.room_s], question.second % script.room_s
+    for fact, asked, answer, _, held in _candidates(room, second):
+        if (fact, asked) == (question.fact, question.asked):
+            return replace(question, answer=answer, held_out=held)
+    return None
 
 
 def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:

@@ -98,6 +98,8 @@ def render(script: Script, times_s: ArrayLike, size: int) -> UInt8[np.ndarray, "
         raise CallFault(f"size={size}: a picture's side is an even number of pixels, at least 8")
     if len(times) and (times.min() < 0 or times.max() >= script.seconds):
         raise CallFault(f"times {times.min():.2f}–{times.max():.2f} s: this film lasts from 0 to {script.seconds} s")
+    if "image" in script.muted:
+        return np.full((len(times), size, size, 3), 127, np.uint8)
     panel = size // 2
     edge = max(1, panel // 24)
     out = np.empty((len(times), 2, panel, 2, panel, 3), np.float32)

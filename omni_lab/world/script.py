@@ -128,6 +128,7 @@ class Script:
     room_s: int
     rooms: tuple[Room, ...]
     questions: tuple[Question, ...]
+    muted: frozenset[str] = frozenset()  # senses that are silenced: grey pictures, no sound, no notes
 
     @property
     def seconds(self) -> int:

@@ -1,0 +1,1 @@
+"""What the model's attention may be, and where it goes."""

@@ -1,0 +1,126 @@
+"""Answers per kind of fact, on clips the model has never seen, with controls that take their carrier away.
+
+Every answer is read with the true text before it (teacher forcing): what is asked is whether this answer is right,
+whatever was answered earlier. An answer of several tokens is right when all of them are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64
+
+from omni_lab.config import Config
+from omni_lab.errors import CallFault
+from omni_lab.evaluation.intervals import wilson
+from omni_lab.model.omni import OmniModel
+from omni_lab.sequences.batch import Batch, Tokens, collate, tokenize
+from omni_lab.sequences.items import omni_stream
+from omni_lab.sequences.vocabulary import WorldVocabulary
+from omni_lab.triplets.record import Triplet
+from omni_lab.world.questions import chance
+
+CONTROLS = ("swap_image", "swap_audio", "swap_question")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question of an exam: the row it stands in, the places of its own words and of its answer's tokens."""
+
+    row: int
+    fact: dict
+    question: tuple[int, ...]
+    answer: tuple[int, ...]
+
+
+@dataclass
+class Exam:
+    """Clips as token rows, and every question in them."""
+
+    rows: list[Tokens]
+    asked: list[Asked]
+    config: Config
+
+
+def make_exam(clips: list[Triplet], config: Config, vocabulary: WorldVocabulary) -> Exam:
+    """Lay the clips out and find the tokens of every fact's question and answer."""
+    rows, asked = [], []
+    for row, clip in enumerate(clips):
+        sequence = omni_stream(clip, config.sequence)
+        tokens = tokenize(sequence, vocabulary, config)
+        rows.append(tokens)
+        spoken = {item.start: index for index, item in enumerate(sequence.items) if item.kind == "text" and item.loss}
+        for fact in clip.facts:
+            index = spoken.get(fact["start"])
+            if index is None:
+                continue
+            answer = np.flatnonzero(tokens.item == index)
+            question = np.flatnonzero(tokens.item == index - 2)  # the visitor's line, before the <speak> token
+            asked.append(Asked(row, fact, tuple(question), tuple(answer)))
+    if not asked:
+        raise CallFault("no clip has a question with a known answer: make clips from the world, or give a truth.json")
+    return Exam(rows, asked, config)
+
+
+def swapped(exam: Exam, control: str) -> Exam:
+    """The exam with every clip's picture, sound or questions taken from the next clip of the same length."""
+    if control not in CONTROLS:
+        raise CallFault(f"control {control!r}: use one of {', '.join(CONTROLS)}")
+    rows = exam.rows
+    partner = np.arange(len(rows))
+    for units in {len(r.frames) for r in rows}:
+        same = np.flatnonzero([len(r.frames) == units for r in rows])
+        partner[same] = np.roll(same, -1)
+    if control == "swap_image":
+        new = [replace(row, frames=rows[p].frames) for row, p in zip(rows, partner)]
+    elif control == "swap_audio":
+        new = [replace(row, waves=rows[p].waves) for row, p in zip(rows, partner)]
+    else:
+        new = [replace(row, ids=row.ids.copy()) for row in rows]
+        of_row: dict[int, list[Asked]] = {}
+        for asked in exam.asked:
+            of_row.setdefault(asked.row, []).append(asked)
+        for row, mine in of_row.items():
+            others = of_row.get(int(partner[row]), mine)
+            for index, asked in enumerate(mine):
+                other = others[index % len(others)]
+                new[row].ids[list(asked.question)] = rows[other.row].ids[list(other.question)]
+    return Exam(new, exam.asked, exam.config)
+
+
+@torch.no_grad()
+def predict(model: OmniModel, batch: Batch) -> Int64[np.ndarray, "B T"]:
+    """The likeliest token at every supervised place of a batch, -1 elsewhere."""
+    logits = model(batch.to(model.device)).logits
+    out = torch.full(batch.input_ids.shape, -1)
+    out[:, 1:][batch.loss_mask[:, 1:]] = logits.argmax(-1).cpu()
+    return out.numpy()
+
+
+def sit(model: OmniModel, exam: Exam, batch_size: int = 16) -> Bool[np.ndarray, " questions"]:
+    """Which questions of the exam the model answers right."""
+    right = np.zeros(len(exam.asked), bool)
+    for first in range(0, len(exam.rows), batch_size):
+        predicted = predict(model, collate(exam.rows[first : first + batch_size], exam.config))
+        for index, asked in enumerate(exam.asked):
+            if first <= asked.row < first + batch_size:
+                places = list(asked.answer)
+                right[index] = (predicted[asked.row - first, places] == exam.rows[asked.row].ids[places]).all()
+    return right
+
+
+def by_fact(exam: Exam, right: Bool[np.ndarray, " questions"], held_out: bool = False) -> dict[str, dict]:
+    """Accuracy, chance level, count and 95 % interval per fact; `held_out` keeps questions about unseen pairs only."""
+    kinds = [a.fact["fact"] for a in exam.asked]
+    keep = np.asarray([a.fact["held_out"] or not held_out for a in exam.asked])
+    scores = {}
+    for fact in dict.fromkeys(kinds):
+        mine = right[keep & (np.asarray(kinds) == fact)]
+        if len(mine):
+            low, high = wilson(int(mine.sum()), len(mine))
+            scores[fact] = {
+                "accuracy": float(mine.mean()), "chance": chance(fact), "n": len(mine), "low": low, "high": high,
+            }  # fmt: skip
+    return scores

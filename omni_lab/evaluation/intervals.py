@@ -1,0 +1,33 @@
+"""95 % intervals: Wilson's for shares, the bootstrap for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+_Z = 1.959964
+
+
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson 1927): honest at 0, at 1 and for few trials.
+
+    >>> low, high = wilson(10, 10)
+    >>> round(low, 3), high
+    (0.722, 1.0)
+    """
+    if total == 0:
+        return 0.0, 1.0
+    share = right / total
+    centre = (share + _Z**2 / (2 * total)) / (1 + _Z**2 / total)
+    half = _Z / (1 + _Z**2 / total) * (share * (1 - share) / total + _Z**2 / (4 * total**2)) ** 0.5
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def bootstrap(
+    values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], resamples: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of a statistic of the rows of `values`, resampled with replacement."""
+    rng = np.random.default_rng(seed)
+    drawn = np.stack([statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(resamples)])
+    return np.percentile(drawn, 2.5, axis=0), np.percentile(drawn, 97.5, axis=0)

@@ -1,0 +1,1 @@
+"""Image and audio encoders, connectors and a decoder, built from Hugging Face's modules."""

@@ -1,0 +1,83 @@
+"""Sound to tokens: log-mel of one unit, the Whisper encoder on that chunk, pooled to a few tokens.
+
+Each unit is encoded by itself as it arrives, so that the stream can be heard while it is still going on.
+
+Glossary: A units with sound · N samples per unit · M mel bands · R log-mel frames per unit.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
+
+from omni_lab.config import TICKS_PER_SECOND, Config
+from omni_lab.errors import ConfigError
+
+_WINDOW = 400  # samples of one analysis window (25 ms), as in Whisper
+_FLOOR = 1e-5  # power under which nothing is heard: about the noise that AAC leaves in silence
+
+
+class LogMel(nn.Module):
+    """Log-mel spectrogram of 16 kHz sound, centred windows of 25 ms."""
+
+    def __init__(self, mels: int, frames_per_second: int) -> None:
+        from transformers.audio_utils import mel_filter_bank
+
+        super().__init__()
+        if TICKS_PER_SECOND % frames_per_second:
+            raise ConfigError(f"model.audio.frames={frames_per_second}: does not divide {TICKS_PER_SECOND} samples")
+        self.hop = TICKS_PER_SECOND // frames_per_second
+        bank = mel_filter_bank(
+            _WINDOW // 2 + 1, mels, 0.0, TICKS_PER_SECOND / 2, TICKS_PER_SECOND, norm="slaney", mel_scale="slaney"
+        )
+        self.register_buffer("bank", torch.tensor(bank, dtype=torch.float32), persistent=False)
+        self.register_buffer("window", torch.hann_window(_WINDOW), persistent=False)
+
+    def forward(self, waves: Float32[Tensor, "A N"]) -> Float32[Tensor, "A M R"]:
+        """Natural log of mel power, shifted and scaled to about [-1, 1]."""
+        spectrum = torch.stft(waves, _WINDOW, self.hop, window=self.window, return_complex=True)[..., :-1]
+        power = (spectrum.real**2 + spectrum.imag**2).transpose(1, 2) @ self.bank
+        return ((power.clamp_min(_FLOOR).log() + 5.0) / 5.0).transpose(1, 2)
+
+
+class AudioEncoder(nn.Module):
+    """Whisper's encoder over one unit of sound; neighbouring positions are merged to the unit's audio tokens."""
+
+    def __init__(self, config: Config) -> None:
+        from transformers import WhisperConfig
+        from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+        super().__init__()
+        settings, sequence = config.model.audio, config.sequence
+        frames = round(settings.frames * sequence.unit_s)
+        if settings.pretrained:
+            from transformers import WhisperModel
+
+            self.tower = WhisperModel.from_pretrained(settings.pretrained).encoder
+        else:
+            self.tower = WhisperEncoder(
+                WhisperConfig(
+                    num_mel_bins=settings.mels,
+                    d_model=settings.width,
+                    encoder_layers=settings.layers,
+                    encoder_attention_heads=settings.heads,
+                    encoder_ffn_dim=4 * settings.width,
+                    max_source_positions=frames // 2,
+                    dropout=0.0,
+                )
+            )
+        self.log_mel = LogMel(settings.mels, settings.frames)
+        self.positions = self.tower.config.max_source_positions  # of one chunk
+        self.tokens = sequence.audio_tokens
+        self.used = frames // 2  # positions that one unit fills
+        if self.used % self.tokens:
+            raise ConfigError(f"sequence.audio_tokens={self.tokens}: does not divide {self.used} encoder positions")
+        self.width = self.used // self.tokens * self.tower.config.d_model
+
+    def forward(self, waves: Float32[Tensor, "A N"]) -> Float[Tensor, "A tokens merged"]:
+        """Encode every unit of sound; the connector takes the merged width to the decoder's."""
+        mel = self.log_mel(waves)
+        missing = 2 * self.positions - mel.shape[-1]  # a pretrained tower wants its full chunk
+        states = self.tower(nn.functional.pad(mel, (0, missing), value=mel.min() if mel.numel() else 0.0))
+        return states.last_hidden_state[:, : self.used].reshape(len(waves), self.tokens, self.width)

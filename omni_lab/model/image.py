@@ -1,0 +1,60 @@
+"""Pictures to tokens: a SigLIP vision tower, whose patches are merged to a few tokens per unit.
+
+Glossary: U units · F frames per unit · S picture side · P patches per side · D decoder width.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from omni_lab.config import Config
+from omni_lab.errors import ConfigError
+
+
+class ImageEncoder(nn.Module):
+    """SigLIP over every frame; each image token then sees one cell of the picture in all frames of its unit."""
+
+    def __init__(self, config: Config) -> None:
+        from transformers import SiglipVisionConfig, SiglipVisionModel
+
+        super().__init__()
+        settings, sequence = config.model.image, config.sequence
+        if settings.pretrained:
+            self.tower = SiglipVisionModel.from_pretrained(settings.pretrained)
+        else:
+            self.tower = SiglipVisionModel(
+                SiglipVisionConfig(
+                    hidden_size=settings.width,
+                    intermediate_size=4 * settings.width,
+                    num_hidden_layers=settings.layers,
+                    num_attention_heads=settings.heads,
+                    image_size=settings.size,
+                    patch_size=settings.patch,
+                    vision_use_head=False,
+                )
+            )
+        patches = settings.size // settings.patch
+        self.cells = round(sequence.image_tokens**0.5)
+        if patches % self.cells:
+            raise ConfigError(
+                f"sequence.image_tokens={sequence.image_tokens}: {patches} × {patches} patches do not divide into "
+                f"{self.cells} × {self.cells} cells"
+            )
+        self.per_cell = patches // self.cells
+        self.width = sequence.frames_per_unit * self.per_cell**2 * self.tower.config.hidden_size
+
+    def forward(self, frames: UInt8[Tensor, "U F S S 3"]) -> Float[Tensor, "U tokens merged"]:
+        """Encode the frames of every unit; the connector takes the merged width to the decoder's."""
+        units, count = frames.shape[:2]
+        pixels = frames.flatten(0, 1).movedim(-1, 1).to(self.tower.dtype) / 127.5 - 1
+        states = self.tower(pixel_values=pixels).last_hidden_state  # (U F) (P P) width
+        n, k = self.cells, self.per_cell
+        cells = states.view(units, count, n, k, n, k, -1).permute(0, 2, 4, 1, 3, 5, 6)  # U n n F k k width
+        return cells.reshape(units, n * n, self.width)
+
+
+def blank(frames: UInt8[Tensor, "U F S S 3"]) -> UInt8[Tensor, "U F S S 3"]:
+    """Mid-grey frames of the same shape: a muted picture."""
+    return torch.full_like(frames, 127)

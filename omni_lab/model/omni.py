@@ -1,0 +1,150 @@
+"""The omni model: what is seen and heard takes its place among the words, and one decoder reads it all.
+
+Glossary: B batch · T tokens · N supervised tokens · D width · V vocabulary · G groups of units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PretrainedConfig, PreTrainedModel, Qwen2Config, Qwen2Model
+
+from omni_lab.config import Config, from_dict, to_dict
+from omni_lab.model.audio import AudioEncoder
+from omni_lab.model.connector import Connector
+from omni_lab.model.image import ImageEncoder
+from omni_lab.sequences.batch import AUDIO_KIND, IMAGE_KIND, TEXT_KIND, Batch
+
+
+class OmniConfig(PretrainedConfig):
+    """Hugging Face's side of our settings: the whole `Config` as a dictionary, and the vocabulary's size."""
+
+    model_type = "omni_lab"
+
+    def __init__(self, settings: dict | None = None, vocabulary: int = 0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.settings = settings or {}
+        self.vocabulary = vocabulary
+
+
+@dataclass
+class OmniOutput:
+    """What one forward pass gives; logits exist at supervised tokens only, so that memory does not grow with V · T."""
+
+    logits: Float[Tensor, "N V"]  # in row-major order of the batch's supervised tokens
+    targets: Int64[Tensor, " N"]
+    losses: Float[Tensor, " N"]  # cross-entropy per supervised token, nats
+    embeddings: Float[Tensor, "B T D"]  # what entered the decoder
+
+
+class OmniModel(PreTrainedModel):
+    """SigLIP and Whisper encoders, their connectors, a Qwen2 decoder with tied output, and alignment heads."""
+
+    config_class = OmniConfig
+    base_model_prefix = "omni"
+    _supports_sdpa = True
+
+    def __init__(self, config: OmniConfig) -> None:
+        super().__init__(config)
+        self.settings: Config = from_dict(config.settings)
+        decoder = self.settings.model.decoder
+        self.image = ImageEncoder(self.settings)
+        self.audio = AudioEncoder(self.settings)
+        if decoder.pretrained:
+            self.decoder = Qwen2Model.from_pretrained(decoder.pretrained)
+            self.decoder.resize_token_embeddings(config.vocabulary)
+        else:
+            self.decoder = Qwen2Model(
+                Qwen2Config(
+                    vocab_size=config.vocabulary,
+                    hidden_size=decoder.width,
+                    intermediate_size=decoder.mlp,
+                    num_hidden_layers=decoder.layers,
+                    num_attention_heads=decoder.heads,
+                    num_key_value_heads=decoder.kv_heads,
+                    max_position_embeddings=self.settings.sequence.max_tokens,
+                    rope_parameters={"rope_type": "default", "rope_theta": decoder.rope_theta},
+                    use_cache=False,
+                )
+            )
+        width = self.decoder.config.hidden_size
+        self.connector = nn.ModuleDict(
+            {"image": Connector(self.image.width, width), "audio": Connector(self.audio.width, width)}
+        )
+        self.align = nn.ModuleDict({kind: nn.Linear(width, width) for kind in ("image", "audio", "text")})
+        self.align_scale = nn.Parameter(torch.tensor(2.3))  # log of the similarity's scale: 10 at the start
+
+    @classmethod
+    def build(cls, settings: Config, vocabulary: int) -> OmniModel:
+        """A new model from our settings, initialised for its size."""
+        model = cls(OmniConfig(to_dict(settings), vocabulary))
+        if settings.model.wide_init:
+            from omni_lab.model.initialise import initialise_wide
+
+            initialise_wide(model)
+        return model
+
+    @classmethod
+    def load(cls, folder: Path | str) -> OmniModel:
+        """A trained model from a checkpoint folder (safetensors)."""
+        return cls.from_pretrained(folder, use_safetensors=True).eval()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Towers and decoder initialise themselves; `initialise_wide` does the rest."""
+
+    def embed(self, batch: Batch) -> Float[Tensor, "B T D"]:
+        """Token embeddings, with what is seen and heard put in its places."""
+        states = self.decoder.embed_tokens(batch.input_ids)
+        if len(batch.frames):
+            seen = self.connector["image"](self.image(batch.frames)).flatten(0, 1)
+            states = states.index_put((batch.kind == IMAGE_KIND).nonzero(as_tuple=True), seen.to(states.dtype))
+        if len(batch.waves):
+            heard = self.connector["audio"](self.audio(batch.waves)).flatten(0, 1)
+            states = states.index_put((batch.kind == AUDIO_KIND).nonzero(as_tuple=True), heard.to(states.dtype))
+        return states
+
+    def forward(self, batch: Batch) -> OmniOutput:
+        """Predict every supervised token from all that comes before it.
+
+        Rows are padded on the right, where causal attention never looks: no attention mask is needed.
+        """
+        embeddings = self.embed(batch)
+        hidden = self.decoder(inputs_embeds=embeddings).last_hidden_state
+        wanted = batch.loss_mask[:, 1:]
+        targets = batch.input_ids[:, 1:][wanted]
+        logits = hidden[:, :-1][wanted] @ self.decoder.embed_tokens.weight.T
+        return OmniOutput(logits, targets, F.cross_entropy(logits.float(), targets, reduction="none"), embeddings)
+
+    def pooled(
+        self, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int
+    ) -> tuple[dict[str, Float[Tensor, "G D"]], Bool[Tensor, " G"]]:
+        """One unit vector per modality for every `units` units of a row, and which groups have all three."""
+        per_row = int(batch.unit.max()) // units + 1
+        group = torch.arange(len(batch.unit), device=batch.unit.device)[:, None] * per_row + batch.unit // units
+        out, complete = {}, None
+        for kind, name in ((IMAGE_KIND, "image"), (AUDIO_KIND, "audio"), (TEXT_KIND, "text")):
+            here = batch.kind == kind
+            total = embeddings.new_zeros(len(batch.unit) * per_row, embeddings.shape[-1])
+            states = F.gelu(self.align[name](embeddings[here]))
+            total = total.index_add(0, group[here], states)
+            has = torch.zeros(len(total), dtype=torch.bool, device=total.device)
+            has[group[here]] = True
+            complete = has if complete is None else complete & has
+            out[name] = F.normalize(total, dim=-1)
+        return {name: states[complete] for name, states in out.items()}, complete
+
+    def alignment_loss(self, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int) -> Float[Tensor, ""]:
+        """InfoNCE between image, audio and text of the same moment, mean of the three pairs (CLIP, eq. of section 2.3)."""
+        pooled, _ = self.pooled(embeddings, batch, units)
+        here = torch.arange(len(pooled["text"]), device=embeddings.device)
+        scale = self.align_scale.exp().clamp(max=100)
+        losses = []
+        for a, b in (("image", "text"), ("audio", "text"), ("image", "audio")):
+            similarity = scale * pooled[a] @ pooled[b].T
+            losses.append((F.cross_entropy(similarity, here) + F.cross_entropy(similarity.T, here)) / 2)
+        return torch.stack(losses).mean()

@@ -1,0 +1,124 @@
+"""What a stage learns from: scripts of the world, and clips of real shards, mixed into batches.
+
+A batch is a function of (seed, stage, step, rank): a resumed run sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig
+from omni_lab.errors import CallFault
+from omni_lab.sequences.batch import Batch, make_batch
+from omni_lab.sequences.items import Sequence, omni_stream
+from omni_lab.sequences.vocabulary import WorldVocabulary
+from omni_lab.triplets.record import Triplet
+from omni_lab.triplets.scripted import described, from_script
+from omni_lab.world.script import Script, write_script
+
+STAGES = ("vision", "audio", "omni")
+
+
+@dataclass
+class StageBatch:
+    """What one step of one process learns from: streams with questions, and descriptions of single seconds."""
+
+    streams: Batch
+    captions: Batch | None
+
+    def to(self, device) -> StageBatch:
+        """The same on another device."""
+        return StageBatch(self.streams.to(device), self.captions and self.captions.to(device))
+
+
+def window(triplet: Triplet, start: int, end: int) -> Triplet:
+    """The part of a clip between two ticks: frames, samples and the cues and facts that begin inside."""
+    inside = (triplet.frame_times >= start) & (triplet.frame_times < end)
+    return replace(
+        triplet,
+        start=triplet.start + start,
+        end=triplet.start + end,
+        frames=triplet.frames[inside],
+        frame_times=triplet.frame_times[inside] - start,
+        audio=triplet.audio[start:end],
+        cues=tuple(replace(c, start=c.start - start, end=c.end - start) for c in triplet.cues if start <= c.start < end),
+        facts=tuple({**f, "start": f["start"] - start, "end": f["end"] - start} for f in triplet.facts if start <= f["start"] < end),
+    )  # fmt: skip
+
+
+class Mixture:
+    """Batches of one stage.
+
+    Parameters
+    ----------
+    films : clips read back from shards; in the omni stage one row of every batch is cut from them.
+    """
+
+    def __init__(self, config: Config, stage: str, films: list[Triplet] | None = None) -> None:
+        if stage not in STAGES:
+            raise CallFault(f"stage {stage!r}: use one of {', '.join(STAGES)}")
+        self.config, self.stage = config, stage
+        self.settings: StageConfig = getattr(config.training, stage)
+        self.films = [f for f in films or [] if "text" in f.has]
+        self.vocabulary = WorldVocabulary()
+
+    def _script(self, sample: int, seconds: int) -> Script:
+        seed = (self.config.seed * len(STAGES) + STAGES.index(self.stage)) * 1_000_000_000 + sample
+        return write_script(seed, seconds, self.config.world)
+
+    def _caption(self, script: Script, second: int, carrier: str, order: int) -> Sequence:
+        config = self.config
+        size, rate = config.model.image.size, config.triplets.frames_per_second
+        return omni_stream(described(script, second, carrier, order, size, config.world, rate), config.sequence)
+
+    def _stream(self, script: Script, senses: tuple[str, ...]) -> Sequence:
+        config = self.config
+        rate = config.triplets.frames_per_second
+        triplet = from_script(script, config.model.image.size, config.world, rate, senses=senses)
+        return omni_stream(triplet, config.sequence)
+
+    def _film(self, step: int, row: int) -> Sequence:
+        """Some whole rooms of a shipped film."""
+        film = self.films[(step + row) % len(self.films)]
+        unit = round(self.config.sequence.unit_s * TICKS_PER_SECOND)
+        room = self.config.world.room_s * TICKS_PER_SECOND
+        length = min(self.settings.units * unit, film.duration)
+        starts = max(1, (film.duration - length) // room + 1)
+        start = (step // len(self.films)) % starts * room
+        return omni_stream(window(film, start, start + length), self.config.sequence)
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
+        """The rows of `step` that belong to `rank`."""
+        total = self.settings.batch
+        if total % ranks:
+            raise CallFault(f"training.{self.stage}.batch={total}: does not divide over {ranks} processes")
+        rows = [step * total + i for i in range(rank, total, ranks)]
+        streams, captions = [], []
+        for index, sample in enumerate(rows):
+            script = self._script(sample, max(self.settings.units, self.config.world.room_s))
+            if self.stage == "omni":
+                if index == 0 and self.films:
+                    streams.append(self._film(step, rank))
+                    continue
+                streams.append(self._stream(script, ("image", "audio", "text")))
+                captions.append(self._caption(script, sample % script.seconds, "image", sample // 2 % 2))
+            elif self.stage == "vision":
+                streams.append(self._stream(script, ("image", "text")))
+                captions.extend(self._caption(script, s, "image", (sample + s) % 2) for s in range(2))
+            else:
+                streams.append(self._stream(script, ("audio", "text")))
+                captions.extend(self._caption(script, s, "audio", 0) for s in range(2))
+        make = [make_batch(rows, self.vocabulary, self.config) if rows else None for rows in (streams, captions)]
+        return StageBatch(*make)
+
+    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
+        """Batches from step `first` to the stage's end, each made while the one before is learned from."""
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(self.batch, first, rank, ranks)
+            for step in range(first, self.settings.steps):
+                ready = ahead.result()
+                if step + 1 < self.settings.steps:
+                    ahead = pool.submit(self.batch, step + 1, rank, ranks)
+                yield ready

@@ -1,0 +1,42 @@
+"""The loss of a step: answers, captions, and alignment that fades as generation takes over."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from omni_lab.model.omni import OmniModel
+from omni_lab.training.mixture import StageBatch
+
+
+class Objective(nn.Module):
+    """Wraps the model so that everything a step computes is one forward pass (as data parallel training needs)."""
+
+    def __init__(self, model: OmniModel, caption_weight: float, align_units: int) -> None:
+        super().__init__()
+        self.model = model
+        self.caption_weight, self.align_units = caption_weight, align_units
+
+    def forward(self, batch: StageBatch, align_weight: float, counts: tuple[float, float]) -> dict[str, Float[Tensor, ""]]:  # fmt: skip
+        """Losses of a batch in nats per supervised token, and their weighted sum as `loss`.
+
+        `counts` are the supervised tokens of streams and captions per process, averaged over all of them: the mean is
+        then over every token of every process, however unevenly they are spread.
+        """
+        output = self.model(batch.streams)
+        parts = {"stream": output.losses.sum() / counts[0]}
+        loss = parts["stream"]
+        if batch.captions is not None:
+            parts["caption"] = self.model(batch.captions).losses.sum() / counts[1]
+            loss = loss + self.caption_weight * parts["caption"]
+        if align_weight > 0:
+            parts["align"] = self.model.alignment_loss(output.embeddings, batch.streams, self.align_units)
+            loss = loss + align_weight * parts["align"]
+        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+
+
+def supervised(batch: StageBatch) -> torch.Tensor:
+    """Supervised tokens of streams and captions in this process."""
+    captions = batch.captions.loss_mask[:, 1:].sum() if batch.captions is not None else torch.tensor(0)
+    return torch.stack([batch.streams.loss_mask[:, 1:].sum(), captions]).float()

@@ -1,0 +1,49 @@
+"""Muon for matrices, AdamW for the rest, and clipping per modality's part of the model."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from omni_lab.config import StageConfig, TrainingConfig
+
+
+def part_of(name: str) -> str:
+    """Which part of the model a parameter belongs to: image, audio, connector, align or decoder."""
+    return name.removeprefix("model.").split(".")[0].replace("align_scale", "align")
+
+
+def choose_trained(model: nn.Module, parts: tuple[str, ...]) -> None:
+    """Let only these parts learn (the alignment heads learn whenever they are used)."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(part_of(name) in (*parts, "align"))
+
+
+def build_optimizers(model: nn.Module, training: TrainingConfig, stage: StageConfig) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for hidden matrices; AdamW for embeddings, norms, biases and convolutions."""
+    matrices, others = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            hidden = parameter.ndim == 2 and "embed" not in name
+            (matrices if hidden else others).append(parameter)
+    decay = training.weight_decay
+    built = []
+    if matrices:
+        built.append(torch.optim.Muon(matrices, lr=training.muon_lr * stage.lr_scale, weight_decay=decay))
+    if others:
+        built.append(
+            torch.optim.AdamW(others, lr=training.adamw_lr * stage.lr_scale, weight_decay=decay, betas=(0.9, 0.98))
+        )
+    return built
+
+
+def clip_per_part(model: nn.Module, limit: float) -> dict[str, float]:
+    """Clip the gradient of every part to norm `limit`, so that one modality's spike leaves the others alone.
+
+    Returns the norms before clipping.
+    """
+    groups: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            groups.setdefault(part_of(name), []).append(parameter)
+    return {part: float(nn.utils.clip_grad_norm_(group, limit)) for part, group in groups.items()}

@@ -1,0 +1,64 @@
+"""The script's conversation as timed lines, and its truth as facts: what subtitles and `truth.json` are written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.world.script import Question, Script
+
+
+@dataclass(frozen=True)
+class Line:
+    """One subtitle: who writes what, and when (ticks from the film's start)."""
+
+    start: int
+    end: int
+    role: str
+    text: str
+
+
+def _slots(script: Script, second: int) -> list[str | Question]:
+    """What is written in a second, in order: the room's note in its first second, then the questions."""
+    room = script.rooms[second // script.room_s]
+    note = [room.note] if room.note and second % script.room_s == 0 and "text" not in script.muted else []
+    return [*note, *(q for q in script.questions if q.second == second)]
+
+
+def dialogue(script: Script) -> list[tuple[tuple[Line, ...], tuple[str, ...]]]:
+    """Every exchange with the senses it needs: a question and its answer, or a note alone.
+
+    A second is shared evenly among its exchanges.
+    """
+    exchanges = []
+    for second in range(script.seconds):
+        slots = _slots(script, second)
+        for index, slot in enumerate(slots):
+            width = TICKS_PER_SECOND // len(slots)
+            start = second * TICKS_PER_SECOND + index * width
+            middle, end = start + width // 2, start + width - 160
+            if isinstance(slot, str):
+                exchanges.append(((Line(start, end, "visitor", f"Note {slot}."),), ("text",)))
+                continue
+            asked = f"{slot.asked[0].capitalize()} {slot.asked[1]}?"
+            answer = f"{' '.join(slot.answer).capitalize()}."
+            lines = (Line(start, middle, "visitor", asked), Line(middle, end, "guide", answer))
+            exchanges.append((lines, slot.carriers))
+    return exchanges
+
+
+def facts(script: Script) -> tuple[dict, ...]:
+    """Every question with its answer and the time of the line that gives it (ticks), as written to `truth.json`."""
+    answers = [lines[1] for lines, _ in dialogue(script) if len(lines) == 2]
+    return tuple(
+        {
+            "fact": question.fact,
+            "start": line.start,
+            "end": line.end,
+            "asked": " ".join(question.asked),
+            "answer": " ".join(question.answer),
+            "carriers": list(question.carriers),
+            "held_out": question.held_out,
+        }
+        for question, line in zip(script.questions, answers, strict=True)
+    )

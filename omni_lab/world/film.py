@@ -1,0 +1,118 @@
+"""A script as real files: H.264 + AAC in MP4, subtitles as SRT and VTT, and the truth as JSON, side by side."""
+
+from __future__ import annotations
+
+import json
+import random
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.errors import CallFault
+from omni_lab.world.dialogue import Line, dialogue, facts
+from omni_lab.world.render import HOP_END_S, HOP_START_S, render
+from omni_lab.world.script import Script
+from omni_lab.world.voice import soundtrack
+
+_AUDIO_RATE = 48_000
+
+
+def _stamp(ticks: int, mark: str) -> str:
+    """Ticks as HH:MM:SS and milliseconds, with the format's decimal mark."""
+    milliseconds = round(ticks * 1000 / TICKS_PER_SECOND)
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{mark}{milliseconds:03d}"
+
+
+def to_srt(lines: list[Line]) -> str:
+    """SubRip, with the role in front: `GUIDE: Red.`"""
+    return "\n".join(
+        f"{index}\n{_stamp(line.start, ',')} --> {_stamp(line.end, ',')}\n{line.role.upper()}: {line.text}\n"
+        for index, line in enumerate(lines, 1)
+    )
+
+
+def to_vtt(lines: list[Line]) -> str:
+    """WebVTT, with the role as a voice: `<v Guide>Red.`"""
+    cues = (
+        f"{_stamp(line.start, '.')} --> {_stamp(line.end, '.')}\n<v {line.role.capitalize()}>{line.text}\n"
+        for line in lines
+    )
+    return "WEBVTT\n\n" + "\n".join(cues)
+
+
+def _pictures(script: Script, frame_rate: int, width: int, height: int, grain: float):
+    """Every frame of the film, RGB; what stands still is drawn once."""
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    noise = np.random.default_rng(0).normal(0, 255 * grain, (8, height, width, 3)).astype(np.int16) if grain else None
+    drawn, key = None, None
+    for index in range(script.seconds * frame_rate):
+        time = index / frame_rate
+        second, within = divmod(time, 1)
+        here = (int(second), min(HOP_END_S, max(HOP_START_S, within)))
+        if here != key:
+            wall = script.rooms[int(second) // script.room_s].wall
+            drawn = np.full((height, width, 3), wall, np.uint8)
+            drawn[top : top + side, left : left + side] = render(script, [time], side)[0]
+            key = here
+        yield drawn if noise is None else np.clip(drawn + noise[random.Random(index).randrange(8)], 0, 255).astype(np.uint8)  # fmt: skip
+
+
+def write_film(
+    script: Script,
+    path: Path | str,
+    size: int | tuple[int, int] = 480,
+    frame_rate: int = 24,
+    crf: int = 20,
+    grain: float = 0.0,
+    progress: bool = False,
+) -> Path:
+    """Write `path` (.mp4) and, with the same stem, .srt, .vtt and .truth.json.
+
+    Parameters
+    ----------
+    size : side of a square film, or (width, height), in even pixels; a wide film has wall on both sides.
+    crf : x264's quality, lower is better.
+    grain : camera noise as a share of full scale, so that a film is as hard to decode as a real one.
+    """
+    import av
+    from scipy.signal import resample_poly
+    from tqdm import tqdm
+
+    path = Path(path)
+    if path.suffix != ".mp4":
+        raise CallFault(f"{path}: films are written as .mp4")
+    width, height = (size, size) if isinstance(size, int) else size
+    if width % 2 or height % 2:
+        raise CallFault(f"size {width} × {height}: H.264 needs even sides")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        video = container.add_stream("libx264", rate=frame_rate, options={"crf": str(crf), "preset": "medium"})
+        video.width, video.height, video.pix_fmt, video.time_base = width, height, "yuv420p", Fraction(1, frame_rate)
+        audio = container.add_stream("aac", rate=_AUDIO_RATE, layout="mono")
+        audio.bit_rate = 96_000
+        total = script.seconds * frame_rate
+        pictures = _pictures(script, frame_rate, width, height, grain)
+        for index, picture in enumerate(tqdm(pictures, path.name, total, disable=not progress, leave=False)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = index
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        wave = resample_poly(soundtrack(script), _AUDIO_RATE // TICKS_PER_SECOND, 1).astype(np.float32)
+        for start in range(0, len(wave), 1024):
+            frame = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = _AUDIO_RATE, start
+            container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    lines = [line for exchange, _ in dialogue(script) for line in exchange]
+    path.with_suffix(".srt").write_text(to_srt(lines), encoding="utf-8")
+    path.with_suffix(".vtt").write_text(to_vtt(lines), encoding="utf-8")
+    truth = {
+        "seed": script.seed, "split": script.split, "seconds": script.seconds, "ticks_per_second": TICKS_PER_SECOND,
+        "facts": facts(script),
+    }  # fmt: skip
+    path.with_suffix(".truth.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
+    return path
