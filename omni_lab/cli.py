@@ -191,12 +191,12 @@ def triplets_build(arguments: argparse.Namespace) -> int:
 
 def triplets_show(arguments: argparse.Namespace) -> None:
     """`omni-lab triplets show`: one clip as a table and as a picture."""
+    if not arguments.shards.is_dir():
+        raise InputFault(f"{arguments.shards}: there is no such folder of shards")
     from omni_lab.plots.timeline import draw_triplet
     from omni_lab.triplets.shards import read_shards
     from omni_lab.triplets.table import facts_of, table
 
-    if not arguments.shards.is_dir():
-        raise InputFault(f"{arguments.shards}: there is no such folder of shards")
     seen = 0
     for seen, triplet in enumerate(read_shards(arguments.shards), start=1):
         if arguments.clip in (str(seen - 1), triplet.clip_id):

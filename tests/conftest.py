@@ -8,7 +8,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("omni_lab", "beartype.beartype")
+install_import_hook("omni_lab", "type_checks.check")
 
 import pytest
 
