@@ -74,9 +74,9 @@ def swapped(exam: Exam, control: str) -> Exam:
         same = np.flatnonzero([len(r.frames) == units for r in rows])
         partner[same] = np.roll(same, -1)
     if control == "swap_image":
-        new = [replace(row, frames=rows[p].frames) for row, p in zip(rows, partner)]
+        new = [replace(row, frames=rows[p].frames) for row, p in zip(rows, partner, strict=True)]
     elif control == "swap_audio":
-        new = [replace(row, waves=rows[p].waves) for row, p in zip(rows, partner)]
+        new = [replace(row, waves=rows[p].waves) for row, p in zip(rows, partner, strict=True)]
     else:
         new = [replace(row, ids=row.ids.copy()) for row in rows]
         of_row: dict[int, list[Asked]] = {}

@@ -139,7 +139,7 @@ class OmniModel(PreTrainedModel):
         return {name: states[complete] for name, states in out.items()}, complete
 
     def alignment_loss(self, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int) -> Float[Tensor, ""]:
-        """InfoNCE between image, audio and text of the same moment, mean of the three pairs (CLIP, eq. of section 2.3)."""
+        """InfoNCE between image, audio and text of the same moment, mean of the three pairs (as in CLIP)."""
         pooled, _ = self.pooled(embeddings, batch, units)
         here = torch.arange(len(pooled["text"]), device=embeddings.device)
         scale = self.align_scale.exp().clamp(max=100)

@@ -35,6 +35,10 @@ class StageBatch:
 
 def window(triplet: Triplet, start: int, end: int) -> Triplet:
     """The part of a clip between two ticks: frames, samples and the cues and facts that begin inside."""
+
+    def moved(cue):
+        return replace(cue, start=cue.start - start, end=cue.end - start)
+
     inside = (triplet.frame_times >= start) & (triplet.frame_times < end)
     return replace(
         triplet,
@@ -43,9 +47,13 @@ def window(triplet: Triplet, start: int, end: int) -> Triplet:
         frames=triplet.frames[inside],
         frame_times=triplet.frame_times[inside] - start,
         audio=triplet.audio[start:end],
-        cues=tuple(replace(c, start=c.start - start, end=c.end - start) for c in triplet.cues if start <= c.start < end),
-        facts=tuple({**f, "start": f["start"] - start, "end": f["end"] - start} for f in triplet.facts if start <= f["start"] < end),
-    )  # fmt: skip
+        cues=tuple(moved(cue) for cue in triplet.cues if start <= cue.start < end),
+        facts=tuple(
+            {**fact, "start": fact["start"] - start, "end": fact["end"] - start}
+            for fact in triplet.facts
+            if start <= fact["start"] < end
+        ),
+    )
 
 
 class Mixture:

@@ -18,7 +18,9 @@ class Objective(nn.Module):
         self.model = model
         self.caption_weight, self.align_units = caption_weight, align_units
 
-    def forward(self, batch: StageBatch, align_weight: float, counts: tuple[float, float]) -> dict[str, Float[Tensor, ""]]:  # fmt: skip
+    def forward(
+        self, batch: StageBatch, align_weight: float, counts: tuple[float, float]
+    ) -> dict[str, Float[Tensor, ""]]:
         """Losses of a batch in nats per supervised token, and their weighted sum as `loss`.
 
         `counts` are the supervised tokens of streams and captions per process, averaged over all of them: the mean is

@@ -43,9 +43,7 @@ class _Espeak:
     def say(self, text: str, voice: str, speed: int, pitch: int) -> np.ndarray:
         # espeak answers an unknown voice with an error code and silently goes on with the one before
         if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise CallFault(
-                f"voice {voice!r}: espeak-ng does not know it; the world's are {', '.join(VOICES.values())}"
-            )
+            raise CallFault(f"voice {voice!r}: espeak-ng does not know it; use {', '.join(VOICES.values())}")
         self.library.espeak_SetParameter(_RATE, speed, 0)
         self.library.espeak_SetParameter(_PITCH, pitch, 0)
         self.heard.clear()
@@ -61,7 +59,7 @@ def _espeak() -> _Espeak:
 
 
 @functools.lru_cache(maxsize=4096)
-def speak(text: str, voice: str, speed: int = 150, pitch: int = 50) -> Float32[np.ndarray, samples]:
+def speak(text: str, voice: str, speed: int = 150, pitch: int = 50) -> Float32[np.ndarray, " samples"]:
     """Say `text` with an espeak voice: 16 kHz samples, peak 1, silence at both ends removed."""
     from scipy.signal import resample_poly
 
@@ -74,7 +72,7 @@ def speak(text: str, voice: str, speed: int = 150, pitch: int = 50) -> Float32[n
     return wave[loud[0] : loud[-1] + 1] if len(loud) else wave[:0]
 
 
-def _beeps(sound: Sound) -> Float32[np.ndarray, samples]:
+def _beeps(sound: Sound) -> Float32[np.ndarray, " samples"]:
     """Tones of 0.1 s, 0.17 s apart, with soft edges."""
     time = np.arange(round(0.1 * TICKS_PER_SECOND)) / TICKS_PER_SECOND
     tone = np.sin(2 * np.pi * sound.tone_hz * time) * np.minimum(1, np.minimum(time, time[::-1]) / 0.008)
@@ -85,7 +83,7 @@ def _beeps(sound: Sound) -> Float32[np.ndarray, samples]:
     return wave
 
 
-def soundtrack(script: Script) -> Float32[np.ndarray, samples]:
+def soundtrack(script: Script) -> Float32[np.ndarray, " samples"]:
     """Everything that is heard in the film: 16 kHz mono, one tick a sample."""
     track = np.zeros(script.seconds * TICKS_PER_SECOND, np.float32)
     for second in range(script.seconds):
