@@ -28,7 +28,7 @@ def _noise() -> Float32[np.ndarray, " samples"]:
 
 def _piece(count: int, rng: random.Random) -> Float32[np.ndarray, " samples"]:
     start = rng.randrange(_POOL - 1)
-    return np.take(_noise(), np.arange(start, start + count), mode="wrap") if start + count > _POOL else _noise()[start : start + count]  # fmt: skip
+    return np.take(_noise(), np.arange(start, start + count), mode="wrap")
 
 
 def grain(frames: UInt8[np.ndarray, "n h w 3"], level: float, rng: random.Random) -> UInt8[np.ndarray, "n h w 3"]:
@@ -104,13 +104,7 @@ def described(
         track = soundtrack(script)[second * TICKS_PER_SECOND : (second + 1) * TICKS_PER_SECOND]
         audio = hiss(track, world.audio_noise, rng)
         sound = script.sound(second)
-        text = (
-            "Nothing."
-            if sound is None
-            else f"{sound.role} {sound.word}."
-            if sound.word
-            else f"Beeps {COUNTS[sound.beeps - 1]}."
-        )
+        text = f"{sound.role} {sound.word}." if sound.word else f"Beeps {COUNTS[sound.beeps - 1]}."
     return Triplet(
         source_id=f"world-{script.split}-{script.seed}-{carrier}{order}",
         start=second * TICKS_PER_SECOND,

@@ -1,4 +1,4 @@
-"""The script's conversation as timed lines, and its truth as facts: what subtitles and `truth.json` are written from."""
+"""The script's conversation as timed lines and its truth as facts, for subtitles and `truth.json`."""
 
 from __future__ import annotations
 

@@ -58,7 +58,10 @@ def _pictures(script: Script, frame_rate: int, width: int, height: int, grain: f
             drawn = np.full((height, width, 3), wall, np.uint8)
             drawn[top : top + side, left : left + side] = render(script, [time], side)[0]
             key = here
-        yield drawn if noise is None else np.clip(drawn + noise[random.Random(index).randrange(8)], 0, 255).astype(np.uint8)  # fmt: skip
+        if noise is None:
+            yield drawn
+        else:
+            yield np.clip(drawn + noise[random.Random(index).randrange(8)], 0, 255).astype(np.uint8)
 
 
 def write_film(

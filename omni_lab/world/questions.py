@@ -46,7 +46,7 @@ def _candidates(room: Room, second: int) -> Iterator[tuple[str, tuple[str, ...],
             yield "shape", ("shape", cell), (thing.shape,), shape, held
             yield "position", ("where", thing.shape), (cell,), shape, held
     sound = room.sounds[second]
-    if sound and sound.word:
+    if sound.word:
         yield "word", ("word", "said"), (sound.word,), frozenset({("word", second)}), False
         yield "speaker", ("who", "speaks"), (sound.role,), frozenset({("role", second)}), False
         if (thing := room.find(shape=sound.word)) and thing.colour:
@@ -55,7 +55,7 @@ def _candidates(room: Room, second: int) -> Iterator[tuple[str, tuple[str, ...],
         if (thing := room.find(colour=sound.word)) and thing.shape:
             spoils = frozenset({(room.things.index(thing), "shape")})
             yield "colour_to_shape", ("shape", "heard"), (thing.shape,), spoils, thing.held_out
-    if sound and sound.beeps:
+    if sound.beeps:
         yield "beeps", ("beeps", "count"), (COUNTS[sound.beeps - 1],), frozenset({("beeps", second)}), False
     if room.sign:
         yield "sign", ("sign", "says"), (room.sign.digits,), frozenset({("sign",)}), False

@@ -31,7 +31,9 @@ def _polygon(shape: str | None) -> list[tuple[float, float]]:
         return [(0, -1), (0.75, 0), (0, 1), (-0.75, 0)]
     if shape == "cross":
         a = 0.33
-        return [(-a, -1), (a, -1), (a, -a), (1, -a), (1, a), (a, a), (a, 1), (-a, 1), (-a, a), (-1, a), (-1, -a), (-a, -a)]  # fmt: skip
+        arm = [(-a, -1), (a, -1), (a, -a)]  # turned by quarters, it makes the cross
+        quarters = ((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))
+        return [(p * x + q * y, r * x + s * y) for p, q, r, s in quarters for x, y in arm]
     if shape == "star":
         points = [(math.radians(-90 + 36 * k), 1.05 if k % 2 == 0 else 0.42) for k in range(10)]
         return [(r * math.cos(a), r * math.sin(a) + 0.06) for a, r in points]
@@ -43,7 +45,10 @@ def _polygon(shape: str | None) -> list[tuple[float, float]]:
         ]
     turn = [2 * math.pi * k / 80 for k in range(80)]
     if shape is None:  # a blob: no name
-        return [((0.72 + 0.2 * math.sin(3 * t + 1)) * math.cos(t), (0.62 + 0.2 * math.cos(2 * t)) * math.sin(t)) for t in turn]  # fmt: skip
+        return [
+            ((0.72 + 0.2 * math.sin(3 * t + 1)) * math.cos(t), (0.62 + 0.2 * math.cos(2 * t)) * math.sin(t))
+            for t in turn
+        ]
     return [(math.cos(t), math.sin(t)) for t in turn]
 
 
@@ -71,7 +76,7 @@ def _board(digits: str, panel: int) -> tuple[Float32[np.ndarray, "panel panel"],
     ImageDraw.Draw(board).rounded_rectangle([0.06 * _FINE, 0.14 * _FINE, 0.94 * _FINE, 0.86 * _FINE], 40, fill=255)
     font = ImageFont.load_default(size=0.66 * _FINE)
     draw = ImageDraw.Draw(ink)
-    for digit, x in zip(digits, (0.29, 0.71)):
+    for digit, x in zip(digits, (0.29, 0.71), strict=True):
         draw.text((x * _FINE, 0.5 * _FINE), digit, fill=255, font=font, anchor="mm", stroke_width=10)
     return tuple(np.asarray(m.resize((panel, panel), Image.Resampling.BOX), np.float32) / 255 for m in (board, ink))
 

@@ -37,7 +37,7 @@ ROLES = ("guide", "visitor")
 SPLITS = ("train", "test", "held_out")
 HELD_OUT_PAIRS = frozenset((c, SHAPES[(3 * i + 5) % 8]) for i, c in enumerate(COLOURS))
 
-# Speaking speeds (words per minute) and pitches (espeak units): the test voices lie between and beyond the trained ones.
+# Speaking speeds (words per minute) and pitches (espeak units): the test voices lie between the trained ones.
 TRAIN_SPEEDS, TRAIN_PITCHES = (130, 150, 170, 190), (35, 45, 55, 65)
 TEST_SPEEDS, TEST_PITCHES = (140, 160, 180), (40, 50, 60)
 
@@ -95,7 +95,7 @@ class Room:
 
     wall: tuple[int, int, int]
     things: tuple[Thing, ...]
-    sounds: tuple[Sound | None, ...]  # one per second; None is silence
+    sounds: tuple[Sound, ...]  # one per second
     sign: Sign | None = None
     note: str | None = None  # a word that only the subtitles carry
 
@@ -135,7 +135,7 @@ class Script:
         """Length of the film."""
         return len(self.rooms) * self.room_s
 
-    def sound(self, second: int) -> Sound | None:
+    def sound(self, second: int) -> Sound:
         """What is heard in that second of the film."""
         return self.rooms[second // self.room_s].sounds[second % self.room_s]
 
@@ -144,7 +144,7 @@ def _unnamed_rgb(rng: random.Random) -> tuple[int, int, int]:
     """A colour at a clear distance from every named one."""
     while True:
         rgb = (rng.randrange(256), rng.randrange(256), rng.randrange(256))
-        if all(sum((a - b) ** 2 for a, b in zip(rgb, named)) > 75**2 for named in COLOURS.values()):
+        if all(sum((a - b) ** 2 for a, b in zip(rgb, named, strict=True)) > 75**2 for named in COLOURS.values()):
             return rgb
 
 
@@ -192,7 +192,8 @@ def _room(rng: random.Random, split: str, config: WorldConfig) -> Room:
     cells = rng.sample(range(4), 4)
     sign = Sign(cells.pop(), f"{rng.randrange(100):02d}") if rng.random() < config.signs else None
     count = rng.randint(2, len(cells))
-    things = tuple(_thing(rng, cell, pair, seconds, config) for cell, pair in zip(cells, _pairs(rng, count, split)))
+    placed = zip(cells[:count], _pairs(rng, count, split), strict=True)
+    things = tuple(_thing(rng, cell, pair, seconds, config) for cell, pair in placed)
     named = [w for t in things if t.colour and t.shape for w in (t.colour, t.shape)]
     shade = rng.randint(185, 240)
     wall = tuple(min(255, shade + rng.randint(-12, 12)) for _ in range(3))

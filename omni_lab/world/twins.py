@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from omni_lab.errors import CallFault
 from omni_lab.world.questions import true_answer
-from omni_lab.world.script import COLOURS, HELD_OUT_PAIRS, SPOKEN, Room, Script, Thing
+from omni_lab.world.script import COLOURS, HELD_OUT_PAIRS, SPOKEN, Room, Script, Sound, Thing
 
 WAYS = ("changed", "muted", "swapped", "shifted")
 CARRIERS = ("image", "audio", "text")
@@ -18,11 +18,16 @@ def _changed_things(things: tuple[Thing, ...], rng: random.Random) -> tuple[Thin
     names = list(COLOURS)
     while True:
         new = rng.sample(names, len(things))
-        pairs = [(colour, thing.shape) for colour, thing in zip(new, things)]
-        if all(c != t.colour for c, t in zip(new, things)) and not any(p in HELD_OUT_PAIRS for p in pairs):
-            return tuple(
-                replace(t, colour=t.colour and c, rgb=COLOURS[c] if t.colour else t.rgb) for c, t in zip(new, things)
-            )
+        pairs = [(colour, thing.shape) for colour, thing in zip(new, things, strict=True)]
+        if all(c != t.colour for c, t in zip(new, things, strict=True)) and not any(p in HELD_OUT_PAIRS for p in pairs):
+            painted = zip(new, things, strict=True)
+            return tuple(replace(t, colour=t.colour and c, rgb=COLOURS[c] if t.colour else t.rgb) for c, t in painted)
+
+
+def _changed_sound(sound: Sound, rng: random.Random) -> Sound:
+    if sound.beeps:
+        return replace(sound, beeps=sound.beeps % 4 + 1)
+    return replace(sound, word=rng.choice([word for word in SPOKEN if word != sound.word]))
 
 
 def _changed(room: Room, carrier: str, rng: random.Random) -> Room:
@@ -31,10 +36,7 @@ def _changed(room: Room, carrier: str, rng: random.Random) -> Room:
         return replace(room, things=_changed_things(room.things, rng), sign=sign)
     if carrier == "text":
         return replace(room, note=room.note and rng.choice([w for w in SPOKEN if w != room.note]))
-    sounds = tuple(
-        s and (replace(s, word=rng.choice([w for w in SPOKEN if w != s.word])) if s.word else replace(s, beeps=s.beeps % 4 + 1))
-        for s in room.sounds
-    )  # fmt: skip
+    sounds = tuple(_changed_sound(sound, rng) for sound in room.sounds)
     return replace(room, sounds=sounds)
 
 
@@ -63,7 +65,7 @@ def twin(script: Script, carrier: str, way: str, other: Script | None = None, se
     elif way == "swapped":
         if other is None or len(other.rooms) != len(rooms):
             raise CallFault("a swapped twin needs `other`: a script of the same length")
-        rooms = tuple(_taken(room, theirs, carrier) for room, theirs in zip(rooms, other.rooms))
+        rooms = tuple(_taken(room, theirs, carrier) for room, theirs in zip(rooms, other.rooms, strict=True))
     made = replace(script, rooms=rooms, muted=script.muted | {carrier} if way == "muted" else script.muted)
     return replace(made, questions=tuple(q for old in script.questions if (q := true_answer(made, old))))
 

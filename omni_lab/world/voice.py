@@ -86,10 +86,10 @@ def _beeps(sound: Sound) -> Float32[np.ndarray, " samples"]:
 def soundtrack(script: Script) -> Float32[np.ndarray, " samples"]:
     """Everything that is heard in the film: 16 kHz mono, one tick a sample."""
     track = np.zeros(script.seconds * TICKS_PER_SECOND, np.float32)
+    if "audio" in script.muted:
+        return track
     for second in range(script.seconds):
         sound = script.sound(second)
-        if sound is None or "audio" in script.muted:
-            continue
         wave = speak(sound.word, VOICES[sound.role], sound.speed, sound.pitch) if sound.word else _beeps(sound)
         start = second * TICKS_PER_SECOND + round(sound.at_s * TICKS_PER_SECOND)
         end = min(start + len(wave), (second + 1) * TICKS_PER_SECOND)  # a word never leaves its second
