@@ -42,6 +42,7 @@ class FramePicker:
         self._step = Fraction(TICKS_PER_SECOND) / Fraction(config.frames_per_second)
         self._k = 0
         self._aspect = 1.0
+        self._size: tuple[int, int] | None = None
         self._last: tuple[av.VideoFrame, int] | None = None
         self._glimpse: np.ndarray | None = None
         self._kept: np.ndarray | None = None
@@ -93,15 +94,16 @@ class FramePicker:
 
     def _shrink(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
         """Convert to RGB at the final size in one step; pixels that are not square become square."""
-        width, height = frame.width * self._aspect, float(frame.height)
-        scale = min(1.0, self.config.image_size / min(width, height))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
+        if self._size is None:  # one size for the whole film, even where the stream changes its own
+            width, height = frame.width * self._aspect, float(frame.height)
+            scale = min(1.0, self.config.image_size / min(width, height))
+            self._size = max(1, round(width * scale)), max(1, round(height * scale))
         # untagged video is what players take it for: BT.709 when high-definition, else BT.601
         space = frame.colorspace
         if space == UNSPECIFIED and frame.format.name.startswith("yuv"):
             space = BT709 if frame.width >= 1280 or frame.height > 576 else BT601
         small = self._reformatter.reformat(
-            frame, *size, format="rgb24", src_colorspace=int(space), interpolation="AREA", threads=1
+            frame, *self._size, format="rgb24", src_colorspace=int(space), interpolation="AREA", threads=1
         )
         return small.to_ndarray()
 

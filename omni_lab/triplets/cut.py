@@ -8,8 +8,10 @@ between two words, and only where their times are unknown at a plain tick, which
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int16
@@ -20,9 +22,9 @@ from omni_lab.media.clock import ticks
 from omni_lab.media.subtitles import Cue
 
 # what a cut costs by the kind of place, beside a clip's own cost of up to about 0.25
-COSTS = {"scene": 0.0, "sentence": 0.05, "silence": 0.1, "cue": 0.15, "grid": 0.6, "word": 100.0, "hard": 10_000.0}
-PER_CUT = 0.3  # more than the worst length costs: a film that may be one clip is one clip
+COSTS = {"scene": 0.0, "sentence": 0.03, "silence": 0.05, "cue": 0.1, "grid": 0.3, "word": 100.0, "hard": 10_000.0}
 GRID = TICKS_PER_SECOND // 4
+SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def cut(
 ) -> tuple[Clip, ...]:
     """Cut a film into clips of `min_s` to `max_s`, never through a word, as near to `target_s` as speech allows.
 
-    A film shorter than `min_s` is one clip. The result depends on nothing but the arguments.
+    A film no longer than `max_s` is one clip, also one shorter than `min_s`. The result depends on nothing but the
+    arguments.
 
     Parameters
     ----------
@@ -64,12 +67,12 @@ def cut(
     if not 0 < 2 * config.min_s <= config.max_s:
         raise CallFault(f"triplets.max_s = {config.max_s} must be at least twice triplets.min_s = {config.min_s}")
     shortest, longest, wanted = ticks(config.min_s), ticks(config.max_s), ticks(config.target_s)
-    if duration <= shortest:
+    if duration <= longest:
         return (Clip(0, duration, "end"),)
     cues = [cue for cue in cues if cue.start < duration]
     places = _places(duration, cues, silences, scenes)
     at = np.array([0, *sorted(places), duration], dtype=np.int64)
-    toll = np.array([0.0, *(COSTS[places[t]] + PER_CUT for t in sorted(places)), 0.0])
+    toll = np.array([0.0, *(COSTS[places[t]] for t in sorted(places)), 0.0])
     return _shortest_path(at, toll, ["", *(places[t] for t in sorted(places)), "end"], shortest, longest, wanted)
 
 
@@ -94,10 +97,10 @@ def silence_middles(audio: Int16[np.ndarray, " samples"], start: int = 0, shorte
     return [start + int(a + b) * window // 2 for a, b in pairs[long_enough]]
 
 
-def speech_blocks(cues: Iterable[Cue]) -> list[tuple[int, int]]:
-    """Join cues that overlap into blocks (start, end) that no cut may enter."""
+def speech_blocks(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join spans (start, end) that overlap into blocks."""
     blocks: list[tuple[int, int]] = []
-    for start, end in sorted((cue.start, cue.end) for cue in cues):
+    for start, end in sorted(spans):
         if blocks and start < blocks[-1][1]:
             blocks[-1] = blocks[-1][0], max(end, blocks[-1][1])
         else:
@@ -107,32 +110,25 @@ def speech_blocks(cues: Iterable[Cue]) -> list[tuple[int, int]]:
 
 def _places(duration: int, cues: list[Cue], silences: Iterable[int], scenes: Iterable[int]) -> dict[int, str]:
     """Collect every place where a cut could be, with the best reason for it."""
-    blocks = speech_blocks(cues)
-    starts = np.array([a for a, _ in blocks], dtype=np.int64)
+    in_cue = _inside(speech_blocks((cue.start, cue.end) for cue in cues))
+    in_word = _inside(speech_blocks((word.start, word.end) for cue in cues for word in cue.words or (cue,)))
     places: dict[int, str] = {}
 
     def offer(time: int, reason: str) -> None:
-        if not 0 < time < duration:
-            return
-        block = blocks[i] if (i := int(np.searchsorted(starts, time, "left")) - 1) >= 0 else (0, 0)
-        if block[0] < time < block[1]:
-            if reason == "word" and any(word.start < time < word.end for word in _words_near(cues, time)):
-                reason = "hard"
-            elif reason != "word":
-                reason = "hard"
-        elif reason == "word":
-            reason = "cue"
-        if time not in places or COSTS[reason] < COSTS[places[time]]:
+        if in_word(time):
+            reason = "hard"
+        elif in_cue(time):
+            reason = "word"
+        if 0 < time < duration and (time not in places or COSTS[reason] < COSTS[places[time]]):
             places[time] = reason
 
     for time in range(GRID, duration, GRID):
         offer(time, "grid")
     for cue in cues:
         offer(cue.start, "cue")
-        offer(cue.end, "sentence" if cue.text.rstrip("\"'”’)»").endswith((".", "!", "?", "…", "。", "！", "？")) else "cue")
-        for left, right in zip(cue.words, cue.words[1:], strict=False):
-            if right.start >= left.end:
-                offer((left.end + right.start) // 2, "word")
+        offer(cue.end, "sentence" if cue.text.rstrip("\"'”’)»").endswith(SENTENCE_ENDS) else "cue")
+        for left, right in pairwise(cue.words):
+            offer((left.end + right.start) // 2, "word")
     for time in silences:
         offer(int(time), "silence")
     for time in scenes:
@@ -140,11 +136,15 @@ def _places(duration: int, cues: list[Cue], silences: Iterable[int], scenes: Ite
     return places
 
 
-def _words_near(cues: list[Cue], time: int):
-    """Give the words of every cue that is spoken at a time; a cue without word times is one long word."""
-    for cue in cues:
-        if cue.start < time < cue.end:
-            yield from cue.words or (cue,)
+def _inside(blocks: list[tuple[int, int]]) -> Callable[[int], bool]:
+    """Make the test whether a time lies inside (not at the edge) of one of the blocks."""
+    starts = [start for start, _ in blocks]
+
+    def test(time: int) -> bool:
+        i = bisect_left(starts, time) - 1
+        return i >= 0 and time < blocks[i][1]
+
+    return test
 
 
 def _shortest_path(at, toll, reasons: list[str], shortest: int, longest: int, wanted: int) -> tuple[Clip, ...]:
@@ -164,4 +164,4 @@ def _shortest_path(at, toll, reasons: list[str], shortest: int, longest: int, wa
     while chain[-1]:
         chain.append(int(before[chain[-1]]))
     chain.reverse()
-    return tuple(Clip(int(at[a]), int(at[b]), reasons[b]) for a, b in zip(chain, chain[1:], strict=False))
+    return tuple(Clip(int(at[a]), int(at[b]), reasons[b]) for a, b in pairwise(chain))

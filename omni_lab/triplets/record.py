@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Int16, Int64, UInt8
 
-from omni_lab.media.subtitles import Cue
+from omni_lab.media.subtitles import Cue, Word
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,3 +40,56 @@ class Triplet:
     def duration(self) -> int:
         """Length of the clip in ticks."""
         return self.end - self.start
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedClip:
+    """A clip as it lies in a shard: pictures as JPEG, sound as 16-bit samples, the rest as plain JSON values."""
+
+    clip_id: str
+    record: dict  # everything but pictures and sound; see `Triplet` for the meaning of each key
+    jpegs: tuple[bytes, ...]
+    audio: Int16[np.ndarray, " samples"] | None
+
+    def decode(self) -> Triplet:
+        """Turn it into arrays.
+
+        Raises
+        ------
+        ValueError
+            a picture is broken, or the record lacks something
+        """
+        record = self.record
+        audio = self.audio if self.audio is not None else np.zeros(0, dtype=np.int16)
+        try:
+            return Triplet(
+                source_id=record["source"]["id"],
+                start=record["start"],
+                end=record["end"],
+                frames=_pictures(self.jpegs),
+                frame_times=np.array(record["frame_times"], dtype=np.int64),
+                audio=audio.astype(np.float32) / 32768,
+                cues=tuple(cue_from(cue) for cue in record["cues"]),
+                has=frozenset(record["has"]),
+                quality=record["quality"],
+                facts=tuple(record["facts"]),
+                config_hash=record["config_hash"],
+            )
+        except KeyError as error:
+            raise ValueError(f"the record lacks {error}") from None
+
+
+def cue_from(data: dict) -> Cue:
+    """Rebuild a cue from its JSON form."""
+    return Cue(**{**data, "words": tuple(Word(**word) for word in data["words"])})
+
+
+def _pictures(jpegs: tuple[bytes, ...]) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Decode JPEGs of one size into one array."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        pictures = [np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs]
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"a picture cannot be decoded ({error})") from None
+    return np.stack(pictures) if pictures else np.zeros((0, 0, 0, 3), dtype=np.uint8)
