@@ -117,6 +117,7 @@ class StageConfig:
     units: int = 1  # seconds of film in one sample
     train: tuple[str, ...] = ("image", "connector", "decoder")  # parts whose weights move
     lr_scale: float = 1.0  # multiplies both learning rates
+    decay: float = 0.5  # share of the stage, at its end, over which the learning rate falls
     caption_weight: float = 1.0  # weight of captions in the loss, beside answers at 1
     align_weight: float = 0.0  # weight of the alignment loss (InfoNCE) at the stage's first step
     align_steps: int = 0  # steps over which it falls to zero: alignment first, generation later
@@ -138,6 +139,7 @@ class TrainingConfig:
     adamw_lr: float = 3e-3  # everything else (AdamW)
     weight_decay: float = 0.0  # decoupled, on matrices
     warmup_steps: int = 20  # steps over which the learning rates rise from zero
+    align_units: int = 2  # units whose image, audio and text alignment calls one moment
     grad_clip: float = 1.0  # per modality's part of the model
     checkpoint_every: int = 100  # steps
     precision: str = "no"  # accelerate's mixed precision: no, bf16, fp16

@@ -111,10 +111,10 @@ class Mixture:
                     streams.append(self._film(step, rank))
                     continue
                 streams.append(self._stream(script, ("image", "audio", "text")))
-                captions.append(self._caption(script, sample % script.seconds, "image", sample // 2 % 2))
+                captions.append(self._caption(script, sample % script.seconds, "image", sample // 2 % 4))
             elif self.stage == "vision":
                 streams.append(self._stream(script, ("image", "text")))
-                captions.extend(self._caption(script, s, "image", (sample + s) % 2) for s in range(2))
+                captions.extend(self._caption(script, s, "image", (sample + s) % 2 + 2 * (sample // 2 % 2)) for s in range(2))
             else:
                 streams.append(self._stream(script, ("audio", "text")))
                 captions.extend(self._caption(script, s, "audio", 0) for s in range(2))

@@ -22,8 +22,8 @@ FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "word": (("audio",), SPOKEN, 1.0),
     "speaker": (("audio",), ROLES, 0.5),
     "beeps": (("audio",), COUNTS, 2.5),
-    "shape_to_colour": (("image", "audio"), tuple(COLOURS), 5.0),
-    "colour_to_shape": (("image", "audio"), SHAPES, 5.0),
+    "shape_to_colour": (("image", "audio"), tuple(COLOURS), 15.0),
+    "colour_to_shape": (("image", "audio"), SHAPES, 15.0),
     "note": (("text",), SPOKEN, 2.0),
 }
 
@@ -63,18 +63,22 @@ def _candidates(room: Room, second: int) -> Iterator[tuple[str, tuple[str, ...],
         yield "note", ("note", "says"), (room.note,), frozenset({("note",)}), False
 
 
-def ask(room: Room, rng: random.Random, per_second: int) -> Iterator[Question]:
-    """Choose `per_second` questions for every second of the room; `second` counts from the room's start."""
+def ask(room: Room, rng: random.Random, per_second: int) -> list[Question]:
+    """Choose `per_second` questions for every second of the room; `second` counts from the room's start.
+
+    The seconds take turns, so that a rare question of a late second is not spoilt by the common ones of an early one.
+    """
     written: set = set()
-    for second in range(len(room.sounds)):
-        pool = list(_candidates(room, second))
-        for _ in range(per_second):
-            pool = [c for c in pool if not (c[3] & written)]
+    chosen = []
+    for _ in range(per_second):
+        for second in range(len(room.sounds)):
+            pool = [candidate for candidate in _candidates(room, second) if not (candidate[3] & written)]
             if not pool:
-                break
+                continue
             fact, asked, answer, writes, held = rng.choices(pool, [FACTS[c[0]][2] for c in pool])[0]
             written |= writes
-            yield Question(fact, second, asked, answer, FACTS[fact][0], held)
+            chosen.append(Question(fact, second, asked, answer, FACTS[fact][0], held))
+    return sorted(chosen, key=lambda question: question.second)
 
 
 def true_answer(script: Script, question: Question) -> Question | None:
@@ -89,17 +93,21 @@ def true_answer(script: Script, question: Question) -> Question | None:
 
 
 def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:
-    """Panel by panel, one thing that can be seen there: (cell, word).
+    """Panel by panel, what can be seen there, as pairs of panel and word.
 
     `order` 0 and 1 are complementary: where one names the colour the other names the shape, so that a thing's colour
-    and shape never stand in one caption. What has no name is left out.
+    and shape never stand in one caption. Orders 2 and 3 are the same with the word before its panel, which teaches to
+    find a thing as 0 and 1 teach to describe a place. What has no name is left out.
     """
     said = []
     for thing in sorted(room.things, key=lambda t: t.cell):
         word = thing.colour if (thing.cell + order) % 2 == 0 else thing.shape
         if word:
             said.append((CELLS[thing.cell], word))
-        said.append((CELLS[thing.cell], thing.motion(second)))
-    if room.sign:
+        if order < 2:
+            said.append((CELLS[thing.cell], thing.motion(second)))
+    if room.sign and order < 2:
         said.append((CELLS[room.sign.cell], room.sign.digits))
+    if order >= 2:
+        said = [(word, cell) for cell, word in said]
     return said

@@ -179,7 +179,7 @@ def _sound(rng: random.Random, named: list[str], split: str, config: WorldConfig
     if rng.random() < config.beeps:
         count = rng.randint(1, 4)
         return Sound(rng.uniform(0.03, 0.2), beeps=count, tone_hz=rng.uniform(500, 1500), gain=rng.uniform(0.2, 0.5))
-    word = rng.choice(named) if named and rng.random() < 0.6 else rng.choice(SPOKEN)
+    word = rng.choice(named) if named and rng.random() < 0.75 else rng.choice(SPOKEN)
     speeds, pitches = (TRAIN_SPEEDS, TRAIN_PITCHES) if split == "train" else (TEST_SPEEDS, TEST_PITCHES)
     return Sound(
         rng.uniform(0.03, 0.2), word, rng.choice(ROLES), rng.choice(speeds), rng.choice(pitches),

@@ -1,0 +1,75 @@
+"""Checkpoints in safetensors: weights, optimizer state, and where training stands."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from omni_lab.errors import InputFault
+from omni_lab.model.omni import OmniModel
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far training has come: `step` steps of `stage` are done."""
+
+    stage: str
+    step: int
+
+
+def _tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
+    """Optimizer state under flat names: `optimizer/parameter/quantity`."""
+    return {
+        f"{number}/{index}/{name}": torch.as_tensor(value).contiguous()
+        for number, optimizer in enumerate(optimizers)
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+
+
+def save(folder: Path, place: Place, model: OmniModel, optimizers: list[torch.optim.Optimizer]) -> Path:
+    """Write a checkpoint under a temporary name, rename it, and remove the older ones of its stage."""
+    final = folder / f"{place.stage}-{place.step:06d}"
+    half = final.with_suffix(".tmp")
+    shutil.rmtree(half, ignore_errors=True)
+    model.save_pretrained(half)
+    save_file(_tensors(optimizers), half / "optimizer.safetensors")
+    (half / "place.json").write_text(json.dumps(asdict(place)))
+    shutil.rmtree(final, ignore_errors=True)
+    half.rename(final)
+    for old in folder.glob(f"{place.stage}-??????"):
+        if old != final:
+            shutil.rmtree(old)
+    return final
+
+
+def latest(folder: Path, stages: tuple[str, ...]) -> tuple[Path, Place] | None:
+    """The checkpoint that is furthest along, if there is one."""
+    found = []
+    for file in folder.glob("*-??????/place.json"):
+        place = Place(**json.loads(file.read_text()))
+        found.append((stages.index(place.stage), place.step, file.parent, place))
+    return max(found)[2:] if found else None
+
+
+def restore(folder: Path, model: OmniModel, optimizers: list[torch.optim.Optimizer]) -> None:
+    """Put a checkpoint's weights and optimizer state back in place."""
+    try:
+        weights = load_file(folder / "model.safetensors")
+        states = load_file(folder / "optimizer.safetensors")
+    except Exception as fault:
+        raise InputFault(f"{folder}: cannot be read ({fault}); remove it to go on from the checkpoint before") from fault
+    model.load_state_dict(weights)
+    for number, optimizer in enumerate(optimizers):
+        whole = optimizer.state_dict()
+        whole["state"] = {}
+        for name, value in states.items():
+            owner, index, quantity = name.split("/")
+            if int(owner) == number:
+                whole["state"].setdefault(int(index), {})[quantity] = value
+        optimizer.load_state_dict(whole)

@@ -1,0 +1,148 @@
+"""The loop: one for every stage, the same under `python` and under `accelerate launch`.
+
+An interrupted run goes on as if nothing had happened: batches are a function of (seed, stage, step), and a checkpoint
+holds weights and optimizer state.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from omni_lab.config import Config
+from omni_lab.model.omni import OmniModel
+from omni_lab.sequences.vocabulary import WorldVocabulary
+from omni_lab.training import checkpoint
+from omni_lab.training.mixture import STAGES, Mixture
+from omni_lab.training.objective import Objective, supervised
+from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part
+from omni_lab.training.run import RunFolder
+from omni_lab.training.schedules import alignment_weight, learning_rate_share
+from omni_lab.triplets.record import Triplet
+
+
+@contextmanager
+def _interruption() -> Iterator[list[bool]]:
+    """Turn Ctrl-C into a flag, so that a step is finished and saved before the program ends."""
+    asked = [False]
+    if not _in_main_thread():
+        yield asked
+        return
+
+    def note(*_) -> None:
+        asked[0] = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _in_main_thread() -> bool:
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
+
+
+def _set_rates(optimizers: list, share: float) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("full_lr", group["lr"]) * share
+
+
+def _stage(accelerator, model: OmniModel, mixture: Mixture, run: RunFolder, found, progress: bool) -> None:
+    """Train one stage, from its start or from the checkpoint found in it."""
+    config, stage, settings = run.config, mixture.stage, mixture.settings
+    objective = Objective(model, settings.caption_weight, config.training.align_units)
+    choose_trained(objective, settings.train)
+    optimizers = build_optimizers(objective, config.training, settings)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["full_lr"] = group["lr"]
+    first = 0
+    if found and found[1].stage == stage:
+        checkpoint.restore(found[0], model, optimizers)
+        first = found[1].step
+    prepared, *optimizers = accelerator.prepare(objective, *optimizers)
+    model.train()
+    ranks, rank, main = accelerator.num_processes, accelerator.process_index, accelerator.is_main_process
+    bar = tqdm(total=settings.steps, initial=first, desc=f"{stage:>6}", unit="step", disable=not (progress and main))
+    started = time.perf_counter()
+    with _interruption() as interrupted, bar:
+        for step, batch in enumerate(mixture.batches(first, rank, ranks), first):
+            batch = batch.to(accelerator.device)
+            counts = accelerator.reduce(supervised(batch).to(accelerator.device), "mean").tolist()
+            share = learning_rate_share(step, settings, config.training.warmup_steps)
+            _set_rates(optimizers, share)
+            losses = prepared(batch, alignment_weight(step, settings), tuple(counts))
+            accelerator.backward(losses["loss"])
+            norms = clip_per_part(objective, config.training.grad_clip)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+            values = accelerator.reduce(torch.stack([v.detach() for v in losses.values()]), "mean").tolist()
+            if main:
+                now = time.perf_counter()
+                run.log(
+                    {
+                        "stage": stage, "step": step, **dict(zip(losses, values, strict=True)),
+                        "lr": config.training.muon_lr * settings.lr_scale * share,
+                        "tokens": batch.tokens * ranks, "seconds": now - started, "grad_norm": norms,
+                    }
+                )  # fmt: skip
+                started = now
+                bar.set_postfix(loss=f"{values[0]:.3f}")
+            bar.update()
+            done = step + 1
+            stop = accelerator.reduce(torch.tensor(float(interrupted[0]), device=accelerator.device), "sum").item() > 0
+            if main and (stop or done == settings.steps or done % config.training.checkpoint_every == 0):
+                checkpoint.save(run.checkpoints, checkpoint.Place(stage, done), model, optimizers)
+            if stop and done < settings.steps:
+                raise KeyboardInterrupt
+    accelerator.free_memory()
+
+
+def train(config: Config, run: RunFolder, films: list[Triplet] | None = None, progress: bool = True) -> OmniModel:
+    """Train all stages of `config`, going on where the run folder stands, and return the model.
+
+    `films` are clips read back from shards, mixed into the omni stage.
+    """
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a stage leaves one sense out
+    accelerator = Accelerator(mixed_precision=config.training.precision, kwargs_handlers=[unused])
+    torch.manual_seed(config.seed)
+    model = OmniModel.build(config, len(WorldVocabulary()))
+    found = checkpoint.latest(run.checkpoints, STAGES)
+    if found and accelerator.is_main_process:
+        run.forget_after(STAGES, found[1].stage, found[1].step)
+    elif accelerator.is_main_process:
+        (run.path / "metrics.jsonl").unlink(missing_ok=True)
+    for stage in STAGES:
+        if found and STAGES.index(stage) < STAGES.index(found[1].stage):
+            continue
+        if found and found[1] == checkpoint.Place(stage, getattr(config.training, stage).steps):
+            checkpoint.restore(found[0], model, [])
+            continue
+        _stage(accelerator, model, Mixture(config, stage, films), run, found, progress)
+        accelerator.wait_for_everyone()
+    return accelerator.unwrap_model(model).eval()
+
+
+def trained(folder: Path | str) -> OmniModel:
+    """The model of a run folder's furthest checkpoint."""
+    from omni_lab.errors import InputFault
+
+    found = checkpoint.latest(Path(folder) / "checkpoints", STAGES)
+    if not found:
+        raise InputFault(f"{folder}: no checkpoint in it yet; train one with `omni-lab demo`")
+    return OmniModel.load(found[0])

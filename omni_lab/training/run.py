@@ -1,0 +1,100 @@
+"""The run folder: settings, environment and one line of metrics per step; the contract between costly and cheap work."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from omni_lab.config import Config, config_hash, from_dict, to_dict
+from omni_lab.errors import InputFault
+
+_PACKAGES = ("torch", "transformers", "accelerate", "numpy", "av")
+
+
+def environment() -> dict:
+    """What a reader needs to reproduce a run: versions, processor, commit where there is one."""
+    root = Path(__file__).parents[2]
+    asked = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "commit": asked.stdout.strip() or None,
+    }
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held, in MB (10⁶ bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def write_json(path: Path, data) -> None:
+    """Write JSON under a temporary name and rename it: a reader never sees half a file."""
+    half = path.with_suffix(".tmp")
+    half.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    half.replace(path)
+
+
+class RunFolder:
+    """A run on disk: `config.json`, `environment.json`, `metrics.jsonl`, `checkpoints/`.
+
+    Raises
+    ------
+    InputFault : the folder holds a run with other settings.
+    """
+
+    def __init__(self, path: Path | str, config: Config, fresh: bool = False) -> None:
+        self.path, self.config = Path(path), config
+        settings = self.path / "config.json"
+        if fresh and settings.exists():
+            shutil.rmtree(self.path)
+        if settings.exists():
+            there = config_hash(read_config(self.path))
+            if there != config_hash(config):
+                raise InputFault(
+                    f"{self.path}: holds a run with other settings ({there}, asked for {config_hash(config)}); "
+                    "choose another --out, or start it anew with --fresh"
+                )
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        if not settings.exists():
+            write_json(self.path / "environment.json", environment())
+            write_json(settings, to_dict(config))
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints lie."""
+        return self.path / "checkpoints"
+
+    def log(self, record: dict) -> None:
+        """Append one line to `metrics.jsonl`."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def metrics(self) -> list[dict]:
+        """Every line of `metrics.jsonl`."""
+        file = self.path / "metrics.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def forget_after(self, stages: tuple[str, ...], stage: str, step: int) -> None:
+        """Drop the metrics of steps that a resumed run will take again: those from `step` of `stage` on."""
+        kept = [r for r in self.metrics() if (stages.index(r["stage"]), r["step"]) < (stages.index(stage), step)]
+        half = self.path / "metrics.tmp"
+        half.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
+        half.replace(self.path / "metrics.jsonl")
+
+
+def read_config(folder: Path | str) -> Config:
+    """The settings of a run folder."""
+    file = Path(folder) / "config.json"
+    if not file.exists():
+        raise InputFault(f"{folder}: not a run folder (no config.json); make one with `omni-lab demo`")
+    return from_dict(json.loads(file.read_text()))
