@@ -48,8 +48,8 @@ def _output(output: dict[str, Any]) -> dict[str, Any] | None:
             return None
         output = {**output, "data": data}
     if "text" in output:
-        text = OVERWRITTEN.sub("", _without_paths("".join(output["text"])))
-        return {**output, "text": text.splitlines(keepends=True)} if text.strip() else None
+        text = _readable(output["text"])
+        return {**output, "text": text} if "".join(text).strip() else None
     if "data" in output:
         data = {kind: _readable(value) if kind.startswith("text/") else value for kind, value in output["data"].items()}
         output = {**output, "data": data}
@@ -57,8 +57,8 @@ def _output(output: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _readable(value: str | list[str]) -> str | list[str]:
-    text = _without_paths("".join(value))
-    return text.splitlines(keepends=True) if isinstance(value, list) else text
+    text = OVERWRITTEN.sub("", _without_paths("".join(value)))
+    return text.splitlines(keepends=True) if isinstance(value, list) else text  # files hold lines, nbformat joins them
 
 
 def _without_paths(text: str) -> str:

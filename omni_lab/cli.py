@@ -177,16 +177,19 @@ def world_film(arguments: argparse.Namespace) -> None:
 def triplets_build(arguments: argparse.Namespace) -> int:
     """`omni-lab triplets build`: any films to shards; files that fail are named and the others go on."""
     config = _config("tiny", arguments.settings)
-    for path in arguments.paths:
-        if not path.exists():
-            print(f"omni-lab: {path}: there is no such file or folder", file=sys.stderr)
+    from dataclasses import asdict
+
     from omni_lab.triplets.build import build
 
-    report = build(arguments.paths, arguments.out, config, progress=not arguments.json)
-    _print(arguments, report.to_dict(), str(report))
+    report = build(arguments.paths, arguments.out, config.triplets, progress=not arguments.json)
+    lines = [f"{uri}: skipped, {why}" for uri, why in report.skipped]
+    lines += [f"{uri}: clips made, but {'; '.join(errors)}" for uri, errors in report.damaged]
+    _print(
+        arguments, asdict(report), "\n".join([*lines, f"{report.clips} clips of {report.films} films in {report.out}"])
+    )
     for failure in report.failures:
-        print(f"omni-lab: {failure}", file=sys.stderr)
-    return 1 if report.failures else 0
+        print(f"omni-lab: {failure.uri}: {failure.reason}", file=sys.stderr)
+    return report.exit_code
 
 
 def triplets_show(arguments: argparse.Namespace) -> None:
