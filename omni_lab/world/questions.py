@@ -1,7 +1,9 @@
 """What the visitor asks in a room, so that no answer can be copied from the text before it.
 
 The rule: a thing's colour, and a thing's shape, is written at most once per room, as question or as answer, and every
-hop, sound, sign and note is asked about at most once. A heard word is not written by the question that needs it.
+hop, sound, sign and note is asked about at most once. A heard word is not written by the question that needs it, and
+it is only asked for itself where nothing in the room bears it: else the names written before would make it a likely
+guess, and "Colour heard? Red." would leave one word for whoever sees the red thing.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "position": (("image",), CELLS, 1.0),
     "motion": (("image",), MOTIONS, 0.6),
     "sign": (("image",), tuple(f"{n:02d}" for n in range(100)), 1.5),
-    "word": (("audio",), SPOKEN, 1.0),
+    "word": (("audio",), SPOKEN, 3.0),
     "speaker": (("audio",), ROLES, 0.5),
     "beeps": (("audio",), COUNTS, 2.5),
     "shape_to_colour": (("image", "audio"), tuple(COLOURS), 15.0),
@@ -69,10 +71,15 @@ def ask(room: Room, rng: random.Random, per_second: int) -> list[Question]:
     The seconds take turns, so that a rare question of a late second is not spoilt by the common ones of an early one.
     """
     written: set = set()
+    borne = {name for thing in room.things for name in (thing.colour, thing.shape)}
     chosen = []
     for _ in range(per_second):
         for second in range(len(room.sounds)):
-            pool = [candidate for candidate in _candidates(room, second) if not (candidate[3] & written)]
+            pool = [
+                candidate
+                for candidate in _candidates(room, second)
+                if not (candidate[3] & written) and not (candidate[0] == "word" and candidate[2][0] in borne)
+            ]
             if not pool:
                 continue
             fact, asked, answer, writes, held = rng.choices(pool, [FACTS[c[0]][2] for c in pool])[0]
