@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from omni_lab import __version__
 from omni_lab.errors import CallFault, InputFault, OmniLabError
 
 AGAIN = "the same command again goes on from what is done"
+READABLE = "world.questions_per_second=1"  # of a film that people watch; --set may ask for more
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.parser.print_help()
         return 2
     try:
-        return arguments.handler(arguments) or 0
+        code = arguments.handler(arguments) or 0
+        sys.stdout.flush()
+        return code
     except OmniLabError as error:
         print(f"omni-lab: {error}", file=sys.stderr)
         return error.exit_code
@@ -36,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"omni-lab: {error.name} is not installed; `omni-lab doctor` says how to get it", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # who read the output, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print(f"\nomni-lab: stopped; {arguments.after_stop}", file=sys.stderr)
         return 130
@@ -163,7 +170,7 @@ def demo(arguments: argparse.Namespace) -> None:
 
 def world_film(arguments: argparse.Namespace) -> None:
     """`omni-lab world film`: write one film with its subtitles and truth."""
-    config = _config("tiny", arguments.settings)
+    config = _config("tiny", [READABLE, *arguments.settings])
     from omni_lab.world.film import write_film
     from omni_lab.world.script import write_script
 

@@ -168,7 +168,17 @@ def test_a_file_that_is_no_film_is_named_and_the_others_are_built(own_folder, ca
     assert main(["triplets", "build", "films", "--out", "shards", "--json"]) == 1
     assert "broken.mp4" in capsys.readouterr().err
     assert main(["triplets", "show", "shards", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["has"] == ["audio", "image", "text"]
+    assert json.loads(capsys.readouterr().out)["has"] == ["image", "audio", "text"]
+
+
+def test_a_reader_that_has_read_enough_is_no_fault():
+    call = "import sys; from omni_lab.cli import main; sys.exit(main(['config']))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run([sys.executable, "-c", call], stdout=writing, stderr=subprocess.PIPE, env=environment)
+    os.close(writing)
+    assert (process.returncode, process.stderr) == (0, b"")
 
 
 def main_exit(arguments):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from omni_lab.config import MODALITIES
 from omni_lab.media.clock import seconds
 from omni_lab.triplets.record import Triplet
 
@@ -41,7 +42,7 @@ def facts_of(triplet: Triplet) -> dict[str, Any]:
         "source_id": triplet.source_id,
         "start": triplet.start,
         "end": triplet.end,
-        "has": sorted(triplet.has),
+        "has": [modality for modality in MODALITIES if modality in triplet.has],
         "frames": list(triplet.frames.shape),
         "frame_times": triplet.frame_times.tolist(),
         "samples": int(triplet.audio.size),
