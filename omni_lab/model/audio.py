@@ -22,22 +22,31 @@ class LogMel(nn.Module):
     """Log-mel spectrogram of 16 kHz sound, centred windows of 25 ms."""
 
     def __init__(self, mels: int, frames_per_second: int) -> None:
-        from transformers.audio_utils import mel_filter_bank
-
         super().__init__()
         if TICKS_PER_SECOND % frames_per_second:
             raise ConfigError(f"model.audio.frames={frames_per_second}: does not divide {TICKS_PER_SECOND} samples")
         self.hop = TICKS_PER_SECOND // frames_per_second
+        self.register_buffer("bank", torch.empty(_WINDOW // 2 + 1, mels), persistent=False)
+        self.register_buffer("window", torch.empty(_WINDOW), persistent=False)
+        self.fill()
+
+    @torch.no_grad()
+    def fill(self) -> None:
+        """Compute filters and window: no checkpoint holds them, so a loaded model has to do it again."""
+        from transformers.audio_utils import mel_filter_bank
+
+        bins, mels = self.bank.shape
         bank = mel_filter_bank(
-            _WINDOW // 2 + 1, mels, 0.0, TICKS_PER_SECOND / 2, TICKS_PER_SECOND, norm="slaney", mel_scale="slaney"
+            bins, mels, 0.0, TICKS_PER_SECOND / 2, TICKS_PER_SECOND, norm="slaney", mel_scale="slaney"
         )
-        self.register_buffer("bank", torch.tensor(bank, dtype=torch.float32), persistent=False)
-        self.register_buffer("window", torch.hann_window(_WINDOW), persistent=False)
+        self.bank.copy_(torch.tensor(bank, dtype=torch.float32))
+        self.window.copy_(torch.hann_window(_WINDOW))
 
     def forward(self, waves: Float32[Tensor, "A N"]) -> Float32[Tensor, "A M R"]:
-        """Natural log of mel power, shifted and scaled to about [-1, 1]."""
-        spectrum = torch.stft(waves, _WINDOW, self.hop, window=self.window, return_complex=True)[..., :-1]
-        power = (spectrum.real**2 + spectrum.imag**2).transpose(1, 2) @ self.bank
+        """Natural log of mel power, shifted and scaled to about [-1, 1]; float32 under mixed precision too."""
+        with torch.autocast(waves.device.type, enabled=False):
+            spectrum = torch.stft(waves, _WINDOW, self.hop, window=self.window, return_complex=True)[..., :-1]
+            power = (spectrum.real**2 + spectrum.imag**2).transpose(1, 2) @ self.bank
         return ((power.clamp_min(_FLOOR).log() + 5.0) / 5.0).transpose(1, 2)
 
 
