@@ -1,6 +1,6 @@
 """The omni model: what is seen and heard takes its place among the words, and one decoder reads it all.
 
-Glossary: B batch · T tokens · N supervised tokens · D width · V vocabulary · G groups of units.
+Glossary: B batch · T tokens · N supervised tokens · D width · V vocabulary · G groups of units with all modalities.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers import PretrainedConfig, PreTrainedModel, Qwen2Config, Qwen2Model
 
 from omni_lab.config import Config, from_dict, to_dict
-from omni_lab.model.audio import AudioEncoder
+from omni_lab.model.audio import AudioEncoder, LogMel
 from omni_lab.model.connector import Connector
 from omni_lab.model.image import ImageEncoder
 from omni_lab.sequences.batch import AUDIO_KIND, IMAGE_KIND, TEXT_KIND, Batch
@@ -78,6 +78,7 @@ class OmniModel(PreTrainedModel):
         )
         self.align = nn.ModuleDict({kind: nn.Linear(width, width) for kind in ("image", "audio", "text")})
         self.align_scale = nn.Parameter(torch.tensor(2.3))  # log of the similarity's scale: 10 at the start
+        self.post_init()
 
     @classmethod
     def build(cls, settings: Config, vocabulary: int) -> OmniModel:
@@ -95,7 +96,9 @@ class OmniModel(PreTrainedModel):
         return cls.from_pretrained(folder, use_safetensors=True).eval()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Towers and decoder initialise themselves; `initialise_wide` does the rest."""
+        """Towers and decoder initialise themselves; filters, which no checkpoint holds, are computed again."""
+        if isinstance(module, LogMel):
+            module.fill()
 
     def embed(self, batch: Batch) -> Float[Tensor, "B T D"]:
         """Token embeddings, with what is seen and heard put in its places."""
@@ -122,15 +125,15 @@ class OmniModel(PreTrainedModel):
 
     def pooled(
         self, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int
-    ) -> tuple[dict[str, Float[Tensor, "G D"]], Bool[Tensor, " G"]]:
-        """One unit vector per modality for every `units` units of a row, and which groups have all three."""
+    ) -> tuple[dict[str, Float[Tensor, "G D"]], Bool[Tensor, " groups"]]:
+        """One unit vector per modality for every group of `units` units that has all three, and which groups have."""
         per_row = int(batch.unit.max()) // units + 1
         group = torch.arange(len(batch.unit), device=batch.unit.device)[:, None] * per_row + batch.unit // units
         out, complete = {}, None
         for kind, name in ((IMAGE_KIND, "image"), (AUDIO_KIND, "audio"), (TEXT_KIND, "text")):
             here = batch.kind == kind
             total = embeddings.new_zeros(len(batch.unit) * per_row, embeddings.shape[-1])
-            states = F.gelu(self.align[name](embeddings[here]))
+            states = F.gelu(self.align[name](embeddings[here])).to(total.dtype)
             total = total.index_add(0, group[here], states)
             has = torch.zeros(len(total), dtype=torch.bool, device=total.device)
             has[group[here]] = True
@@ -139,8 +142,13 @@ class OmniModel(PreTrainedModel):
         return {name: states[complete] for name, states in out.items()}, complete
 
     def alignment_loss(self, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int) -> Float[Tensor, ""]:
-        """InfoNCE between image, audio and text of the same moment, mean of the three pairs (as in CLIP)."""
-        pooled, _ = self.pooled(embeddings, batch, units)
+        """InfoNCE between image, audio and text of the same moment, mean of the three pairs (CLIP, section 2.3).
+
+        Zero where no moment of the batch has all three.
+        """
+        pooled, complete = self.pooled(embeddings, batch, units)
+        if not complete.any():  # the mean over nothing would be NaN
+            return embeddings.sum() * 0
         here = torch.arange(len(pooled["text"]), device=embeddings.device)
         scale = self.align_scale.exp().clamp(max=100)
         losses = []
