@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.world.script import Question, Script
 
+_MILLISECOND = TICKS_PER_SECOND // 1000
+
 
 @dataclass(frozen=True)
 class Line:
@@ -28,13 +30,14 @@ def _slots(script: Script, second: int) -> list[str | Question]:
 def dialogue(script: Script) -> list[tuple[tuple[Line, ...], tuple[str, ...]]]:
     """Every exchange with the senses it needs: a question and its answer, or a note alone.
 
-    A second is shared evenly among its exchanges.
+    A second is shared evenly among its exchanges, in whole milliseconds: subtitles can say no more, and a fact is
+    found by the tick at which its line begins.
     """
     exchanges = []
     for second in range(script.seconds):
         slots = _slots(script, second)
         for index, slot in enumerate(slots):
-            width = TICKS_PER_SECOND // len(slots)
+            width = TICKS_PER_SECOND // len(slots) // (2 * _MILLISECOND) * (2 * _MILLISECOND)
             start = second * TICKS_PER_SECOND + index * width
             middle, end = start + width // 2, start + width - 160
             if isinstance(slot, str):
