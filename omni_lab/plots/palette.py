@@ -1,0 +1,56 @@
+"""The colours of the project, defined once: modalities (Okabe–Ito, safe for colour-blind readers), roles, supervision."""
+
+from __future__ import annotations
+
+MODALITY_COLOURS = {
+    "image": "#0072B2",
+    "audio": "#E69F00",
+    "text": "#009E73",
+    "speech": "#D55E00",
+    "control": "#999999",
+}
+MODALITY_ORDER = tuple(MODALITY_COLOURS)  # everywhere the same
+UNSUPERVISED = 0.35  # opacity of what the model is given, beside 1 for what it learns to write
+INK, FAINT, LINE = "#1b1f24", "#666c75", "#c9ced6"
+
+_KNOWN_ROLES = {"guide": "#CC79A7", "visitor": "#56B4E9"}
+_MORE_ROLES = ("#8C6D31", "#6B6ECF", "#17838F", "#B5BD61")
+_NO_ROLE = "#B0B5BD"
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """The three bytes of a `#rrggbb` colour.
+
+    >>> rgb("#0072B2")
+    (0, 114, 178)
+    """
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def shade(kind: str, supervised: bool) -> tuple[float, float, float, float]:
+    """Face colour of a token, as red, green, blue and opacity in [0, 1]; an unknown kind is drawn as control.
+
+    >>> shade("audio", supervised=False)[3]
+    0.35
+    """
+    red, green, blue = rgb(MODALITY_COLOURS.get(kind, MODALITY_COLOURS["control"]))
+    return red / 255, green / 255, blue / 255, 1.0 if supervised else UNSUPERVISED
+
+
+def ink(kind: str, supervised: bool) -> str:
+    """The colour of words on a token of that shade over white: whichever of ink and white reads better."""
+    red, green, blue, opacity = shade(kind, supervised)
+    linear = [((1 - opacity + opacity * part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.063 else INK
+
+
+def role_colours(roles: list[str | None]) -> dict[str | None, str]:
+    """A colour per role: guide and visitor always the same, others in the order in which they are met."""
+    colours: dict[str | None, str] = {}
+    for role in roles:
+        if role not in colours:
+            others = sum(1 for known in colours if known is not None and known not in _KNOWN_ROLES)
+            free = _MORE_ROLES[others % len(_MORE_ROLES)]
+            colours[role] = _NO_ROLE if role is None else _KNOWN_ROLES.get(role, free)
+    return colours

@@ -1,0 +1,84 @@
+"""How every picture is made: figures without global state, which a notebook shows when they are returned."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from omni_lab.plots.palette import FAINT, INK, LINE
+
+DPI = 110
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": LINE,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "grid.color": "#e6e9ee",
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+class Picture(Figure):
+    """A figure that shows itself in a notebook whatever the backend, and says in words what it shows.
+
+    `pyplot` never learns of it: it is freed like any other object, and drawing many of them leaks nothing.
+    """
+
+    alt: str = ""  # one or two sentences for those who cannot see it
+
+    def png(self, dpi: float = DPI) -> bytes:
+        """The picture as PNG bytes."""
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=dpi)
+        return buffer.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw under the project's style, and leave matplotlib's settings as they were."""
+
+    @functools.wraps(draw)
+    def within(*args: Any, **kwargs: Any) -> Figure:
+        with rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return within
+
+
+def new_picture(width: float, height: float, alt: str, layout: str | None = "constrained") -> Picture:
+    """An empty picture of that size in inches."""
+    picture = Picture(figsize=(width, height), layout=layout)
+    picture.alt = alt
+    return picture
+
+
+def said_instead(message: str, width: float = 7.0) -> Picture:
+    """A small picture that says in words why there is nothing to draw."""
+    picture = new_picture(width, 1.0, message)
+    picture.text(0.5, 0.5, message, ha="center", va="center", color=FAINT, fontsize=10)
+    return picture

@@ -1,0 +1,133 @@
+"""One clip on one time axis: what is seen, what is heard, and who says what when."""
+
+from __future__ import annotations
+
+import textwrap
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from omni_lab.media.clock import seconds
+from omni_lab.plots.palette import FAINT, INK, LINE, role_colours
+from omni_lab.plots.strips import bare, draw_frames, draw_log_mel, draw_wave, say, thumbnails
+from omni_lab.plots.style import new_picture, styled
+from omni_lab.triplets.record import Triplet
+
+_WIDTH, _LEFT, _RIGHT = 12.0, 1.15, 0.2  # inches
+_HIGHEST = 1.3  # of a frame, inches
+_LETTER = 0.062  # width of a letter of the cue font, inches
+_LINE_HEIGHT = 0.135
+
+
+@styled
+def draw_triplet(triplet: Triplet) -> Figure:
+    """Draw a clip: frames at their true times, waveform, log-mel, and the cues of every role in its own lane.
+
+    A modality that the clip lacks is named in words in its strip. The x axis is in seconds from the clip's start.
+    """
+    length = seconds(triplet.duration)
+    inch_per_s = (_WIDTH - _LEFT - _RIGHT) / length
+    roles = list(dict.fromkeys(cue.role for cue in triplet.cues))
+    lanes = {role: _lane_height(triplet, role, inch_per_s) for role in roles}
+    seen = "image" in triplet.has and len(triplet.frames) > 0
+    every, tall = thumbnails(triplet, inch_per_s, _HIGHEST) if seen else (0, 0.5)
+    heights = [tall, 0.6, 0.9, *(lanes.values() or [0.5])]
+    gap, top, bottom = 0.1, 0.42, 0.5
+    total = top + sum(heights) + gap * (len(heights) - 1) + bottom
+    has = [name for name in ("image", "audio", "text") if name in triplet.has]
+    picture = new_picture(
+        _WIDTH, total, f"Clip {triplet.clip_id}, {length:.2f} seconds over time. It has {', '.join(has) or 'nothing'}: "
+        f"{len(triplet.frames)} frames, {len(triplet.cues)} cues by {len(roles)} roles.", layout=None,
+    )  # fmt: skip
+    axes, y = [], total - top
+    for height in heights:
+        y -= height
+        box = (_LEFT / _WIDTH, y / total, length * inch_per_s / _WIDTH, height / total)
+        axes.append(picture.add_axes(box, sharex=axes[0] if axes else None))
+        y -= gap
+    start, end = seconds(triplet.start), seconds(triplet.end)
+    axes[0].set_title(f"{triplet.source_id}   {start:.2f} to {end:.2f} s of the film", color=FAINT, fontsize=9)
+    _senses(axes, triplet, inch_per_s, every, tall)
+    colours = role_colours(roles)
+    for ax, role in zip(axes[3:], roles):
+        _cues(ax, triplet, role, colours[role], inch_per_s, lanes[role])
+    if not roles:
+        bare(axes[3])
+        _name(axes[3], "text")
+        say(axes[3], "no cues in this clip" if "text" in triplet.has else "no text in this clip")
+    for ax in axes:
+        ax.set_xlim(0, length)
+    for ax in axes[:-1]:
+        ax.tick_params(labelbottom=False)
+    last = axes[-1]
+    last.spines["bottom"].set_visible(True)
+    last.tick_params(bottom=True, labelbottom=True)
+    last.set_xlabel("time from the clip's start (s)")
+    return picture
+
+
+def _name(ax: Axes, name: str, colour: str = INK) -> None:
+    ax.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=10, color=colour)
+
+
+def _senses(axes: list[Axes], triplet: Triplet, inch_per_s: float, every: int, tall: float) -> None:
+    _name(axes[0], "image" if every < 2 else f"image\n(1 in {every})")
+    bare(axes[0])
+    if every:
+        draw_frames(axes[0], triplet, inch_per_s, every, tall, (0.0, seconds(triplet.duration)))
+    else:
+        say(axes[0], "no image in this clip")
+    _name(axes[1], "audio")
+    bare(axes[1])
+    if "audio" in triplet.has and triplet.audio.size:
+        draw_wave(axes[1], triplet.audio)
+        draw_log_mel(axes[2], triplet.audio)
+        axes[2].set_ylabel("log-mel\n(kHz)", rotation=0, ha="right", va="center", labelpad=14)
+    else:
+        bare(axes[2])
+        say(axes[1], "no audio in this clip")
+        say(axes[2], "no log-mel without audio")
+
+
+def _pieces(triplet: Triplet, role: str | None) -> list[tuple[float, float, str]]:
+    """What one role says, in seconds: words where their times are known, whole cues elsewhere."""
+    cues = [cue for cue in triplet.cues if cue.role == role]
+    pieces = [piece for cue in cues for piece in (cue.words or (cue,))]
+    return [(seconds(p.start), seconds(p.end), " ".join(p.text.split())) for p in pieces]
+
+
+def _wrapped(text: str, width_in: float) -> list[str]:
+    return textwrap.wrap(text, max(1, int((width_in - 0.06) / _LETTER)), break_long_words=False) or [""]
+
+
+def _upright(text: str, width_in: float) -> bool:
+    """Whether a piece is too narrow for its longest word, and is written upwards."""
+    return max(map(len, text.split()), default=0) * _LETTER > width_in - 0.06
+
+
+def _lane_height(triplet: Triplet, role: str | None, inch_per_s: float) -> float:
+    need = 0.3
+    for start, end, text in _pieces(triplet, role):
+        width = (end - start) * inch_per_s
+        need = max(
+            need, len(text) * _LETTER + 0.12 if _upright(text, width) else len(_wrapped(text, width)) * _LINE_HEIGHT
+        )
+    return min(need + 0.06, 1.9)
+
+
+def _cues(ax: Axes, triplet: Triplet, role: str | None, colour: str, inch_per_s: float, height_in: float) -> None:
+    bare(ax)
+    _name(ax, role or "no role")
+    ax.set_ylim(0, 1)
+    for start, end, text in _pieces(triplet, role):
+        width = (end - start) * inch_per_s
+        ax.add_patch(Rectangle((start, 0), end - start, 1, facecolor=colour, alpha=0.45, edgecolor="white"))
+        upright = _upright(text, width)
+        if upright and width < 0.07:
+            continue  # too narrow for any letter: the bar alone says that something is said
+        size = min(7.5, width * 72 * 0.85) if upright else 7.5
+        words = textwrap.shorten(text, max(1, int(height_in / _LETTER)), placeholder="…") if upright else "\n".join(_wrapped(text, width))  # fmt: skip
+        label = ax.text((start + end) / 2, 0.5, words, rotation=90 if upright else 0, ha="center", va="center", fontsize=size, linespacing=1.15, clip_on=True)  # fmt: skip
+        label.set_gid(f"cue:{role}")
+    ax.axhline(0, color=LINE, linewidth=0.8)
