@@ -7,6 +7,7 @@ What a command needs is imported when the command runs, so that `omni-lab --help
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -161,7 +162,8 @@ def demo(arguments: argparse.Namespace) -> None:
         _discard_run(arguments.out)
     from omni_lab.demo import run_demo
 
-    report = run_demo(config, arguments.out, arguments.films, arguments.quick)
+    with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
+        report = run_demo(config, arguments.out, arguments.films, arguments.quick)
     if arguments.json:
         print((arguments.out / "summary.json").read_text(encoding="utf-8").strip())
     else:

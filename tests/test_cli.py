@@ -83,6 +83,7 @@ def demo(monkeypatch):
 
     def run_demo(config, out, films, quick):
         calls.append((config, out, films, quick))
+        print("what people read")
         out.mkdir(parents=True, exist_ok=True)
         (out / "summary.json").write_text('{"seconds": 1}')
         return out / "report.html"
