@@ -1,6 +1,6 @@
 # Everything runs in .venv, made here and nowhere else: no activation, no root, only Python >= 3.11 with venv, and make.
 #
-#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu    Linux without a GPU: the small build of torch
+#   make demo TORCH_INDEX=ADDRESS     Linux without a GPU: where PyTorch keeps its small CPU builds
 #   make demo CONSTRAINTS=                                         newest versions that pyproject.toml allows
 
 CONSTRAINTS ?= constraints-cpu.txt

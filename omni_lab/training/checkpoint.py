@@ -63,7 +63,9 @@ def restore(folder: Path, model: OmniModel, optimizers: list[torch.optim.Optimiz
         weights = load_file(folder / "model.safetensors")
         states = load_file(folder / "optimizer.safetensors")
     except Exception as fault:
-        raise InputFault(f"{folder}: cannot be read ({fault}); remove it to go on from the checkpoint before") from fault
+        raise InputFault(
+            f"{folder}: cannot be read ({fault}); remove it to go on from the checkpoint before"
+        ) from fault
     model.load_state_dict(weights)
     for number, optimizer in enumerate(optimizers):
         whole = optimizer.state_dict()

@@ -28,6 +28,11 @@ class StageBatch:
     streams: Batch
     captions: Batch | None
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of both that are not padding."""
+        return self.streams.tokens + (self.captions.tokens if self.captions else 0)
+
     def to(self, device) -> StageBatch:
         """The same on another device."""
         return StageBatch(self.streams.to(device), self.captions and self.captions.to(device))
@@ -87,9 +92,9 @@ class Mixture:
         triplet = from_script(script, config.model.image.size, config.world, rate, senses=senses)
         return omni_stream(triplet, config.sequence)
 
-    def _film(self, step: int, row: int) -> Sequence:
+    def _film(self, step: int) -> Sequence:
         """Some whole rooms of a shipped film."""
-        film = self.films[(step + row) % len(self.films)]
+        film = self.films[step % len(self.films)]
         unit = round(self.config.sequence.unit_s * TICKS_PER_SECOND)
         room = self.config.world.room_s * TICKS_PER_SECOND
         length = min(self.settings.units * unit, film.duration)
@@ -104,17 +109,19 @@ class Mixture:
             raise CallFault(f"training.{self.stage}.batch={total}: does not divide over {ranks} processes")
         rows = [step * total + i for i in range(rank, total, ranks)]
         streams, captions = [], []
-        for index, sample in enumerate(rows):
+        for sample in rows:
             script = self._script(sample, max(self.settings.units, self.config.world.room_s))
             if self.stage == "omni":
-                if index == 0 and self.films:
-                    streams.append(self._film(step, rank))
+                if sample % total == 0 and self.films:
+                    streams.append(self._film(step))
                     continue
                 streams.append(self._stream(script, ("image", "audio", "text")))
                 captions.append(self._caption(script, sample % script.seconds, "image", sample // 2 % 4))
             elif self.stage == "vision":
                 streams.append(self._stream(script, ("image", "text")))
-                captions.extend(self._caption(script, s, "image", (sample + s) % 2 + 2 * (sample // 2 % 2)) for s in range(2))
+                captions.extend(
+                    self._caption(script, s, "image", (sample + s) % 2 + 2 * (sample // 2 % 2)) for s in range(2)
+                )
             else:
                 streams.append(self._stream(script, ("audio", "text")))
                 captions.extend(self._caption(script, s, "audio", 0) for s in range(2))

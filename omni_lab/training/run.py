@@ -1,4 +1,4 @@
-"""The run folder: settings, environment and one line of metrics per step; the contract between costly and cheap work."""
+"""The run folder: settings, environment, a line of metrics per step: all that cheap work needs of the costly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import resource
-import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -39,7 +38,7 @@ def peak_memory_mb() -> float:
 
 def write_json(path: Path, data) -> None:
     """Write JSON under a temporary name and rename it: a reader never sees half a file."""
-    half = path.with_suffix(".tmp")
+    half = path.with_suffix(f".{os.getpid()}.tmp")
     half.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     half.replace(path)
 
@@ -52,11 +51,9 @@ class RunFolder:
     InputFault : the folder holds a run with other settings.
     """
 
-    def __init__(self, path: Path | str, config: Config, fresh: bool = False) -> None:
+    def __init__(self, path: Path | str, config: Config) -> None:
         self.path, self.config = Path(path), config
         settings = self.path / "config.json"
-        if fresh and settings.exists():
-            shutil.rmtree(self.path)
         if settings.exists():
             there = config_hash(read_config(self.path))
             if there != config_hash(config):

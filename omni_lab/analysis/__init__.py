@@ -1,0 +1,1 @@
+"""What happens inside: loss phases, and where attention goes."""
