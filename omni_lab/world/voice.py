@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import threading
 
 import numpy as np
 from jaxtyping import Float32
@@ -18,22 +19,36 @@ from omni_lab.world.script import Script, Sound
 
 VOICES = {"guide": "en-us+m3", "visitor": "en+f3"}
 _RATE, _PITCH, _AUDIO_SYNC = 1, 3, 2  # espeak's parameter and output numbers
+_ONE_AT_A_TIME = threading.Lock()  # espeak keeps its state in globals: two threads at once would end the process
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
 class _Espeak:
-    """The loaded library; one per process, since espeak keeps its state in globals."""
+    """The library, loaded anew and unloaded again for every utterance.
 
-    def __init__(self) -> None:
+    Its flutter and breath run on in globals that no call resets: a word would sound different after other words, and
+    a seed would no longer name a film.
+    """
+
+    def __enter__(self) -> _Espeak:
         import espeakng_loader
 
         self.library = ctypes.CDLL(espeakng_loader.get_library_path())
         self.rate = self.library.espeak_Initialize(_AUDIO_SYNC, 0, espeakng_loader.get_data_path().encode(), 0)
         if self.rate <= 0:
             raise OmniLabError("espeak-ng does not start: reinstall espeakng-loader (pip install --force-reinstall)")
+        self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         self.heard: list[np.ndarray] = []
         self.callback = _CALLBACK(self._hear)  # kept: ctypes would free it
         self.library.espeak_SetSynthCallback(self.callback)
+        return self
+
+    def __exit__(self, *_) -> None:
+        import _ctypes
+
+        self.library.espeak_Terminate()
+        unload = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary  # POSIX, else Windows
+        unload(self.library._handle)
 
     def _hear(self, wave, samples: int, events) -> int:
         if wave and samples > 0:
@@ -46,16 +61,10 @@ class _Espeak:
             raise CallFault(f"voice {voice!r}: espeak-ng does not know it; use {', '.join(VOICES.values())}")
         self.library.espeak_SetParameter(_RATE, speed, 0)
         self.library.espeak_SetParameter(_PITCH, pitch, 0)
-        self.heard.clear()
         data = text.encode()
         self.library.espeak_Synth(data, len(data) + 1, 0, 1, 0, 1, None, None)
         self.library.espeak_Synchronize()
         return np.concatenate(self.heard) if self.heard else np.zeros(0, np.int16)
-
-
-@functools.lru_cache(maxsize=1)
-def _espeak() -> _Espeak:
-    return _Espeak()
 
 
 @functools.lru_cache(maxsize=4096)
@@ -63,8 +72,8 @@ def speak(text: str, voice: str, speed: int = 150, pitch: int = 50) -> Float32[n
     """Say `text` with an espeak voice: 16 kHz samples, peak 1, silence at both ends removed."""
     from scipy.signal import resample_poly
 
-    engine = _espeak()
-    wave = engine.say(text, voice, speed, pitch).astype(np.float32)
+    with _ONE_AT_A_TIME, _Espeak() as engine:
+        wave = engine.say(text, voice, speed, pitch).astype(np.float32)
     common = math.gcd(TICKS_PER_SECOND, engine.rate)
     wave = resample_poly(wave, TICKS_PER_SECOND // common, engine.rate // common).astype(np.float32)
     wave /= max(np.abs(wave).max(initial=0), 1e-6)
