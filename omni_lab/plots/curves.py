@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from omni_lab.plots.palette import FAINT, INK
 from omni_lab.plots.style import new_picture, said_instead, styled
@@ -31,7 +32,7 @@ def draw_losses(records: list[dict[str, Any]]) -> Figure:
     Parameters
     ----------
     records : the lines of metrics.jsonl; `stage`, `step` and `loss` are needed, `stream`, `caption`, `align`, `lr` and
-        `clock` (seconds since training began) are drawn or written where they are there
+        `seconds` (of the step) are drawn or written where they are there
     """
     stages: dict[str, dict[int, dict[str, Any]]] = {}
     for record in records:
@@ -52,12 +53,12 @@ def draw_losses(records: list[dict[str, Any]]) -> Figure:
             told = [(line["step"], line[part]) for line in lines if _positive(line.get(part))]
             if not told or (part == "stream" and _says_the_same(lines)):
                 continue
-            x, y = (np.array(values, dtype=np.float64) for values in zip(*told))
+            x, y = (np.array(values, dtype=np.float64) for values in zip(*told, strict=True))
             top.plot(x, y, color=colour, alpha=0.2, linewidth=0.7)
             (handles[label],) = top.plot(x, _smooth(y), color=colour, linewidth=1.8, label=label)
         rates = [(line["step"], line["lr"]) for line in lines if isinstance(line.get("lr"), int | float)]
         if rates:
-            below.plot(*zip(*rates), color=FAINT, linewidth=1.2)
+            below.plot(*zip(*rates, strict=True), color=FAINT, linewidth=1.2)
         top.set_title(f"{column + 1}. {stage}{_length(lines)}")
         top.set_yscale("log")
         top.grid(axis="y")
@@ -67,7 +68,9 @@ def draw_losses(records: list[dict[str, Any]]) -> Figure:
     axes[0, 0].set_ylabel("loss (nats per token)")
     axes[1, 0].set_ylabel("learning\nrate")
     axes[1, 0].yaxis.set_major_formatter("{x:g}")
+    low, high = axes[0, 0].get_ylim()
     axes[0, 0].yaxis.set_major_formatter("{x:g}")
+    axes[0, 0].yaxis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
     picture.legend(handles=list(handles.values()), loc="outside lower center", ncols=len(handles))
     return picture
 
@@ -91,7 +94,7 @@ def _smooth(values: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
 
 
 def _length(lines: list[dict[str, Any]]) -> str:
-    """How many steps the stage has, and how long it took where the clock is recorded."""
+    """How many steps the stage has, and how long it took where that is recorded."""
     steps = f" · {lines[-1]['step'] - lines[0]['step'] + 1} steps"
-    clock = [line["clock"] for line in lines if isinstance(line.get("clock"), int | float)]
-    return f"{steps} · {clock[-1] - clock[0]:.0f} s" if len(clock) > 1 and clock[-1] - clock[0] >= 1 else steps
+    spent = sum(line["seconds"] for line in lines if isinstance(line.get("seconds"), int | float))
+    return f"{steps} · {spent:.0f} s" if spent >= 1 else steps

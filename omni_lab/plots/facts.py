@@ -149,7 +149,8 @@ def draw_controls(summary: dict[str, Any]) -> Figure:
             control = list(controls)[column - 1] if column else None
             flag = " !" if control and unexpected(summary, control, fact) else ""
             ax.text(column, row - 0.13, f"{score['accuracy']:.2f}{flag}", ha="center", va="center", color=colour)
-            ax.text(column, row + 0.24, signed(score["accuracy"] - chance), ha="center", va="center", color=colour, fontsize=6.5)  # fmt: skip
+            difference = signed(score["accuracy"] - chance)
+            ax.text(column, row + 0.24, difference, ha="center", va="center", color=colour, fontsize=6.5)
             if control and takes_away(control, fact):
                 frame = Rectangle((column - 0.46, row - 0.44), 0.92, 0.88, fill=False, edgecolor=INK, linewidth=1.6)
                 frame.set_gid(f"carrier:{control}:{fact}")

@@ -46,7 +46,12 @@ def draw_reliance(reliance: dict[str, Any]) -> Figure:
     _heat(ax, values, labels)
     counts = reliance.get("n")
     each = counts if isinstance(counts, list) else [counts] * len(rows)
-    _names(ax, columns, [f"{row}\nn = {n}" if isinstance(n, int) else row for row, n in zip(rows, each)], list(rows))
+    _names(
+        ax,
+        columns,
+        [f"{row}\nn = {n}" if isinstance(n, int) else row for row, n in zip(rows, each, strict=True)],
+        list(rows),
+    )
     ax.set(xlabel="the answer followed", ylabel="asked about")
     for r, row in enumerate(rows):
         if row in columns:
@@ -138,7 +143,8 @@ def _names(ax: Axes, columns: list[str], rows: list[str], row_modalities: list[s
     """Write names at both sides, each with its modality's colour beside it."""
     ax.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=0)
     ax.set_yticks(np.arange(len(rows)) + 0.5, rows, rotation=0)
+    bar = {"linewidth": 4, "clip_on": False, "solid_capstyle": "butt"}
     for c, name in enumerate(columns):
-        ax.plot((c + 0.03, c + 0.97), (len(rows), len(rows)), color=MODALITY_COLOURS.get(name, FAINT), linewidth=4, clip_on=False, solid_capstyle="butt")  # fmt: skip
+        ax.plot((c + 0.03, c + 0.97), (len(rows), len(rows)), color=MODALITY_COLOURS.get(name, FAINT), **bar)
     for r, name in enumerate(row_modalities):
-        ax.plot((0, 0), (r + 0.04, r + 0.96), color=MODALITY_COLOURS.get(name, FAINT), linewidth=4, clip_on=False, solid_capstyle="butt")  # fmt: skip
+        ax.plot((0, 0), (r + 0.04, r + 0.96), color=MODALITY_COLOURS.get(name, FAINT), **bar)

@@ -1,4 +1,4 @@
-"""The colours of the project, defined once: modalities (Okabe–Ito, safe for colour-blind readers), roles, supervision."""
+"""Colours, defined once: modalities (Okabe–Ito, safe for colour-blind readers), roles, and supervision."""
 
 from __future__ import annotations
 

@@ -79,7 +79,8 @@ def draw_frames(
     half = height_in * triplet.frames.shape[2] / triplet.frames.shape[1] / inch_per_s / 2  # seconds
     for index in inside[every // 2 :: every]:
         time, frame = times[index], triplet.frames[index]
-        ax.imshow(frame, extent=(time - half, time + half, 0, 1), aspect="auto", interpolation="antialiased", clip_on=False)  # fmt: skip
+        box = (time - half, time + half, 0, 1)
+        ax.imshow(frame, extent=box, aspect="auto", interpolation="antialiased", clip_on=False)
     ax.plot(times[inside], np.zeros(len(inside)), "|", color=MODALITY_COLOURS["image"], markersize=7, clip_on=False)
     ax.set_ylim(0, 1)
 

@@ -9,12 +9,21 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
 from omni_lab.plots.palette import FAINT, INK, LINE
 
 DPI = 110
+# after DejaVu, which has no Chinese, Japanese or Korean: whichever of these a machine has
+_MORE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "WenQuanYi Zen Hei",
+)
 STYLE = {
-    "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -28,6 +37,7 @@ STYLE = {
     "grid.color": "#e6e9ee",
     "grid.linewidth": 0.8,
     "text.color": INK,
+    "text.parse_math": False,  # a price in a subtitle is no formula
     "xtick.color": FAINT,
     "ytick.color": FAINT,
     "xtick.labelcolor": INK,
@@ -49,14 +59,15 @@ class Picture(Figure):
 
     alt: str = ""  # one or two sentences for those who cannot see it
 
-    def png(self, dpi: float = DPI) -> bytes:
-        """The picture as PNG bytes."""
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=dpi)
-        return buffer.getvalue()
-
     def _repr_png_(self) -> bytes:
-        return self.png()
+        return png_bytes(self)
+
+
+def png_bytes(picture: Figure) -> bytes:
+    """A figure as PNG."""
+    buffer = io.BytesIO()
+    picture.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -64,10 +75,16 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @functools.wraps(draw)
     def within(*args: Any, **kwargs: Any) -> Figure:
-        with rc_context(STYLE):
+        with rc_context({**STYLE, "font.family": _fonts()}):
             return draw(*args, **kwargs)
 
     return within
+
+
+@functools.cache
+def _fonts() -> list[str]:
+    there = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _MORE_FONTS if name in there)]
 
 
 def new_picture(width: float, height: float, alt: str, layout: str | None = "constrained") -> Picture:

@@ -50,7 +50,7 @@ def draw_triplet(triplet: Triplet) -> Figure:
     axes[0].set_title(f"{triplet.source_id}   {start:.2f} to {end:.2f} s of the film", color=FAINT, fontsize=9)
     _senses(axes, triplet, inch_per_s, every, tall)
     colours = role_colours(roles)
-    for ax, role in zip(axes[3:], roles):
+    for ax, role in zip(axes[3:], roles, strict=False):
         _cues(ax, triplet, role, colours[role], inch_per_s, lanes[role])
     if not roles:
         bare(axes[3])
@@ -127,7 +127,10 @@ def _cues(ax: Axes, triplet: Triplet, role: str | None, colour: str, inch_per_s:
         if upright and width < 0.07:
             continue  # too narrow for any letter: the bar alone says that something is said
         size = min(7.5, width * 72 * 0.85) if upright else 7.5
-        words = textwrap.shorten(text, max(1, int(height_in / _LETTER)), placeholder="…") if upright else "\n".join(_wrapped(text, width))  # fmt: skip
-        label = ax.text((start + end) / 2, 0.5, words, rotation=90 if upright else 0, ha="center", va="center", fontsize=size, linespacing=1.15, clip_on=True)  # fmt: skip
+        words = "\n".join(_wrapped(text, width))
+        if upright:
+            words = textwrap.shorten(text, max(1, int(height_in / _LETTER)), placeholder="…")
+        label = ax.text((start + end) / 2, 0.5, words, rotation=90 * upright, fontsize=size, linespacing=1.15)
+        label.set(ha="center", va="center", clip_on=True)
         label.set_gid(f"cue:{role}")
     ax.axhline(0, color=LINE, linewidth=0.8)

@@ -64,7 +64,7 @@ def draw_stream(triplet: Triplet, tokens: Tokens, words: list[str], first_unit: 
     )  # fmt: skip
     span = (chosen[0] * unit_s, (chosen[-1] + 1) * unit_s)
     axes, y = [], total - 0.15
-    for height, gap in zip(heights, (0.1, 0.45, 0)):
+    for height, gap in zip(heights, (0.1, 0.45, 0), strict=True):
         y -= height
         axes.append(picture.add_axes((_LEFT / width, y / total, _COLUMN * len(chosen) / width, height / total)))
         y -= gap
@@ -103,7 +103,7 @@ def _flow(tokens: Tokens, words: list[str], unit: int) -> list[tuple[int, int, f
     mine = np.flatnonzero(tokens.unit == unit)
     kinds = [KINDS[k] for k in tokens.kind[mine]]
     placed, row, x = [], 0, 0.0
-    for place, (token, kind) in enumerate(zip(mine, kinds)):
+    for place, (token, kind) in enumerate(zip(mine, kinds, strict=True)):
         sense = kind in ("image", "audio")
         wide = _SENSE_CELL if sense else _width(words[token])
         need = wide
@@ -163,7 +163,8 @@ def _cells(
         elif kind == "audio":
             _heard(ax, triplet, tokens, token, of_kind[kind], unit_s, inner)
         else:
-            ax.text(left + x + wide / 2, y + high / 2, words[token], ha="center", va="center_baseline", fontsize=_SIZE, color=ink(kind, supervised))  # fmt: skip
+            word = ax.text(left + x + wide / 2, y + high / 2, words[token], fontsize=_SIZE, color=ink(kind, supervised))
+            word.set(ha="center", va="center_baseline")
 
 
 def _seen(ax: Axes, triplet: Triplet, tokens: Tokens, token: int, run: list[int], unit_s: float, box: tuple) -> None:
@@ -201,7 +202,7 @@ def _legend(picture: Figure, tokens: Tokens, chosen: list[int]) -> None:
         if kind in present
     ]
     handles += [
-        Patch(facecolor=shade("text", True), edgecolor=MODALITY_COLOURS["text"], label="full: the model learns to write it"),
-        Patch(facecolor=shade("text", False), edgecolor=MODALITY_COLOURS["text"], label="pale: given to the model"),
-    ]  # fmt: skip
+        Patch(facecolor=shade("text", supervised), edgecolor=MODALITY_COLOURS["text"], label=label)
+        for supervised, label in ((True, "full: the model learns to write it"), (False, "pale: given to the model"))
+    ]
     picture.legend(handles=handles, loc="lower center", ncols=len(handles), handlelength=1.3, columnspacing=1.4)
