@@ -58,7 +58,7 @@ def make_exam(clips: list[Triplet], config: Config, vocabulary: WorldVocabulary)
                 continue
             answer = np.flatnonzero(tokens.item == index)
             question = np.flatnonzero(tokens.item == index - 2)  # the visitor's line, before the <speak> token
-            asked.append(Asked(row, fact, tuple(question), tuple(answer)))
+            asked.append(Asked(row, fact, tuple(question.tolist()), tuple(answer.tolist())))
     if not asked:
         raise CallFault("no clip has a question with a known answer: make clips from the world, or give a truth.json")
     return Exam(rows, asked, config)

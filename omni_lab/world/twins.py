@@ -63,8 +63,8 @@ def twin(script: Script, carrier: str, way: str, other: Script | None = None, se
     elif way == "shifted":
         rooms = tuple(_taken(room, rooms[i - 1], carrier) for i, room in enumerate(rooms))
     elif way == "swapped":
-        if other is None or len(other.rooms) != len(rooms):
-            raise CallFault("a swapped twin needs `other`: a script of the same length")
+        if other is None or (len(other.rooms), other.room_s) != (len(rooms), script.room_s):
+            raise CallFault("a swapped twin needs `other`: a script of the same length, in rooms of the same length")
         rooms = tuple(_taken(room, theirs, carrier) for room, theirs in zip(rooms, other.rooms, strict=True))
     made = replace(script, rooms=rooms, muted=script.muted | {carrier} if way == "muted" else script.muted)
     return replace(made, questions=tuple(q for old in script.questions if (q := true_answer(made, old))))
