@@ -38,11 +38,11 @@ def shade(kind: str, supervised: bool) -> tuple[float, float, float, float]:
 
 
 def ink(kind: str, supervised: bool) -> str:
-    """The colour of words on a token of that shade over white: whichever of ink and white reads better."""
+    """The colour of words on a token of that shade over white: whichever of black and white reads better."""
     red, green, blue, opacity = shade(kind, supervised)
     linear = [((1 - opacity + opacity * part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.063 else INK
+    return "#ffffff" if luminance < 0.179 else "#000000"  # where both read equally well
 
 
 def role_colours(roles: list[str | None]) -> dict[str | None, str]:
