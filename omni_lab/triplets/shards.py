@@ -49,8 +49,8 @@ class ShardWriter:
         self._number = 1 + max((int(row["shard"][6:12]) for row in self.rows), default=-1)
         self._tar: tarfile.TarFile | None = None
         self._new: list[dict] = []
-        for leftover in self.out.glob("*.tmp"):
-            leftover.unlink()
+        for leftover in [*self.out.glob("*.tmp"), self.out / self.name]:  # also a tar that never reached the index
+            leftover.unlink(missing_ok=True)
 
     @property
     def name(self) -> str:
@@ -90,7 +90,7 @@ class ShardWriter:
         """Throw the open shard away; its films are done again by the next run."""
         if self._tar is not None:
             self._tar.close()
-            (self.out / f"{self.name}.tmp").unlink()
+            (self.out / f"{self.name}.tmp").unlink(missing_ok=True)
             self._tar, self._new = None, []
 
 

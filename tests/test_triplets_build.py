@@ -1,0 +1,234 @@
+"""From files to shards and back: nothing lost, nothing doubled, and every file that fails says why in one line."""
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from media_files import found_clicks, write_film
+from webdataset import tariterators
+
+from omni_lab.config import TripletConfig
+from omni_lab.errors import CallFault
+from omni_lab.media.decode import decode
+from omni_lab.triplets import shards
+from omni_lab.triplets.build import build, find
+from omni_lab.triplets.clips import clips_of
+from omni_lab.triplets.shards import ShardFault, read_clips, read_index, read_shards
+
+CONFIG = TripletConfig(image_size=48, clips_per_shard=2)
+SRT = "1\n00:00:01,000 --> 00:00:02,000\nVISITOR: Colour?\n\n2\n00:00:08,000 --> 00:00:09,000\nGUIDE: Red.\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder of four films of one clip each, and one of two clips, in a folder below."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "more").mkdir()
+    for number in range(4):
+        write_film(folder / f"film{number}.mp4", seconds=2 + number / 2, fps=10)
+    write_film(folder / "more" / "long.mp4", seconds=20, fps=5)
+    (folder / "more" / "long.srt").write_text(SRT)
+    (folder / "readme.txt").write_text("not a film")
+    return folder
+
+
+@pytest.fixture
+def films(made, tmp_path):
+    """The films, in a folder of this test's own."""
+    return Path(shutil.copytree(made, tmp_path / "films"))
+
+
+def contents(folder) -> dict[str, bytes]:
+    """Every file of a folder of shards."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_films_become_clips_in_shards(films, tmp_path):
+    report = build([films], tmp_path / "out", CONFIG, progress=False)
+    assert (report.films, report.clips, report.failures, report.exit_code) == (5, 6, (), 0)
+    assert sorted(contents(tmp_path / "out")) == [
+        "failures.jsonl", "index.parquet", "shard-000000.tar", "shard-000001.tar", "shard-000002.tar",
+    ]  # fmt: skip
+    triplets = list(read_shards(tmp_path / "out"))
+    assert [t.clip_id for t in triplets] == [row["clip_id"] for row in read_index(tmp_path / "out")]
+    short, long = triplets[0], triplets[4:]
+    assert short.frames.shape == (4, 48, 64, 3)
+    assert (short.frame_times / 16_000).tolist() == pytest.approx([0.2, 0.7, 1.2, 1.7])
+    assert short.has == {"image", "audio"}
+    assert short.clip_id == f"{short.source_id}_0_32000"
+    assert short.audio.size == short.duration == 32_000
+    assert found_clicks((short.audio * 32767).astype(np.int16)) == pytest.approx([8000, 24_000], abs=1)
+    assert [t.end for t in long] == [long[1].start, 320_000]
+    assert [(c.start + t.start, c.role, c.text) for t in long for c in t.cues] == [
+        (16_000, "visitor", "Colour?"), (128_000, "guide", "Red."),
+    ]  # fmt: skip
+    for triplet in long:  # clips keep the alignment of the film
+        clicks = np.array(found_clicks((triplet.audio * 32767).astype(np.int16)))
+        np.testing.assert_allclose((clicks + triplet.start) % 16_000, 8000, atol=1)
+
+
+def test_reading_back_gives_what_was_written(films, tmp_path):
+    """Sound is exact, pictures are the very JPEG bytes, text and numbers are equal."""
+    path = films / "more" / "long.mp4"
+    build([path], tmp_path / "out", CONFIG, progress=False)
+    made = list(clips_of(decode(path, CONFIG), CONFIG))
+    for clip, read in zip(made, read_clips(tmp_path / "out"), strict=True):
+        assert read.jpegs == clip.jpegs
+        np.testing.assert_array_equal(read.audio, clip.audio)
+        assert read.record == json.loads(json.dumps(clip.record))
+
+
+def test_the_same_films_give_the_same_bytes(films, tmp_path):
+    build([films], tmp_path / "a", CONFIG, progress=False)
+    build([films], tmp_path / "b", CONFIG, progress=False)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 3, 5])
+def test_stopped_and_run_again_equals_never_stopped(films, tmp_path, monkeypatch, stop_at):
+    """Stopped anywhere, even after a tar has its name and before the index knows it: the same bytes in the end."""
+    build([films], tmp_path / "whole", CONFIG, progress=False)
+    count = 0
+
+    def stopping(*args):
+        nonlocal count
+        count += 1
+        if count == stop_at:
+            raise KeyboardInterrupt
+        return publish(*args)
+
+    publish = shards._publish
+    monkeypatch.setattr(shards, "_publish", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        build([films], tmp_path / "out", CONFIG, progress=False)
+    (tmp_path / "out" / "shard-000009.tar.tmp").write_bytes(b"what kill -9 leaves")
+    monkeypatch.setattr(shards, "_publish", publish)
+    build([films], tmp_path / "out", CONFIG, progress=False)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    again = build([films], tmp_path / "out", CONFIG, progress=False)
+    assert (again.clips, len(again.skipped)) == (0, 5)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_bad_files_are_one_line_each_and_the_others_go_on(films, tmp_path, monkeypatch):
+    (films / "empty.mp4").write_bytes(b"")
+    (films / "text.mkv").write_text("this is no film\n" * 20)
+    (films / "a_twin.mp4").write_bytes((films / "film0.mp4").read_bytes())
+    (films / "film1.truth.json").write_text("{}")
+    (tmp_path / "nothing").mkdir()
+    out = tmp_path / "out"
+    report = build([films, tmp_path / "none.mp4", tmp_path / "nothing"], out, CONFIG, progress=False)
+    assert report.exit_code == 1
+    assert [(f.uri.split("/")[-1], f.fault) for f in report.failures] == [
+        ("empty.mp4", "EmptyFile"), ("film1.mp4", "MediaFault"), ("text.mkv", "NotMedia"),
+        ("none.mp4", "MissingFile"), ("nothing", "MissingFile"),
+    ]  # fmt: skip
+    assert [(uri.split("/")[-1], why.split("/")[-1]) for uri, why in report.skipped] == [("film0.mp4", "a_twin.mp4")]
+    lines = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
+    assert [line["uri"] for line in lines] == [failure.uri for failure in report.failures]
+    assert report.films == 4
+    (films / "film1.truth.json").unlink()  # repaired: the next run takes it and forgets the failure
+    report = build([films / "film1.mp4"], out, CONFIG, progress=False)
+    assert report.films == 1
+    assert len((out / "failures.jsonl").read_text().splitlines()) == 4
+    monkeypatch.setattr("omni_lab.triplets.build.decode", lambda *args: 1 / 0)
+    (failure,) = build([write_film(films / "new.mp4", seconds=1)], out, CONFIG, progress=False).failures
+    assert (failure.fault, failure.reason) == ("ZeroDivisionError", "cannot be built (division by zero)")
+
+
+def test_what_a_film_lacks_is_marked_and_not_made_up(tmp_path):
+    write_film(tmp_path / "a_silent.mp4", seconds=6, fps=5, sound=None)
+    write_film(tmp_path / "b_blind.flac", seconds=6, picture=None, sound="flac")
+    write_film(tmp_path / "c_late.mkv", seconds=16, fps=5, sound="flac", sound_at=10.0)
+    build([tmp_path], tmp_path / "out", CONFIG, progress=False)
+    silent, blind, *late = read_shards(tmp_path / "out")
+    assert (silent.has, silent.audio.size) == ({"image"}, 0)
+    assert (blind.has, blind.frames.shape) == ({"audio"}, (0, 0, 0, 3))
+    with_sound = [t for t in late if "audio" in t.has]
+    for triplet in with_sound:
+        ((start, _),) = triplet.quality["audio_spans"]
+        assert start == max(0, 160_000 - triplet.start)
+        assert triplet.audio.size == triplet.duration
+        assert not triplet.audio[:start].any()
+    assert all(t.audio.size == 0 for t in late if t.end <= 160_000)
+    assert with_sound
+
+
+def test_a_standing_picture_is_seen_in_every_clip(tmp_path):
+    write_film(tmp_path / "slides.mkv", times=[0.0, 30.0], seconds=31, sound="flac")
+    build([tmp_path], tmp_path / "out", CONFIG, progress=False)
+    triplets = list(read_shards(tmp_path / "out"))
+    assert len(triplets) >= 3
+    assert all(t.frame_times[0] == 0 and "image" in t.has for t in triplets)
+
+
+def test_known_facts_go_with_their_clip(tmp_path):
+    write_film(tmp_path / "a.mp4", seconds=20, fps=5)
+    facts = [
+        {"fact": "colour", "start": at * 16_000, "end": (at + 1) * 16_000, "asked": "colour", "answer": "red"}
+        for at in (0, 5, 18)
+    ]
+    (tmp_path / "a.truth.json").write_text(json.dumps({"facts": facts}))
+    build([tmp_path / "a.mp4"], tmp_path / "out", CONFIG, progress=False)
+    found = [(t.start + f["start"], f["end"] - f["start"]) for t in read_shards(tmp_path / "out") for f in t.facts]
+    assert found == [(0, 16_000), (80_000, 16_000), (288_000, 16_000)]
+
+
+def test_quality_tells_black_static_and_loud(tmp_path):
+    frames = np.zeros((50, 48, 64, 3), np.uint8)
+    frames[25:] = np.random.default_rng(0).integers(0, 255, (25, 48, 64, 3))
+    write_film(tmp_path / "a.mp4", seconds=2, frames=frames)
+    (clip,) = clips_of(decode(tmp_path / "a.mp4", CONFIG), CONFIG)
+    quality = clip.record["quality"]
+    assert (quality["black_share"], quality["static_share"], quality["speech_share"]) == (0.5, 0.25, 0.0)
+    assert quality["audio_peak"] == pytest.approx(0.8, abs=0.1)
+    assert 0 < quality["audio_rms"] < 0.1
+
+
+def test_shards_are_plain_webdataset(films, tmp_path):
+    build([films], tmp_path / "out", CONFIG, progress=False)
+    path = tmp_path / "out" / "shard-000000.tar"
+    with open(path, "rb") as tar:
+        (sample, *_) = tariterators.group_by_keys(tariterators.tar_file_expander([{"url": str(path), "stream": tar}]))
+    assert {"json", "flac", "000.jpg"} <= set(sample)
+    assert sample["__key__"] == json.loads(sample["json"])["clip_id"]
+
+
+def test_broken_shards_name_tar_and_member(films, tmp_path):
+    out = tmp_path / "out"
+    build([films / "film0.mp4", films / "film1.mp4"], out, CONFIG, progress=False)
+    path = out / "shard-000000.tar"
+    whole = path.read_bytes()
+    with tarfile.open(path) as tar:
+        members = {member.name.split(".", 1)[1]: member for member in tar.getmembers()[:6]}
+    for suffix in ("json", "000.jpg", "flac"):
+        data = bytearray(whole)
+        data[members[suffix].offset_data : members[suffix].offset_data + 40] = bytes(40)
+        path.write_bytes(data)
+        name = members[suffix].name.split(".", 1)[0]
+        with pytest.raises(ShardFault, match=rf"shard-000000\.tar: {name}"):
+            list(read_shards(out))
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ShardFault, match=r"shard-000000\.tar"):
+        list(read_shards(out))
+    path.unlink()
+    with pytest.raises(ShardFault, match="is missing"):
+        list(read_shards(out))
+    with pytest.raises(ShardFault, match=r"no index\.parquet"):
+        list(read_shards(films))
+
+
+def test_settings_do_not_mix(films, tmp_path):
+    build([films / "film0.mp4"], tmp_path / "out", CONFIG, progress=False)
+    with pytest.raises(CallFault, match="other settings"):
+        build([films / "film1.mp4"], tmp_path / "out", TripletConfig(image_size=32), progress=False)
+    with pytest.raises(CallFault, match="is a file"):
+        build([films / "film1.mp4"], films / "film0.mp4", CONFIG, progress=False)
+
+
+def test_a_file_is_found_once(films):
+    names = [path.name for path in find([films / "film2.mp4", films, films / "more"])]
+    assert names == ["film2.mp4", "film0.mp4", "film1.mp4", "film3.mp4", "long.mp4"]
