@@ -107,13 +107,12 @@ def _upright(text: str, width_in: float) -> bool:
 
 
 def _lane_height(triplet: Triplet, role: str | None, inch_per_s: float) -> float:
-    need = 0.3
-    for start, end, text in _pieces(triplet, role):
-        width = (end - start) * inch_per_s
-        need = max(
-            need, len(text) * _LETTER + 0.12 if _upright(text, width) else len(_wrapped(text, width)) * _LINE_HEIGHT
-        )
-    return min(need + 0.06, 1.9)
+    """High enough for all that a role says; where few pieces are written upwards, those are cut short instead."""
+    sized = [(text, (end - start) * inch_per_s) for start, end, text in _pieces(triplet, role)]
+    upright = [len(text) * _LETTER + 0.12 for text, width in sized if _upright(text, width)]
+    level = [len(_wrapped(text, width)) * _LINE_HEIGHT for text, width in sized if not _upright(text, width)]
+    highest = 1.9 if len(upright) > len(level) else 0.9
+    return 0.06 + max(min(max(upright, default=0.3), highest), *level, 0.3)
 
 
 def _cues(ax: Axes, triplet: Triplet, role: str | None, colour: str, inch_per_s: float, height_in: float) -> None:
