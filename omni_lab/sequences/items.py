@@ -14,6 +14,7 @@ from omni_lab.triplets.record import Triplet
 
 UNIT, LISTEN, SPEAK = "<unit>", "<listen>", "<speak>"
 KINDS = ("image", "audio", "text", "speech", "control")  # the order and the numbers of a token's modality
+_RESERVED = ("unit", "listen", "speak", "image", "audio", "pad", "unknown")  # tokens that are no role's
 
 
 class SequenceFault(InputFault):
@@ -42,8 +43,8 @@ class Sequence:
 
 
 def role_token(role: str | None) -> str:
-    """The control token that opens the text of a role which is not the model's."""
-    return f"<{role or 'someone'}>"
+    """The control token that opens the text of a role which is not the model's, whatever a film calls its roles."""
+    return f"<{role}>" if role and role not in _RESERVED else "<someone>"
 
 
 def omni_stream(triplet: Triplet, config: SequenceConfig) -> Sequence:
@@ -56,6 +57,9 @@ def omni_stream(triplet: Triplet, config: SequenceConfig) -> Sequence:
     units = max(1, (triplet.duration + unit_ticks // 2) // unit_ticks)
     if not triplet.has:
         raise SequenceFault(f"clip {triplet.clip_id}: nothing to see, hear or read in it")
+    for sense, content in (("image", triplet.frames), ("audio", triplet.audio)):
+        if sense in triplet.has and not len(content):
+            raise SequenceFault(f"clip {triplet.clip_id}: it is said to have {sense}, but there is none in it")
     cues_of: list[list] = [[] for _ in range(units)]
     for cue in triplet.cues:
         cues_of[min(max(cue.start, 0) // unit_ticks, units - 1)].append(cue)

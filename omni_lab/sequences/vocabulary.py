@@ -11,7 +11,7 @@ from omni_lab.world.questions import FACTS
 from omni_lab.world.script import CELLS, MOTIONS, ROLES, SPOKEN
 
 PAD, IMAGE, AUDIO, UNKNOWN = "<pad>", "<image>", "<audio>", "<unknown>"
-_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*|\d|<[a-z]+>")
+_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*|\d")  # nothing in a film's text becomes a control token
 _ASKING = ("where", "says", "said", "who", "speaks", "heard", "count", "nothing")
 
 
