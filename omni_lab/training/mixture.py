@@ -39,19 +39,25 @@ class StageBatch:
 
 
 def window(triplet: Triplet, start: int, end: int) -> Triplet:
-    """The part of a clip between two ticks: frames, samples and the cues and facts that begin inside."""
+    """The part of a clip between two ticks: frames, samples and the cues and facts that begin inside.
+
+    A sense of which nothing lies inside is absent from the part, as it would be from a clip.
+    """
 
     def moved(cue):
         return replace(cue, start=cue.start - start, end=cue.end - start)
 
     inside = (triplet.frame_times >= start) & (triplet.frame_times < end)
+    frames, audio = triplet.frames[inside], triplet.audio[start:end]
+    absent = {sense for sense, content in (("image", frames), ("audio", audio)) if not len(content)}
     return replace(
         triplet,
         start=triplet.start + start,
         end=triplet.start + end,
-        frames=triplet.frames[inside],
+        frames=frames,
         frame_times=triplet.frame_times[inside] - start,
-        audio=triplet.audio[start:end],
+        audio=audio,
+        has=triplet.has - absent,
         cues=tuple(moved(cue) for cue in triplet.cues if start <= cue.start < end),
         facts=tuple(
             {**fact, "start": fact["start"] - start, "end": fact["end"] - start}
@@ -77,7 +83,10 @@ class Mixture:
         self.films = [f for f in films or [] if "text" in f.has]
         self.vocabulary = WorldVocabulary()
 
-    def _script(self, sample: int, seconds: int) -> Script:
+    def _script(self, sample: int) -> Script:
+        """Whole rooms, as many as the stage's units need."""
+        room_s = self.config.world.room_s
+        seconds = -(-self.settings.units // room_s) * room_s
         seed = (self.config.seed * len(STAGES) + STAGES.index(self.stage)) * 1_000_000_000 + sample
         return write_script(seed, seconds, self.config.world)
 
@@ -110,7 +119,7 @@ class Mixture:
         rows = [step * total + i for i in range(rank, total, ranks)]
         streams, captions = [], []
         for sample in rows:
-            script = self._script(sample, max(self.settings.units, self.config.world.room_s))
+            script = self._script(sample)
             if self.stage == "omni":
                 if sample % total == 0 and self.films:
                     streams.append(self._film(step))
@@ -120,11 +129,12 @@ class Mixture:
             elif self.stage == "vision":
                 streams.append(self._stream(script, ("image", "text")))
                 captions.extend(
-                    self._caption(script, s, "image", (sample + s) % 2 + 2 * (sample // 2 % 2)) for s in range(2)
+                    self._caption(script, s, "image", (sample + s) % 2 + 2 * (sample // 2 % 2))
+                    for s in range(min(2, script.seconds))
                 )
             else:
                 streams.append(self._stream(script, ("audio", "text")))
-                captions.extend(self._caption(script, s, "audio", 0) for s in range(2))
+                captions.extend(self._caption(script, s, "audio", 0) for s in range(min(2, script.seconds)))
         make = [make_batch(rows, self.vocabulary, self.config) if rows else None for rows in (streams, captions)]
         return StageBatch(*make)
 
