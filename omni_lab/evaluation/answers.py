@@ -69,9 +69,12 @@ def swapped(exam: Exam, control: str) -> Exam:
     if control not in CONTROLS:
         raise CallFault(f"control {control!r}: use one of {', '.join(CONTROLS)}")
     rows = exam.rows
+    lengths = [(len(row.frames), len(row.waves)) for row in rows]
     partner = np.arange(len(rows))
-    for units in {len(r.frames) for r in rows}:
-        same = np.flatnonzero([len(r.frames) == units for r in rows])
+    for length in set(lengths):
+        same = np.flatnonzero([other == length for other in lengths])
+        if len(same) < 2:
+            raise CallFault(f"control {control!r}: row {same[0]} has no other clip of its length to swap with")
         partner[same] = np.roll(same, -1)
     if control == "swap_image":
         new = [replace(row, frames=rows[p].frames) for row, p in zip(rows, partner, strict=True)]
