@@ -9,8 +9,8 @@ from omni_lab.config import StageConfig, TrainingConfig
 
 
 def part_of(name: str) -> str:
-    """Which part of the model a parameter belongs to: image, audio, connector, align or decoder."""
-    return name.removeprefix("model.").split(".")[0].replace("align_scale", "align")
+    """Which part of the model a parameter belongs to, wrapped or not: image, audio, connector, align or decoder."""
+    return name.removeprefix("module.").removeprefix("model.").split(".")[0].replace("align_scale", "align")
 
 
 def choose_trained(model: nn.Module, parts: tuple[str, ...]) -> None:
