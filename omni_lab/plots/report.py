@@ -29,11 +29,11 @@ from omni_lab.plots.page import chip, document, figure, number, table
 from omni_lab.plots.player import clip_section
 
 LARGEST = 6_000_000  # bytes of the page
-_KNOWN = ("stream", "clip", "losses", "facts", "controls", "reliance", "retrieval", "attention")
+_KNOWN = ("stream", "triplet", "losses", "facts", "controls", "reliance", "retrieval", "attention")
 _AROUND = {
     "stream": "A few units of the stream: a column is one unit, read row by row. An image cell shows the part of the "
     "picture that its token stands for, an audio cell its piece of the waveform.",
-    "clip": "The clip over time: what is seen, heard, and written by whom.",
+    "triplet": "The clip over time: what is seen, heard, and written by whom.",
 }
 _MATRICES = {
     "reliance": "Which sense an answer follows",
@@ -65,7 +65,7 @@ def write_report(
     folder : the run; `environment.json` and `config.json` are read where they lie there
     summary : what `summary.json` holds; a part that is missing is said to be missing
     metrics : the lines of `metrics.jsonl`
-    pictures : `stream`, `clip`, `losses`, `facts`, `controls`, `reliance`, `retrieval`, `attention` replace the picture
+    pictures : `stream`, `triplet`, `losses`, `facts`, `controls`, `reliance`, `retrieval`, `attention` replace the picture
         that would be drawn of the numbers; any other name is shown at the end under that name
     clip : `video` (path of an mp4), `title`; `units`: `start_s`, `end_s`, `chips` (`kind`, `text`, `loss`, `role`,
         `right`, `predicted`); `questions`: `time_s`, `fact`, `asked`, `answer`, `predicted`, `right`
