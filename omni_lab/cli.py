@@ -63,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_world(commands)
     _add_triplets(commands)
+    _add_reproduce(commands)
     _add_config(commands)
     _add_doctor(commands)
     return parser
@@ -137,6 +138,18 @@ def _add_triplets(commands: Any) -> None:
     parser.add_argument("shards", type=Path, metavar="DIR", help="folder of shards")
     parser.add_argument("--clip", default="0", help="which: a number from 0, or a clip_id (default: %(default)s)")
     parser.add_argument("--png", type=Path, help="picture to write (default: CLIP_ID.png in DIR)")
+    _add_json(parser)
+
+
+def _add_reproduce(commands: Any) -> None:
+    says = "run an experiment over several seeds and record what came out under results/"
+    parser = _command(commands, "reproduce", says, "omni-lab reproduce demo --seeds 3", reproduce)
+    parser.add_argument("experiment", nargs="?", help="its id; --list shows all")
+    parser.add_argument("--seeds", type=_count, default=3, help="how many (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="a few steps of everything: whether it runs")
+    parser.add_argument("--list", action="store_true", help="list the experiments")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of records (default: %(default)s)")
+    _add_settings(parser)
     _add_json(parser)
 
 
@@ -219,6 +232,24 @@ def triplets_show(arguments: argparse.Namespace) -> None:
     figure = draw_triplet(triplet)
     figure.savefig(picture)
     _print(arguments, {**facts_of(triplet), "picture": str(picture)}, f"{table(triplet)}\n\npicture: {picture}")
+
+
+def reproduce(arguments: argparse.Namespace) -> int:
+    """`omni-lab reproduce`: exit code 1 where a criterion does not hold."""
+    from omni_lab.reproduce.claims import EXPERIMENTS, experiment
+
+    if arguments.list or not arguments.experiment:
+        listed = "\n".join(f"{name:<12}{asks}  [{claims}]" for name, (asks, claims) in EXPERIMENTS.items())
+        _print(arguments, {name: {"asks": a, "claims": c.split()} for name, (a, c) in EXPERIMENTS.items()}, listed)
+        return 0
+    run = experiment(arguments.experiment)
+    record = run(_config("tiny", arguments.settings), arguments.seeds, arguments.out, Path("runs"), arguments.quick)
+    lines = [
+        f"{'holds' if row['holds'] else 'FAILS'}  {row['metric']:<28}{row['must_be']:>10}   worst {row['worst']:.3f}"
+        for row in record["criteria"]
+    ]
+    _print(arguments, record, "\n".join([*lines, f"\n{record['id']}: {record['verdict']}"]))
+    return 0 if record["verdict"] == "reproduced" else 1
 
 
 def show_config(arguments: argparse.Namespace) -> None:

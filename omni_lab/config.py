@@ -119,6 +119,7 @@ class StageConfig:
     lr_scale: float = 1.0  # multiplies both learning rates
     decay: float = 0.5  # share of the stage, at its end, over which the learning rate falls
     caption_weight: float = 1.0  # weight of captions in the loss, beside answers at 1
+    describe: float = 0.0  # share of the stage in which captions only describe places; later they also look words up
     align_weight: float = 0.0  # weight of the alignment loss (InfoNCE) at the stage's first step
     align_steps: int = 0  # steps over which it falls to zero: alignment first, generation later
 

@@ -95,6 +95,10 @@ class Mixture:
         size, rate = config.model.image.size, config.triplets.frames_per_second
         return omni_stream(described(script, second, carrier, order, size, config.world, rate), config.sequence)
 
+    def _order(self, step: int, number: int) -> int:
+        """Describe first, find later: captions that look a word up begin when places can be described."""
+        return number % (2 if step < self.settings.describe * self.settings.steps else 4)
+
     def _stream(self, script: Script, senses: tuple[str, ...]) -> Sequence:
         config = self.config
         rate = config.triplets.frames_per_second
@@ -125,11 +129,11 @@ class Mixture:
                     streams.append(self._film(step))
                     continue
                 streams.append(self._stream(script, ("image", "audio", "text")))
-                captions.append(self._caption(script, sample % script.seconds, "image", sample // 2 % 4))
+                captions.append(self._caption(script, sample % script.seconds, "image", self._order(step, sample // 2)))
             elif self.stage == "vision":
                 streams.append(self._stream(script, ("image", "text")))
                 captions.extend(
-                    self._caption(script, s, "image", (sample + s) % 2 + 2 * (sample // 2 % 2))
+                    self._caption(script, s, "image", self._order(step, sample // 2 * 2 + (sample + s) % 2))
                     for s in range(min(2, script.seconds))
                 )
             else:

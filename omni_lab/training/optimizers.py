@@ -20,7 +20,10 @@ def choose_trained(model: nn.Module, parts: tuple[str, ...]) -> None:
 
 
 def build_optimizers(model: nn.Module, training: TrainingConfig, stage: StageConfig) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for hidden matrices; AdamW for embeddings, norms, biases and convolutions."""
+    """Muon (Jordan et al. 2024) for hidden matrices; AdamW for embeddings, norms, biases and convolutions.
+
+    Muon's update is scaled to the size that AdamW's would have (Liu et al. 2025): wide matrices keep pace.
+    """
     matrices, others = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -29,7 +32,11 @@ def build_optimizers(model: nn.Module, training: TrainingConfig, stage: StageCon
     decay = training.weight_decay
     built = []
     if matrices:
-        built.append(torch.optim.Muon(matrices, lr=training.muon_lr * stage.lr_scale, weight_decay=decay))
+        built.append(
+            torch.optim.Muon(
+                matrices, lr=training.muon_lr * stage.lr_scale, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
+            )
+        )
     if others:
         built.append(
             torch.optim.AdamW(others, lr=training.adamw_lr * stage.lr_scale, weight_decay=decay, betas=(0.9, 0.98))

@@ -1,0 +1,25 @@
+"""The registry of experiments: what `omni-lab reproduce --list` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from omni_lab.errors import CallFault
+
+# id: what is asked, which claims of the source documents it bears on
+EXPERIMENTS: dict[str, tuple[str, str]] = {
+    "demo": ("does the whole way give a model that sees, hears, reads and combines?", "O1 O4 O8 O19 O20"),
+}
+
+
+def experiment(name: str) -> Callable:
+    """The `reproduce` function of an experiment.
+
+    Raises
+    ------
+    CallFault : there is no such experiment; the message lists those that exist.
+    """
+    if name not in EXPERIMENTS:
+        raise CallFault(f"experiment {name!r}: there are {', '.join(EXPERIMENTS)}")
+    return import_module(f"omni_lab.reproduce.{name}").reproduce
