@@ -266,5 +266,6 @@ def print_summary(summary: dict) -> None:
     print(f"\n{'fact':<16}{'unseen scenes':>14}{'unseen pairs':>14}{'chance':>8}")
     for fact, score in sorted(summary["facts"].items()):
         held = summary["held_out_pairs"].get(fact)
-        print(f"{fact:<16}{score['accuracy']:>14.3f}{held['accuracy'] if held else float('nan'):>14.3f}{score['chance']:>8.3f}")  # fmt: skip
+        unseen = held["accuracy"] if held else float("nan")
+        print(f"{fact:<16}{score['accuracy']:>14.3f}{unseen:>14.3f}{score['chance']:>8.3f}")
     print(f"\n{summary['seconds']:.0f} s in all, at most {summary['peak_memory_mb']:.0f} MB of memory")

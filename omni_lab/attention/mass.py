@@ -39,7 +39,7 @@ def attention_mass(
 def mass_matrix(
     mass: Float[Tensor, "B H T C"], labels: Int64[Tensor, "B T"], classes: int
 ) -> tuple[Float[Tensor, "C C"], Int64[Tensor, " C"]]:
-    """Sum the mass over the queries of every label (mean over heads), with the number of queries: divide to get rows."""
+    """Sum the mass over the queries of every label (mean over heads); divide by their number, also given, for rows."""
     rows = mass.new_zeros(classes, mass.shape[-1])
     known = labels >= 0
     rows.index_add_(0, labels[known], mass.mean(1)[known])

@@ -18,14 +18,14 @@ from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES
 FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "colour": (("image",), tuple(COLOURS), 1.0),
     "shape": (("image",), SHAPES, 1.0),
-    "position": (("image",), CELLS, 1.0),
-    "motion": (("image",), MOTIONS, 0.6),
+    "position": (("image",), CELLS, 0.5),
+    "motion": (("image",), MOTIONS, 0.4),
     "sign": (("image",), tuple(f"{n:02d}" for n in range(100)), 1.5),
     "word": (("audio",), SPOKEN, 3.0),
-    "speaker": (("audio",), ROLES, 0.5),
+    "speaker": (("audio",), ROLES, 0.4),
     "beeps": (("audio",), COUNTS, 2.5),
-    "shape_to_colour": (("image", "audio"), tuple(COLOURS), 15.0),
-    "colour_to_shape": (("image", "audio"), SHAPES, 15.0),
+    "shape_to_colour": (("image", "audio"), tuple(COLOURS), 30.0),
+    "colour_to_shape": (("image", "audio"), SHAPES, 30.0),
     "note": (("text",), SPOKEN, 2.0),
 }
 
@@ -116,5 +116,5 @@ def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:
     if room.sign and order < 2:
         said.append((CELLS[room.sign.cell], room.sign.digits))
     if order >= 2:
-        said = [(word, cell) for cell, word in said]
+        said = sorted((word, cell) for cell, word in said)  # by word: the order of panels tells nothing
     return said
