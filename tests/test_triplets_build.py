@@ -227,6 +227,9 @@ def test_settings_do_not_mix(films, tmp_path):
         build([films / "film1.mp4"], tmp_path / "out", TripletConfig(image_size=32), progress=False)
     with pytest.raises(CallFault, match="is a file"):
         build([films / "film1.mp4"], films / "film0.mp4", CONFIG, progress=False)
+    with pytest.raises(CallFault, match="twice"):
+        build([films / "film1.mp4"], tmp_path / "new", TripletConfig(min_s=10.0, max_s=12.0), progress=False)
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_file_is_found_once(films):

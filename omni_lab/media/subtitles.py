@@ -148,15 +148,16 @@ def settle(cues: list[Cue]) -> tuple[Cue, ...]:
     A cue that ends before it starts, or nowhere, ends where the next one starts, but after no longer than its words
     take to be said (a third of a second each, and one second).
     """
-    cues = sorted(cues, key=lambda cue: cue.start)
-    settled = []
-    for i, cue in enumerate(cues):
+    settled: list[Cue] = []
+    following = None  # start of the next cue that starts later
+    for cue in sorted(cues, key=lambda cue: cue.start)[::-1]:
+        if settled and settled[-1].start > cue.start:
+            following = settled[-1].start
         if cue.end < cue.start:
             said = cue.start + TICKS_PER_SECOND * (3 + len(cue.text.split())) // 3
-            following = next((c.start for c in cues[i + 1 :] if c.start > cue.start), said)
-            cue = replace(cue, end=min(said, following))
+            cue = replace(cue, end=said if following is None else min(said, following))
         settled.append(cue)
-    return tuple(settled)
+    return tuple(settled[::-1])
 
 
 def divide(cue: Cue, pieces: list[Cue]) -> list[Cue]:

@@ -13,6 +13,7 @@ from omni_lab.media.decode import decode
 from omni_lab.media.faults import MediaFault, MissingFile
 from omni_lab.media.probe import content_id, open_media
 from omni_lab.triplets.clips import clips_of
+from omni_lab.triplets.cut import check_lengths
 from omni_lab.triplets.shards import ShardWriter
 
 FAILURES = "failures.jsonl"
@@ -70,11 +71,12 @@ def build(
     Raises
     ------
     CallFault
-        `out` is a file, or holds clips that were made with other settings
+        `out` is a file or holds clips that were made with other settings, or `max_s` is less than twice `min_s`
     """
     from tqdm import tqdm
 
     config = config or TripletConfig()
+    check_lengths(config)
     failures: list[Failure] = []
     skipped: list[tuple[str, str]] = []
     damaged: list[tuple[str, tuple[str, ...]]] = []

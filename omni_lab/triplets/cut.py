@@ -64,8 +64,7 @@ def cut(
     [(0, 9, 'scene'), (9, 20, 'end')]
     """
     config = config or TripletConfig()
-    if not 0 < 2 * config.min_s <= config.max_s:
-        raise CallFault(f"triplets.max_s = {config.max_s} must be at least twice triplets.min_s = {config.min_s}")
+    check_lengths(config)
     shortest, longest, wanted = ticks(config.min_s), ticks(config.max_s), ticks(config.target_s)
     if duration <= longest:
         return (Clip(0, duration, "end"),)
@@ -74,6 +73,18 @@ def cut(
     at = np.array([0, *sorted(places), duration], dtype=np.int64)
     toll = np.array([0.0, *(COSTS[places[t]] for t in sorted(places)), 0.0])
     return _shortest_path(at, toll, ["", *(places[t] for t in sorted(places)), "end"], shortest, longest, wanted)
+
+
+def check_lengths(config: TripletConfig) -> None:
+    """Refuse lengths that some films cannot be cut into.
+
+    Raises
+    ------
+    CallFault
+        `max_s` is less than twice `min_s`
+    """
+    if not 0 < 2 * config.min_s <= config.max_s:
+        raise CallFault(f"triplets.max_s = {config.max_s} must be at least twice triplets.min_s = {config.min_s}")
 
 
 def silence_middles(audio: Int16[np.ndarray, " samples"], start: int = 0, shortest_s: float = 0.2) -> list[int]:
