@@ -235,3 +235,16 @@ def test_settings_do_not_mix(films, tmp_path):
 def test_a_file_is_found_once(films):
     names = [path.name for path in find([films / "film2.mp4", films, films / "more"])]
     assert names == ["film2.mp4", "film0.mp4", "film1.mp4", "film3.mp4", "long.mp4"]
+
+
+def test_a_window_of_a_clip_is_a_clip(films, tmp_path):
+    """Its frames, samples and words count from its own start; a sense with nothing inside is absent."""
+    (films / "film2.srt").write_text("1\n00:00:00,500 --> 00:00:01,000\nA.\n\n2\n00:00:01,500 --> 00:00:02,000\nB.\n")
+    build([films / "film2.mp4"], tmp_path / "out", CONFIG, progress=False)
+    (whole,) = read_shards(tmp_path / "out")
+    part = whole.window(16_000, 32_000)
+    assert (part.start, part.end, part.duration) == (16_000, 32_000, 16_000)
+    assert (part.frame_times + 16_000).tolist() == [t for t in whole.frame_times.tolist() if 16_000 <= t < 32_000]
+    np.testing.assert_array_equal(part.audio, whole.audio[16_000:32_000])
+    assert [(c.start, c.end, c.text) for c in part.cues] == [(8000, 16_000, "B.")]
+    assert whole.window(0, 1000).has == {"audio"}

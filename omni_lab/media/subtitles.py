@@ -39,6 +39,11 @@ class Cue:
     encoding: str | None = None  # how the bytes were read
     words: tuple[Word, ...] = ()
 
+    def moved(self, by: int) -> Cue:
+        """The same cue, `by` ticks later."""
+        words = tuple(Word(word.start + by, word.end + by, word.text) for word in self.words)
+        return replace(self, start=self.start + by, end=self.end + by, words=words)
+
 
 SIDECARS = (".vtt", ".srt", ".ass", ".ssa", ".ttml", ".sbv")
 _TIME = r"(?:(\d+):)?(\d{1,3}):(\d{1,2})(?:[.,:](\d{1,3}))?"

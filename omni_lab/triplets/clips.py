@@ -76,7 +76,7 @@ def share(cues: tuple[Cue, ...], pieces: tuple[Clip, ...]) -> list[list[Cue]]:
                 break
             here, rest = (rest, None) if rest.end <= piece.end or piece is pieces[-1] else split(rest, piece.end)
             if here is not None:
-                own.append(_moved(here, -piece.start))
+                own.append(here.moved(-piece.start))
     return shared
 
 
@@ -108,11 +108,6 @@ def read_truth(uri: str) -> list[dict]:
         return [{**fact, "start": int(fact["start"]), "end": int(fact["end"])} for fact in facts]
     except (ValueError, KeyError, TypeError) as error:
         raise MediaFault(path, f"is no truth file with facts that start and end ({error})") from None
-
-
-def _moved(cue: Cue, by: int) -> Cue:
-    words = tuple(replace(word, start=word.start + by, end=word.end + by) for word in cue.words)
-    return replace(cue, start=cue.start + by, end=cue.end + by, words=words)
 
 
 def _rebased(fact: dict, piece: Clip) -> dict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float32, Int16, Int64, UInt8
@@ -40,6 +40,32 @@ class Triplet:
     def duration(self) -> int:
         """Length of the clip in ticks."""
         return self.end - self.start
+
+    def window(self, start: int, end: int) -> Triplet:
+        """The part of a clip between two ticks: frames, samples and the cues and facts that begin inside.
+
+        A sense of which nothing lies inside is absent from the part, as it would be from a clip.
+        """
+
+        inside = (self.frame_times >= start) & (self.frame_times < end)
+        frames, audio = self.frames[inside], self.audio[start:end]
+        cues = tuple(cue.moved(-start) for cue in self.cues if start <= cue.start < end)
+        absent = {s for s, content in (("image", frames), ("audio", audio), ("text", cues)) if not len(content)}
+        return replace(
+            self,
+            start=self.start + start,
+            end=self.start + end,
+            frames=frames,
+            frame_times=self.frame_times[inside] - start,
+            audio=audio,
+            has=self.has - absent,
+            cues=cues,
+            facts=tuple(
+                {**fact, "start": fact["start"] - start, "end": fact["end"] - start}
+                for fact in self.facts
+                if start <= fact["start"] < end
+            ),
+        )
 
 
 @dataclass(frozen=True, eq=False)
