@@ -53,29 +53,24 @@ class LogMel(nn.Module):
 class AudioEncoder(nn.Module):
     """Whisper's encoder over one unit of sound; neighbouring positions are merged to the unit's audio tokens."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, tower: nn.Module | None = None) -> None:
         from transformers import WhisperConfig
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
         super().__init__()
         settings, sequence = config.model.audio, config.sequence
         frames = round(settings.frames * sequence.unit_s)
-        if settings.pretrained:
-            from transformers import WhisperModel
-
-            self.tower = WhisperModel.from_pretrained(settings.pretrained).encoder
-        else:
-            self.tower = WhisperEncoder(
-                WhisperConfig(
-                    num_mel_bins=settings.mels,
-                    d_model=settings.width,
-                    encoder_layers=settings.layers,
-                    encoder_attention_heads=settings.heads,
-                    encoder_ffn_dim=4 * settings.width,
-                    max_source_positions=frames // 2,
-                    dropout=0.0,
-                )
+        self.tower = tower or WhisperEncoder(
+            WhisperConfig(
+                num_mel_bins=settings.mels,
+                d_model=settings.width,
+                encoder_layers=settings.layers,
+                encoder_attention_heads=settings.heads,
+                encoder_ffn_dim=4 * settings.width,
+                max_source_positions=frames // 2,
+                dropout=0.0,
             )
+        )
         self.log_mel = LogMel(settings.mels, settings.frames)
         self.positions = self.tower.config.max_source_positions  # of one chunk
         self.tokens = sequence.audio_tokens

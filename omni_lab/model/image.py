@@ -16,25 +16,22 @@ from omni_lab.errors import ConfigError
 class ImageEncoder(nn.Module):
     """SigLIP over every frame; each image token then sees one cell of the picture in all frames of its unit."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, tower: nn.Module | None = None) -> None:
         from transformers import SiglipVisionConfig, SiglipVisionModel
 
         super().__init__()
         settings, sequence = config.model.image, config.sequence
-        if settings.pretrained:
-            self.tower = SiglipVisionModel.from_pretrained(settings.pretrained)
-        else:
-            self.tower = SiglipVisionModel(
-                SiglipVisionConfig(
-                    hidden_size=settings.width,
-                    intermediate_size=4 * settings.width,
-                    num_hidden_layers=settings.layers,
-                    num_attention_heads=settings.heads,
-                    image_size=settings.size,
-                    patch_size=settings.patch,
-                    vision_use_head=False,
-                )
+        self.tower = tower or SiglipVisionModel(
+            SiglipVisionConfig(
+                hidden_size=settings.width,
+                intermediate_size=4 * settings.width,
+                num_hidden_layers=settings.layers,
+                num_attention_heads=settings.heads,
+                image_size=settings.size,
+                patch_size=settings.patch,
+                vision_use_head=False,
             )
+        )
         patches = settings.size // settings.patch
         self.cells = round(sequence.image_tokens**0.5)
         if patches % self.cells:

@@ -18,18 +18,21 @@ from omni_lab.config import Config, from_dict, to_dict
 from omni_lab.model.audio import AudioEncoder, LogMel
 from omni_lab.model.connector import Connector
 from omni_lab.model.image import ImageEncoder
+from omni_lab.model.pretrained import empty_part, load_parts
 from omni_lab.sequences.batch import AUDIO_KIND, IMAGE_KIND, TEXT_KIND, Batch
 
 
 class OmniConfig(PretrainedConfig):
-    """Hugging Face's side of our settings: the whole `Config` as a dictionary, and the vocabulary's size."""
+    """Hugging Face's side of our settings: the whole `Config` as a dictionary, the vocabulary's size, and the
+    configurations of the parts that were pretrained, by name."""
 
     model_type = "omni_lab"
 
-    def __init__(self, settings: dict | None = None, vocabulary: int = 0, **kwargs) -> None:
+    def __init__(self, settings: dict | None = None, vocabulary: int = 0, parts: dict | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
         self.settings = settings or {}
         self.vocabulary = vocabulary
+        self.parts = parts or {}
 
 
 @dataclass
@@ -49,16 +52,15 @@ class OmniModel(PreTrainedModel):
     base_model_prefix = "omni"
     _supports_sdpa = True
 
-    def __init__(self, config: OmniConfig) -> None:
+    def __init__(self, config: OmniConfig, parts: dict[str, PreTrainedModel] | None = None) -> None:
         super().__init__(config)
         self.settings: Config = from_dict(config.settings)
         decoder = self.settings.model.decoder
-        self.image = ImageEncoder(self.settings)
-        self.audio = AudioEncoder(self.settings)
-        if decoder.pretrained:
-            self.decoder = Qwen2Model.from_pretrained(decoder.pretrained)
-            self.decoder.resize_token_embeddings(config.vocabulary)
-        else:
+        parts = parts or {name: empty_part(name, data) for name, data in config.parts.items()}
+        self.image = ImageEncoder(self.settings, parts.get("image"))
+        self.audio = AudioEncoder(self.settings, parts.get("audio"))
+        self.decoder = parts.get("decoder")
+        if self.decoder is None:
             self.decoder = Qwen2Model(
                 Qwen2Config(
                     vocab_size=config.vocabulary,
@@ -82,8 +84,10 @@ class OmniModel(PreTrainedModel):
 
     @classmethod
     def build(cls, settings: Config, vocabulary: int) -> OmniModel:
-        """A new model from our settings, initialised for its size."""
-        model = cls(OmniConfig(to_dict(settings), vocabulary))
+        """A new model from our settings: pretrained parts are loaded, the others initialised for their size."""
+        parts = load_parts(settings, vocabulary)
+        configs = {name: part.config.to_dict() for name, part in parts.items()}
+        model = cls(OmniConfig(to_dict(settings), vocabulary, configs), parts)
         if settings.model.wide_init:
             from omni_lab.model.initialise import initialise_wide
 
