@@ -21,7 +21,8 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     share = right / total
     centre = (share + _Z**2 / (2 * total)) / (1 + _Z**2 / total)
     half = _Z / (1 + _Z**2 / total) * (share * (1 - share) / total + _Z**2 / (4 * total**2)) ** 0.5
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low, high = centre - half, centre + half  # rounding must not put the share outside its interval
+    return max(0.0, low) if right else 0.0, min(1.0, high) if right < total else 1.0
 
 
 def bootstrap(
