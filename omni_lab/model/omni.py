@@ -76,7 +76,10 @@ class OmniModel(PreTrainedModel):
             )
         width = self.decoder.config.hidden_size
         self.connector = nn.ModuleDict(
-            {"image": Connector(self.image.width, width), "audio": Connector(self.audio.width, width)}
+            {
+                "image": Connector(self.image.width, width, self.settings.sequence.image_tokens),
+                "audio": Connector(self.audio.width, width, self.settings.sequence.audio_tokens),
+            }
         )
         self.align = nn.ModuleDict({kind: nn.Linear(width, width) for kind in ("image", "audio", "text")})
         self.align_scale = nn.Parameter(torch.tensor(2.3))  # log of the similarity's scale: 10 at the start
@@ -104,23 +107,46 @@ class OmniModel(PreTrainedModel):
         if isinstance(module, LogMel):
             module.fill()
 
-    def embed(self, batch: Batch) -> Float[Tensor, "B T D"]:
-        """Token embeddings, with what is seen and heard put in its places."""
+    def see(self, batch: Batch) -> Float[Tensor, "U image_tokens D"]:
+        """Tokens of every unit's frames."""
+        return self.connector["image"](self.image(batch.frames))
+
+    def hear(self, batch: Batch) -> Float[Tensor, "A audio_tokens D"]:
+        """Tokens of every unit's sound."""
+        return self.connector["audio"](self.audio(batch.waves))
+
+    def embed(
+        self,
+        batch: Batch,
+        seen: Float[Tensor, "U image_tokens D"] | None = None,
+        heard: Float[Tensor, "A audio_tokens D"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Token embeddings, with what is seen and heard put in its places.
+
+        `seen` and `heard` are the encoded units that the batch points into, where they are not its own.
+        """
         states = self.decoder.embed_tokens(batch.input_ids)
-        if len(batch.frames):
-            seen = self.connector["image"](self.image(batch.frames)).flatten(0, 1)
-            states = states.index_put((batch.kind == IMAGE_KIND).nonzero(as_tuple=True), seen.to(states.dtype))
-        if len(batch.waves):
-            heard = self.connector["audio"](self.audio(batch.waves)).flatten(0, 1)
-            states = states.index_put((batch.kind == AUDIO_KIND).nonzero(as_tuple=True), heard.to(states.dtype))
+        for kind, at, encode, given in (
+            (IMAGE_KIND, batch.seen, self.see, seen),
+            (AUDIO_KIND, batch.heard, self.hear, heard),
+        ):
+            if len(at):
+                units = encode(batch) if given is None else given
+                places = (batch.kind == kind).nonzero(as_tuple=True)
+                states = states.index_put(places, units[at].flatten(0, 1).to(states.dtype))
         return states
 
-    def forward(self, batch: Batch) -> OmniOutput:
+    def forward(
+        self,
+        batch: Batch,
+        seen: Float[Tensor, "U image_tokens D"] | None = None,
+        heard: Float[Tensor, "A audio_tokens D"] | None = None,
+    ) -> OmniOutput:
         """Predict every supervised token from all that comes before it.
 
         Rows are padded on the right, where causal attention never looks: no attention mask is needed.
         """
-        embeddings = self.embed(batch)
+        embeddings = self.embed(batch, seen, heard)
         hidden = self.decoder(inputs_embeds=embeddings).last_hidden_state
         wanted = batch.loss_mask[:, 1:]
         targets = batch.input_ids[:, 1:][wanted]

@@ -5,7 +5,7 @@ Glossary: B batch · T tokens · U units with a picture · A units with sound ·
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -111,10 +111,23 @@ class Batch:
     unit: Int64[Tensor, "B T"]
     frames: UInt8[Tensor, "U F S S 3"]
     waves: Float32[Tensor, "A samples"]
+    seen: Int64[Tensor, " seen"]  # for every unit with a picture, in stream order: which of `frames` it shows
+    heard: Int64[Tensor, " heard"]  # the same for sound and `waves`
 
     def to(self, device) -> Batch:
         """The same batch on another device."""
         return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+    def share(self, units: list[int]) -> Batch:
+        """The same rows, each of one unit, with the senses of units of another batch instead of their own."""
+        at = torch.tensor(units)
+        return replace(
+            self,
+            frames=self.frames[:0],
+            waves=self.waves[:0],
+            seen=at if len(self.seen) else self.seen,
+            heard=at if len(self.heard) else self.heard,
+        )
 
     @property
     def tokens(self) -> int:
@@ -155,6 +168,8 @@ def collate(rows: list[Tokens], config: Config) -> Batch:
         padded("unit", 0, np.int64),
         torch.stack(frames) if frames else empty_frames,
         torch.stack(waves) if waves else torch.zeros((0, samples)),
+        torch.arange(len(frames)),
+        torch.arange(len(waves)),
     )
 
 

@@ -47,6 +47,12 @@ def role_token(role: str | None) -> str:
     return f"<{role}>" if role and role not in _RESERVED else "<someone>"
 
 
+def unit_count(triplet: Triplet, config: SequenceConfig) -> int:
+    """Units of a clip's stream: a last one shorter than half a unit does not count, but there is always one."""
+    unit_ticks = round(config.unit_s * TICKS_PER_SECOND)
+    return max(1, (triplet.duration + unit_ticks // 2) // unit_ticks)
+
+
 def omni_stream(triplet: Triplet, config: SequenceConfig) -> Sequence:
     """Lay a clip out as the omni stream.
 
@@ -54,7 +60,7 @@ def omni_stream(triplet: Triplet, config: SequenceConfig) -> Sequence:
     The text of `config.model_role` is supervised, with the `<speak>` before and the `<listen>` after it.
     """
     unit_ticks = round(config.unit_s * TICKS_PER_SECOND)
-    units = max(1, (triplet.duration + unit_ticks // 2) // unit_ticks)
+    units = unit_count(triplet, config)
     if not triplet.has:
         raise SequenceFault(f"clip {triplet.clip_id}: nothing to see, hear or read in it")
     for sense, content in (("image", triplet.frames), ("audio", triplet.audio)):

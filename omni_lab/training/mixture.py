@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig
 from omni_lab.errors import CallFault
 from omni_lab.sequences.batch import Batch, make_batch
-from omni_lab.sequences.items import Sequence, omni_stream
+from omni_lab.sequences.items import omni_stream, unit_count
 from omni_lab.sequences.vocabulary import WorldVocabulary
 from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.scripted import described, from_script
 from omni_lab.world.script import Script, write_script
 
 STAGES = ("vision", "audio", "omni")
+SENSES = {"vision": ("image", "text"), "audio": ("audio", "text"), "omni": ("image", "audio", "text")}
 
 
 @dataclass
@@ -26,7 +27,7 @@ class StageBatch:
     """What one step of one process learns from: streams with questions, and descriptions of single seconds."""
 
     streams: Batch
-    captions: Batch | None
+    captions: Batch | None  # sees and hears units of `streams`, which are encoded once for both
 
     @property
     def tokens(self) -> int:
@@ -36,35 +37,6 @@ class StageBatch:
     def to(self, device) -> StageBatch:
         """The same on another device."""
         return StageBatch(self.streams.to(device), self.captions and self.captions.to(device))
-
-
-def window(triplet: Triplet, start: int, end: int) -> Triplet:
-    """The part of a clip between two ticks: frames, samples and the cues and facts that begin inside.
-
-    A sense of which nothing lies inside is absent from the part, as it would be from a clip.
-    """
-
-    def moved(cue):
-        return replace(cue, start=cue.start - start, end=cue.end - start)
-
-    inside = (triplet.frame_times >= start) & (triplet.frame_times < end)
-    frames, audio = triplet.frames[inside], triplet.audio[start:end]
-    absent = {sense for sense, content in (("image", frames), ("audio", audio)) if not len(content)}
-    return replace(
-        triplet,
-        start=triplet.start + start,
-        end=triplet.start + end,
-        frames=frames,
-        frame_times=triplet.frame_times[inside] - start,
-        audio=audio,
-        has=triplet.has - absent,
-        cues=tuple(moved(cue) for cue in triplet.cues if start <= cue.start < end),
-        facts=tuple(
-            {**fact, "start": fact["start"] - start, "end": fact["end"] - start}
-            for fact in triplet.facts
-            if start <= fact["start"] < end
-        ),
-    )
 
 
 class Mixture:
@@ -90,22 +62,29 @@ class Mixture:
         seed = (self.config.seed * len(STAGES) + STAGES.index(self.stage)) * 1_000_000_000 + sample
         return write_script(seed, seconds, self.config.world)
 
-    def _caption(self, script: Script, second: int, carrier: str, order: int) -> Sequence:
-        config = self.config
-        size, rate = config.model.image.size, config.triplets.frames_per_second
-        return omni_stream(described(script, second, carrier, order, size, config.world, rate), config.sequence)
+    def _clip(self, script: Script, senses: tuple[str, ...]) -> Triplet:
+        rate = self.config.triplets.frames_per_second
+        return from_script(script, self.config.model.image.size, self.config.world, rate, senses=senses)
 
-    def _order(self, step: int, number: int) -> int:
+    def _orders(self, step: int, number: int) -> tuple[int, ...]:
         """Describe first, find later: captions that look a word up begin when places can be described."""
-        return number % (2 if step < self.settings.describe * self.settings.steps else 4)
+        finds = step >= self.settings.describe * self.settings.steps
+        if self.stage == "omni":
+            return (number % 4,)
+        return (0, 1, 2 + number % 2) if finds else (0, 1)
 
-    def _stream(self, script: Script, senses: tuple[str, ...]) -> Sequence:
-        config = self.config
-        rate = config.triplets.frames_per_second
-        triplet = from_script(script, config.model.image.size, config.world, rate, senses=senses)
-        return omni_stream(triplet, config.sequence)
+    def _captions(self, clip: Triplet, script: Script, step: int, sample: int) -> Iterator[tuple[int, Triplet]]:
+        """Descriptions of seconds of one clip, each with its second."""
+        if self.stage == "audio":
+            for second in range(script.seconds):
+                yield second, described(clip, script, second, "audio")
+            return
+        every = self.config.world.room_s if self.stage == "omni" else 1
+        for second in range(sample % every, script.seconds, every):
+            for order in self._orders(step, sample + second // every):
+                yield second, described(clip, script, second, "image", order)
 
-    def _film(self, step: int) -> Sequence:
+    def _film(self, step: int) -> Triplet:
         """Some whole rooms of a shipped film."""
         film = self.films[step % len(self.films)]
         unit = round(self.config.sequence.unit_s * TICKS_PER_SECOND)
@@ -113,34 +92,35 @@ class Mixture:
         length = min(self.settings.units * unit, film.duration)
         starts = max(1, (film.duration - length) // room + 1)
         start = (step // len(self.films)) % starts * room
-        return omni_stream(window(film, start, start + length), self.config.sequence)
+        return film.window(start, start + length)
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
         """The rows of `step` that belong to `rank`."""
         total = self.settings.batch
         if total % ranks:
             raise CallFault(f"training.{self.stage}.batch={total}: does not divide over {ranks} processes")
-        rows = [step * total + i for i in range(rank, total, ranks)]
-        streams, captions = [], []
-        for sample in rows:
-            script = self._script(sample)
-            if self.stage == "omni":
-                if sample % total == 0 and self.films:
-                    streams.append(self._film(step))
-                    continue
-                streams.append(self._stream(script, ("image", "audio", "text")))
-                captions.append(self._caption(script, sample % script.seconds, "image", self._order(step, sample // 2)))
-            elif self.stage == "vision":
-                streams.append(self._stream(script, ("image", "text")))
-                captions.extend(
-                    self._caption(script, s, "image", self._order(step, sample // 2 * 2 + (sample + s) % 2))
-                    for s in range(min(2, script.seconds))
-                )
+        clips: list[Triplet] = []
+        described_rows: list[Triplet] = []
+        at: list[int] = []  # the unit that a description is of, among all units of the streams
+        units, carrier = 0, SENSES[self.stage][0]
+        for sample in range(step * total + rank, (step + 1) * total, ranks):
+            if self.films and self.stage == "omni" and sample == step * total:
+                clips.append(self._film(step))
             else:
-                streams.append(self._stream(script, ("audio", "text")))
-                captions.extend(self._caption(script, s, "audio", 0) for s in range(min(2, script.seconds)))
-        make = [make_batch(rows, self.vocabulary, self.config) if rows else None for rows in (streams, captions)]
-        return StageBatch(*make)
+                script = self._script(sample)
+                clips.append(self._clip(script, SENSES[self.stage]))
+                for second, description in self._captions(clips[-1], script, step, sample):
+                    described_rows.append(description)
+                    at.append(units + second)
+            if carrier in clips[-1].has:
+                units += unit_count(clips[-1], self.config.sequence)
+        streams, captions = (
+            make_batch([omni_stream(c, self.config.sequence) for c in rows], self.vocabulary, self.config)
+            if rows
+            else None
+            for rows in (clips, described_rows)
+        )
+        return StageBatch(streams, captions and captions.share(at))
 
     def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
         """Batches from step `first` to the stage's end, each made while the one before is learned from."""

@@ -26,11 +26,13 @@ class Objective(nn.Module):
         `counts` are the supervised tokens of streams and captions per process, averaged over all of them: the mean is
         then over every token of every process, however unevenly they are spread.
         """
-        output = self.model(batch.streams)
+        seen = self.model.see(batch.streams) if len(batch.streams.frames) else None
+        heard = self.model.hear(batch.streams) if len(batch.streams.waves) else None
+        output = self.model(batch.streams, seen, heard)
         parts = {"stream": output.losses.sum() / counts[0]}
         loss = parts["stream"]
         if batch.captions is not None:
-            parts["caption"] = self.model(batch.captions).losses.sum() / counts[1]
+            parts["caption"] = self.model(batch.captions, seen, heard).losses.sum() / counts[1]
             loss = loss + self.caption_weight * parts["caption"]
         if align_weight > 0:
             parts["align"] = self.model.alignment_loss(output.embeddings, batch.streams, self.align_units)

@@ -27,7 +27,7 @@ def build_optimizers(model: nn.Module, training: TrainingConfig, stage: StageCon
     matrices, others = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            hidden = parameter.ndim == 2 and "embed" not in name
+            hidden = parameter.ndim == 2 and "embed" not in name and "place" not in name
             (matrices if hidden else others).append(parameter)
     decay = training.weight_decay
     built = []

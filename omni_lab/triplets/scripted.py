@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -27,8 +28,9 @@ def _noise() -> Float32[np.ndarray, " samples"]:
 
 
 def _piece(count: int, rng: random.Random) -> Float32[np.ndarray, " samples"]:
-    start = rng.randrange(_POOL - 1)
-    return np.take(_noise(), np.arange(start, start + count), mode="wrap")
+    pool = _noise() if count < _POOL else np.resize(_noise(), count + 1)
+    start = rng.randrange(len(pool) - count)
+    return pool[start : start + count]
 
 
 def grain(frames: UInt8[np.ndarray, "n h w 3"], level: float, rng: random.Random) -> UInt8[np.ndarray, "n h w 3"]:
@@ -85,33 +87,20 @@ def from_script(
     )
 
 
-def described(
-    script: Script, second: int, carrier: str, order: int, size: int, world: WorldConfig, frames_per_second: float = 2.0
-) -> Triplet:
-    """One second of a script with a description of what one sense carries: a pair for unimodal training.
+def described(clip: Triplet, script: Script, second: int, carrier: str, order: int = 0) -> Triplet:
+    """One second of a script's clip with a description of what one sense carries: a pair for unimodal training.
 
     `carrier` is `image` (a caption, panel by panel; see `captions` for `order`) or `audio` (who speaks and which word,
     or how many beeps); the other sense is left out.
     """
-    rng = random.Random(f"noise/{script.split}/{script.seed}/{second}")
-    frames, audio = np.zeros((0, size, size, 3), np.uint8), np.zeros(0, np.float32)
-    times = _sample_times(0, 1, frames_per_second)
+    part = clip.window(second * TICKS_PER_SECOND, (second + 1) * TICKS_PER_SECOND)
     if carrier == "image":
-        frames = grain(render(script, second + times, size), world.image_noise, rng)
         said = captions(script.rooms[second // script.room_s], second % script.room_s, order)
-        text = ", ".join(f"{cell} {word}" for cell, word in said) + "."
+        text = ", ".join(f"{first} {then}" for first, then in said) + "."
+        part = replace(part, audio=part.audio[:0])
     else:
-        track = soundtrack(script)[second * TICKS_PER_SECOND : (second + 1) * TICKS_PER_SECOND]
-        audio = hiss(track, world.audio_noise, rng)
         sound = script.sound(second)
         text = f"{sound.role} {sound.word}." if sound.word else f"Beeps {COUNTS[sound.beeps - 1]}."
-    return Triplet(
-        source_id=f"world-{script.split}-{script.seed}-{carrier}{order}",
-        start=second * TICKS_PER_SECOND,
-        end=(second + 1) * TICKS_PER_SECOND,
-        frames=frames,
-        frame_times=np.round(times * TICKS_PER_SECOND).astype(np.int64)[: len(frames)],
-        audio=audio,
-        cues=(Cue(0, TICKS_PER_SECOND, text, "guide"),),
-        has=frozenset({carrier, "text"}),
-    )
+        part = replace(part, frames=part.frames[:0], frame_times=part.frame_times[:0])
+    cue = Cue(0, TICKS_PER_SECOND, text, "guide")
+    return replace(part, cues=(cue,), has=frozenset({carrier, "text"}), facts=())

@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import ArrayLike
 
 from omni_lab.errors import CallFault
-from omni_lab.world.script import Script, Thing
+from omni_lab.world.script import Room, Script, Thing
 
 SIDE = 14 / 24  # a thing's side
 HOP = 8 / 24  # length of a hop
@@ -90,6 +90,21 @@ def _place(thing: Thing, second: int, within_s: float) -> tuple[float, float]:
     return round(0.5 + HOP * (x - 0.5), 4), round(0.5 + HOP * (y - 0.5), 4)
 
 
+def _wall(room: Room, panel: int) -> UInt8[np.ndarray, "2 panel 2 panel 3"]:
+    """A room's wall with its four panels and its sign, before things stand in them."""
+    edge = max(1, panel // 24)
+    canvas = np.empty((2, panel, 2, panel, 3), np.float32)
+    canvas[:] = np.asarray(room.wall, np.float32) - 14
+    canvas[:, edge : panel - edge, :, edge : panel - edge] = room.wall
+    if room.sign:
+        row, column = divmod(room.sign.cell, 2)
+        board, ink = _board(room.sign.digits, panel)
+        cell = canvas[row, :, column]
+        cell += board[..., None] * (252 - cell)
+        cell += ink[..., None] * (20 - cell)
+    return np.round(canvas).astype(np.uint8)
+
+
 def render(script: Script, times_s: ArrayLike, size: int) -> UInt8[np.ndarray, "frames size size 3"]:
     """Draw the script at the given times.
 
@@ -106,23 +121,19 @@ def render(script: Script, times_s: ArrayLike, size: int) -> UInt8[np.ndarray, "
     if "image" in script.muted:
         return np.full((len(times), size, size, 3), 127, np.uint8)
     panel = size // 2
-    edge = max(1, panel // 24)
-    out = np.empty((len(times), 2, panel, 2, panel, 3), np.float32)
-    for index, time in enumerate(times):
-        room = script.rooms[int(time) // script.room_s]
-        second, within = int(time) % script.room_s, time - int(time)
-        canvas = out[index]
-        canvas[:] = np.asarray(room.wall, np.float32) - 14
-        canvas[:, edge : panel - edge, :, edge : panel - edge] = room.wall
-        for thing in room.things:
+    out = np.empty((len(times), 2, panel, 2, panel, 3), np.uint8)
+    walls = {index: _wall(script.rooms[index], panel) for index in {int(t) // script.room_s for t in times}}
+    patches: dict[tuple, np.ndarray] = {}  # a thing that rests is drawn once
+    for frame, time in zip(out, times, strict=True):
+        index, second = divmod(int(time), script.room_s)
+        frame[:] = walls[index]
+        for thing in script.rooms[index].things:
+            place = _place(thing, second, time - int(time))
             row, column = divmod(thing.cell, 2)
-            mask = _mask(thing.shape, panel, *_place(thing, second, within))[..., None]
-            cell = canvas[row, :, column]
-            cell += mask * (np.asarray(thing.rgb, np.float32) - cell)
-        if room.sign:
-            row, column = divmod(room.sign.cell, 2)
-            board, ink = _board(room.sign.digits, panel)
-            cell = canvas[row, :, column]
-            cell += board[..., None] * (252 - cell)
-            cell += ink[..., None] * (20 - cell)
-    return np.round(out.reshape(len(times), size, size, 3)).astype(np.uint8)
+            if (patch := patches.get((index, thing.cell, place))) is None:
+                ground = walls[index][row, :, column].astype(np.float32)
+                mask = _mask(thing.shape, panel, *place)[..., None]
+                patch = np.round(ground + mask * (np.asarray(thing.rgb, np.float32) - ground)).astype(np.uint8)
+                patches[index, thing.cell, place] = patch
+            frame[row, :, column] = patch
+    return out.reshape(len(times), size, size, 3)
