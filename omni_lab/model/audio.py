@@ -8,6 +8,7 @@ Glossary: A units with sound · N samples per unit · M mel bands · R log-mel f
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
@@ -84,4 +85,5 @@ class AudioEncoder(nn.Module):
         mel = self.log_mel(waves)
         missing = 2 * self.positions - mel.shape[-1]  # a pretrained tower wants its full chunk
         states = self.tower(nn.functional.pad(mel, (0, missing), value=mel.min() if mel.numel() else 0.0))
-        return states.last_hidden_state[:, : self.used].reshape(len(waves), self.tokens, self.width)
+        used = states.last_hidden_state[:, : self.used]
+        return rearrange(used, "units (tokens positions) width -> units tokens (positions width)", tokens=self.tokens)

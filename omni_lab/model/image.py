@@ -6,6 +6,7 @@ Glossary: U units · F frames per unit · S picture side · P patches per side �
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -44,12 +45,14 @@ class ImageEncoder(nn.Module):
 
     def forward(self, frames: UInt8[Tensor, "U F S S 3"]) -> Float[Tensor, "U tokens merged"]:
         """Encode the frames of every unit; the connector takes the merged width to the decoder's."""
-        units, count = frames.shape[:2]
+        count = frames.shape[1]
         pixels = frames.flatten(0, 1).movedim(-1, 1).to(self.tower.dtype) / 127.5 - 1
         states = self.tower(pixel_values=pixels).last_hidden_state  # (U F) (P P) width
-        n, k = self.cells, self.per_cell
-        cells = states.view(units, count, n, k, n, k, -1).permute(0, 2, 4, 1, 3, 5, 6)  # U n n F k k width
-        return cells.reshape(units, n * n, self.width)
+        return rearrange(
+            states,
+            "(units frames) (rows high columns wide) width -> units (rows columns) (frames high wide width)",
+            frames=count, rows=self.cells, columns=self.cells, high=self.per_cell, wide=self.per_cell,
+        )  # fmt: skip
 
 
 def blank(frames: UInt8[Tensor, "U F S S 3"]) -> UInt8[Tensor, "U F S S 3"]:
