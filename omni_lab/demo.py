@@ -75,6 +75,8 @@ def clips_from_films(films: Path, out: Path, config: Config) -> dict[str, list[T
         for failure in report.failures:
             print(f"  left out: {failure.uri}: {failure.reason}")
         clips[split] = list(read_shards(shards))
+    if not any(clips.values()):
+        raise InputFault(f"{films}: no film in it gave a clip; name a folder of films, with train/ and test/ in it")
     return clips
 
 
@@ -242,8 +244,12 @@ def run_demo(config: Config, out: Path | str, films: Path | None = None, quick: 
     shown = next((clip for clip in clips["test"] if clip.facts), None) or world_clips(config, "test", 1)[0]
     with watch.part("report", "pictures and report"):
         from omni_lab.plots.report import write_report
+        from omni_lab.plots.style import png_bytes
 
         pictures = draw(summary, metrics, shown, config)
+        (out / "figures").mkdir(exist_ok=True)
+        for name, picture in pictures.items():
+            (out / "figures" / f"{name}.png").write_bytes(png_bytes(picture))
         clip = clip_for_report(model, shown, _video_of(shown, films), config)
         summary["parts"] = watch.seconds
         summary["seconds"] = sum(watch.seconds.values())

@@ -65,8 +65,8 @@ def write_report(
     folder : the run; `environment.json` and `config.json` are read where they lie there
     summary : what `summary.json` holds; a part that is missing is said to be missing
     metrics : the lines of `metrics.jsonl`
-    pictures : `stream`, `triplet`, `losses`, `facts`, `controls`, `reliance`, `retrieval`, `attention` replace the picture
-        that would be drawn of the numbers; any other name is shown at the end under that name
+    pictures : `stream`, `triplet`, `losses`, `facts`, `controls`, `reliance`, `retrieval`, `attention` replace the
+        picture that would be drawn of the numbers; any other name is shown at the end under that name
     clip : `video` (path of an mp4), `title`; `units`: `start_s`, `end_s`, `chips` (`kind`, `text`, `loss`, `role`,
         `right`, `predicted`); `questions`: `time_s`, `fact`, `asked`, `answer`, `predicted`, `right`
 

@@ -28,7 +28,7 @@ CRITERIA = (
 )
 
 
-def figures(summary: dict) -> dict[str, float]:
+def numbers(summary: dict) -> dict[str, float]:
     """One run as flat numbers.
 
     `controls.fallen` is the most that a fact which lost its carrier stays above chance, over all three controls;
@@ -59,8 +59,11 @@ def figures(summary: dict) -> dict[str, float]:
     }
 
 
-def ship(run: Path, folder: Path) -> None:
-    """Copy what of a run a reader needs to look at it and to ask its model: no optimizer state, no shards."""
+def ship(run: Path, folder: Path, figures: Path) -> None:
+    """Copy what of a run a reader needs to look at it and to ask its model: no optimizer state, no shards.
+
+    Its pictures go to `figures`.
+    """
     from omni_lab.training.checkpoint import latest
     from omni_lab.training.mixture import STAGES
 
@@ -72,21 +75,24 @@ def ship(run: Path, folder: Path) -> None:
     target.mkdir(parents=True)
     for name in ("model.safetensors", "config.json", "place.json"):
         shutil.copyfile(final / name, target / name)
+    figures.mkdir(parents=True, exist_ok=True)
+    for picture in (run / "figures").glob("*.png"):
+        shutil.copyfile(picture, figures / f"{folder.name}_{picture.name}")
 
 
 def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool = False) -> dict:
     """Run the demo once per seed and record every number with its interval over seeds; seed 0's run is shipped."""
     from omni_lab.demo import run_demo
 
+    name = "demo-quick" if quick else "demo"
     summaries = []
     for seed in range(seeds):
-        out = runs / f"reproduce-demo{'-quick' if quick else ''}-{seed}"
+        out = runs / f"reproduce-{name}-{seed}"
         run_demo(override(config, [f"seed={seed}"]), out, quick=quick)
-        summaries.append(figures(json.loads((out / "summary.json").read_text())))
-    folder = results / "demo"
-    common = [name for name in summaries[0] if all(name in s for s in summaries)]
-    metrics = {name: [s[name] for s in summaries] for name in common}
+        summaries.append(numbers(json.loads((out / "summary.json").read_text())))
+    common = [metric for metric in summaries[0] if all(metric in summary for summary in summaries)]
+    metrics = {metric: [summary[metric] for summary in summaries] for metric in common}
     command = f"omni-lab reproduce demo --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(folder, CLAIM, command, range(seeds), metrics, CRITERIA)
-    ship(runs / f"reproduce-demo{'-quick' if quick else ''}-0", folder)
+    record = write_record(results / name, CLAIM, command, range(seeds), metrics, CRITERIA)
+    ship(runs / f"reproduce-{name}-0", results / name, results.parent / "figures")
     return record
