@@ -113,11 +113,11 @@ class StageConfig:
     """One stage of training: what trains, for how long, how fast."""
 
     steps: int = 400  # optimizer steps
-    batch: int = 48  # samples per step, over all processes
+    batch: int = 24  # samples per step, over all processes
     units: int = 1  # seconds of film in one sample
     train: tuple[str, ...] = ("image", "connector", "decoder")  # parts whose weights move
     lr_scale: float = 1.0  # multiplies both learning rates
-    decay: float = 0.5  # share of the stage, at its end, over which the learning rate falls
+    decay: float = 0.35  # share of the stage, at its end, over which the learning rate falls
     caption_weight: float = 1.0  # weight of captions in the loss, beside answers at 1
     describe: float = 0.0  # share of the stage in which captions only describe places; later they also look words up
     align_weight: float = 0.0  # weight of the alignment loss (InfoNCE) at the stage's first step
@@ -128,15 +128,17 @@ class StageConfig:
 class TrainingConfig:
     """Three stages, one optimizer, one loop."""
 
-    vision: StageConfig = field(default_factory=StageConfig)
-    audio: StageConfig = field(default_factory=lambda: StageConfig(train=("audio", "connector", "decoder")))
+    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=380, describe=0.4))
+    audio: StageConfig = field(
+        default_factory=lambda: StageConfig(steps=140, train=("audio", "connector", "decoder")),
+    )
     omni: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=300, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
+            steps=440, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
             caption_weight=0.5, align_weight=0.3, align_steps=150,
         )
     )  # fmt: skip
-    muon_lr: float = 4e-3  # matrices (Muon)
+    muon_lr: float = 2e-3  # matrices (Muon)
     adamw_lr: float = 3e-3  # everything else (AdamW)
     weight_decay: float = 0.0  # decoupled, on matrices
     warmup_steps: int = 20  # steps over which the learning rates rise from zero

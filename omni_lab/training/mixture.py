@@ -79,7 +79,7 @@ class Mixture:
             for second in range(script.seconds):
                 yield second, described(clip, script, second, "audio")
             return
-        every = self.config.world.room_s if self.stage == "omni" else 1
+        every = 2 * self.config.world.room_s if self.stage == "omni" else 1
         for second in range(sample % every, script.seconds, every):
             for order in self._orders(step, sample + second // every):
                 yield second, described(clip, script, second, "image", order)
