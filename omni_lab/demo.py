@@ -109,6 +109,8 @@ def evaluate(model, config: Config, films: list[Triplet]) -> dict:
         "controls": {control: by_fact(exam, sit(model, swapped(exam, control))) for control in CONTROLS},
         "reliance": reliance(model, config, vocabulary),
     }
+    for control in scores["controls"].values():
+        control.pop("absent", None)  # its answer is that nothing carries it: there is no carrier to take away
     if any(clip.facts for clip in films):
         shown = make_exam(films, config, vocabulary)
         scores["films"] = by_fact(shown, sit(model, shown))

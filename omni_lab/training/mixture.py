@@ -60,7 +60,8 @@ class Mixture:
         room_s = self.config.world.room_s
         seconds = -(-self.settings.units // room_s) * room_s
         seed = (self.config.seed * len(STAGES) + STAGES.index(self.stage)) * 1_000_000_000 + sample
-        return write_script(seed, seconds, self.config.world)
+        calm = self.stage == "omni" and sample % 5 == 3  # some streams are as quiet as the films
+        return write_script(seed, seconds, self.config.world, calm=calm)
 
     def _clip(self, script: Script, senses: tuple[str, ...]) -> Triplet:
         rate = self.config.triplets.frames_per_second

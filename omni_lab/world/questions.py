@@ -27,6 +27,8 @@ FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "shape_to_colour": (("image", "audio"), tuple(COLOURS), 30.0),
     "colour_to_shape": (("image", "audio"), SHAPES, 30.0),
     "note": (("text",), SPOKEN, 2.0),
+    # what is heard is not there: without this, whoever hears nothing guesses among the two to four things in the room
+    "absent": (("image", "audio"), (*COLOURS, *SHAPES, "nothing"), 0.5),
 }
 
 
@@ -48,15 +50,20 @@ def _candidates(room: Room, second: int) -> Iterator[tuple[str, tuple[str, ...],
             yield "shape", ("shape", cell), (thing.shape,), shape, held
             yield "position", ("where", thing.shape), (cell,), shape, held
     sound = room.sounds[second]
+    none = frozenset({("none", second)})
     if sound.word:
         yield "word", ("word", "said"), (sound.word,), frozenset({("word", second)}), False
         yield "speaker", ("who", "speaks"), (sound.role,), frozenset({("role", second)}), False
-        if (thing := room.find(shape=sound.word)) and thing.colour:
-            spoils = frozenset({(room.things.index(thing), "colour")})
-            yield "shape_to_colour", ("colour", "heard"), (thing.colour,), spoils, thing.held_out
-        if (thing := room.find(colour=sound.word)) and thing.shape:
-            spoils = frozenset({(room.things.index(thing), "shape")})
-            yield "colour_to_shape", ("shape", "heard"), (thing.shape,), spoils, thing.held_out
+    if not (thing := room.find(shape=sound.word) if sound.word else None):
+        yield "absent", ("colour", "heard"), ("nothing",), none, False
+    elif thing.colour:
+        spoils = frozenset({(room.things.index(thing), "colour")})
+        yield "shape_to_colour", ("colour", "heard"), (thing.colour,), spoils, thing.held_out
+    if not (thing := room.find(colour=sound.word) if sound.word else None):
+        yield "absent", ("shape", "heard"), ("nothing",), none, False
+    elif thing.shape:
+        spoils = frozenset({(room.things.index(thing), "shape")})
+        yield "colour_to_shape", ("shape", "heard"), (thing.shape,), spoils, thing.held_out
     if sound.beeps:
         yield "beeps", ("beeps", "count"), (COUNTS[sound.beeps - 1],), frozenset({("beeps", second)}), False
     if room.sign:
@@ -72,13 +79,15 @@ def ask(room: Room, rng: random.Random, per_second: int) -> list[Question]:
     """
     written: set = set()
     borne = {name for thing in room.things for name in (thing.colour, thing.shape)}
+    left_out = {"absent"} if per_second == 1 else set()  # a calm film has no time for what is not there
     chosen = []
     for _ in range(per_second):
         for second in range(len(room.sounds)):
             pool = [
                 candidate
                 for candidate in _candidates(room, second)
-                if not (candidate[3] & written) and not (candidate[0] == "word" and candidate[2][0] in borne)
+                if not (candidate[3] & written or candidate[0] in left_out)
+                and not (candidate[0] == "word" and candidate[2][0] in borne)
             ]
             if not pool:
                 continue
