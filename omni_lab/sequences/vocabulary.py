@@ -34,6 +34,9 @@ class WorldVocabulary:
         self.ids: dict[str, int] = {token: index for index, token in enumerate(self.tokens)}
         self._encode = functools.lru_cache(maxsize=65_536)(self._encode_text)  # the world says the same lines again
 
+    def __reduce__(self):
+        return WorldVocabulary, ()  # the cache stays behind where a vocabulary is sent to another process
+
     def __len__(self) -> int:
         return len(self.tokens)
 

@@ -5,9 +5,11 @@ A batch is a function of (seed, stage, step, rank): a resumed run sees what an u
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+
+from torch.utils.data import DataLoader, Dataset
 
 from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig
 from omni_lab.errors import CallFault
@@ -17,6 +19,7 @@ from omni_lab.sequences.vocabulary import WorldVocabulary
 from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.scripted import described, from_script
 from omni_lab.world.script import Script, write_script
+from omni_lab.world.voice import rehearse
 
 STAGES = ("vision", "audio", "omni")
 SENSES = {"vision": ("image", "text"), "audio": ("audio", "text"), "omni": ("image", "audio", "text")}
@@ -72,7 +75,7 @@ class Mixture:
         finds = step >= self.settings.describe * self.settings.steps
         if self.stage == "omni":
             return (number % 4,)
-        return (0, 1, 2 + number % 2) if finds else (0, 1)
+        return (number % 2, 2 + number % 2) if finds else (0, 1)
 
     def _captions(self, clip: Triplet, script: Script, step: int, sample: int) -> Iterator[tuple[int, Triplet]]:
         """Descriptions of seconds of one clip, each with its second."""
@@ -124,11 +127,31 @@ class Mixture:
         return StageBatch(streams, captions and captions.share(at))
 
     def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
-        """Batches from step `first` to the stage's end, each made while the one before is learned from."""
-        with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(self.batch, first, rank, ranks)
-            for step in range(first, self.settings.steps):
-                ready = ahead.result()
-                if step + 1 < self.settings.steps:
-                    ahead = pool.submit(self.batch, step + 1, rank, ranks)
-                yield ready
+        """Batches from step `first` to the stage's end, made by a process of their own while the last is learned from.
+
+        A thread would not do: making a batch is Python's work, and would hold up every operation of the model.
+        """
+        steps = range(first, self.settings.steps)
+        if not steps:
+            return
+        if "audio" in SENSES[self.stage]:
+            rehearse()
+        made = _Steps(self, rank, ranks)
+        yield from DataLoader(
+            made, batch_size=None, sampler=steps, num_workers=1, prefetch_factor=2, worker_init_fn=_leave_ctrl_c
+        )
+
+
+class _Steps(Dataset):
+    """The batches of a mixture by step, as a map that a loader can walk."""
+
+    def __init__(self, mixture: Mixture, rank: int, ranks: int) -> None:
+        self.mixture, self.rank, self.ranks = mixture, rank, ranks
+
+    def __getitem__(self, step: int) -> StageBatch:
+        return self.mixture.batch(step, self.rank, self.ranks)
+
+
+def _leave_ctrl_c(worker: int) -> None:
+    """Ctrl-C is the loop's to handle: the worker goes on until it is told to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -112,18 +112,23 @@ def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:
     """Panel by panel, what can be seen there, as pairs of panel and word.
 
     `order` 0 and 1 are complementary: where one names the colour the other names the shape, so that a thing's colour
-    and shape never stand in one caption. Orders 2 and 3 are the same with the word before its panel, which teaches to
-    find a thing as 0 and 1 teach to describe a place. What has no name is left out.
+    and shape never stand in one caption. What has no name is left out.
     """
     said = []
     for thing in sorted(room.things, key=lambda t: t.cell):
         word = thing.colour if (thing.cell + order) % 2 == 0 else thing.shape
         if word:
             said.append((CELLS[thing.cell], word))
-        if order < 2:
-            said.append((CELLS[thing.cell], thing.motion(second)))
-    if room.sign and order < 2:
+        said.append((CELLS[thing.cell], thing.motion(second)))
+    if room.sign:
         said.append((CELLS[room.sign.cell], room.sign.digits))
-    if order >= 2:
-        said = sorted((word, cell) for cell, word in said)  # by word: the order of panels tells nothing
     return said
+
+
+def lookups(room: Room, order: int) -> list[tuple[str, str]]:
+    """Where everything is that the caption of the same `order` names: pairs of word and panel, by word.
+
+    Sorted by word, so that the order of the panels tells nothing.
+    """
+    named = ((t.colour if (t.cell + order) % 2 == 0 else t.shape, CELLS[t.cell]) for t in room.things)
+    return sorted((word, cell) for word, cell in named if word)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import math
 import threading
 
@@ -15,7 +16,7 @@ from jaxtyping import Float32
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.errors import CallFault, OmniLabError
-from omni_lab.world.script import Script, Sound
+from omni_lab.world.script import SPOKEN, TRAIN_PITCHES, TRAIN_SPEEDS, Script, Sound
 
 VOICES = {"guide": "en-us+m3", "visitor": "en+f3"}
 _RATE, _PITCH, _AUDIO_SYNC = 1, 3, 2  # espeak's parameter and output numbers
@@ -104,3 +105,9 @@ def soundtrack(script: Script) -> Float32[np.ndarray, " samples"]:
         end = min(start + len(wave), (second + 1) * TICKS_PER_SECOND)  # a word never leaves its second
         track[start:end] += sound.gain * wave[: end - start]
     return track
+
+
+def rehearse() -> None:
+    """Say every word that training can ask for once, so that processes forked later find it said."""
+    for word, voice, speed, pitch in itertools.product(SPOKEN, VOICES.values(), TRAIN_SPEEDS, TRAIN_PITCHES):
+        speak(word, voice, speed, pitch)
