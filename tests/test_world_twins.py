@@ -39,7 +39,8 @@ def other():
 def carried(script):
     """What each sense gets: pixels, samples, and the notes that only subtitles carry."""
     times = np.arange(script.seconds * 2) / 2 + 0.25
-    notes = [(lines[0].start // 32_000, lines[0].text) for lines, carriers in dialogue(script) if carriers == ("text",) and len(lines) == 1]
+    alone = [lines[0] for lines, carriers in dialogue(script) if carriers == ("text",) and len(lines) == 1]
+    notes = [(line.start // 32_000, line.text) for line in alone]
     return {"image": render(script, times, 48).tobytes(), "audio": soundtrack(script).tobytes(), "text": notes}
 
 
