@@ -90,7 +90,7 @@ class DecoderConfig:
     """The Qwen decoder."""
 
     width: int = 96  # of a token's vector
-    layers: int = 3  # transformer blocks
+    layers: int = 4  # transformer blocks
     heads: int = 6  # query heads
     kv_heads: int = 6  # key and value heads; fewer than `heads` are shared by groups of them
     mlp: int = 288  # inner width of the gated feed-forward
@@ -128,7 +128,7 @@ class StageConfig:
 class TrainingConfig:
     """Three stages, one optimizer, one loop."""
 
-    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=350, describe=0.45))
+    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=340, describe=0.45))
     audio: StageConfig = field(
         default_factory=lambda: StageConfig(steps=140, train=("audio", "connector", "decoder")),
     )

@@ -63,7 +63,7 @@ class Mixture:
         room_s = self.config.world.room_s
         seconds = -(-self.settings.units // room_s) * room_s
         seed = (self.config.seed * len(STAGES) + STAGES.index(self.stage)) * 1_000_000_000 + sample
-        calm = self.stage == "omni" and sample % 5 == 3  # some streams are as quiet as the films
+        calm = self.stage == "omni" and sample % 8 == 3  # some streams are as quiet as the films
         return write_script(seed, seconds, self.config.world, calm=calm)
 
     def _clip(self, script: Script, senses: tuple[str, ...]) -> Triplet:
@@ -75,7 +75,7 @@ class Mixture:
         finds = step >= self.settings.describe * self.settings.steps
         if self.stage == "omni":
             return (number % 4,)
-        return (number % 2, 2 + number % 2) if finds else (0, 1)
+        return (0, 1, 2 + number % 2) if finds else (0, 1)
 
     def _captions(self, clip: Triplet, script: Script, step: int, sample: int) -> Iterator[tuple[int, Triplet]]:
         """Descriptions of seconds of one clip, each with its second."""

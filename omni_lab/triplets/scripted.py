@@ -13,7 +13,7 @@ from omni_lab.config import TICKS_PER_SECOND, WorldConfig
 from omni_lab.media.subtitles import Cue
 from omni_lab.triplets.record import Triplet
 from omni_lab.world.dialogue import dialogue, facts
-from omni_lab.world.questions import captions, lookups
+from omni_lab.world.questions import captions
 from omni_lab.world.render import render
 from omni_lab.world.script import COUNTS, Script
 from omni_lab.world.voice import soundtrack
@@ -90,25 +90,17 @@ def from_script(
 def described(clip: Triplet, script: Script, second: int, carrier: str, order: int = 0) -> Triplet:
     """One second of a script's clip with a description of what one sense carries: a pair for unimodal training.
 
-    `carrier` is `image` or `audio` (who speaks and which word, or how many beeps); the other sense is left out.
-    Of what is seen, `order` 0 and 1 give two complementary captions, panel by panel; 2 and 3 ask where each thing is
-    that they name, which teaches to find a thing as they teach to describe a place.
+    `carrier` is `image` (a caption; see `captions` for `order`) or `audio` (who speaks and which word, or how many
+    beeps); the other sense is left out.
     """
     part = clip.window(second * TICKS_PER_SECOND, (second + 1) * TICKS_PER_SECOND)
-    room = script.rooms[second // script.room_s]
-    lines: list[tuple[str, str]]
-    if carrier == "audio":
-        sound = script.sound(second)
-        lines = [("guide", f"{sound.role} {sound.word}." if sound.word else f"Beeps {COUNTS[sound.beeps - 1]}.")]
-        part = replace(part, frames=part.frames[:0], frame_times=part.frame_times[:0])
-    else:
+    if carrier == "image":
+        said = captions(script.rooms[second // script.room_s], second % script.room_s, order)
+        text = ", ".join(f"{first} {then}" for first, then in said) + "."
         part = replace(part, audio=part.audio[:0])
-        if order < 2:
-            said = captions(room, second % script.room_s, order)
-            lines = [("guide", ", ".join(f"{cell} {word}" for cell, word in said) + ".")]
-        else:
-            found = lookups(room, order - 2)
-            lines = [x for word, cell in found for x in (("visitor", f"Where {word}?"), ("guide", f"{cell}."))]
-    width = TICKS_PER_SECOND // max(1, len(lines))
-    cues = tuple(Cue(i * width, (i + 1) * width, text, role) for i, (role, text) in enumerate(lines))
-    return replace(part, cues=cues, has=frozenset({carrier, "text"}), facts=())
+    else:
+        sound = script.sound(second)
+        text = f"{sound.role} {sound.word}." if sound.word else f"Beeps {COUNTS[sound.beeps - 1]}."
+        part = replace(part, frames=part.frames[:0], frame_times=part.frame_times[:0])
+    cue = Cue(0, TICKS_PER_SECOND, text, "guide")
+    return replace(part, cues=(cue,), has=frozenset({carrier, "text"}), facts=())

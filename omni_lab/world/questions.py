@@ -18,17 +18,17 @@ from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES
 FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "colour": (("image",), tuple(COLOURS), 1.0),
     "shape": (("image",), SHAPES, 1.0),
-    "position": (("image",), CELLS, 1.2),
+    "position": (("image",), CELLS, 1.5),
     "motion": (("image",), MOTIONS, 0.4),
     "sign": (("image",), tuple(f"{n:02d}" for n in range(100)), 1.5),
     "word": (("audio",), SPOKEN, 3.0),
     "speaker": (("audio",), ROLES, 0.4),
     "beeps": (("audio",), COUNTS, 2.5),
-    "shape_to_colour": (("image", "audio"), tuple(COLOURS), 30.0),
-    "colour_to_shape": (("image", "audio"), SHAPES, 30.0),
+    "shape_to_colour": (("image", "audio"), tuple(COLOURS), 20.0),
+    "colour_to_shape": (("image", "audio"), SHAPES, 20.0),
     "note": (("text",), SPOKEN, 2.0),
     # what is heard is not there: without this, whoever hears nothing guesses among the two to four things in the room
-    "absent": (("image", "audio"), (*COLOURS, *SHAPES, "nothing"), 0.5),
+    "absent": (("image", "audio"), (*COLOURS, *SHAPES, "nothing"), 0.3),
 }
 
 
@@ -112,23 +112,14 @@ def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:
     """Panel by panel, what can be seen there, as pairs of panel and word.
 
     `order` 0 and 1 are complementary: where one names the colour the other names the shape, so that a thing's colour
-    and shape never stand in one caption. What has no name is left out.
+    and shape never stand in one caption. Orders 2 and 3 name the same with the word before its panel, sorted by word so
+    that the order of the panels tells nothing: they teach to find a thing as 0 and 1 teach to describe a place.
+    What has no name is left out.
     """
-    said = []
-    for thing in sorted(room.things, key=lambda t: t.cell):
-        word = thing.colour if (thing.cell + order) % 2 == 0 else thing.shape
-        if word:
-            said.append((CELLS[thing.cell], word))
-        said.append((CELLS[thing.cell], thing.motion(second)))
-    if room.sign:
-        said.append((CELLS[room.sign.cell], room.sign.digits))
-    return said
-
-
-def lookups(room: Room, order: int) -> list[tuple[str, str]]:
-    """Where everything is that the caption of the same `order` names: pairs of word and panel, by word.
-
-    Sorted by word, so that the order of the panels tells nothing.
-    """
-    named = ((t.colour if (t.cell + order) % 2 == 0 else t.shape, CELLS[t.cell]) for t in room.things)
-    return sorted((word, cell) for word, cell in named if word)
+    named = [(CELLS[t.cell], t.colour if (t.cell + order) % 2 == 0 else t.shape) for t in room.things]
+    if order >= 2:
+        return sorted((word, cell) for cell, word in named if word)
+    moves = [(CELLS[t.cell], t.motion(second)) for t in room.things]
+    signs = [(CELLS[room.sign.cell], room.sign.digits)] if room.sign else []
+    pairs = [pair for pair in (*named, *moves) if pair[1]]
+    return sorted(pairs, key=lambda pair: CELLS.index(pair[0])) + signs
