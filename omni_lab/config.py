@@ -90,7 +90,7 @@ class DecoderConfig:
     """The Qwen decoder."""
 
     width: int = 96  # of a token's vector
-    layers: int = 4  # transformer blocks
+    layers: int = 3  # transformer blocks
     heads: int = 6  # query heads
     kv_heads: int = 6  # key and value heads; fewer than `heads` are shared by groups of them
     mlp: int = 288  # inner width of the gated feed-forward
@@ -121,20 +121,20 @@ class StageConfig:
     caption_weight: float = 1.0  # weight of captions in the loss, beside answers at 1
     describe: float = 0.0  # share of the stage in which captions only describe places; later they also look words up
     align_weight: float = 0.0  # weight of the alignment loss (InfoNCE) at the stage's first step
-    align_steps: int = 0  # steps over which it falls to a tenth: alignment first, generation later
+    align_steps: int = 0  # steps over which it falls to zero: alignment first, generation later
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Three stages, one optimizer, one loop."""
 
-    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=340, describe=0.45))
+    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=350, describe=0.4))
     audio: StageConfig = field(
         default_factory=lambda: StageConfig(steps=140, train=("audio", "connector", "decoder")),
     )
     omni: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=400, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
+            steps=410, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
             caption_weight=0.5, align_weight=0.3, align_steps=150,
         )
     )  # fmt: skip

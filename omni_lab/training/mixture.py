@@ -63,7 +63,7 @@ class Mixture:
         room_s = self.config.world.room_s
         seconds = -(-self.settings.units // room_s) * room_s
         seed = (self.config.seed * len(STAGES) + STAGES.index(self.stage)) * 1_000_000_000 + sample
-        calm = self.stage == "omni" and sample % 8 == 3  # some streams are as quiet as the films
+        calm = self.stage == "omni" and sample % 16 == 3  # some streams are as quiet as the films
         return write_script(seed, seconds, self.config.world, calm=calm)
 
     def _clip(self, script: Script, senses: tuple[str, ...]) -> Triplet:
@@ -83,7 +83,7 @@ class Mixture:
             for second in range(script.seconds):
                 yield second, described(clip, script, second, "audio")
             return
-        every = 2 * self.config.world.room_s if self.stage == "omni" else 1
+        every = self.config.world.room_s if self.stage == "omni" else 1
         for second in range(sample % every, script.seconds, every):
             for order in self._orders(step, sample + second // every):
                 yield second, described(clip, script, second, "image", order)

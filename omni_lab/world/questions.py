@@ -28,7 +28,7 @@ FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "colour_to_shape": (("image", "audio"), SHAPES, 20.0),
     "note": (("text",), SPOKEN, 2.0),
     # what is heard is not there: without this, whoever hears nothing guesses among the two to four things in the room
-    "absent": (("image", "audio"), (*COLOURS, *SHAPES, "nothing"), 0.3),
+    "absent": (("image", "audio"), (*COLOURS, *SHAPES, "nothing"), 0.1),
 }
 
 
