@@ -74,7 +74,8 @@ def clips_from_films(films: Path, out: Path, config: Config) -> dict[str, list[T
         report = build([folder], shards, config.triplets)
         for failure in report.failures:
             print(f"  left out: {failure.uri}: {failure.reason}")
-        clips[split] = list(read_shards(shards))
+        if report.clips or report.skipped:
+            clips[split] = list(read_shards(shards))
     if not any(clips.values()):
         raise InputFault(f"{films}: no film in it gave a clip; name a folder of films, with train/ and test/ in it")
     return clips
