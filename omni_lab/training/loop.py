@@ -7,6 +7,7 @@ holds weights and optimizer state.
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from omni_lab.triplets.record import Triplet
 def _interruption() -> Iterator[list[bool]]:
     """Turn Ctrl-C into a flag, so that a step is finished and saved before the program ends."""
     asked = [False]
-    if not _in_main_thread():
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield asked
         return
 
@@ -45,16 +46,10 @@ def _interruption() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _in_main_thread() -> bool:
-    import threading
-
-    return threading.current_thread() is threading.main_thread()
-
-
 def _set_rates(optimizers: list, share: float) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group.setdefault("full_lr", group["lr"]) * share
+            group["lr"] = group["full_lr"] * share
 
 
 def _stage(accelerator, model: OmniModel, mixture: Mixture, run: RunFolder, found, progress: bool) -> None:
