@@ -93,8 +93,9 @@ class DecoderConfig:
     layers: int = 3  # transformer blocks
     heads: int = 6  # query heads
     kv_heads: int = 6  # key and value heads; fewer than `heads` are shared by groups of them
+    head_dim: int = 32  # width of a head's queries, keys and values
     mlp: int = 288  # inner width of the gated feed-forward
-    rope_theta: float = 10_000.0  # base of the rotary positions; larger reaches further
+    rope_theta: float = 100.0  # base of the rotary positions; larger reaches further
     pretrained: str | None = None  # local path or hub name; None builds it from this config
 
 
@@ -119,7 +120,7 @@ class StageConfig:
     lr_scale: float = 1.0  # multiplies both learning rates
     decay: float = 0.35  # share of the stage, at its end, over which the learning rate falls
     caption_weight: float = 1.0  # weight of captions in the loss, beside answers at 1
-    describe: float = 0.0  # share of the stage in which captions only describe places; later they also look words up
+    find: float = 0.0  # share of the stage in which captions only look words up; later they also describe places
     align_weight: float = 0.0  # weight of the alignment loss (InfoNCE) at the stage's first step
     align_steps: int = 0  # steps over which it falls to zero: alignment first, generation later
 
@@ -128,17 +129,17 @@ class StageConfig:
 class TrainingConfig:
     """Three stages, one optimizer, one loop."""
 
-    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=350, describe=0.4))
+    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=450, find=0.4))
     audio: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=140, train=("audio", "connector", "decoder")),
+        default_factory=lambda: StageConfig(steps=180, train=("audio", "connector", "decoder"), lr_scale=0.3),
     )
     omni: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=410, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
-            caption_weight=0.5, align_weight=0.3, align_steps=150,
+            steps=340, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
+            caption_weight=0.5, align_weight=0.3, align_steps=340,
         )
     )  # fmt: skip
-    muon_lr: float = 2e-3  # matrices (Muon)
+    muon_lr: float = 4e-3  # matrices (Muon)
     adamw_lr: float = 3e-3  # everything else (AdamW)
     weight_decay: float = 0.0  # decoupled, on matrices
     warmup_steps: int = 20  # steps over which the learning rates rise from zero
@@ -195,7 +196,16 @@ def small() -> Config:
                 base.model,
                 image=replace(base.model.image, size=224, patch=16, width=384, layers=12, heads=6),
                 audio=replace(base.model.audio, mels=80, width=384, layers=4, heads=6),
-                decoder=replace(base.model.decoder, width=768, layers=12, heads=12, kv_heads=4, mlp=2304),
+                decoder=replace(
+                    base.model.decoder,
+                    width=768,
+                    layers=12,
+                    heads=12,
+                    kv_heads=4,
+                    head_dim=64,
+                    mlp=2304,
+                    rope_theta=10_000.0,
+                ),
             ),
             training=replace(
                 base.training,
@@ -238,7 +248,7 @@ def full_7b() -> Config:
                     base.model.audio, width=1024, layers=24, heads=16, pretrained="openai/whisper-medium"
                 ),
                 decoder=replace(
-                    base.model.decoder, width=3584, layers=28, heads=28, kv_heads=4, mlp=18_944,
+                    base.model.decoder, width=3584, layers=28, heads=28, kv_heads=4, head_dim=128, mlp=18_944,
                     rope_theta=1_000_000.0, pretrained="Qwen/Qwen2.5-7B-Instruct",
                 ),
                 wide_init=False,

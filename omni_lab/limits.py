@@ -42,6 +42,8 @@ RANGES = (  # the first pattern that fits a key decides; any other number must b
     ("training.*.batch", COUNT),
     ("training.*.units", COUNT),
     ("training.*.lr_scale", POSITIVE),
+    ("training.*.find", SHARE),
+    ("training.*.decay", SHARE),
     ("training.*_lr", POSITIVE),
     ("training.grad_clip", POSITIVE),
     ("training.checkpoint_every", COUNT),
@@ -96,10 +98,10 @@ def _check_sequence(config: Config) -> None:
 
 def _check_model(config: Config) -> None:
     image, audio, decoder = config.model.image, config.model.audio, config.model.decoder
-    for key, part in (("image", image), ("audio", audio), ("decoder", decoder)):
+    for key, part in (("image", image), ("audio", audio)):
         _require(part.width % part.heads == 0, f"model.{key}.heads", part.heads, f"a divisor of width {part.width}")
-    even = "such that width / heads is even, since rotary positions turn pairs"
-    _require(decoder.width // decoder.heads % 2 == 0, "model.decoder.heads", decoder.heads, even)
+    even = "even, since rotary positions turn pairs"
+    _require(decoder.head_dim % 2 == 0, "model.decoder.head_dim", decoder.head_dim, even)
     right = f"a divisor of model.decoder.heads = {decoder.heads}"
     _require(decoder.heads % decoder.kv_heads == 0, "model.decoder.kv_heads", decoder.kv_heads, right)
 

@@ -65,7 +65,7 @@ def test_an_unknown_key_is_refused_and_the_nearest_named(setting, named):
         ("model.wide_init=maybe", "true or false"),
         ("model.image.heads=5", "a divisor of width 64"),
         ("model.decoder.kv_heads=4", "a divisor of model.decoder.heads"),
-        ("model.decoder.heads=32", "even"),
+        ("model.decoder.head_dim=33", "even"),
         ("model.image.pretrained=", "none"),
         ("sequence.image_tokens=5", "a square number"),
         ("sequence.image_tokens=16", "the square of a divisor of 6"),

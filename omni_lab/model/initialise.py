@@ -1,8 +1,9 @@
 """Wide initialisation, which decides whether a small random model learns to see within minutes.
 
 With the default deviation of .02 a model of this width starts almost linear and stays there for hundreds of steps.
-Embeddings and positions get deviation .1, matrices .7 / √fan_in, and the last matrix of every residual branch a
-further 1 / √(2L) (as in GPT-2), so that the sum over L layers keeps its scale.
+Embeddings and positions get deviation .1 (.3 for the place of a token in its unit, which has to be heard beside what
+the token shows), matrices .7 / √fan_in, and the last matrix of every residual branch a further 1 / √(2L) (as in GPT-2),
+so that the sum over L layers keeps its scale.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def initialise_wide(model: nn.Module) -> None:
         if any(name == part or name.startswith(f"{part}.") for part in keep):
             continue
         if isinstance(module, nn.Embedding):
-            module.weight.normal_(std=0.1)
+            module.weight.normal_(std=0.3 if name.endswith("place") else 0.1)
         elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
             deviation = 0.7 / module.weight[0].numel() ** 0.5
             if name.endswith(_RESIDUAL_ENDS):

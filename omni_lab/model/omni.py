@@ -69,6 +69,7 @@ class OmniModel(PreTrainedModel):
                     num_hidden_layers=decoder.layers,
                     num_attention_heads=decoder.heads,
                     num_key_value_heads=decoder.kv_heads,
+                    head_dim=decoder.head_dim,
                     max_position_embeddings=self.settings.sequence.max_tokens,
                     rope_parameters={"rope_type": "default", "rope_theta": decoder.rope_theta},
                     use_cache=False,

@@ -125,8 +125,8 @@ class Batch:
             self,
             frames=self.frames[:0],
             waves=self.waves[:0],
-            seen=at if len(self.seen) else self.seen,
-            heard=at if len(self.heard) else self.heard,
+            seen=at[(self.kind == IMAGE_KIND).any(1)],
+            heard=at[(self.kind == AUDIO_KIND).any(1)],
         )
 
     @property

@@ -22,6 +22,7 @@ from omni_lab.world.script import Script, write_script
 from omni_lab.world.voice import rehearse
 
 STAGES = ("vision", "audio", "omni")
+BY_EAR = ("shape_to_colour", "colour_to_shape")  # facts that a sound points out and a picture answers
 SENSES = {"vision": ("image", "text"), "audio": ("audio", "text"), "omni": ("image", "audio", "text")}
 
 
@@ -57,6 +58,7 @@ class Mixture:
         self.settings: StageConfig = getattr(config.training, stage)
         self.films = [f for f in films or [] if "text" in f.has]
         self.vocabulary = WorldVocabulary()
+        self.carrier = SENSES[stage][0]  # the sense whose units are counted, and described in single seconds
 
     def _script(self, sample: int) -> Script:
         """Whole rooms, as many as the stage's units need."""
@@ -64,29 +66,36 @@ class Mixture:
         seconds = -(-self.settings.units // room_s) * room_s
         seed = (self.config.seed * len(STAGES) + STAGES.index(self.stage)) * 1_000_000_000 + sample
         calm = self.stage == "omni" and sample % 16 == 3  # some streams are as quiet as the films
-        return write_script(seed, seconds, self.config.world, calm=calm)
+        return write_script(seed, seconds, self.config.world, calm=calm, senses=SENSES[self.stage])
 
     def _clip(self, script: Script, senses: tuple[str, ...]) -> Triplet:
         rate = self.config.triplets.frames_per_second
         return from_script(script, self.config.model.image.size, self.config.world, rate, senses=senses)
 
-    def _orders(self, step: int, number: int) -> tuple[int, ...]:
-        """Describe first, find later: captions that look a word up begin when places can be described."""
-        finds = step >= self.settings.describe * self.settings.steps
-        if self.stage == "omni":
-            return (number % 4,)
-        return (0, 1, 2 + number % 2) if finds else (0, 1)
+    def _order(self, step: int, number: int) -> int:
+        """Find first, describe later: looking a word up is learned in 200 steps alone, hardly ever beside the rest."""
+        finds = step < self.settings.find * self.settings.steps
+        return 2 + number % 2 if finds else number % 4
 
     def _captions(self, clip: Triplet, script: Script, step: int, sample: int) -> Iterator[tuple[int, Triplet]]:
-        """Descriptions of seconds of one clip, each with its second."""
-        if self.stage == "audio":
+        """What single seconds of a clip teach beside the whole of it, each with its second.
+
+        Unimodal stages describe every second. The omni stage takes one second of every room: where something has to be
+        found by ear, that second alone with its own questions (short before long), elsewhere a description.
+        """
+        if self.stage != "omni":
             for second in range(script.seconds):
-                yield second, described(clip, script, second, "audio")
+                order = self._order(step, sample + second)
+                yield second, described(clip, script, second, self.carrier, order)
             return
-        every = self.config.world.room_s if self.stage == "omni" else 1
-        for second in range(sample % every, script.seconds, every):
-            for order in self._orders(step, sample + second // every):
-                yield second, described(clip, script, second, "image", order)
+        for first in range(0, script.seconds, script.room_s):
+            by_ear = [q.second for q in script.questions if q.fact in BY_EAR and 0 <= q.second - first < script.room_s]
+            if by_ear:
+                second = by_ear[sample % len(by_ear)]
+                yield second, clip.window(second * TICKS_PER_SECOND, (second + 1) * TICKS_PER_SECOND)
+            else:
+                second = first + sample % script.room_s
+                yield second, described(clip, script, second, "image", (sample + first // script.room_s) % 2)
 
     def _film(self, step: int) -> Triplet:
         """Some whole rooms of a shipped film."""
@@ -106,7 +115,7 @@ class Mixture:
         clips: list[Triplet] = []
         described_rows: list[Triplet] = []
         at: list[int] = []  # the unit that a description is of, among all units of the streams
-        units, carrier = 0, SENSES[self.stage][0]
+        units = 0
         for sample in range(step * total + rank, (step + 1) * total, ranks):
             if self.films and self.stage == "omni" and sample == step * total:
                 clips.append(self._film(step))
@@ -116,7 +125,7 @@ class Mixture:
                 for second, description in self._captions(clips[-1], script, step, sample):
                     described_rows.append(description)
                     at.append(units + second)
-            if carrier in clips[-1].has:
+            if self.carrier in clips[-1].has:
                 units += unit_count(clips[-1], self.config.sequence)
         streams, captions = (
             make_batch([omni_stream(c, self.config.sequence) for c in rows], self.vocabulary, self.config)

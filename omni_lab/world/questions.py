@@ -9,7 +9,7 @@ guess, and "Colour heard? Red." would leave one word for whoever sees the red th
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES, SPOKEN, Question, Room, Script
@@ -18,7 +18,7 @@ from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES
 FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "colour": (("image",), tuple(COLOURS), 1.0),
     "shape": (("image",), SHAPES, 1.0),
-    "position": (("image",), CELLS, 1.5),
+    "position": (("image",), CELLS, 0.7),
     "motion": (("image",), MOTIONS, 0.4),
     "sign": (("image",), tuple(f"{n:02d}" for n in range(100)), 1.5),
     "word": (("audio",), SPOKEN, 3.0),
@@ -26,7 +26,7 @@ FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "beeps": (("audio",), COUNTS, 2.5),
     "shape_to_colour": (("image", "audio"), tuple(COLOURS), 20.0),
     "colour_to_shape": (("image", "audio"), SHAPES, 20.0),
-    "note": (("text",), SPOKEN, 2.0),
+    "note": (("text",), SPOKEN, 4.0),
     # what is heard is not there: without this, whoever hears nothing guesses among the two to four things in the room
     "absent": (("image", "audio"), (*COLOURS, *SHAPES, "nothing"), 0.1),
 }
@@ -72,8 +72,10 @@ def _candidates(room: Room, second: int) -> Iterator[tuple[str, tuple[str, ...],
         yield "note", ("note", "says"), (room.note,), frozenset({("note",)}), False
 
 
-def ask(room: Room, rng: random.Random, per_second: int) -> list[Question]:
+def ask(room: Room, rng: random.Random, per_second: int, senses: Collection[str]) -> list[Question]:
     """Choose `per_second` questions for every second of the room; `second` counts from the room's start.
+
+    Only what `senses` carry is asked about.
 
     The seconds take turns, so that a rare question of a late second is not spoilt by the common ones of an early one.
     """
@@ -86,7 +88,8 @@ def ask(room: Room, rng: random.Random, per_second: int) -> list[Question]:
             pool = [
                 candidate
                 for candidate in _candidates(room, second)
-                if not (candidate[3] & written or candidate[0] in left_out)
+                if set(FACTS[candidate[0]][0]) <= set(senses)
+                and not (candidate[3] & written or candidate[0] in left_out)
                 and not (candidate[0] == "word" and candidate[2][0] in borne)
             ]
             if not pool:

@@ -12,6 +12,7 @@ Everything is drawn from `random.Random(seed)`, so a seed and a config name a fi
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from omni_lab.config import WorldConfig
@@ -203,12 +204,18 @@ def _room(rng: random.Random, split: str, config: WorldConfig) -> Room:
 
 
 def write_script(
-    seed: int, seconds: int, config: WorldConfig | None = None, split: str = "train", calm: bool = False
+    seed: int,
+    seconds: int,
+    config: WorldConfig | None = None,
+    split: str = "train",
+    calm: bool = False,
+    senses: Collection[str] = ("image", "audio", "text"),
 ) -> Script:
     """Write the film named by `seed`: `seconds` long (a whole number of rooms), its questions included.
 
     `split` is `train`, `test` (the same kind of rooms, voices never heard) or `held_out` (a colour–shape pair never
-    seen in every room). `calm` asks one question a second, slow enough to be read.
+    seen in every room). `calm` asks one question a second, slow enough to be read. Only what `senses` carry is asked
+    about.
     """
     from omni_lab.world.questions import ask
 
@@ -223,6 +230,6 @@ def write_script(
     questions = tuple(
         replace(question, second=index * config.room_s + question.second)
         for index, room in enumerate(rooms)
-        for question in ask(room, rng, per_second)
+        for question in ask(room, rng, per_second, senses)
     )
     return Script(seed, split, config.room_s, rooms, questions)
