@@ -129,9 +129,9 @@ class StageConfig:
 class TrainingConfig:
     """Three stages, one optimizer, one loop."""
 
-    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=450, find=0.4))
+    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=380, find=0.4))
     audio: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=180, train=("audio", "connector", "decoder"), lr_scale=0.3),
+        default_factory=lambda: StageConfig(steps=150, train=("audio", "connector", "decoder"), lr_scale=0.3),
     )
     omni: StageConfig = field(
         default_factory=lambda: StageConfig(

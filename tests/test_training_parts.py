@@ -10,13 +10,14 @@ import torch
 from omni_lab.config import TICKS_PER_SECOND, override, tiny
 from omni_lab.errors import CallFault
 from omni_lab.model.omni import OmniModel
-from omni_lab.sequences.batch import AUDIO_KIND, IMAGE_KIND, TEXT_KIND
+from omni_lab.sequences.batch import AUDIO_KIND, IMAGE_KIND, PAD_KIND, TEXT_KIND
 from omni_lab.sequences.vocabulary import WorldVocabulary
-from omni_lab.training.mixture import STAGES, Mixture
+from omni_lab.training.mixture import SENSES, STAGES, Mixture
 from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part, part_of
 from omni_lab.triplets.scripted import from_script
-from omni_lab.world.script import HELD_OUT_PAIRS, TRAIN_PITCHES, TRAIN_SPEEDS, write_script
+from omni_lab.world.questions import FACTS
+from omni_lab.world.script import CELLS, HELD_OUT_PAIRS, TRAIN_PITCHES, TRAIN_SPEEDS, write_script
 
 CONFIG = override(tiny(), [f"training.{stage}.batch=4" for stage in STAGES] + ["training.omni.units=4"])
 VOCABULARY = WorldVocabulary()
@@ -76,7 +77,40 @@ def test_a_stage_gives_the_senses_it_is_about(stage, kinds):
     batch = Mixture(CONFIG, stage).batch(0)
     assert set(batch.streams.kind.unique().tolist()) & {IMAGE_KIND, AUDIO_KIND} == kinds
     captions = set(batch.captions.kind.unique().tolist()) & {IMAGE_KIND, AUDIO_KIND}
-    assert captions == ({AUDIO_KIND} if stage == "audio" else {IMAGE_KIND})
+    assert captions == kinds
+
+
+def test_captions_find_first_and_describe_later():
+    mixture = Mixture(override(CONFIG, ["training.vision.steps=10", "training.vision.find=0.5"]), "vision")
+    first_words = [{said.split()[0] in CELLS for said in texts(mixture.batch(step).captions)} for step in (4, 5)]
+    assert first_words == [{False}, {False, True}], "found: word, then panel; described: panel, then word"
+
+
+def test_the_omni_stage_takes_seconds_out_of_its_streams_to_find_by_ear():
+    mixture = Mixture(CONFIG, "omni")
+    for step in range(5):
+        batch = mixture.batch(step)
+        streams, captions = batch.streams, batch.captions
+        assert torch.equal(captions.seen, captions.heard)
+        for row, unit in enumerate(captions.seen.tolist()):
+            its = streams.unit[unit // 4] == unit % 4
+            its &= streams.kind[unit // 4] != PAD_KIND
+            alone = captions.kind[row] != PAD_KIND
+            assert torch.equal(captions.input_ids[row][alone], streams.input_ids[unit // 4][its])
+            said = VOCABULARY.decode(captions.input_ids[row][alone].tolist())
+            assert "colour heard" in said or "shape heard" in said
+
+
+def test_questions_are_about_what_a_stage_can_sense():
+    for stage in STAGES:
+        asked = {q.fact for sample in range(100) for q in Mixture(CONFIG, stage)._script(sample).questions}
+        assert asked == {fact for fact, (carriers, _, _) in FACTS.items() if set(carriers) <= set(SENSES[stage])}
+
+
+def test_a_process_without_captions_reports_what_the_others_report(model, batch):
+    objective = Objective(model, 1.0, 2)
+    alone = objective(replace(batch, captions=None), 0.3, (9.0, 4.0))
+    assert alone["caption"] == 0 and list(alone) == list(objective(batch, 0.3, (9.0, 4.0)))
 
 
 def test_stages_and_the_test_never_share_a_script():

@@ -28,10 +28,10 @@ SENSES = {"vision": ("image", "text"), "audio": ("audio", "text"), "omni": ("ima
 
 @dataclass
 class StageBatch:
-    """What one step of one process learns from: streams with questions, and descriptions of single seconds."""
+    """What one step of one process learns from: streams with questions, and single seconds out of them."""
 
     streams: Batch
-    captions: Batch | None  # sees and hears units of `streams`, which are encoded once for both
+    captions: Batch | None  # seconds described, or asked about alone: units of `streams`, encoded once for both
 
     @property
     def tokens(self) -> int:
@@ -80,8 +80,8 @@ class Mixture:
     def _captions(self, clip: Triplet, script: Script, step: int, sample: int) -> Iterator[tuple[int, Triplet]]:
         """What single seconds of a clip teach beside the whole of it, each with its second.
 
-        Unimodal stages describe every second. The omni stage takes one second of every room: where something has to be
-        found by ear, that second alone with its own questions (short before long), elsewhere a description.
+        Unimodal stages describe every second. The omni stage takes out of every room a second in which something has to
+        be found by ear: alone, with its own questions, it is learned sooner than in the midst of a long stream.
         """
         if self.stage != "omni":
             for second in range(script.seconds):
@@ -93,9 +93,6 @@ class Mixture:
             if by_ear:
                 second = by_ear[sample % len(by_ear)]
                 yield second, clip.window(second * TICKS_PER_SECOND, (second + 1) * TICKS_PER_SECOND)
-            else:
-                second = first + sample % script.room_s
-                yield second, described(clip, script, second, "image", (sample + first // script.room_s) % 2)
 
     def _film(self, step: int) -> Triplet:
         """Some whole rooms of a shipped film."""

@@ -81,15 +81,17 @@ def ask(room: Room, rng: random.Random, per_second: int, senses: Collection[str]
     """
     written: set = set()
     borne = {name for thing in room.things for name in (thing.colour, thing.shape)}
-    left_out = {"absent"} if per_second == 1 else set()  # a calm film has no time for what is not there
+    asked_about = {fact for fact, (carriers, _, _) in FACTS.items() if set(carriers) <= set(senses)}
+    if per_second == 1:  # a calm film has no time for what is not there
+        asked_about.discard("absent")
     chosen = []
     for _ in range(per_second):
         for second in range(len(room.sounds)):
             pool = [
                 candidate
                 for candidate in _candidates(room, second)
-                if set(FACTS[candidate[0]][0]) <= set(senses)
-                and not (candidate[3] & written or candidate[0] in left_out)
+                if candidate[0] in asked_about
+                and not candidate[3] & written
                 and not (candidate[0] == "word" and candidate[2][0] in borne)
             ]
             if not pool:
