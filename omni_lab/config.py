@@ -70,6 +70,7 @@ class ImageEncoderConfig:
     width: int = 64  # of a patch's vector
     layers: int = 2  # transformer blocks
     heads: int = 4  # attention heads
+    mlp: int = 128  # inner width of the feed-forward
     pretrained: str | None = None  # local path or hub name; None builds it from this config
 
 
@@ -91,8 +92,8 @@ class DecoderConfig:
 
     width: int = 96  # of a token's vector
     layers: int = 3  # transformer blocks
-    heads: int = 6  # query heads
-    kv_heads: int = 6  # key and value heads; fewer than `heads` are shared by groups of them
+    heads: int = 4  # query heads
+    kv_heads: int = 4  # key and value heads; fewer than `heads` are shared by groups of them
     head_dim: int = 32  # width of a head's queries, keys and values
     mlp: int = 288  # inner width of the gated feed-forward
     rope_theta: float = 100.0  # base of the rotary positions; larger reaches further
@@ -129,14 +130,14 @@ class StageConfig:
 class TrainingConfig:
     """Three stages, one optimizer, one loop."""
 
-    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=380, find=0.4))
+    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=480, find=0.4))
     audio: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=150, train=("audio", "connector", "decoder"), lr_scale=0.3),
+        default_factory=lambda: StageConfig(steps=180, train=("audio", "connector", "decoder"), lr_scale=0.3),
     )
     omni: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=340, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
-            caption_weight=0.5, align_weight=0.3, align_steps=340,
+            steps=400, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
+            caption_weight=0.5, align_weight=0.3, align_steps=400,
         )
     )  # fmt: skip
     muon_lr: float = 4e-3  # matrices (Muon)
@@ -194,7 +195,7 @@ def small() -> Config:
             sequence=replace(base.sequence, image_tokens=49, audio_tokens=10, max_tokens=4096),
             model=replace(
                 base.model,
-                image=replace(base.model.image, size=224, patch=16, width=384, layers=12, heads=6),
+                image=replace(base.model.image, size=224, patch=16, width=384, layers=12, heads=6, mlp=1536),
                 audio=replace(base.model.audio, mels=80, width=384, layers=4, heads=6),
                 decoder=replace(
                     base.model.decoder,
@@ -241,7 +242,7 @@ def full_7b() -> Config:
             model=replace(
                 base.model,
                 image=replace(
-                    base.model.image, size=384, patch=14, width=1152, layers=27, heads=16,
+                    base.model.image, size=384, patch=14, width=1152, layers=27, heads=16, mlp=4304,
                     pretrained="google/siglip-so400m-patch14-384",
                 ),
                 audio=replace(

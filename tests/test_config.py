@@ -64,7 +64,7 @@ def test_an_unknown_key_is_refused_and_the_nearest_named(setting, named):
         ("training.muon_lr=0", "above 0"),
         ("model.wide_init=maybe", "true or false"),
         ("model.image.heads=5", "a divisor of width 64"),
-        ("model.decoder.kv_heads=4", "a divisor of model.decoder.heads"),
+        ("model.decoder.kv_heads=3", "a divisor of model.decoder.heads"),
         ("model.decoder.head_dim=33", "even"),
         ("model.image.pretrained=", "none"),
         ("sequence.image_tokens=5", "a square number"),

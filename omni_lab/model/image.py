@@ -25,7 +25,7 @@ class ImageEncoder(nn.Module):
         self.tower = tower or SiglipVisionModel(
             SiglipVisionConfig(
                 hidden_size=settings.width,
-                intermediate_size=4 * settings.width,
+                intermediate_size=settings.mlp,
                 num_hidden_layers=settings.layers,
                 num_attention_heads=settings.heads,
                 image_size=settings.size,

@@ -7,6 +7,7 @@ tokens, its audio tokens, then its text. `<listen>` says that the model is silen
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from omni_lab.config import TICKS_PER_SECOND, SequenceConfig
 from omni_lab.errors import InputFault
@@ -21,8 +22,7 @@ class SequenceFault(InputFault):
     """A clip that cannot become a sequence; the message names the clip."""
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One piece of a sequence. `text` is words for `text`, a token's name for `control`, empty for the senses."""
 
     kind: str  # one of KINDS

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -22,7 +23,7 @@ from omni_lab.world.script import Script, write_script
 from omni_lab.world.voice import rehearse
 
 STAGES = ("vision", "audio", "omni")
-BY_EAR = ("shape_to_colour", "colour_to_shape")  # facts that a sound points out and a picture answers
+BY_EAR = ("shape_to_colour", "colour_to_shape", "absent")  # what a sound points out, a picture answers
 SENSES = {"vision": ("image", "text"), "audio": ("audio", "text"), "omni": ("image", "audio", "text")}
 
 
@@ -81,7 +82,7 @@ class Mixture:
         """What single seconds of a clip teach beside the whole of it, each with its second.
 
         Unimodal stages describe every second. The omni stage takes out of every room a second in which something has to
-        be found by ear: alone, with its own questions, it is learned sooner than in the midst of a long stream.
+        be found by ear: alone, with that question only, it is learned sooner than in the midst of a long stream.
         """
         if self.stage != "omni":
             for second in range(script.seconds):
@@ -92,7 +93,7 @@ class Mixture:
             by_ear = [q.second for q in script.questions if q.fact in BY_EAR and 0 <= q.second - first < script.room_s]
             if by_ear:
                 second = by_ear[sample % len(by_ear)]
-                yield second, clip.window(second * TICKS_PER_SECOND, (second + 1) * TICKS_PER_SECOND)
+                yield second, _by_ear_alone(clip.window(second * TICKS_PER_SECOND, (second + 1) * TICKS_PER_SECOND))
 
     def _film(self, step: int) -> Triplet:
         """Some whole rooms of a shipped film."""
@@ -146,6 +147,13 @@ class Mixture:
         yield from DataLoader(
             made, batch_size=None, sampler=steps, num_workers=1, prefetch_factor=2, worker_init_fn=_leave_ctrl_c
         )
+
+
+def _by_ear_alone(moment: Triplet) -> Triplet:
+    """The clip with no other exchange than the one that is answered by finding what is heard."""
+    answers = {fact["start"] for fact in moment.facts if fact["fact"] in BY_EAR}
+    exchanges = (pair for pair in pairwise(moment.cues) if pair[1].start in answers)
+    return replace(moment, cues=tuple(cue for pair in exchanges for cue in pair))
 
 
 class _Steps(Dataset):

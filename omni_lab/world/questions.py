@@ -18,7 +18,7 @@ from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES
 FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "colour": (("image",), tuple(COLOURS), 1.0),
     "shape": (("image",), SHAPES, 1.0),
-    "position": (("image",), CELLS, 0.7),
+    "position": (("image",), CELLS, 1.0),
     "motion": (("image",), MOTIONS, 0.4),
     "sign": (("image",), tuple(f"{n:02d}" for n in range(100)), 1.5),
     "word": (("audio",), SPOKEN, 3.0),
@@ -75,25 +75,22 @@ def _candidates(room: Room, second: int) -> Iterator[tuple[str, tuple[str, ...],
 def ask(room: Room, rng: random.Random, per_second: int, senses: Collection[str]) -> list[Question]:
     """Choose `per_second` questions for every second of the room; `second` counts from the room's start.
 
-    Only what `senses` carry is asked about.
-
-    The seconds take turns, so that a rare question of a late second is not spoilt by the common ones of an early one.
+    Only what `senses` carry is asked about. The seconds take turns, so that a rare question of a late second is not
+    spoilt by the common ones of an early one.
     """
     written: set = set()
     borne = {name for thing in room.things for name in (thing.colour, thing.shape)}
     asked_about = {fact for fact, (carriers, _, _) in FACTS.items() if set(carriers) <= set(senses)}
     if per_second == 1:  # a calm film has no time for what is not there
         asked_about.discard("absent")
+    possible = [
+        [c for c in _candidates(room, s) if c[0] in asked_about and not (c[0] == "word" and c[2][0] in borne)]
+        for s in range(len(room.sounds))
+    ]
     chosen = []
     for _ in range(per_second):
-        for second in range(len(room.sounds)):
-            pool = [
-                candidate
-                for candidate in _candidates(room, second)
-                if candidate[0] in asked_about
-                and not candidate[3] & written
-                and not (candidate[0] == "word" and candidate[2][0] in borne)
-            ]
+        for second, candidates in enumerate(possible):
+            pool = [candidate for candidate in candidates if not candidate[3] & written]
             if not pool:
                 continue
             fact, asked, answer, writes, held = rng.choices(pool, [FACTS[c[0]][2] for c in pool])[0]
@@ -118,13 +115,14 @@ def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:
 
     `order` 0 and 1 are complementary: where one names the colour the other names the shape, so that a thing's colour
     and shape never stand in one caption. Orders 2 and 3 name the same with the word before its panel, sorted by word so
-    that the order of the panels tells nothing: they teach to find a thing as 0 and 1 teach to describe a place.
+    that the order of the panels tells nothing: they teach to find a thing as 0 and 1 teach to describe a place. A sign is
+    read at the end of each.
     What has no name is left out.
     """
     named = [(CELLS[t.cell], t.colour if (t.cell + order) % 2 == 0 else t.shape) for t in room.things]
-    if order >= 2:
-        return sorted((word, cell) for cell, word in named if word)
-    moves = [(CELLS[t.cell], t.motion(second)) for t in room.things]
     signs = [(CELLS[room.sign.cell], room.sign.digits)] if room.sign else []
+    if order >= 2:
+        return sorted((word, cell) for cell, word in named if word) + signs
+    moves = [(CELLS[t.cell], t.motion(second)) for t in room.things]
     pairs = [pair for pair in (*named, *moves) if pair[1]]
     return sorted(pairs, key=lambda pair: CELLS.index(pair[0])) + signs
