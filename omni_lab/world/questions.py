@@ -115,9 +115,8 @@ def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:
 
     `order` 0 and 1 are complementary: where one names the colour the other names the shape, so that a thing's colour
     and shape never stand in one caption. Orders 2 and 3 name the same with the word before its panel, sorted by word so
-    that the order of the panels tells nothing: they teach to find a thing as 0 and 1 teach to describe a place. A sign is
-    read at the end of each.
-    What has no name is left out.
+    that the order of the panels tells nothing: they teach to find a thing as 0 and 1 teach to describe a place. A sign
+    is read at the end of each. What has no name is left out.
     """
     named = [(CELLS[t.cell], t.colour if (t.cell + order) % 2 == 0 else t.shape) for t in room.things]
     signs = [(CELLS[room.sign.cell], room.sign.digits)] if room.sign else []
