@@ -19,11 +19,12 @@ from omni_lab.sequences.items import omni_stream, unit_count
 from omni_lab.sequences.vocabulary import WorldVocabulary
 from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.scripted import described, from_script
+from omni_lab.world.questions import FACTS
 from omni_lab.world.script import Script, write_script
 from omni_lab.world.voice import rehearse
 
 STAGES = ("vision", "audio", "omni")
-BY_EAR = ("shape_to_colour", "colour_to_shape", "absent")  # what a sound points out, a picture answers
+BY_EAR = {fact for fact, (carriers, _, _) in FACTS.items() if {"image", "audio"} <= set(carriers)}  # found by ear
 SENSES = {"vision": ("image", "text"), "audio": ("audio", "text"), "omni": ("image", "audio", "text")}
 
 
@@ -59,7 +60,8 @@ class Mixture:
         self.settings: StageConfig = getattr(config.training, stage)
         self.films = [f for f in films or [] if "text" in f.has]
         self.vocabulary = WorldVocabulary()
-        self.carrier = SENSES[stage][0]  # the sense whose units are counted, and described in single seconds
+        self.senses = SENSES[stage]
+        self.carrier = self.senses[0]  # the sense whose units are counted, and described in single seconds
 
     def _script(self, sample: int) -> Script:
         """Whole rooms, as many as the stage's units need."""
@@ -67,11 +69,11 @@ class Mixture:
         seconds = -(-self.settings.units // room_s) * room_s
         seed = (self.config.seed * len(STAGES) + STAGES.index(self.stage)) * 1_000_000_000 + sample
         calm = self.stage == "omni" and sample % 16 == 3  # some streams are as quiet as the films
-        return write_script(seed, seconds, self.config.world, calm=calm, senses=SENSES[self.stage])
+        return write_script(seed, seconds, self.config.world, calm=calm, senses=self.senses)
 
-    def _clip(self, script: Script, senses: tuple[str, ...]) -> Triplet:
+    def _clip(self, script: Script) -> Triplet:
         rate = self.config.triplets.frames_per_second
-        return from_script(script, self.config.model.image.size, self.config.world, rate, senses=senses)
+        return from_script(script, self.config.model.image.size, self.config.world, rate, senses=self.senses)
 
     def _order(self, step: int, number: int) -> int:
         """Find first, describe later: looking a word up is learned in 200 steps alone, hardly ever beside the rest."""
@@ -111,17 +113,17 @@ class Mixture:
         if total % ranks:
             raise CallFault(f"training.{self.stage}.batch={total}: does not divide over {ranks} processes")
         clips: list[Triplet] = []
-        described_rows: list[Triplet] = []
-        at: list[int] = []  # the unit that a description is of, among all units of the streams
+        alone: list[Triplet] = []  # single seconds
+        at: list[int] = []  # which unit each of them is, among all units of the streams
         units = 0
         for sample in range(step * total + rank, (step + 1) * total, ranks):
             if self.films and self.stage == "omni" and sample == step * total:
                 clips.append(self._film(step))
             else:
                 script = self._script(sample)
-                clips.append(self._clip(script, SENSES[self.stage]))
-                for second, description in self._captions(clips[-1], script, step, sample):
-                    described_rows.append(description)
+                clips.append(self._clip(script))
+                for second, part in self._captions(clips[-1], script, step, sample):
+                    alone.append(part)
                     at.append(units + second)
             if self.carrier in clips[-1].has:
                 units += unit_count(clips[-1], self.config.sequence)
@@ -129,7 +131,7 @@ class Mixture:
             make_batch([omni_stream(c, self.config.sequence) for c in rows], self.vocabulary, self.config)
             if rows
             else None
-            for rows in (clips, described_rows)
+            for rows in (clips, alone)
         )
         return StageBatch(streams, captions and captions.share(at))
 
@@ -141,7 +143,7 @@ class Mixture:
         steps = range(first, self.settings.steps)
         if not steps:
             return
-        if "audio" in SENSES[self.stage]:
+        if "audio" in self.senses:
             rehearse()
         made = _Steps(self, rank, ranks)
         yield from DataLoader(
