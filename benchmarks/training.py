@@ -62,8 +62,8 @@ def floor(config, steps: int) -> float:
 
 def loop(config, steps: int) -> float:
     """Tokens per second of the training loop, from its own metrics."""
-    only_omni = ["training.vision.steps=0", "training.audio.steps=0", "training.omni.align_steps=10000"]
-    config = override(config, [*only_omni, f"training.omni.steps={WARM + steps}"])
+    only_omni = ["training.vision.steps=0", "training.audio.steps=0", f"training.omni.steps={WARM + steps}"]
+    config = override(config, only_omni)
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder) / "run", config)
         train(config, run, progress=False)

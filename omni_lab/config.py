@@ -123,21 +123,21 @@ class StageConfig:
     caption_weight: float = 1.0  # weight of captions in the loss, beside answers at 1
     find: float = 0.0  # share of the stage in which captions only look words up; later they also describe places
     align_weight: float = 0.0  # weight of the alignment loss (InfoNCE) at the stage's first step
-    align_steps: int = 0  # steps over which it falls to zero: alignment first, generation later
+    align: float = 0.0  # share of the stage over which it falls to zero: alignment first, generation later
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Three stages, one optimizer, one loop."""
 
-    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=480, find=0.4))
+    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=480, decay=0.45, find=0.4))
     audio: StageConfig = field(
         default_factory=lambda: StageConfig(steps=180, train=("audio", "connector", "decoder"), lr_scale=0.3),
     )
     omni: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=385, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
-            decay=0.8, caption_weight=0.5, align_weight=0.3, align_steps=385,
+            steps=430, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
+            decay=0.8, caption_weight=0.5, align_weight=0.3, align=1.0,
         )
     )  # fmt: skip
     muon_lr: float = 4e-3  # matrices (Muon)
@@ -212,7 +212,7 @@ def small() -> Config:
                 base.training,
                 vision=replace(base.training.vision, steps=20_000, batch=256),
                 audio=replace(base.training.audio, steps=20_000, batch=256),
-                omni=replace(base.training.omni, steps=40_000, batch=32, units=32, align_steps=10_000),
+                omni=replace(base.training.omni, steps=40_000, batch=32, units=32, align=0.25),
                 muon_lr=2e-3,
                 adamw_lr=6e-4,
                 weight_decay=0.05,

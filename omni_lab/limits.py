@@ -43,6 +43,7 @@ RANGES = (  # the first pattern that fits a key decides; any other number must b
     ("training.*.units", COUNT),
     ("training.*.lr_scale", POSITIVE),
     ("training.*.find", SHARE),
+    ("training.*.align", SHARE),
     ("training.*.decay", SHARE),
     ("training.*_lr", POSITIVE),
     ("training.grad_clip", POSITIVE),

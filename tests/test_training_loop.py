@@ -21,7 +21,7 @@ from omni_lab.training.run import RunFolder
 SETTINGS = [
     "training.vision.steps=3", "training.audio.steps=2", "training.omni.steps=4", "training.vision.batch=4",
     "training.audio.batch=4", "training.omni.batch=2", "training.omni.units=4", "training.checkpoint_every=2",
-    "training.omni.align_steps=2",
+    "training.omni.align=.5",
 ]  # fmt: skip
 
 

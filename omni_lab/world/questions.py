@@ -22,7 +22,7 @@ FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "motion": (("image",), MOTIONS, 0.4),
     "sign": (("image",), tuple(f"{n:02d}" for n in range(100)), 1.5),
     "word": (("audio",), SPOKEN, 3.0),
-    "speaker": (("audio",), ROLES, 0.4),
+    "speaker": (("audio",), ROLES, 0.8),
     "beeps": (("audio",), COUNTS, 2.5),
     "shape_to_colour": (("image", "audio"), tuple(COLOURS), 20.0),
     "colour_to_shape": (("image", "audio"), SHAPES, 20.0),
