@@ -1,6 +1,7 @@
 """The gallery's scripts: truth, what is held out, and that no answer can be had from the text before it."""
 
 import functools
+import math
 import random
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -260,6 +261,14 @@ def test_one_frame_allows_a_third_on_motion():
         best = sum(c.most_common(1)[0][1] for c in counts.values()) / sum(c.total() for c in counts.values())
         assert best < ONE_FRAME_CEILING + 0.02
     assert {m for c in before.values() for m in c} == set(MOTIONS)
+
+
+def test_what_stands_in_a_room_can_be_seen_and_an_unnamed_colour_is_no_named_one():
+    for room in (room for script in films() for room in script.rooms):
+        for thing in room.things:
+            assert math.dist(thing.rgb, room.wall) > 40, "a thing of the wall's colour has a shape that nobody can see"
+            if thing.colour is None:
+                assert min(math.dist(thing.rgb, named) for named in COLOURS.values()) > 40
 
 
 def test_notes_are_carried_by_text_alone():

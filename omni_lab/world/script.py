@@ -11,6 +11,7 @@ Everything is drawn from `random.Random(seed)`, so a seed and a config name a fi
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ COLOURS = {
     "purple": (140, 60, 180),
     "black": (28, 28, 32),
 }
+WALL_SHADES = (185, 240)  # darkest and lightest grey
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "diamond", "heart")
 OTHER_WORDS = ("apple", "bridge", "garden", "lemon", "music", "river", "silver", "winter")
 SPOKEN = (*COLOURS, *SHAPES, *OTHER_WORDS)
@@ -142,10 +144,11 @@ class Script:
 
 
 def _unnamed_rgb(rng: random.Random) -> tuple[int, int, int]:
-    """A colour at a clear distance from every named one."""
+    """A colour at a clear distance from every named one, and from every wall: what stands there can be seen."""
+    others = (*COLOURS.values(), *((shade,) * 3 for shade in range(WALL_SHADES[0], WALL_SHADES[1] + 1, 5)))
     while True:
         rgb = (rng.randrange(256), rng.randrange(256), rng.randrange(256))
-        if all(sum((a - b) ** 2 for a, b in zip(rgb, named, strict=True)) > 75**2 for named in COLOURS.values()):
+        if all(math.dist(rgb, other) > 75 for other in others):
             return rgb
 
 
@@ -196,7 +199,7 @@ def _room(rng: random.Random, split: str, config: WorldConfig) -> Room:
     placed = zip(cells[:count], _pairs(rng, count, split), strict=True)
     things = tuple(_thing(rng, cell, pair, seconds, config) for cell, pair in placed)
     named = [w for t in things if t.colour and t.shape for w in (t.colour, t.shape)]
-    shade = rng.randint(185, 240)
+    shade = rng.randint(*WALL_SHADES)
     wall = tuple(min(255, shade + rng.randint(-12, 12)) for _ in range(3))
     sounds = tuple(_sound(rng, named, split, config) for _ in range(seconds))
     note = rng.choice(SPOKEN) if rng.random() < 0.3 else None
