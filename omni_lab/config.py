@@ -130,13 +130,13 @@ class StageConfig:
 class TrainingConfig:
     """Three stages, one optimizer, one loop."""
 
-    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=480, decay=0.45, find=0.4))
+    vision: StageConfig = field(default_factory=lambda: StageConfig(steps=560, decay=0.4, find=0.5))
     audio: StageConfig = field(
         default_factory=lambda: StageConfig(steps=180, train=("audio", "connector", "decoder"), lr_scale=0.3),
     )
     omni: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=430, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
+            steps=410, batch=16, units=8, train=("image", "audio", "connector", "decoder"),
             decay=0.8, caption_weight=0.5, align_weight=0.3, align=1.0,
         )
     )  # fmt: skip

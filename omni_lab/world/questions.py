@@ -18,7 +18,7 @@ from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES
 FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "colour": (("image",), tuple(COLOURS), 1.0),
     "shape": (("image",), SHAPES, 1.0),
-    "position": (("image",), CELLS, 1.0),
+    "position": (("image",), CELLS, 1.5),
     "motion": (("image",), MOTIONS, 0.4),
     "sign": (("image",), tuple(f"{n:02d}" for n in range(100)), 1.5),
     "word": (("audio",), SPOKEN, 3.0),
