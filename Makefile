@@ -7,6 +7,8 @@ CONSTRAINTS ?= constraints-cpu.txt
 TORCH_INDEX ?=
 PYTHON ?=
 BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
 export PYTHONNOUSERSITE := 1
@@ -25,7 +27,7 @@ demo: .venv/.installed ## train a small omni model in front of you and write run
 test: check ## what CI runs: ruff, pytest, every notebook
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 -W default --durations=0 notebooks
 
-check: .venv/.installed ## ruff and pytest only, without the notebooks
+check: .venv/.extras ## ruff and pytest only, without the notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest --durations=15
@@ -58,6 +60,10 @@ figures: .venv/.installed ## write the pictures under figures/ again
 		echo "making .venv with $$candidate"; \
 		$$candidate -m venv --clear .venv; \
 	fi
-	$(BIN)/python -m pip install --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) \
-		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
+	@touch $@
+
+# What only tests, clusters and real recordings need.
+.venv/.extras: .venv/.installed
+	$(INSTALL) -e '.[dev,scale,real]'
 	@touch $@

@@ -47,6 +47,18 @@ class TripletConfig:
     target_s: float = 10.0  # the length that cutting prefers
     clips_per_shard: int = 256  # clips in one tar
     language: str = "en"  # preferred track language where a file has several
+    recogniser: str = "none"  # what writes text for films without any: none, or a Whisper checkpoint (path or hub name)
+    align_words: bool = False  # find the time of every word of English subtitles (pocketsphinx, extra `real`)
+    voices: bool = False  # where no mark names a speaker, group the cues by how their voices sound
+    scenes: str = "difference"  # what finds scene cuts: difference (of neighbouring frames) or pyscenedetect
+    min_speech_share: float = 0.0  # a clip with a smaller share of speech is dropped
+    max_black_share: float = 0.95  # a clip with a larger share of black pictures is dropped
+    max_static_share: float = 1.0  # a clip with a larger share of pictures like the one before is dropped
+    max_clipped_share: float = 0.05  # a clip with a larger share of samples at full scale is dropped
+    max_av_offset_s: float = 1.0  # a clip whose sound is surely further from its picture is dropped
+    near_duplicate_bits: int = 3  # clips whose pictures differ in at most so many of 64 bits, and sound alike, are one
+    file_timeout_s: float = 3600.0  # a film that takes longer is stopped and recorded as failed
+    file_memory_mb: int = 8192  # a film that takes more memory is stopped and recorded as failed
 
 
 @dataclass(frozen=True)

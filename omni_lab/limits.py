@@ -33,6 +33,8 @@ RANGES = (  # the first pattern that fits a key decides; any other number must b
     ("world.beeps", SHARE),
     ("triplets.clips_per_shard", COUNT),
     ("triplets.image_size", COUNT),
+    ("triplets.*_share", SHARE),
+    ("triplets.file_memory_mb", COUNT),
     ("triplets.*_s", POSITIVE),
     ("triplets.frames_per_second", POSITIVE),
     ("sequence.unit_s", POSITIVE),
