@@ -169,7 +169,7 @@ class _Pass:
         start = rescale(packet.pts, packet.time_base) - self.source.zero
         end = start + rescale(packet.duration, packet.time_base) if packet.duration else None
         codec = packet.stream.codec_context.name
-        self.embedded.extend(subtitles.from_packet(bytes(packet), codec, start, end))
+        self.embedded.extend(subtitles.from_packet(bytes(packet), codec, start, end, packet.stream.language))
 
     def result(self, path: str | Path) -> Film:
         """Close all lines and put the film together."""
@@ -212,7 +212,7 @@ class _Pass:
         """Take the subtitle file beside the film, else the track inside; a file that cannot be read is an error."""
         for sidecar in subtitles.sidecars(path, self.config.language):
             try:
-                cues = subtitles.read_subtitles(sidecar)
+                cues = subtitles.read_subtitles(sidecar, self.config.language)
             except BadSubtitles as fault:
                 self._note(str(fault))
                 continue

@@ -158,7 +158,7 @@ def choose(container: av.container.InputContainer, kind: str, language: str) -> 
 
     def rank(stream: av.stream.Stream) -> tuple:
         size = stream.width * stream.height if kind == "video" else stream.rate if kind == "audio" else 0
-        foreign = _language_rank(stream.language, language)
+        foreign = language_rank(stream.language, language)
         return foreign, bool(stream.disposition & special), not stream.disposition & Disposition.default, -size
 
     candidates = [s for s in container.streams if s.type == kind and s.codec_context is not None and not _is_cover(s)]
@@ -167,14 +167,21 @@ def choose(container: av.container.InputContainer, kind: str, language: str) -> 
     return min(candidates, key=rank, default=None)
 
 
-def _language_rank(found: str | None, wanted: str) -> int:
+def language_rank(found: str | None, wanted: str) -> int:
+    """Tell how well a language suits the wanted one: 0 it is the same, 1 it is untold, 2 it is another."""
     if not found or found in ("und", "unk"):
         return 1
-    found = found.lower().split("-")[0]
-    wanted = wanted.lower().split("-")[0]
-    forms = {wanted, *LANGUAGES.get(wanted, ())}
-    forms |= {two for two, threes in LANGUAGES.items() if wanted in threes}
-    return 0 if found in forms else 2
+    return 0 if two_letters(found) == two_letters(wanted) else 2
+
+
+def two_letters(language: str) -> str:
+    """Give the code of two letters for any tag of a language, as far as it is known.
+
+    >>> two_letters("ger"), two_letters("pt-BR")
+    ('de', 'pt')
+    """
+    first = language.lower().split("-")[0]
+    return next((two for two, threes in LANGUAGES.items() if first in threes), first)
 
 
 def _is_cover(stream: av.stream.Stream) -> bool:

@@ -1,23 +1,24 @@
 """Subtitles in any common form become cues: start, end, text, and who says it where the file tells.
 
-SRT and VTT have a reader of their own: files in the wild lack numbers and blank lines, carry one-digit seconds, end
-in mid-cue, and name several voices in one cue, all of which common readers drop or refuse. ASS and the rest are read
-by pysubs2. Text is conserved: what stands in the file as text stands in the cues, once and in order.
+Text is conserved: what stands in a file as text stands in the cues, once and in order. `encodings` turns bytes into
+text, `subtitle_forms` text into entries; here markup goes, voices become roles, and times become sensible.
 """
 
 from __future__ import annotations
 
-import codecs
-import html
+import html.entities
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.media.encodings import decode_text
 from omni_lab.media.faults import BadSubtitles
+from omni_lab.media.probe import language_rank
+from omni_lab.media.subtitle_forms import ass_fields, clean, payload, read_rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Word:
     """One word with its own times, where they are known (ticks)."""
 
@@ -26,7 +27,7 @@ class Word:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cue:
     """A stretch of text with its time, its speaker where known, and where both come from."""
 
@@ -38,6 +39,7 @@ class Cue:
     text_source: str = "sidecar"  # embedded, sidecar or asr
     encoding: str | None = None  # how the bytes were read
     words: tuple[Word, ...] = ()
+    encoding_sure: float = 1.0  # of 1, how sure that is: 1 where the bytes say so, less where it was guessed
 
     def moved(self, by: int) -> Cue:
         """The same cue, `by` ticks later."""
@@ -46,15 +48,23 @@ class Cue:
 
 
 SIDECARS = (".vtt", ".srt", ".ass", ".ssa", ".ttml", ".sbv")
-_TIME = r"(?:(\d+):)?(\d{1,3}):(\d{1,2})(?:[.,:](\d{1,3}))?"
-_TIMING = re.compile(rf"^\s*{_TIME}\s*-{{1,2}}>(?:\s*{_TIME})?")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^>]*)>|</v>", re.IGNORECASE)
-_TAG = re.compile(r"</?(?:i|b|u|s|c|font|ruby|rt|lang)(?:[.\s][^<>]*)?>|<\d+:\d+(?::\d+)?[.,]\d+>", re.IGNORECASE)
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:[ \t]+([^<>]*))?>|</v>", re.IGNORECASE)
+_TAG = re.compile(
+    r"</?(?:[ibus]|ruby|rt|font)(?:\.[^\s<>]*)?(?:\s+[\w-]+=[^<>]*)?\s*>|</?(?:c|lang)(?:[.\s][^<>]*)?>"
+    r"|<\d+:\d+(?::\d+)?[.,]\d+>",
+    re.IGNORECASE,
+)
 _OVERRIDE = re.compile(r"\{\\[^{}]*\}")  # SRT files borrow {\an8} from ASS
+_ENTITY = re.compile(r"&(#\d{1,7};|#x[\da-f]{1,6};|[a-z]\w{1,30};)", re.IGNORECASE)
 
 
-def read_subtitles(path: str | Path) -> tuple[Cue, ...]:
+def read_subtitles(path: str | Path, language: str | None = None) -> tuple[Cue, ...]:
     """Read a subtitle file, whatever its form and encoding.
+
+    Parameters
+    ----------
+    path : the file; a language in its name (`film.ru.srt`) helps to tell its encoding
+    language : the language to expect where the name does not say, two or three letters
 
     Returns
     -------
@@ -63,43 +73,21 @@ def read_subtitles(path: str | Path) -> tuple[Cue, ...]:
     Raises
     ------
     BadSubtitles
-        the file cannot be opened, or its form is not known
+        the file cannot be opened, its form is not known, or not one line in it says when it is shown
     """
+    path = Path(path)
     try:
-        data = Path(path).read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise BadSubtitles(path, f"subtitles cannot be read ({error.strerror})") from None
-    text, encoding = decode_text(data)
+    text, encoding, sure = decode_text(data, Path(path.stem).suffix[1:] or language)
     try:
-        cues = parse(text, Path(path).suffix.lstrip(".").lower())
+        cues = parse(text, path.suffix[1:].lower())
     except ValueError as error:
         raise BadSubtitles(path, f"subtitles in no form that is known ({error})") from None
-    return tuple(replace(cue, encoding=encoding) for cue in cues)
-
-
-def decode_text(data: bytes) -> tuple[str, str]:
-    """Turn a subtitle file's bytes into text: its byte-order mark decides, else strict UTF-8, else a guess.
-
-    Returns
-    -------
-    the text, and the encoding that was used (`cp1252 (guess)` where nothing in the file tells)
-
-    >>> decode_text("déjà vu".encode())[1], decode_text("déjà vu".encode("cp1252"))
-    ('utf-8', ('déjà vu', 'cp1252 (guess)'))
-    """
-    marks = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-    for mark, name in marks.items():
-        if data.startswith(mark):
-            return data.decode(name, errors="replace"), name
-    try:
-        return data.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data" and error.start > 0:  # the file was cut off inside a character
-            return data[: error.start].decode("utf-8"), "utf-8"
-    try:
-        return data.decode("cp1252"), "cp1252 (guess)"
-    except UnicodeDecodeError:
-        return data.decode("latin-1"), "latin-1 (guess)"
+    if not cues and path.suffix.lower() == ".srt" and clean(text).strip() and "-->" not in text:
+        raise BadSubtitles(path, "no subtitles: not one line says when it is shown, as 00:00:01,000 --> 00:00:02,000")
+    return tuple(replace(cue, encoding=encoding, encoding_sure=sure) for cue in cues)
 
 
 def parse(text: str, kind: str) -> tuple[Cue, ...]:
@@ -108,7 +96,7 @@ def parse(text: str, kind: str) -> tuple[Cue, ...]:
     Parameters
     ----------
     text : a file's whole text
-    kind : `srt`, `vtt`, or another extension, which pysubs2 then has to recognise
+    kind : `srt`, `vtt`, or another extension, see `read_rows`
 
     Raises
     ------
@@ -118,12 +106,11 @@ def parse(text: str, kind: str) -> tuple[Cue, ...]:
     >>> [(c.start, c.end, c.role, c.text) for c in parse("0:1,5 --> 0:02.5\\n<v Guide>Red.", "vtt")]
     [(24000, 40000, 'guide', 'Red.')]
     """
-    if kind in ("srt", "vtt"):
-        return settle(_lines(text.lstrip("\ufeff").splitlines(), kind == "vtt"))
-    return settle(_pysubs2(text))
+    rows = read_rows(text, kind)
+    return settle([cue for row in rows for cue in _cues(row.text, row.start, row.end, row.name)])
 
 
-def from_packet(data: bytes, codec: str, start: int, end: int | None) -> list[Cue]:
+def from_packet(data: bytes, codec: str, start: int, end: int | None, language: str | None = None) -> list[Cue]:
     """Read the cue in one packet of a text track inside a film.
 
     Parameters
@@ -131,20 +118,13 @@ def from_packet(data: bytes, codec: str, start: int, end: int | None) -> list[Cu
     data : the packet as the container holds it
     codec : FFmpeg's name of the track's form (`mov_text`, `subrip`, `webvtt`, `ass` …)
     start, end : ticks; an end of None is settled by the cue that follows
+    language : of the track, two or three letters; it helps where the bytes are not UTF-8
     """
-    role = None
-    if codec == "mov_text":  # two bytes of length, text, then boxes of styles
-        data = data[2 : 2 + int.from_bytes(data[:2], "big")]
-    text, encoding = decode_text(data)
-    if codec in ("ass", "ssa"):  # ReadOrder, Layer, Style, Name, three margins, Effect, Text
-        fields = text.split(",", 8)
-        if len(fields) < 9:
-            return []
-        role, text = fields[3].strip() or None, _ass_text(fields[8])
-    cues = _voices(text, start, -1 if end is None else end)
-    if role:
-        cues = [replace(cue, role=role.lower(), role_source="ass_name") for cue in cues]
-    return [replace(cue, text_source="embedded", encoding=encoding) for cue in cues]
+    text, encoding, sure = decode_text(payload(data, codec), language)
+    text = clean(text)
+    name, text = ass_fields(text) if codec in ("ass", "ssa") else (None, text)
+    cues = _cues(text, start, end, name)
+    return [replace(cue, text_source="embedded", encoding=encoding, encoding_sure=sure) for cue in cues]
 
 
 def settle(cues: list[Cue]) -> tuple[Cue, ...]:
@@ -188,92 +168,44 @@ def sidecars(path: str | Path, language: str = "en") -> list[Path]:
         middle = file.name[len(film.stem) : -len(file.suffix)] if file.name.startswith(film.stem + ".") else None
         if middle is None or file.suffix.lower() not in SIDECARS or not re.fullmatch(r"(?:\.[\w-]{2,8})?", middle):
             continue
+        if not file.is_file():
+            continue
         order = SIDECARS.index(file.suffix.lower())
-        if order == 0 and not _VOICE.search(decode_text(file.read_bytes())[0]):
+        if order == 0 and not _VOICE.search(decode_text(file.read_bytes()).text):
             order = 1.5
-        found.append((middle.lower() not in ("", f".{language.lower()}"), order, file.name, file))
+        found.append((language_rank(middle[1:], language) == 2, order, file.name, file))
     return [entry[-1] for entry in sorted(found)]
 
 
-def _lines(lines: list[str], vtt: bool) -> list[Cue]:
-    """Read SRT or VTT line by line: a line with an arrow begins a cue, whatever stands or lacks around it."""
-    cues: list[tuple[int, int, list[str]]] = []
-    number, block = 0, "" if vtt else None  # block: first word of the VTT block that is no cue
-    for i, line in enumerate(lines):
-        timing = _TIMING.match(line)
-        if timing:
-            if cues:
-                _drop_name(cues[-1][2], lines, i, number, vtt)
-            number += 1
-            cues.append((_ticks(timing.groups()[:4]), _ticks(timing.groups()[4:]), []))
-            block = None
-        elif vtt and block is None and line.startswith(("NOTE", "STYLE", "REGION")) and not lines[i - 1].strip():
-            block = line
-        elif vtt and block is not None:
-            block = None if cues and not line.strip() else block
-        elif cues:
-            cues[-1][2].append(line)
-    read = []
-    for start, end, text in cues:
-        read.extend(_voices("\n".join(line.strip() for line in text if line.strip()), start, end))
-    return read
+def _cues(text: str, start: int, end: int | None, name: str | None) -> list[Cue]:
+    """Make cues of one entry: split it where `<v Name>` changes the speaker, and remove markup.
 
-
-def _drop_name(text: list[str], lines: list[str], i: int, number: int, vtt: bool) -> None:
-    """Take the number (or VTT name) of the cue that begins in line i off the text of the cue before."""
-    above = lines[i - 1].strip()
-    if not text or not above:
-        return
-    apart = len(text) >= 2 and not text[-2].strip()
-    if (above.isdigit() and (apart or (len(text) >= 2 and int(above) == number + 1))) or (vtt and apart):
-        text.pop()
-
-
-def _voices(text: str, start: int, end: int) -> list[Cue]:
-    """Split a cue's text where `<v Name>` changes the speaker, and remove markup."""
+    An end that is not known stands as -1 until `settle`.
+    """
     pieces, role, at = [], None, 0
+    end = -1 if end is None else end
     for voice in [*_VOICE.finditer(text), None]:
         said = _plain(text[at : voice.start() if voice else len(text)])
         if said:
             pieces.append(Cue(start, end, said, role, "vtt_voice" if role else "none"))
         if voice:
-            role, at = (html.unescape(voice.group(1)).strip().lower() or None) if voice.group(1) else None, voice.end()
+            role, at = _role(_unescaped(voice[1] or "")), voice.end()
+    if name:
+        pieces = [replace(piece, role=_role(name), role_source="ass_name") for piece in pieces]
     return divide(Cue(start, end, ""), pieces) if len(pieces) > 1 and end >= start else pieces
+
+
+def _role(name: str) -> str | None:
+    return " ".join(name.lower().split()) or None
 
 
 def _plain(text: str) -> str:
     """Remove the markup that SRT and VTT know; anything else between angle brackets is text."""
-    text = html.unescape(_OVERRIDE.sub("", _TAG.sub("", text)))
+    text = _unescaped(_OVERRIDE.sub("", _TAG.sub("", text)))
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _ass_text(text: str) -> str:
-    return _OVERRIDE.sub("", text).replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
-
-
-def _ticks(groups: tuple[str | None, ...]) -> int:
-    """Turn hours, minutes, seconds and a decimal fraction into ticks; -1 where there is no time."""
-    hours, minutes, seconds, fraction = groups
-    if minutes is None:
-        return -1
-    whole = (int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)
-    return whole * TICKS_PER_SECOND + int((fraction or "0").ljust(3, "0")) * TICKS_PER_SECOND // 1000
-
-
-def _pysubs2(text: str) -> list[Cue]:
-    """Read ASS, SSA and whatever else pysubs2 recognises; its comments and drawings are no text."""
-    import pysubs2
-
-    try:
-        file = pysubs2.SSAFile.from_string(text)
-    except (pysubs2.exceptions.Pysubs2Error, ValueError) as error:
-        raise ValueError(str(error) or type(error).__name__) from None
-    cues = []
-    for event in file.events:
-        said = _plain(event.plaintext)
-        if not said or event.is_comment or event.is_drawing:
-            continue
-        start, end = (ms * TICKS_PER_SECOND // 1000 for ms in (event.start, event.end))
-        role = event.name.strip().lower() or None
-        cues.append(Cue(start, end, said, role, "ass_name" if role else "none"))
-    return cues
+def _unescaped(text: str) -> str:
+    """Turn `&lt;` and its like into the characters they stand for."""
+    known = html.entities.html5
+    return _ENTITY.sub(lambda e: html.unescape(e[0]) if e[1] in known or e[0][1] == "#" else e[0], text)
