@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
 DATA_URI = re.compile(r"data:[\w.+/-]+;base64,[A-Za-z0-9+/=\s]+")
-OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")  # what a later state of the same line covers
+OVERWRITTEN = re.compile(r"^[^\n]*\r(?!\n)", re.M)  # what a later state of the same line covers
 
 
 def tidied(notebook: dict[str, Any]) -> dict[str, Any]:

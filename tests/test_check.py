@@ -1,10 +1,14 @@
 """The checkers of the exercises: the right answer passes, and every usual mistake is named for what it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from omni_lab import check
 from omni_lab.check import NOT_YET
+
+S = 16_000
 
 
 def solution(tokens, roles):
@@ -33,7 +37,7 @@ def test_the_right_mask_passes_in_whatever_kind_of_list_it_comes():
         assert repr(verdict).startswith("✓ right: of a second with 17 tokens, 4 are learned")
 
 
-def unfilled(tokens, roles):
+def unfilled(*given):
     raise NotImplementedError
 
 
@@ -79,3 +83,102 @@ def test_the_gravest_mistake_is_told_first():
 def test_a_mask_that_is_right_for_one_second_only_is_seen_through():
     verdict = check.loss_mask(lambda tokens, roles: [i in (10, 14, 15, 16) for i in range(len(tokens))])
     assert verdict.right is False
+
+
+def rebase(cues, start, end):
+    """The right answer to the exercise of rebasing, written as a learner could."""
+    mine = []
+    for cue in cues:
+        words = tuple(word for word in cue.words if start <= (word.start + word.end) / 2 < end)
+        if words:
+            times = {"start": max(cue.start, start), "end": min(cue.end, end)}
+            text = " ".join(word.text for word in words)
+            mine.append(replace(cue, **times, text=text, words=words).moved(-start))
+    return mine
+
+
+def then(change):
+    """The right answer with every cue changed: `change` takes the cue and its clip's start and end."""
+
+    def attempt(cues, start, end):
+        return [change(cue, start, end) for cue in rebase(cues, start, end)]
+
+    return attempt
+
+
+def in_seconds(cue, start, end):
+    cue = replace(cue)
+    object.__setattr__(cue, "start", cue.start / 16_000)  # as a notebook would: only tests check types
+    return cue
+
+
+def pops_what_is_done(cues, start, end):
+    mine = rebase(cues, start, end)
+    while cues and cues[0].end <= end:
+        cues.pop(0)
+    return mine
+
+
+def whole(holds):
+    """A learner who never splits: cues for which `holds(cue, start, end)`, moved as they are."""
+    return lambda cues, start, end: [cue.moved(-start) for cue in cues if holds(cue, start, end)]
+
+
+def test_the_right_rebasing_passes_and_says_what_was_right():
+    assert repr(check.rebased(rebase)) == ("✓ right: 5 clips share 5 cues, every word in one clip, and on its clock")
+    assert check.rebased(lambda *given: tuple(rebase(*given))).right is True
+
+
+@pytest.mark.parametrize("attempt", [unfilled, lambda *given: None])
+def test_rebasing_that_nobody_wrote_is_not_attempted(attempt):
+    assert check.rebased(attempt) == NOT_YET
+
+
+@pytest.mark.parametrize(
+    ("attempt", "says"),
+    [
+        (then(lambda cue, start, end: cue.moved(start)), "10–20 s, 'beside the sign.': starts at 160000, as"),
+        (whole(lambda cue, start, end: start <= cue.start < end), "'beside' is in clip 0–10 s, but said in 10–20 s"),
+        (whole(lambda cue, start, end: start < cue.end <= end), "'Look' is in clip 10–20 s, but said in 0–10 s"),
+        (whole(lambda cue, start, end: cue.start < end and cue.end > start), "'Look' is in clips 0–10 s and 10–20 s"),
+        (whole(lambda cue, start, end: start <= cue.start and cue.end <= end), "'Look' is in no clip: a cut goes"),
+        (lambda cues, start, end: rebase([c for c in cues if c.end not in (10 * S, 20 * S)], start, end),
+         "'Thank' is in no clip: its cue ends where a clip ends"),
+        (lambda cues, start, end: rebase([c for c in cues if c.start != start], start, end),
+         "'Please' is in no clip: its cue begins where a clip begins"),
+        (lambda cues, start, end: rebase([c for c in cues if c.end - c.start < 6 * S], start, end),
+         "'Now' is in no clip: 2 cuts go through its cue"),
+        (lambda *given: [], "'Where' is in no clip: no cut touches its cue"),
+        (lambda cues, start, end: rebase(cues, start, end) + [c.moved(-start) for c in cues if c.start == end],
+         "'Please' is in clips 10–20 s and 20–25 s: its cue begins where a clip begins"),
+        (then(lambda cue, start, end: replace(cue, end=cue.end + 8000)), "not at 64000"),
+        (then(lambda cue, start, end: replace(cue, end=cue.end + 20 * S)), "ends at 384000, after its clip of 160000"),
+        (then(lambda cue, start, end: replace(cue, start=cue.start - 2 * S)), "starts at -16000, before its clip"),
+        (then(lambda cue, start, end: replace(cue, start=cue.start + 1)), "starts at 16001, not at 16000"),
+        (then(lambda cue, start, end: replace(cue, words=())), "its words are ''"),
+        (then(lambda cue, start, end: replace(cue, words=cue.moved(start).words)), "its words have other times"),
+        (then(lambda cue, start, end: replace(cue, role=None)), "its role or its marks changed (None, 'vtt_voice')"),
+        (then(in_seconds), "1.0 is no whole number: times are ticks"),
+        (then(lambda cue, start, end: replace(cue, text=cue.text.upper())), "'WHERE', which is no word of the film"),
+        (lambda *given: rebase(*given)[::-1], "not in order of time"),
+        (lambda *given: [replace(c, text=w) for c in rebase(*given) for w in c.text.split()], "one cue stays one"),
+        (pops_what_is_done, "changed the list of the film's cues"),
+        (lambda *given: 3, "this is a int"),
+        (lambda *given: ["Where is it?"], "'Where is it?' in it is a str"),
+        (lambda cues, start, end: cues[99], "stopped with IndexError"),
+    ],
+)  # fmt: skip
+def test_a_usual_mistake_in_rebasing_is_named_with_its_reason(attempt, says):
+    verdict = check.rebased(attempt)
+    assert verdict.right is False
+    assert says in repr(verdict)
+
+
+def test_the_exercise_of_rebasing_meets_every_way_a_cue_lies_to_the_cuts():
+    film = check._conversation()
+    words = [word for cue in film.cues for word in cue.text.split()]
+    assert len(set(words)) == len(words), "the checker finds a word by its letters"
+    homes = [{i for i, own in enumerate(film.shared) for piece in own if piece.text in cue.text} for cue in film.cues]
+    edges = {clip.start for clip in film.clips}
+    assert [len(clips) for clips in homes] == [1, 2, 1, 1, 3]
+    assert [(cue.start in edges, cue.end in edges) for cue in film.cues[2:4]] == [(False, True), (True, False)]

@@ -12,8 +12,10 @@ from omni_lab.config import tiny
 from omni_lab.errors import CallFault
 from omni_lab.media.subtitles import Cue, Word
 from omni_lab.plots.curves import draw_losses
+from omni_lab.plots.cuts import draw_cuts
 from omni_lab.plots.facts import draw_controls, draw_facts, takes_away, unexpected
 from omni_lab.plots.heatmaps import draw_attention, draw_reliance, draw_retrieval
+from omni_lab.plots.page import FilmPlayer
 from omni_lab.plots.palette import INK, MODALITY_COLOURS, MODALITY_ORDER, ink, role_colours, shade
 from omni_lab.plots.strips import log_mel, thumbnails
 from omni_lab.plots.timeline import draw_triplet
@@ -21,6 +23,7 @@ from omni_lab.plots.tokens import draw_stream
 from omni_lab.sequences.batch import tokenize
 from omni_lab.sequences.items import KINDS, omni_stream
 from omni_lab.sequences.vocabulary import WorldVocabulary
+from omni_lab.triplets.cut import Clip
 from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.scripted import from_script
 from omni_lab.world.script import write_script
@@ -269,3 +272,36 @@ def test_drawing_leaves_no_trace_in_matplotlib(clip):
     assert dict(matplotlib.rcParams) == before
     assert plt.get_fignums() == []
     assert figure.axes[0].yaxis.label.get_color() == INK
+
+
+def test_cuts_are_drawn_over_the_places_they_could_be_at():
+    places = {32_000: "scene", 48_000: "silence", 64_000: "hard"}
+    cuttings = {
+        "by the clock": [Clip(0, 64_000, "hard"), Clip(64_000, 96_000, "end")],
+        "cheapest": [Clip(0, 32_000, "scene"), Clip(32_000, 96_000, "end")],
+    }
+    cues = [Cue(56_000, 72_000, "and on and on", "guide")]
+    audio = np.full(48_000, 9000, np.int16)
+    figure = draw_cuts(96_000, places, cuttings, cues, audio, audio_start=16_000)
+    assert {axes.get_xlim() for axes in figure.axes} == {(0.0, 6.0)}
+    assert {"audio", "speech", "by the clock", "cheapest", "4.0 s", "guide"} <= set(words(figure))
+    assert {"scene · 0", "silence · 0.05", "hard · 10,000"} <= set(words(figure))
+    rows = gids(figure, "places:")
+    assert set(rows) == {"places:scene", "places:silence", "places:hard"}
+    assert rows["places:silence"].get_segments()[0][0][0] == 3.0
+    cuts = gids(figure, "cut:")
+    assert {gid: line.get_xdata()[0] for gid, line in cuts.items()} == {"cut:hard": 4.0, "cut:scene": 2.0}
+    assert cuts["cut:scene"].get_color() == MODALITY_COLOURS["image"] and cuts["cut:hard"].get_color() == INK
+    assert "by the clock: 2 clips, 1 cut through speech; cheapest: 2 clips, 0 cuts through speech" in figure.alt
+
+
+def test_a_film_without_sound_text_or_places_says_so():
+    said = words(draw_cuts(96_000, {}, {}))
+    assert {"no audio in this film", "no text in this film", "no place to cut at"} <= set(said)
+
+
+def test_a_film_plays_in_the_page_from_its_own_bytes(tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"\x00\x01")
+    player = FilmPlayer(tmp_path / "film.mp4", width=99)
+    assert repr(player) == "film film.mp4, 0 kB"
+    assert player._repr_html_() == '<video controls width="99" src="data:video/mp4;base64,AAE="></video>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -105,6 +106,20 @@ def document(title: str, body: str) -> str:
 def embedded(data: bytes, kind: str) -> str:
     """Bytes as a `data:` address."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+class FilmPlayer:
+    """A film that plays inside a notebook, sound and all, from bytes that the page carries."""
+
+    def __init__(self, path: str | Path, width: int = 360):
+        self.path, self.width = Path(path), width
+
+    def __repr__(self) -> str:
+        return f"film {self.path.name}, {self.path.stat().st_size / 1000:.0f} kB"
+
+    def _repr_html_(self) -> str:
+        source = embedded(self.path.read_bytes(), "video/mp4")
+        return f'<video controls width="{self.width}" src="{source}"></video>'
 
 
 def figure(picture: Figure, name: str, caption: str = "") -> str:

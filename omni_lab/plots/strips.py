@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32
 from matplotlib.axes import Axes
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.plots.palette import FAINT, LINE, MODALITY_COLOURS
+from omni_lab.plots.palette import FAINT, INK, LINE, MODALITY_COLOURS
 from omni_lab.triplets.record import Triplet
 
 _WINDOW, _HOP = 512, 160  # samples: 32 ms, every 10 ms
@@ -44,6 +44,11 @@ def bare(ax: Axes) -> None:
     ax.set_yticks([])
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.tick_params(bottom=False, labelbottom=False)
+
+
+def name_strip(ax: Axes, name: str, colour: str = INK) -> None:
+    """Write what a strip shows to its left."""
+    ax.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=10, color=colour)
 
 
 def say(ax: Axes, message: str) -> None:

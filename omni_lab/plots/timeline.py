@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from omni_lab.media.clock import seconds
-from omni_lab.plots.palette import FAINT, INK, LINE, role_colours
-from omni_lab.plots.strips import bare, draw_frames, draw_log_mel, draw_wave, say, thumbnails
+from omni_lab.plots.palette import FAINT, LINE, role_colours
+from omni_lab.plots.strips import bare, draw_frames, draw_log_mel, draw_wave, name_strip, say, thumbnails
 from omni_lab.plots.style import new_picture, styled
 from omni_lab.triplets.record import Triplet
 
@@ -54,7 +54,7 @@ def draw_triplet(triplet: Triplet) -> Figure:
         _cues(ax, triplet, role, colours[role], inch_per_s, lanes[role])
     if not roles:
         bare(axes[3])
-        _name(axes[3], "text")
+        name_strip(axes[3], "text")
         say(axes[3], "no cues in this clip" if "text" in triplet.has else "no text in this clip")
     for ax in axes:
         ax.set_xlim(0, length)
@@ -67,18 +67,14 @@ def draw_triplet(triplet: Triplet) -> Figure:
     return picture
 
 
-def _name(ax: Axes, name: str, colour: str = INK) -> None:
-    ax.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=10, color=colour)
-
-
 def _senses(axes: list[Axes], triplet: Triplet, inch_per_s: float, every: int, tall: float) -> None:
-    _name(axes[0], "image" if every < 2 else f"image\n(1 in {every})")
+    name_strip(axes[0], "image" if every < 2 else f"image\n(1 in {every})")
     bare(axes[0])
     if every:
         draw_frames(axes[0], triplet, inch_per_s, every, tall, (0.0, seconds(triplet.duration)))
     else:
         say(axes[0], "no image in this clip")
-    _name(axes[1], "audio")
+    name_strip(axes[1], "audio")
     bare(axes[1])
     if "audio" in triplet.has and triplet.audio.size:
         draw_wave(axes[1], triplet.audio)
@@ -117,7 +113,7 @@ def _lane_height(triplet: Triplet, role: str | None, inch_per_s: float) -> float
 
 def _cues(ax: Axes, triplet: Triplet, role: str | None, colour: str, inch_per_s: float, height_in: float) -> None:
     bare(ax)
-    _name(ax, role or "no role")
+    name_strip(ax, role or "no role")
     ax.set_ylim(0, 1)
     for start, end, text in _pieces(triplet, role):
         width = (end - start) * inch_per_s
