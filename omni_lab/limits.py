@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 PARTS = ("image", "audio", "connector", "decoder", "speech")  # what a stage can train
 PRECISIONS = ("no", "bf16", "fp16")
+SCENES = ("difference", "pyscenedetect")  # what finds scene cuts
 SHARE, POSITIVE, COUNT, ANY_COUNT = "between 0 and 1", "above 0", "1 or more", "0 or more"
+FEW_BITS = "-1 (off) to 16: unrelated hashes differ in about 32"
 HOLDS = {
     SHARE: lambda value: 0 <= value <= 1,
     POSITIVE: lambda value: value > 0,
     COUNT: lambda value: value >= 1,
     ANY_COUNT: lambda value: value >= 0,
+    FEW_BITS: lambda value: -1 <= value <= 16,
 }
 RANGES = (  # the first pattern that fits a key decides; any other number must be 0 or more
     ("world.room_s", COUNT),
@@ -35,6 +38,7 @@ RANGES = (  # the first pattern that fits a key decides; any other number must b
     ("triplets.image_size", COUNT),
     ("triplets.*_share", SHARE),
     ("triplets.file_memory_mb", COUNT),
+    ("triplets.near_duplicate_bits", FEW_BITS),
     ("triplets.*_s", POSITIVE),
     ("triplets.frames_per_second", POSITIVE),
     ("sequence.unit_s", POSITIVE),
@@ -85,6 +89,7 @@ def _check_triplets(config: Config) -> None:
     _require(cut.min_s <= cut.max_s, "triplets.min_s", cut.min_s, f"at most triplets.max_s = {cut.max_s}")
     between = f"from triplets.min_s = {cut.min_s} to triplets.max_s = {cut.max_s}"
     _require(cut.min_s <= cut.target_s <= cut.max_s, "triplets.target_s", cut.target_s, between)
+    _require(cut.scenes in SCENES, "triplets.scenes", cut.scenes, f"one of {', '.join(SCENES)}")
 
 
 def _check_sequence(config: Config) -> None:

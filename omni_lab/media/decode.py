@@ -17,8 +17,9 @@ from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.media import subtitles
 from omni_lab.media.clock import rescale, stamp
 from omni_lab.media.faults import BadSubtitles, NothingDecodable
-from omni_lab.media.pictures import FramePicker, scene_changes
+from omni_lab.media.pictures import FramePicker
 from omni_lab.media.probe import Source, describe, open_media
+from omni_lab.media.scenes import ContentDetector, scene_changes
 from omni_lab.media.sound import SoundLine
 
 MAX_ERRORS = 20  # named one by one; the rest is counted
@@ -74,6 +75,7 @@ class _Pass:
     def __init__(self, container, source: Source, config: TripletConfig):
         self.container, self.source, self.config = container, source, config
         self.picker, self.sound = FramePicker(config), SoundLine()
+        self.detector = ContentDetector() if config.scenes == "pyscenedetect" else None
         self.damaged_from: int | None = None  # tick from which pictures build on a broken one
         self.left_out = 0
         self.embedded: list[subtitles.Cue] = []
@@ -144,6 +146,8 @@ class _Pass:
             self.left_out += 1
             return
         self.picker.add(frame, time, stream.sample_aspect_ratio)
+        if self.detector:
+            self.detector.add(frame, time)
 
     def _is_damaged(self, frame, time: int) -> bool:
         """Tell whether a picture is broken or predicted from one that is: from the damage to the next key frame."""
@@ -200,13 +204,19 @@ class _Pass:
             frame_times=np.array(picker.times, dtype=np.int64),
             brightness=np.array(picker.brightness, dtype=np.float32),
             motion=np.array(picker.motion, dtype=np.float32),
-            changes=scene_changes(np.array(picker.all_times, dtype=np.int64), np.array(picker.all_changes)),
+            changes=self._scenes(),
             picture_end=picture_end,
             audio=audio,
             audio_start=audio_start,
             audio_gaps=tuple(gaps),
             cues=cues,
         )
+
+    def _scenes(self) -> Int64[np.ndarray, " scenes"]:
+        """Give the first tick of each new scene, as the detector that was asked for finds it."""
+        if self.detector:
+            return self.detector.changes()
+        return scene_changes(np.array(self.picker.all_times, dtype=np.int64), np.array(self.picker.all_changes))
 
     def _text(self, path: str | Path) -> tuple[tuple[subtitles.Cue, ...], str | None]:
         """Take the subtitle file beside the film, else the track inside; a file that cannot be read is an error."""

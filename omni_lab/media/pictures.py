@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 
@@ -149,28 +149,3 @@ def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
             a, b, _, c, d, *_ = np.frombuffer(data, np.int32)
             return int(a), int(b), int(c), int(d)
     return None
-
-
-def scene_changes(
-    times: Int64[np.ndarray, " frames"], changes: Float[np.ndarray, " frames"], threshold: float = 6.0
-) -> Int64[np.ndarray, " scenes"]:
-    """Find where the picture changes at once: a change that is large, and large beside its neighbours.
-
-    Comparing with the neighbourhood (as PySceneDetect's adaptive detector does) keeps pans and flicker out.
-
-    Parameters
-    ----------
-    times : ticks of every frame
-    changes : mean absolute change of each frame since the one before, 0 to 255
-    threshold : smallest change that can be a cut
-
-    Returns
-    -------
-    ticks of the first frame of each new scene
-    """
-    found = []
-    for i in np.flatnonzero(changes >= threshold):
-        around = np.r_[changes[max(0, i - 12) : i], changes[i + 1 : i + 13]]
-        if around.size == 0 or changes[i] >= 3 * around.mean():
-            found.append(times[i])
-    return np.array(found, dtype=np.int64)

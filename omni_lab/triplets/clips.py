@@ -7,8 +7,11 @@ is padded to keep sample = tick, but `audio_spans` says where there really was s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +21,10 @@ from omni_lab.config import TICKS_PER_SECOND, TripletConfig, config_hash
 from omni_lab.media.decode import Film
 from omni_lab.media.faults import MediaFault
 from omni_lab.media.subtitles import Cue
-from omni_lab.triplets.cut import Clip, cut, silence_middles, speech_blocks
+from omni_lab.triplets.cut import Clip, cut, silence_middles
+from omni_lab.triplets.quality import measure
 from omni_lab.triplets.record import EncodedClip
 from omni_lab.triplets.roles import read_roles
-
-BLACK = 0.04  # mean brightness (of 1) below which a picture is black
-STATIC = 0.002  # mean change (of 1) below which a picture is the one before
 
 
 def clips_of(film: Film, config: TripletConfig | None = None) -> Iterator[EncodedClip]:
@@ -50,46 +51,56 @@ def clips_of(film: Film, config: TripletConfig | None = None) -> Iterator[Encode
             "frame_times": times,
             "cues": [asdict(cue) for cue in said],
             "has": has,
-            "quality": _quality(film, piece, said, audio, spans),
+            "quality": measure(film, piece, said, jpegs, times, audio, spans),
             "facts": [_rebased(f, piece) for f in facts if piece.start <= f["start"] and f["end"] <= piece.end],
             "config_hash": settings,
         }
         yield EncodedClip(record["clip_id"], record, jpegs, audio)
 
 
-def share(cues: tuple[Cue, ...], pieces: tuple[Clip, ...]) -> list[list[Cue]]:
+def share(cues: Iterable[Cue], pieces: Sequence[Clip]) -> list[list[Cue]]:
     """Give every cue to the clip it is spoken in, rebased; one that a cut goes through is split between words.
 
     Text is conserved: read in order, the clips' cues are the film's. A cue that runs past the film's end, or begins
-    there, is held in its last clip.
+    there, is held in its last clip. The work grows with the cues, not with the cues times the clips.
     """
     shared: list[list[Cue]] = [[] for _ in pieces]
-    last = pieces[-1].end
-    i = 0
+    cuts, last = [piece.end for piece in pieces[:-1]], pieces[-1].end
     for cue in cues:
         start, end = (min(max(t, 0), last) for t in (cue.start, cue.end))
-        rest: Cue | None = replace(cue, start=start, end=end)
-        while i < len(pieces) - 1 and pieces[i].end <= start:
-            i += 1
-        for piece, own in zip(pieces[i:], shared[i:], strict=True):
-            if rest is None:
-                break
-            here, rest = (rest, None) if rest.end <= piece.end or piece is pieces[-1] else split(rest, piece.end)
-            if here is not None:
-                own.append(here.moved(-piece.start))
+        for number, part in split(replace(cue, start=start, end=end), cuts):
+            shared[number].append(part.moved(-pieces[number].start))
     return shared
 
 
-def split(cue: Cue, at: int) -> tuple[Cue | None, Cue | None]:
-    """Split a cue at a tick, between two words: by their times where known, else in proportion to time."""
-    words = cue.text.split()
-    if len(cue.words) == len(words):
-        count = sum(word.start + word.end < 2 * at for word in cue.words)
-    else:
-        count = round(len(words) * (at - cue.start) / max(1, cue.end - cue.start))
-    left = replace(cue, end=at, text=" ".join(words[:count]), words=cue.words[:count])
-    right = replace(cue, start=at, text=" ".join(words[count:]), words=cue.words[count:])
-    return (left if left.text else None), (right if right.text else None)
+def split(cue: Cue, cuts: Sequence[int]) -> Iterator[tuple[int, Cue]]:
+    """Split a cue where cuts go through it, between words: by their times where known, else in proportion to time.
+
+    Gives the number of cuts before each part, and the part.
+
+    >>> [(number, part.start, part.text) for number, part in split(Cue(0, 40, "a b c d"), [10, 50])]
+    [(0, 0, 'a'), (1, 10, 'b c d')]
+    """
+    first = bisect_right(cuts, cue.start)
+    last = max(first, bisect_left(cuts, cue.end))
+    texts = cue.text.split()
+    if first == last or not texts:
+        yield first, cue
+        return
+    middles = [(word.start + word.end) / 2 for word in cue.words]
+    length = cue.end - cue.start
+    even = [cue.start + (i + 0.5) * length / len(texts) for i in range(len(texts))]
+    said, timed = defaultdict(list), defaultdict(list)
+    # words whose times run backwards stay in order all the same
+    for text, middle in zip(texts, accumulate(middles if len(middles) == len(texts) else even, max), strict=True):
+        said[min(max(bisect_right(cuts, middle), first), last)].append(text)
+    for word, middle in zip(cue.words, accumulate(middles, max), strict=True):
+        timed[min(max(bisect_right(cuts, middle), first), last)].append(word)
+    for number, own in said.items():
+        start = cuts[number - 1] if number > first else cue.start
+        end = cuts[number] if number < last else cue.end
+        text = cue.text if len(said) == 1 else " ".join(own)
+        yield number, replace(cue, start=start, end=end, text=text, words=tuple(timed[number]))
 
 
 def read_truth(uri: str) -> list[dict]:
@@ -130,8 +141,8 @@ def _sound(film: Film, piece: Clip) -> tuple[Int16[np.ndarray, " samples"] | Non
     if film.audio is None:
         return None, []
     edges = [film.audio_start, *(t for gap in film.audio_gaps for t in gap), film.audio_start + film.audio.size]
-    clipped = [min(max(t, piece.start), piece.end) - piece.start for t in edges]
-    spans = [[a, b] for a, b in zip(clipped[::2], clipped[1::2], strict=True) if a < b]
+    pairs = np.clip(np.array(edges).reshape(-1, 2), piece.start, piece.end) - piece.start
+    spans = pairs[pairs[:, 0] < pairs[:, 1]].tolist()
     if not spans:
         return None, []
     samples = np.zeros(piece.end - piece.start, dtype=np.int16)
@@ -139,23 +150,6 @@ def _sound(film: Film, piece: Clip) -> tuple[Int16[np.ndarray, " samples"] | Non
     offset = piece.start - film.audio_start
     samples[first:last] = film.audio[first + offset : last + offset]
     return samples, spans
-
-
-def _quality(film: Film, piece: Clip, cues: list[Cue], audio, spans: list[list[int]]) -> dict:
-    """Measure what later choices go by: shares are of 1, levels of full scale."""
-    length = piece.end - piece.start
-    spoken = sum(end - start for start, end in speech_blocks((cue.start, cue.end) for cue in cues))
-    quality: dict = {"speech_share": round(spoken / length, 4), "cut": piece.reason}
-    if audio is not None:
-        level = np.concatenate([audio[a:b] for a, b in spans]).astype(np.float32) / 32768
-        quality["audio_spans"] = spans
-        quality["audio_rms"] = round(float(np.sqrt((level**2).mean())), 5)
-        quality["audio_peak"] = round(float(np.abs(level).max()), 5)
-    inside = (film.frame_times >= piece.start) & (film.frame_times < piece.end)
-    if inside.any():
-        quality["black_share"] = round(float((film.brightness[inside] < BLACK).mean()), 4)
-        quality["static_share"] = round(float((film.motion[inside] < STATIC).mean()), 4)
-    return quality
 
 
 def _source(film: Film) -> dict:
