@@ -54,8 +54,8 @@ class TripletConfig:
     min_speech_share: float = 0.0  # a clip with a smaller share of speech is dropped
     max_black_share: float = 0.95  # a clip with a larger share of black pictures is dropped
     max_static_share: float = 1.0  # a clip with a larger share of pictures like the one before is dropped
-    max_clipped_share: float = 0.05  # a clip with a larger share of samples at full scale is dropped
-    max_av_offset_s: float = 1.0  # a clip whose sound is surely further from its picture is dropped
+    max_clipped_share: float = 0.01  # a clip with a larger share of samples at full scale, in runs, is dropped
+    max_av_offset_s: float = 1.0  # a clip whose sound is surely further from its picture (seconds) is dropped
     near_duplicate_bits: int = (
         3  # clips whose pictures differ in at most so many of 64 bits, and sound alike, are one; -1: none
     )

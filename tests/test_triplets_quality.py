@@ -21,7 +21,7 @@ from omni_lab.triplets.record import EncodedClip
 S = 16_000
 SAMPLES = Path(__file__).resolve().parent.parent / "data_samples"
 CONFIG = TripletConfig(image_size=96)
-FPS = 10
+FPS, LENGTH_S = 10, 16
 
 
 def pictures(seed: int, seconds: float, size=(128, 96), still: bool = False) -> np.ndarray:
@@ -73,10 +73,10 @@ def reasons(*groups, config=CONFIG) -> list[str | None]:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    """A film of 24 seconds with rooms, motion and speech: its path, frames and samples."""
-    frames, samples = pictures(1, 24), speech(1, 24)
+    """A film of sixteen seconds, so of two clips, with rooms, motion and speech: its path, frames and samples."""
+    frames, samples = pictures(1, LENGTH_S), speech(1, LENGTH_S)
     path = tmp_path_factory.mktemp("quality") / "film.mp4"
-    return write_film(path, seconds=24, fps=FPS, size=(128, 96), frames=frames, samples=samples), frames, samples
+    return write_film(path, seconds=LENGTH_S, fps=FPS, size=(128, 96), frames=frames, samples=samples), frames, samples
 
 
 # ---- copies --------------------------------------------------------------------------------------
@@ -100,9 +100,9 @@ def test_copies_of_a_film_are_found(original, tmp_path, change):
     size, rate = given.get("size", (128, 96)), given.get("rate", RATE)
     step = 128 // size[0]
     smaller = frames.reshape(len(frames), size[1], step, size[0], step, 3).mean(axis=(2, 4))
-    copy = tmp_path / ("copy.avi" if given.get("picture") == "mpeg4" else "copy.mp4")
+    copy = tmp_path / ("copy.mkv" if given.get("picture") == "mpeg4" else "copy.mp4")
     write_film(
-        copy, seconds=24, fps=FPS, **{"size": size, **given},
+        copy, seconds=LENGTH_S, fps=FPS, **{"size": size, **given},
         frames=np.uint8((smaller * brighter).clip(0, 255)), samples=louder * samples[:: RATE // rate],
     )  # fmt: skip
     first, second = clips(path), clips(copy)
@@ -116,15 +116,15 @@ def test_copies_of_a_film_are_found(original, tmp_path, change):
 def test_one_picture_with_other_words_is_no_copy(tmp_path):
     """A slide shown all the time: the pictures are alike, the sounds are not, and every clip stays."""
     path = tmp_path / "slide.mp4"
-    frames = pictures(3, 30, still=True)
-    write_film(path, seconds=30, fps=FPS, size=(128, 96), frames=frames, samples=speech(3, 30))
+    frames = pictures(3, 20, still=True)
+    write_film(path, seconds=20, fps=FPS, size=(128, 96), frames=frames, samples=speech(3, 20))
     made = clips(path)
     hashes = {clip.record["quality"]["picture_hash"] for clip in made}
     assert len(made) > 1
     assert len(hashes) == 1
     assert reasons(made) == [None] * len(made)
     silent = tmp_path / "silent.mp4"
-    write_film(silent, seconds=30, fps=FPS, size=(128, 96), frames=frames, sound=None)
+    write_film(silent, seconds=20, fps=FPS, size=(128, 96), frames=frames, sound=None)
     first, *others = reasons(clips(silent))
     assert first is None
     assert all(reason.endswith("(0 bits)") for reason in others)
@@ -132,8 +132,8 @@ def test_one_picture_with_other_words_is_no_copy(tmp_path):
 
 def test_a_sense_that_is_missing_is_not_like_one_that_is_there(original, tmp_path):
     path, frames, samples = original
-    bare = write_film(tmp_path / "bare.mp4", seconds=24, fps=FPS, size=(128, 96), frames=frames, sound=None)
-    dark = write_film(tmp_path / "dark.m4a", seconds=24, picture=None, samples=samples)
+    bare = write_film(tmp_path / "bare.mp4", seconds=LENGTH_S, fps=FPS, size=(128, 96), frames=frames, sound=None)
+    dark = write_film(tmp_path / "dark.m4a", seconds=LENGTH_S, picture=None, samples=samples)
     made = [clips(path), clips(bare), clips(dark)]
     assert made[1][0].record["quality"]["sound_hash"] is None
     assert made[2][0].record["quality"]["picture_hash"] is None
@@ -163,7 +163,13 @@ def test_hashes_do_not_depend_on_how_often_they_are_made(original):
 def test_the_order_of_clips_decides_who_stays(original, tmp_path):
     path, frames, samples = original
     copy = write_film(
-        tmp_path / "copy.mp4", seconds=24, fps=FPS, size=(128, 96), picture="mpeg4", frames=frames, samples=samples
+        tmp_path / "copy.mp4",
+        seconds=LENGTH_S,
+        fps=FPS,
+        size=(128, 96),
+        picture="mpeg4",
+        frames=frames,
+        samples=samples,
     )
     one, other = clips(path), clips(copy)
     assert [r is None for r in reasons(one, other)] == [r is None for r in reasons(other, one)]
@@ -172,10 +178,10 @@ def test_the_order_of_clips_decides_who_stays(original, tmp_path):
 
 def test_a_sieve_that_is_told_what_was_kept_goes_on_as_one_that_was_never_stopped(original, tmp_path):
     path, frames, samples = original
-    mixed = np.concatenate([frames[120:], pictures(9, 12)])
+    mixed = np.concatenate([frames[80:], pictures(9, 8)])
     other = write_film(
-        tmp_path / "other.mp4", seconds=24, fps=FPS, size=(128, 96), frames=mixed,
-        samples=np.concatenate([samples[12 * RATE :], speech(9, 12)]),
+        tmp_path / "other.mp4", seconds=LENGTH_S, fps=FPS, size=(128, 96), frames=mixed,
+        samples=np.concatenate([samples[8 * RATE :], speech(9, 8)]),
     )  # fmt: skip
     every = [*clips(path), *clips(other), *clips(path)]
     whole = reasons(every)
@@ -194,9 +200,7 @@ def test_a_sieve_that_is_told_what_was_kept_goes_on_as_one_that_was_never_stoppe
 def test_looking_for_copies_can_be_turned_off(original):
     made = clips(original[0])
     off = override(tiny(), ["triplets.near_duplicate_bits=-1"]).triplets
-    assert reasons(made, made, config=replace(CONFIG, near_duplicate_bits=off.near_duplicate_bits)) == [None] * 2 * len(
-        made
-    )
+    assert set(reasons(made, made, config=off)) == {None}
     with pytest.raises(ConfigError, match="near_duplicate_bits"):
         override(tiny(), ["triplets.near_duplicate_bits=40"])
 
@@ -235,16 +239,16 @@ def test_the_search_finds_exactly_what_comparing_with_all_finds(known, picture_b
 
 
 def test_the_search_compares_with_few():
-    """Thousands of clips of which none is like another: all of them other, or all with one picture, or one sound."""
+    """Of thousands of clips, none like another, one pair in 500 is looked at: also where all show or sound the same."""
     rng = np.random.default_rng(0)
-    count = 6000
+    count = 4000
     for pictures_differ, sounds_differ in ((True, True), (False, True), (True, False)):
         fingerprints = Fingerprints(3, SOUND_BITS)
         for number, (picture, sound) in enumerate(rng.integers(0, 2**63, (count, 2), dtype=np.int64).tolist()):
             codes = digits(picture * pictures_differ), digits(sound * sounds_differ)
             assert fingerprints.find(*codes) is None
             fingerprints.add(str(number), *codes)
-        assert fingerprints.compared < 2 * count
+        assert fingerprints.compared < count**2 / 2 / 500
 
 
 def test_distance_is_symmetric():
@@ -277,7 +281,7 @@ def test_the_offset_of_clicks_and_flashes_is_told(tmp_path, shift_s):
     assert quality["av_offset_sureness"] > 0.5
     (reason,) = reasons([clip])
     assert (reason is not None) == (shift_s > 1)
-    assert reason is None or reason.startswith("sound away from picture by (s) 1.")
+    assert reason is None or reason.startswith("sound away from picture by 1.")
 
 
 def test_no_offset_is_claimed_of_sound_that_has_nothing_to_do_with_the_picture():
@@ -319,16 +323,16 @@ def test_onsets_are_where_sound_begins():
 
 
 def test_a_clipped_recording_is_told_from_a_loud_one(tmp_path):
-    """A voice driven to three times full scale and cut off there, after AAC; the same voice at full scale stays."""
+    """A voice driven to six times full scale and cut off there, after AAC; the same voice at full scale stays."""
     wave = speech(2, 6)
     wave /= np.abs(wave).max()
-    for gain, name in ((0.99, "loud"), (6.0, "clipped")):
+    for gain, name in ((0.99, "loud"), (6, "clipped")):
         samples = (gain * wave).clip(-1, 1)
         (clip,) = clips(write_film(tmp_path / f"{name}.mp4", seconds=6, samples=samples))
         (reason,) = reasons([clip])
         share = clip.record["quality"]["clipped_share"]
         assert (reason is not None) == (name == "clipped"), share
-    assert reason == f"clipped sound {share:g} > 0.05"
+    assert reason == f"clipped sound {share:g} > 0.01"
 
 
 def test_a_peak_is_not_clipping_and_a_top_that_was_cut_off_is():
@@ -340,7 +344,7 @@ def test_a_peak_is_not_clipping_and_a_top_that_was_cut_off_is():
 def test_dark_still_and_mute_clips_are_dropped_as_the_settings_say(tmp_path):
     times = np.arange(60) / FPS
     dark, still = np.zeros((60, 48, 64, 3), np.uint8), np.full((60, 48, 64, 3), 90, np.uint8)
-    dark[-2:], still[-12:] = 90, flashes(times, 64, 48)[-12:]
+    dark[-8:], still[-12:] = 90, flashes(times, 64, 48)[-12:]
     (dark,), (still,) = (
         clips(write_film(tmp_path / f"{name}.mp4", seconds=6, fps=FPS, frames=frames, sound=None))
         for name, frames in (("dark", dark), ("still", still))

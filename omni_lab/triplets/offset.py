@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Int16, Int64
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.media.clock import seconds
 
 LONGEST = 3 * TICKS_PER_SECOND  # offsets that are looked for, both ways
 WIDTH = TICKS_PER_SECOND * 6 // 100  # pairs this near to each other agree: a frame may show an event 40 ms late
@@ -57,7 +56,7 @@ def av_offset(
     unlikely = pairs.size * _at_least(count - 1, usual) <= CHANCE  # a window starts at a pair: that one is no evidence
     if 2 * count < min(changes.size, onsets.size) or 2 * rival > count or not unlikely:
         return None
-    return round(seconds(np.median(pairs[best : best + count])), 3), round(1 - rival / count, 3)
+    return round(float(np.median(pairs[best : best + count])) / TICKS_PER_SECOND, 3), round(1 - rival / count, 3)
 
 
 def onsets_of(audio: Int16[np.ndarray, " samples"]) -> Int64[np.ndarray, " onsets"]:

@@ -21,8 +21,8 @@ from omni_lab.triplets.record import EncodedClip
 
 BLACK = 0.04  # mean brightness (of 1) below which a picture is black
 STATIC = 0.002  # mean change (of 1) below which a picture is the one before
-FULL_SCALE = 32_700  # of 32,767: the level from which a sample is at the limit
-RUN = 3  # samples at the limit in a row: a single one may be a peak
+FULL_SCALE = 31_129  # half a decibel below the limit: codecs round off the corners of what was cut off
+RUN = 3  # samples at full scale in a row: a single one may be a peak
 SOUND_BITS = 7  # bits of 64 in which sounds that are alike may differ
 
 
@@ -98,12 +98,15 @@ class Sieve:
     def judge(self, clip: EncodedClip) -> str | None:
         """Say why a clip is dropped; None keeps it, and no later clip may be like it."""
         quality, config = clip.record["quality"], self.config
-        offset = quality["av_offset_s"]
         for name, value, most in (
             ("black picture", quality.get("black_share"), config.max_black_share),
             ("static picture", quality.get("static_share"), config.max_static_share),
             ("clipped sound", quality.get("clipped_share"), config.max_clipped_share),
-            ("sound away from picture by (s)", None if offset is None else abs(offset), config.max_av_offset_s),
+            (
+                "sound away from picture by",
+                quality["av_offset_s"] and abs(quality["av_offset_s"]),
+                config.max_av_offset_s,
+            ),
         ):
             if value is not None and value > most:
                 return f"{name} {value:g} > {most:g}"
