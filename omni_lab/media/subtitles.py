@@ -36,6 +36,7 @@ class Cue:
     text: str  # without markup and without the mark that named the role
     role: str | None = None  # lower-cased name of the speaker
     role_source: str = "none"  # vtt_voice, ass_name, prefix, dash, voice or none
+    role_confidence: float | None = None  # from 0 to 1 where the role was guessed by sound, None where the file tells
     text_source: str = "sidecar"  # embedded, sidecar or asr
     encoding: str | None = None  # how the bytes were read
     words: tuple[Word, ...] = ()

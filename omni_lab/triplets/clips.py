@@ -22,9 +22,9 @@ from omni_lab.media.decode import Film
 from omni_lab.media.faults import MediaFault
 from omni_lab.media.subtitles import Cue
 from omni_lab.triplets.cut import Clip, cut, silence_middles
+from omni_lab.triplets.listen import heard
 from omni_lab.triplets.quality import measure
 from omni_lab.triplets.record import EncodedClip
-from omni_lab.triplets.roles import read_roles
 
 
 def clips_of(film: Film, config: TripletConfig | None = None) -> Iterator[EncodedClip]:
@@ -33,7 +33,8 @@ def clips_of(film: Film, config: TripletConfig | None = None) -> Iterator[Encode
     `clip.decode()` makes a `Triplet` of one.
     """
     config = config or TripletConfig()
-    cues = read_roles(film.cues)
+    film = heard(film, config)
+    cues = film.cues
     silences = silence_middles(film.audio, film.audio_start) if film.audio is not None else []
     pieces = cut(film.duration, cues, silences, film.changes.tolist(), config)
     facts = read_truth(film.source.uri)

@@ -1,0 +1,426 @@
+"""Speech: where it is, what it says, when each word is said; truth comes from words spoken by the world's voices."""
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from media_files import write_film
+
+from omni_lab.config import TripletConfig
+from omni_lab.errors import CallFault
+from omni_lab.media import align as alignment
+from omni_lab.media.activity import voice_activity
+from omni_lab.media.align import align, guess, spoken
+from omni_lab.media.decode import decode
+from omni_lab.media.speech import Whisper, check_recogniser, recogniser, windows
+from omni_lab.media.subtitles import Cue
+from omni_lab.triplets.listen import check_listening, heard
+from omni_lab.world.voice import VOICES, speak
+
+S = 16_000
+GUIDE, VISITOR = VOICES["guide"], VOICES["visitor"]
+
+
+def track(length_s: float, words: list[tuple[float, str]], voice: str = GUIDE, noise: float = 0.002, seed: int = 0):
+    """Sound with words at known times, over a little noise, and the span of every word in ticks."""
+    sound = noise * np.random.default_rng(seed).standard_normal(round(length_s * S))
+    spans = []
+    for at_s, word in words:
+        wave = 0.4 * speak(word, voice)
+        start = round(at_s * S)
+        sound[start : start + wave.size] += wave
+        spans.append((start, start + wave.size))
+    return (np.clip(sound, -1, 1) * 32767).astype(np.int16), spans
+
+
+def sentence(words: list[str], voice: str = GUIDE, gap_s: float = 0.08, start_s: float = 0.3):
+    """A cue's text spoken word by word with a short gap: the sound and the words' spans."""
+    timed, at = [], start_s
+    for word in words:
+        timed.append((at, word))
+        at += speak(word, voice).size / S + gap_s
+    return track(at + 0.3, timed, voice)
+
+
+# --- where somebody speaks
+
+
+@pytest.mark.parametrize("detector", ["energy", "silero"])
+@pytest.mark.parametrize("noise", [0.0, 0.004])
+def test_speech_is_found_where_it_is(detector, noise):
+    sound, truth = track(8.0, [(1.0, "garden river lemon"), (5.0, "winter music bridge")], noise=noise)
+    found = voice_activity(sound, start=1000, detector=detector)
+    assert len(found) == 2
+    for (a, b), (start, end) in zip(found, truth, strict=True):
+        assert abs(a - 1000 - start) < 0.1 * S and abs(b - 1000 - end) < 0.2 * S
+
+
+@pytest.mark.parametrize("detector", ["energy", "silero"])
+def test_nobody_speaks_in_silence_or_steady_noise(detector):
+    noise = np.random.default_rng(0).standard_normal(20 * S)
+    for sound in (0 * noise, 30 * noise, 2000 * noise):
+        assert voice_activity(sound.astype(np.int16), detector=detector) == []
+    assert voice_activity(np.zeros(0, np.int16), detector=detector) == []
+
+
+def test_silero_tells_beeps_from_speech_and_loudness_does_not():
+    sound, (word, _) = track(6.0, [(1.0, "garden river lemon"), (5.0, "red")])
+    beep = (9000 * np.sin(2 * np.pi * 880 * np.arange(S) / S)).astype(np.int16)
+    sound[3 * S : 4 * S] += beep
+    over = {d: [span for span in voice_activity(sound, detector=d) if span[0] < 3.9 * S and span[1] > 3.1 * S]
+            for d in ("energy", "silero")}  # fmt: skip
+    assert len(over["energy"]) == 1 and over["silero"] == []
+    assert word[0] == S
+
+
+def test_a_whisper_is_heard_after_a_shout():
+    """The threshold goes by what is around: speech 30 dB softer, half a minute later, is speech."""
+    loud, _ = track(30.0, [(1.0, "garden river lemon")], noise=0)
+    soft, _ = track(30.0, [(20.0, "garden river lemon")], noise=0)
+    found = voice_activity(np.concatenate([loud, soft // 32]), detector="energy")
+    assert len(found) == 2 and abs(found[1][0] - 50 * S) < 0.1 * S
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 32767), max_size=40), st.integers(-100, 100))
+def test_spans_are_in_order_and_inside_the_sound(loudness, start):
+    """Any sound: tenths of a second of any loudness."""
+    sound = np.repeat(np.array(loudness, np.int16), S // 10) * np.tile(np.array([1, -1], np.int16), len(loudness) * 800)
+    edges = [start, *(edge for span in voice_activity(sound, start, "energy") for edge in span), start + sound.size]
+    assert edges == sorted(edges)
+    assert len(set(edges[1:-1])) == len(edges) - 2
+
+
+def test_an_unknown_detector_is_refused():
+    with pytest.raises(CallFault, match="'ears' does not exist: use one of silero, energy"):
+        voice_activity(np.zeros(S, np.int16), detector="ears")
+
+
+def test_without_silero_loudness_is_used_unless_silero_is_asked_for(monkeypatch):
+    import sys
+
+    from omni_lab.media import activity
+
+    sound, _ = track(3.0, [(1.0, "garden")])
+    by_energy = voice_activity(sound, detector="energy")
+    monkeypatch.setitem(sys.modules, "silero_vad", None)
+    monkeypatch.setattr(activity.importlib.util, "find_spec", lambda name: None)
+    activity._silero_model.cache_clear()
+    assert voice_activity(sound) == by_energy
+    with pytest.raises(CallFault, match="not installed: pip install"):
+        voice_activity(sound, detector="silero")
+
+
+def test_silero_leaves_torch_its_threads():
+    """Its package sets torch to one thread when it is imported: training after it would crawl."""
+    import subprocess
+    import sys
+
+    code = (
+        "import torch, numpy; torch.set_num_threads(3); from omni_lab.media.activity import voice_activity; "
+        "voice_activity(numpy.zeros(16000, numpy.int16), detector='silero'); print(torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "3"
+
+
+# --- the time of every word
+
+
+@pytest.mark.parametrize("voice", [GUIDE, VISITOR])
+def test_words_are_found_where_they_are_said(voice):
+    """Measured over the two voices and 12 sentences: mean error of a word's start 12 ms, the bound is twice that."""
+    words = ["the", "garden", "is", "green", "and", "seven", "people", "walk", "over", "the", "bridge"]
+    sound, truth = sentence(words, voice)
+    cue = Cue(truth[0][0] - 2000, truth[-1][1] + 2000, "The garden is green, and seven people walk over the bridge.")
+    (aligned,) = align((cue,), sound)
+    assert [word.text for word in aligned.words] == cue.text.split()
+    assert (aligned.start, aligned.end, aligned.text) == (cue.start, cue.end, cue.text)
+    errors = [abs(word.start - start) / 16 for word, (start, _) in zip(aligned.words, truth, strict=True)]
+    assert np.mean(errors) < 30 and max(errors) < 100
+
+
+def test_alignment_keeps_the_films_clock():
+    """Sound that begins late, a cue that is not the first: times are the film's."""
+    sound, truth = sentence(["music", "and", "winter"])
+    late = 5 * S
+    plain = align((Cue(0, sound.size, "Music and winter."),), sound)[0]
+    moved = align((Cue(late, late + sound.size, "Music and winter."),), sound, late)[0]
+    assert moved == plain.moved(late)
+    assert abs(plain.words[0].start - truth[0][0]) < 0.06 * S
+
+
+def test_numbers_marks_and_unknown_words_are_placed_in_order():
+    sound, truth = sentence(["in", "nineteen", "sixty", "nine", "teshik", "saw", "the", "river"])
+    cue = Cue(0, sound.size, "In 1969 — Teshik saw the river.")
+    (aligned,) = align((cue,), sound)
+    assert [word.text for word in aligned.words] == cue.text.split()
+    edges = [edge for word in aligned.words for edge in (word.start, word.end)]
+    assert edges == sorted(edges)
+    starts = {word.text: word.start for word in aligned.words}
+    assert abs(starts["1969"] - truth[1][0]) < 0.1 * S
+    assert abs(starts["Teshik"] - truth[4][0]) < 0.1 * S
+    assert abs(starts["saw"] - truth[5][0]) < 0.1 * S
+
+
+def test_a_cue_that_has_words_or_no_sound_stays():
+    sound, _ = sentence(["music", "and", "winter"])
+    whole = Cue(0, sound.size, "music and winter")
+    (done,) = align((whole,), sound)
+    shifted = done.moved(40)
+    outside = Cue(90 * S, 91 * S, "music")
+    before = Cue(0, 100, "music")
+    late = 10 * S
+    assert align((shifted, outside), sound) == (shifted, outside)
+    assert align((before,), sound, late) == (before,)
+
+
+def test_another_language_is_left_alone():
+    sound, _ = sentence(["music", "and", "winter"])
+    cues = (
+        Cue(0, sound.size, "Wir möchten später noch spazieren gehen, weil draußen endlich schönes Wetter herrscht."),
+        Cue(0, sound.size, "Музыка и зима."),
+    )
+    assert align(cues, sound) == cues
+    assert align(cues[1:], sound) == cues[1:]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.text(max_size=30))
+def test_any_text_can_be_spelled(text):
+    """Whatever stands in a subtitle becomes words that pocketsphinx can take, with phones that it has."""
+    phones = set(["AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW", "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z", "ZH"])  # fmt: skip
+    for token in text.split():
+        for word in spoken(token):
+            assert word and word.isascii() and " " not in word
+            assert set(guess(word).split()) <= phones
+            assert guess(word) or not any(c.isalpha() for c in word)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("7", "seven"), ("40", "forty"), ("99", "ninety nine"), ("100", "one hundred"), ("250", "two hundred fifty"),
+        ("1805", "eighteen oh five"), ("2005", "two thousand five"), ("1969", "nineteen sixty nine"),
+        ("1900", "nineteen hundred"), ("12,345", "twelve thousand three hundred forty five"), ("007", "zero zero seven"),
+        ("3:2", "three two"), ("don’t", "don't"), ("naïve", "naive"), ("R&B", "r and b"), ("…", ""),
+    ],
+)  # fmt: skip
+def test_numbers_and_marks_are_said_as_people_say_them(written, said):
+    assert " ".join(spoken(written)) == said
+
+
+def test_without_pocketsphinx_alignment_says_what_to_install(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    alignment._aligner.cache_clear()
+    with pytest.raises(CallFault, match="needs pocketsphinx: pip install"):
+        align((Cue(0, S, "music"),), np.zeros(S, np.int16))
+
+
+# --- what is said
+
+CHUNK_S = 4  # the small checkpoint hears windows of 4 s
+SENTENCES = (("garden river", "lemon"), ("winter", "bridge music"))
+
+
+def whole_track():
+    """Two sentences, 6 s apart, each of two phrases: longer than one window."""
+    return track(12.0, [(1.0, "garden river"), (2.6, "lemon"), (8.0, "winter"), (9.2, "bridge music")])
+
+
+@functools.cache
+def checkpoint_parts():
+    """A tokenizer, a feature extractor and a Whisper of 1 + 1 small layers that has learned `whole_track` by heart."""
+    import torch
+    from transformers import (
+        AddedToken,
+        GenerationConfig,
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+        WhisperTokenizer,
+    )
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    torch.manual_seed(0)
+    letters = {letter: i for i, letter in enumerate(bytes_to_unicode().values())}
+    tokenizer = WhisperTokenizer(vocab={**letters, "<|endoftext|>": len(letters)}, merges=[])
+    special = ["<|startoftranscript|>", "<|en|>", "<|de|>", "<|translate|>", "<|transcribe|>", "<|startoflm|>",
+               "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]  # fmt: skip
+    tokenizer.add_special_tokens({"additional_special_tokens": special})
+    tokenizer.add_tokens([AddedToken(f"<|{i * 0.02:.2f}|>", special=False) for i in range(50 * CHUNK_S + 1)])
+    number = tokenizer.convert_tokens_to_ids
+    model = WhisperForConditionalGeneration(
+        WhisperConfig(
+            vocab_size=len(tokenizer), d_model=64, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+            decoder_attention_heads=2, encoder_ffn_dim=128, decoder_ffn_dim=128, max_source_positions=50 * CHUNK_S,
+            max_target_positions=64, num_mel_bins=40, dropout=0.0, pad_token_id=number("<|endoftext|>"),
+            bos_token_id=number("<|endoftext|>"), eos_token_id=number("<|endoftext|>"),
+            decoder_start_token_id=number("<|startoftranscript|>"),
+        )
+    )  # fmt: skip
+    model.generation_config = GenerationConfig(
+        decoder_start_token_id=number("<|startoftranscript|>"), eos_token_id=number("<|endoftext|>"),
+        pad_token_id=number("<|endoftext|>"), bos_token_id=number("<|endoftext|>"), max_length=60,
+        no_timestamps_token_id=number("<|notimestamps|>"), is_multilingual=True, alignment_heads=[[0, 0], [0, 1]],
+        lang_to_id={name: number(name) for name in ("<|en|>", "<|de|>")}, max_initial_timestamp_index=50,
+        task_to_id={"transcribe": number("<|transcribe|>"), "translate": number("<|translate|>")},
+    )  # fmt: skip
+    listen = WhisperFeatureExtractor(feature_size=40, chunk_length=CHUNK_S)
+    sound, spans = whole_track()
+    features, labels = [], []
+    for (first, last), phrases, times in zip(
+        windows(sound, CHUNK_S * S), SENTENCES, (spans[:2], spans[2:]), strict=True
+    ):
+        wave = sound[first:last].astype(np.float32) / 32768
+        features.append(listen(wave, sampling_rate=S, return_tensors="pt").input_features[0])
+        said = "<|en|><|transcribe|>"
+        for text, (a, b) in zip(phrases, times, strict=True):
+            start, end = (round((t - first) / 320) * 0.02 for t in (a, b))
+            said += f"<|{max(0, start):.2f}|> {text}<|{min(end, (last - first) / S):.2f}|>"
+        labels.append(tokenizer.encode(said + "<|endoftext|>", add_special_tokens=False))
+    longest = max(map(len, labels))
+    labels = torch.tensor([ids + [-100] * (longest - len(ids)) for ids in labels])
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    for _ in range(120):
+        loss = model(input_features=torch.stack(features), labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model.eval(), tokenizer, listen
+
+
+def save_checkpoint(folder, **changes):
+    """Write the checkpoint as checkpoints are published; `changes` go to its generation config."""
+    model, tokenizer, listen = checkpoint_parts()
+    for part in (model, tokenizer, listen):
+        part.save_pretrained(folder)
+    if changes:
+        settings_of = type(model.generation_config).from_dict({**model.generation_config.to_dict(), **changes})
+        settings_of.save_pretrained(folder)
+    return str(folder)
+
+
+def test_whisper_writes_what_it_learned_at_its_times(tmp_path):
+    """Loading, windows, language, decoding and times in one: two windows of a film, each with two phrases."""
+    sound, spans = whole_track()
+    cues = Whisper(save_checkpoint(tmp_path)).recognise(sound)
+    assert [cue.text for cue in cues] == [phrase for sentence in SENTENCES for phrase in sentence]
+    for cue, (start, end) in zip(cues, spans, strict=True):
+        assert cue.text_source == "asr" and cue.role is None
+        assert abs(cue.start - start) < 0.05 * S and abs(cue.end - end) < 0.05 * S
+        assert [word.text for word in cue.words] == cue.text.split()
+
+
+def test_whisper_invents_nothing_for_silence(tmp_path):
+    whisper = Whisper(save_checkpoint(tmp_path))
+    assert whisper.recognise(np.zeros(20 * S, np.int16)) == ()
+    assert whisper.recognise(np.zeros(0, np.int16)) == ()
+
+
+def test_whatever_whisper_writes_lies_inside_the_sound(tmp_path):
+    """A sound that it never heard: nonsense is to be expected, times outside are not."""
+    whisper = Whisper(save_checkpoint(tmp_path))
+    for seed, voice in enumerate((GUIDE, VISITOR)):
+        sound, _ = track(9.3, [(0.0, "silver"), (2.0, "apple diamond circle"), (8.6, "star")], voice, seed=seed)
+        for cue in whisper.recognise(sound):
+            assert 0 <= cue.start <= cue.end <= sound.size
+            assert all(0 <= word.start <= word.end <= sound.size for word in cue.words)
+
+
+def test_a_checkpoint_without_alignment_heads_gives_no_words(tmp_path):
+    cues = Whisper(save_checkpoint(tmp_path, alignment_heads=None)).recognise(whole_track()[0])
+    assert [cue.text for cue in cues][:2] == ["garden river", "lemon"]
+    assert all(cue.words == () for cue in cues)
+
+
+def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path):
+    from transformers import BertConfig
+
+    with pytest.raises(CallFault, match=r"'nobody/nothing' cannot be loaded \(.*\): give the folder") as caught:
+        recogniser("nobody/nothing")
+    assert "\n" not in str(caught.value)
+    BertConfig().save_pretrained(tmp_path / "bert")
+    with pytest.raises(CallFault, match="is a bert model: give the folder of a Whisper"):
+        check_recogniser(str(tmp_path / "bert"))
+    folder = save_checkpoint(tmp_path / "half")
+    (tmp_path / "half" / "model.safetensors").unlink()
+    check_recogniser(folder)
+    with pytest.raises(CallFault, match="is not whole"):
+        Whisper(folder)
+
+
+def test_windows_cover_all_speech_and_end_in_pauses():
+    sound, spans = track(30.0, [(t, "garden") for t in (1, 2, 3, 9, 10, 11, 12, 13, 25)], noise=0)
+    laid = windows(sound, 4 * S)
+    assert all(0 < b - a <= 4 * S for a, b in laid)
+    assert all(a[1] <= b[0] for a, b in zip(laid, laid[1:], strict=False))
+    assert all(any(a <= start and end <= b for a, b in laid) for start, end in spans)
+    assert len(laid) == 4
+
+
+def test_speech_without_a_pause_is_cut_where_it_is_softest():
+    time = np.arange(10 * S) / S
+    sound = (9000 * np.sin(2 * np.pi * 200 * time) * np.where(abs(time - 3.5) < 0.05, 0.3, 1)).astype(np.int16)
+    laid = windows(sound, 4 * S, "energy")
+    assert laid[0][0] == 0 and laid[-1][1] == sound.size
+    assert all(a[1] == b[0] for a, b in zip(laid, laid[1:], strict=False))
+    assert abs(laid[0][1] - 3.5 * S) < 0.06 * S
+    assert all(b - a <= 4 * S for a, b in laid)
+
+
+# --- all of it on a film
+
+
+@pytest.fixture
+def film(tmp_path):
+    """A film whose sound begins half a second late, with `whole_track` in it."""
+    samples = np.concatenate([np.zeros(8000, np.int16), whole_track()[0]]).astype(np.float32) / 32768
+    path = write_film(tmp_path / "film.mkv", 12.0, fps=5, sound="flac", rate=S, layout="mono", samples=samples)
+    return decode(path)
+
+
+def test_a_film_without_text_gets_it_and_one_with_text_keeps_its_own(tmp_path, film):
+    source = save_checkpoint(tmp_path / "whisper")
+    recognised = heard(film, TripletConfig(recogniser=source))
+    assert [cue.text for cue in recognised.cues][:2] == ["garden river", "lemon"]
+    assert abs(recognised.cues[0].start - 1.5 * S) < 0.06 * S
+    own = replace(film, cues=(Cue(0, S, "GUIDE: What is written."),))
+    assert [cue.text for cue in heard(own, TripletConfig(recogniser=source)).cues] == ["What is written."]
+
+
+def test_nothing_is_changed_but_roles_read_where_nothing_is_asked(film):
+    marked = replace(film, cues=(Cue(0, S, "GUIDE: Red."),))
+    assert heard(film, TripletConfig()).cues == ()
+    assert heard(marked, TripletConfig()).cues == (Cue(0, S, "Red.", "guide", "prefix"),)
+
+
+def test_words_belong_to_the_text_without_its_marks(film):
+    """Roles are read before words are aligned: else every count of words would be one off."""
+    cue = Cue(round(1.4 * S), round(3.6 * S), "GUIDE: Garden river, lemon!")
+    (aligned,) = heard(replace(film, cues=(cue,)), TripletConfig(align_words=True)).cues
+    assert aligned.role == "guide" and [word.text for word in aligned.words] == ["Garden", "river,", "lemon!"]
+    assert abs(aligned.words[2].start - 3.1 * S) < 0.1 * S
+
+
+def test_a_film_without_sound_is_left_alone(film):
+    silent = replace(film, audio=None, cues=(Cue(0, S, "Red."),))
+    everything = TripletConfig(align_words=True, voices=True)
+    assert heard(silent, everything).cues == silent.cues
+    assert heard(replace(silent, cues=()), replace(everything, recogniser="nobody/nothing")).cues == ()
+
+
+def test_what_is_missing_is_said_before_the_first_film(monkeypatch):
+    check_listening(TripletConfig())
+    with pytest.raises(CallFault, match="triplets.recogniser = 'nobody/nothing' cannot be loaded"):
+        check_listening(TripletConfig(recogniser="nobody/nothing"))
+    from omni_lab.triplets import listen
+
+    monkeypatch.setattr(listen.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(CallFault, match="pip install"):
+        check_listening(TripletConfig(align_words=True))
