@@ -64,7 +64,7 @@ def test_one_voice_is_one_voice(voice):
 
 
 def test_voices_are_numbered_as_they_appear_and_marked_with_where_they_come_from():
-    sound, cues, who = talk(4, BOTH, 3, "trained")
+    sound, cues, _ = talk(4, BOTH, 3, "trained")
     named = name_voices(cues, sound)
     assert named[0].role == "voice 1"
     assert {cue.role for cue in named} == {"voice 1", "voice 2"}
@@ -96,10 +96,8 @@ def test_marks_are_never_overruled():
     sound, cues, _ = talk(3, BOTH, 3, "trained", lines=10)
     cues = (*(Cue(c.start, c.end, "GUIDE: Words.") for c in cues[:2]), *cues[2:])
     source = Source("id", "film", "mkv", 0, sound.size, ())
-    nothing = np.zeros(0, np.int64)
-    film = Film(
-        source, (), nothing, nothing.astype(np.float32), nothing.astype(np.float32), nothing, 0, sound, 0, (), cues
-    )
+    nothing, levels = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    film = Film(source, (), nothing, levels, levels, nothing, 0, sound, 0, (), cues)
     named = heard(film, TripletConfig(voices=True)).cues
     assert [(c.role, c.role_source, c.role_confidence) for c in named[:2]] == [("guide", "prefix", None)] * 2
     assert all(cue.role.startswith("voice ") for cue in named[2:])

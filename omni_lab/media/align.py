@@ -24,90 +24,19 @@ FRAME = TICKS_PER_SECOND // 100  # pocketsphinx decides every 10 ms
 MARGIN = TICKS_PER_SECOND // 4  # subtitles begin and end beside their speech by about that much
 ENGLISH = 0.7  # share of a film's words that the dictionary must know
 _SPOKEN = re.compile(r"[a-z]+(?:'[a-z]+)*'?|\d+|%|&")
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-# letters and the phones that they most often stand for, longer groups first
-_SOUNDS = dict(
-    line.split(":")
-    for line in [
-        "tch:CH",
-        "igh:AY",
-        "sch:SH",
-        "th:TH",
-        "sh:SH",
-        "ch:CH",
-        "ph:F",
-        "wh:W",
-        "ck:K",
-        "ng:NG",
-        "qu:K W",
-        "gh:G",
-        "ee:IY",
-        "ea:IY",
-        "oo:UW",
-        "ou:AW",
-        "ow:OW",
-        "ai:EY",
-        "ay:EY",
-        "oa:OW",
-        "oi:OY",
-        "oy:OY",
-        "au:AO",
-        "aw:AO",
-        "ar:AA R",
-        "er:ER",
-        "ir:ER",
-        "ur:ER",
-        "or:AO R",
-        "a:AE",
-        "b:B",
-        "c:K",
-        "d:D",
-        "e:EH",
-        "f:F",
-        "g:G",
-        "h:HH",
-        "i:IH",
-        "j:JH",
-        "k:K",
-        "l:L",
-        "m:M",
-        "n:N",
-        "o:AA",
-        "p:P",
-        "q:K",
-        "r:R",
-        "s:S",
-        "t:T",
-        "u:AH",
-        "v:V",
-        "w:W",
-        "x:K S",
-        "y:IY",
-        "z:Z",
-    ]
-)
+_ONES = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SOUNDS = {  # letters and the phones that they most often stand for, longer groups first
+    "tch": "CH", "igh": "AY", "sch": "SH", "th": "TH", "sh": "SH", "ch": "CH", "ph": "F", "wh": "W", "ck": "K",
+    "ng": "NG", "qu": "K W", "gh": "G", "ee": "IY", "ea": "IY", "oo": "UW", "ou": "AW", "ow": "OW", "ai": "EY",
+    "ay": "EY", "oa": "OW", "oi": "OY", "oy": "OY", "au": "AO", "aw": "AO", "ar": "AA R", "er": "ER", "ir": "ER",
+    "ur": "ER", "or": "AO R", "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH",
+    "i": "IH", "j": "JH", "k": "K", "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S",
+    "t": "T", "u": "AH", "v": "V", "w": "W", "x": "K S", "y": "IY", "z": "Z",
+}  # fmt: skip
 _SPELLING = re.compile("|".join(_SOUNDS))
 
 

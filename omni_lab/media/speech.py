@@ -153,7 +153,13 @@ class Whisper:
 def windows(audio: Int16[np.ndarray, " samples"], longest: int, detector: str | None = None) -> list[tuple[int, int]]:
     """Lay windows of at most `longest` samples over what is spoken: they begin with speech and end in pauses.
 
-    Speech without a pause for that long is cut where it is softest in the window's last third. `detector` is that of `voice_activity`.
+    Speech without a pause for that long is cut where it is softest in the window's last third.
+
+    Parameters
+    ----------
+    audio : 16 kHz mono
+    longest : of a window, samples
+    detector : as in `voice_activity`
     """
     laid: list[tuple[int, int]] = []
     for first, last in voice_activity(audio, detector=detector):
