@@ -11,7 +11,6 @@ import functools
 import re
 import unicodedata
 from dataclasses import replace
-from itertools import groupby
 
 import numpy as np
 from jaxtyping import Int16
@@ -45,7 +44,7 @@ def align(cues: tuple[Cue, ...], audio: Int16[np.ndarray, " samples"], start: in
 
     Cues that have words already, and those whose text cannot be found in their sound, stay as they are, and so does
     everything where the dictionary knows less than `ENGLISH` of the words: then it is another language. A word as
-    written ("well-known,") is one word; a mark alone, such as a dash, gets what time is left between its neighbours.
+    written ("well-known,") is one word; a mark alone, such as a dash, lasts no time.
 
     Parameters
     ----------
@@ -132,9 +131,13 @@ class _Aligner:
         if frames is None:
             return ()
         times = iter(frames)
-        spans = [[next(times) for _ in words] for words in said]
-        edges = [(start + span[0][0] * FRAME, start + span[-1][1] * FRAME) if span else None for span in spans]
-        return _fill(tokens, edges, start, start + sound.size)
+        words: list[Word] = []
+        end = frames[0][0]
+        for token, count in zip(tokens, map(len, said), strict=True):
+            spans = [next(times) for _ in range(count)] or [(end, end)]
+            end = spans[-1][1]
+            words.append(Word(start + spans[0][0] * FRAME, start + end * FRAME, token))
+        return tuple(words)
 
     def _path(self, text: list[str], sound: np.ndarray) -> list[tuple[int, int]] | None:
         """Find the frames (first, one past the last) of every word, None where the sound does not hold them."""
@@ -157,24 +160,3 @@ class _Aligner:
 @functools.lru_cache(maxsize=1)
 def _aligner() -> _Aligner:
     return _Aligner()
-
-
-def _fill(tokens: list[str], edges: list[tuple[int, int] | None], first: int, last: int) -> tuple[Word, ...]:
-    """Make words; tokens that nobody says share the time between their neighbours by length."""
-    words: list[Word] = []
-    known = [i for i, edge in enumerate(edges) if edge]
-    for is_known, group in groupby(range(len(tokens)), key=lambda i: edges[i] is not None):
-        group = list(group)
-        if is_known:
-            words += [Word(*edges[i], tokens[i]) for i in group]
-            continue
-        a = words[-1].end if words else first
-        b = next((edges[i][0] for i in known if i > group[-1]), a)
-        a = a if words else b
-        total = sum(len(tokens[i]) for i in group)
-        done = 0
-        for i in group:
-            begin = a + (b - a) * done // total
-            done += len(tokens[i])
-            words.append(Word(begin, a + (b - a) * done // total, tokens[i]))
-    return tuple(words)
