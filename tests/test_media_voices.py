@@ -10,7 +10,7 @@ from omni_lab.config import TripletConfig
 from omni_lab.media.decode import Film
 from omni_lab.media.probe import Source
 from omni_lab.media.subtitles import Cue
-from omni_lab.media.voices import embed, group, name_voices
+from omni_lab.media.voices import LOWEST, PITCH_WEIGHT, embed, group, name_voices
 from omni_lab.triplets.listen import heard
 from omni_lab.world.script import SPOKEN, TEST_PITCHES, TEST_SPEEDS, TRAIN_PITCHES, TRAIN_SPEEDS
 from omni_lab.world.voice import VOICES, speak
@@ -95,7 +95,7 @@ def test_marks_are_never_overruled():
     """A name in the text stays; only who has none is heard. Off by default."""
     sound, cues, _ = talk(3, BOTH, 3, "trained", lines=10)
     cues = (*(Cue(c.start, c.end, "GUIDE: Words.") for c in cues[:2]), *cues[2:])
-    source = Source("id", "film", "mkv", 0, sound.size, ())
+    source = Source("id", "film.mkv", (), sound.size)
     nothing, levels = np.zeros(0, np.int64), np.zeros(0, np.float32)
     film = Film(source, (), nothing, levels, levels, nothing, 0, sound, 0, (), cues)
     named = heard(film, TripletConfig(voices=True)).cues
@@ -136,5 +136,5 @@ def test_a_tone_has_its_pitch_and_noise_has_no_voice():
     for hz in (90, 180, 350):
         tone = sum(np.sin(2 * np.pi * hz * k * time) / k for k in range(1, 8))
         vector = embed((6000 * tone).astype(np.int16))
-        assert abs(vector[-1] - 12 * np.log2(hz / 60)) < 0.7
+        assert abs(vector[-1] / PITCH_WEIGHT - 12 * np.log2(hz / LOWEST)) < 0.5
     assert embed((6000 * np.random.default_rng(0).standard_normal(S)).clip(-32767, 32767).astype(np.int16)) is None

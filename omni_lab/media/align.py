@@ -3,6 +3,11 @@
 A cue's text becomes the phones of CMU's dictionary, and pocketsphinx finds the most likely path of exactly these
 phones, with silence wherever it likes, through the cue's sound and a margin around it. Words that the dictionary
 lacks are spelled out by rough rules: between two words that are known, a rough guess holds its place.
+
+Measured on sentences of eight of the world's words in both its voices (24 for each length of pause), the start of a
+word is off by 14 ms in the mean without pauses and with pauses of 0.3 s, 19 ms with 0.08 s. Among the short words of
+real English single ones are off by up to half a second. Text that is not what is said is refused in about seven of
+ten cues; else it gets times that mean nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +25,10 @@ from omni_lab.errors import CallFault
 from omni_lab.media.subtitles import Cue, Word
 
 FRAME = TICKS_PER_SECOND // 100  # pocketsphinx decides every 10 ms
+CENTRE = 205  # samples from a frame's start to the middle of its 25.6 ms
+DITHER = 4  # of 32768, standard deviation: far below what is heard
 MARGIN = TICKS_PER_SECOND // 4  # subtitles begin and end beside their speech by about that much
-ENGLISH = 0.7  # share of a film's words that the dictionary must know
+ENGLISH = 0.8  # share of a film's words that the dictionary must know
 _SPOKEN = re.compile(r"[a-z]+(?:'[a-z]+)*'?|\d+|%|&")
 _ONES = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -116,7 +123,8 @@ class _Aligner:
             from pocketsphinx import Decoder
         except ImportError:
             raise CallFault("triplets.align_words needs pocketsphinx: pip install -e '.[real]'") from None
-        self.decoder = Decoder(lm=None, loglevel="FATAL")
+        # silprob: a pause between two words is as likely as none; the default makes words swallow short ones
+        self.decoder = Decoder(lm=None, loglevel="FATAL", silprob=1.0)
         self.guessed: set[str] = set()
 
     def knows(self, word: str) -> bool:
@@ -127,7 +135,7 @@ class _Aligner:
         """Find the tokens' times in a sound whose first sample is at tick `start`; none where there is no path."""
         said = [spoken(token) for token in tokens]
         text = [word for words in said for word in words]
-        frames = self._path(text, sound) if text else None
+        frames = self._path(text, sound) if text and sound.size else None
         if frames is None:
             return ()
         times = iter(frames)
@@ -136,7 +144,7 @@ class _Aligner:
         for token, count in zip(tokens, map(len, said), strict=True):
             spans = [next(times) for _ in range(count)] or [(end, end)]
             end = spans[-1][1]
-            words.append(Word(start + spans[0][0] * FRAME, start + end * FRAME, token))
+            words.append(Word(start + spans[0][0] * FRAME + CENTRE, start + end * FRAME + CENTRE, token))
         return tuple(words)
 
     def _path(self, text: list[str], sound: np.ndarray) -> list[tuple[int, int]] | None:
@@ -145,10 +153,15 @@ class _Aligner:
             if self.decoder.lookup_word(word) is None:
                 self.decoder.add_word(word, guess(word), True)
                 self.guessed.add(word)
+        # digital silence has no logarithm, and paths through it break off
+        noisy = sound + DITHER * np.random.default_rng(0).standard_normal(sound.size)
         self.decoder.set_align_text(" ".join(text))
         self.decoder.start_utt()
-        self.decoder.process_raw(sound.tobytes(), full_utt=True)
-        self.decoder.end_utt()
+        self.decoder.process_raw(np.clip(noisy, -32768, 32767).astype(np.int16).tobytes(), full_utt=True)
+        try:
+            self.decoder.end_utt()
+        except RuntimeError:  # how it says that there is no path
+            return None
         if self.decoder.hyp() is None:
             return None
         path = [(s.word, s.start_frame, s.end_frame + 1) for s in self.decoder.seg()]

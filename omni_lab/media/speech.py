@@ -7,7 +7,7 @@ would invent words for it, and so that windows end in pauses. The language is th
 from __future__ import annotations
 
 import functools
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int16
@@ -21,6 +21,7 @@ from omni_lab.media.subtitles import Cue, Word
 LEFT_OVER = TICKS_PER_SECOND  # a rest of a window shorter than this is not read again
 
 
+@runtime_checkable
 class Recogniser(Protocol):
     """Whatever turns sound into cues."""
 

@@ -20,8 +20,8 @@ MELS = 24
 LOWEST, HIGHEST = 60, 400  # Hz, of a voice's pitch
 FEWEST = 15  # frames that sound; a cue with fewer tells nothing
 MOST_VOICES = 6
-SEPARATE = 0.35  # mean silhouette below which all cues are one voice
-PITCH_WEIGHT = 1.0  # of a semitone, against a decibel of spectral shape
+SEPARATE = 0.5  # mean silhouette below which all cues are one voice
+PITCH_WEIGHT = 1.5  # of a semitone, against a decibel of spectral shape
 OCTAVE = 0.02  # by which a pitch an octave higher is preferred
 VOICED = 0.5  # correlation of a frame with itself a period later, at least
 AT_ONCE = 2000  # cues that are grouped by distance; the rest join the nearest group
@@ -105,7 +105,8 @@ def _bank() -> Float32[np.ndarray, "bins mels"]:
     """The triangular mel filters of Whisper's kind, from 100 to 7000 Hz."""
     from transformers.audio_utils import mel_filter_bank
 
-    return mel_filter_bank(FRAME + 1, MELS, 100.0, 7000.0, TICKS_PER_SECOND, norm="slaney", mel_scale="slaney")
+    bank = mel_filter_bank(FRAME + 1, MELS, 100.0, 7000.0, TICKS_PER_SECOND, norm="slaney", mel_scale="slaney")
+    return bank.astype(np.float32)
 
 
 def _pitch(frames: Float32[np.ndarray, "frames samples"]) -> Float32[np.ndarray, " frames"]:
