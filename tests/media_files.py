@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,16 @@ from pathlib import Path
 import numpy as np
 
 RATE = 44_100
+FINE = ("libx264", "libx265", "libvpx-vp9", "libaom-av1", "libsvtav1")  # encoders that take times of any fineness
+ENCODERS = {
+    "libx264": {"preset": "ultrafast", "crf": "10", "bf": "2"},
+    "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
+    "libvpx": {"deadline": "realtime", "cpu-used": "8"},
+    "libsvtav1": {"preset": "12"},
+    "mpeg4": {"bf": "2"},
+    "mpeg2video": {"bf": "2"},
+}
 
 
 def clicks(seconds: float, rate: int = RATE, at: float = 0.5) -> np.ndarray:
@@ -48,28 +59,37 @@ def write_film(
     cover: bool = False,
     frames: np.ndarray | None = None,
     samples: np.ndarray | None = None,
+    pixels: str = "yuv420p",
+    aspect: Fraction | None = None,
+    drift: float = 0.0,
+    live: bool = False,
+    options: dict[str, str] | None = None,
 ) -> Path:
     """Write a film whose flashes and clicks fall on the same half seconds of the container's own clock.
 
     `picture_at`, `sound_at`: when each stream starts (s); `times`: the frames' own times; `sound_gap`: a span without
-    packets; `sounds`: (language, is the default) of each track; `text`: (language, cues) of each track.
+    packets; `sounds`: (language, is the default) of each track; `text`: (language, cues) of each track; `pixels`: their
+    format; `aspect`: of a pixel; `drift`: share by which the sound's stamps run fast; `live`:
+    written without seeking back; `options`: of the muxer.
     """
     import av
 
-    grid = Fraction(1, 90_000) if picture in ("libx264", "libvpx-vp9") else 1 / Fraction(fps)
+    grid = Fraction(1, 90_000) if picture in FINE else 1 / Fraction(fps)
     times = np.arange(round(seconds * fps)) / float(fps) if times is None else np.asarray(times)
-    options = {"movie_timescale": str(90_000)} if path.suffix == ".mp4" else {}  # the usual 1000 would round starts
-    with av.open(str(path), "w", options=options) as container:
+    if path.suffix in (".mp4", ".mov", ".m4a"):
+        options = {"movie_timescale": str(90_000), **(options or {})}  # the usual 1000 would round starts
+    with av.open(Pipe(path) if live else str(path), "w", options=options or {}) as container:
         packets = []
         streams = []
         if picture:
             stream = container.add_stream(picture, rate=fps)
             stream.width, stream.height = size
-            stream.pix_fmt, stream.time_base = "yuv420p", grid
+            stream.pix_fmt, stream.time_base = pixels, grid
             stream.codec_context.time_base = grid
             stream.codec_context.gop_size = 12
-            if picture == "libx264":
-                stream.options = {"preset": "ultrafast", "crf": "10", "bf": "2"}
+            stream.options = ENCODERS.get(picture, {})
+            if aspect:
+                stream.codec_context.sample_aspect_ratio = aspect
             if rotation:
                 stream.set_display_rotation(rotation)
             streams.append((stream, _pictures(times + picture_at, grid, size, frames)))
@@ -94,6 +114,9 @@ def write_film(
             for frame in source:
                 packets += stream.encode(frame)
             packets += stream.encode(None)
+        if drift:
+            for packet in (p for p in packets if p.stream.type == "audio"):
+                packet.pts = packet.dts = round(packet.pts * (1 + drift))
         for stream, cues in tracks:
             packets += [_text(stream, cue, text_codec) for cue in cues]
         packets.sort(key=lambda packet: (packet.dts if packet.dts is not None else 0) * packet.time_base)
@@ -116,18 +139,16 @@ def _pictures(times, grid, size, frames):
 def _sounds(stream, seconds, rate, layout, start, gap, samples):
     import av
 
-    whole = clicks(seconds + start, rate) if samples is None else samples
-    first = round(start * rate) if samples is None else 0
+    first = round(start * rate)
+    whole = clicks(seconds, rate, at=0.5 - first / rate) if samples is None else samples
     channels = {"mono": 1, "stereo": 2, "5.1": 6}[layout]
-    fifo = []
     block = stream.codec_context.frame_size or 1024
-    for at in range(first, len(whole), block):
+    for at in range(0, len(whole), block):
         if gap and gap[0] * rate <= at < gap[1] * rate:
             continue
-        fifo.append((at, whole[at : at + block]))
-    for at, piece in fifo:
-        frame = av.AudioFrame.from_ndarray(np.repeat(piece[None], channels, axis=0), format="fltp", layout=layout)
-        frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+        piece = np.repeat(whole[None, at : at + block], channels, axis=0)
+        frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, first + at, Fraction(1, rate)
         yield frame
 
 
@@ -174,3 +195,56 @@ def shift_edit_list(path: Path, by_s: float) -> Path:
     data[at + 12 : at + 20] = struct.pack(">Ii", duration - round(by_s * movie), media_time + round(by_s * scale))
     path.write_bytes(data)
     return path
+
+
+def show_as(path: Path, a: float, b: float, c: float, d: float) -> Path:
+    """Give the first track of an MP4 a display matrix: (x, y) is shown at (a x + c y, b x + d y), y pointing down."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 44
+    fixed = [round(value * 65_536) for value in (a, b, c, d)]
+    data[at : at + 36] = struct.pack(">9i", fixed[0], fixed[1], 0, fixed[2], fixed[3], 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def edit(path: Path, edits: list[tuple[float, float | None]]) -> Path:
+    """Rewrite the edit list of the first track of an MP4 whose index stands behind its media.
+
+    `edits`: (seconds shown, second of the track that is shown first; None shows nothing).
+    """
+    data = path.read_bytes()
+    movie = struct.unpack(">I", data[(m := data.index(b"mvhd")) + 16 : m + 20])[0]
+    scale = struct.unpack(">I", data[(m := data.index(b"mdhd")) + 16 : m + 20])[0]
+    rows = [(round(shown * movie), -1 if at is None else round(at * scale)) for shown, at in edits]
+    body = b"".join(struct.pack(">IiI", shown, at, 1 << 16) for shown, at in rows)
+    path.write_bytes(_replaced(data, [b"moov", b"trak", b"edts", b"elst"], struct.pack(">II", 0, len(rows)) + body))
+    return path
+
+
+def _replaced(data: bytes, way: list[bytes], body: bytes) -> bytes:
+    """Exchange the body of the first box that lies at the end of a way of boxes."""
+    at = 0
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at : at + 8])
+        if kind == way[0]:
+            inner = body if len(way) == 1 else _replaced(data[at + 8 : at + size], way[1:], body)
+            return data[:at] + struct.pack(">I4s", len(inner) + 8, kind) + inner + data[at + size :]
+        at += size
+    raise ValueError(f"no box {way[0]!r}")
+
+
+class Pipe(io.RawIOBase):
+    """A file that can be written but not sought in: what a live encoder writes to."""
+
+    def __init__(self, path: Path):
+        self.name, self.file = str(path), open(path, "wb")
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        return self.file.write(data)
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()

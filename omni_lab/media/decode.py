@@ -7,8 +7,10 @@ keeps what was decoded and says so in `Source.errors`.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32, Int16, Int64
@@ -18,9 +20,13 @@ from omni_lab.media import subtitles
 from omni_lab.media.clock import rescale, stamp
 from omni_lab.media.faults import BadSubtitles, NothingDecodable
 from omni_lab.media.pictures import FramePicker
-from omni_lab.media.probe import Source, describe, open_media
+from omni_lab.media.probe import MAX_PIXELS, Source, describe, open_media
 from omni_lab.media.scenes import ContentDetector, scene_changes
 from omni_lab.media.sound import SoundLine
+from omni_lab.media.timeline import Timeline
+
+if TYPE_CHECKING:
+    import av
 
 MAX_ERRORS = 20  # named one by one; the rest is counted
 
@@ -76,11 +82,14 @@ class _Pass:
         self.container, self.source, self.config = container, source, config
         self.picker, self.sound = FramePicker(config), SoundLine()
         self.detector = ContentDetector() if config.scenes == "pyscenedetect" else None
+        self.timeline = Timeline(container.format.name)
         self.damaged_from: int | None = None  # tick from which pictures build on a broken one
         self.left_out = 0
         self.embedded: list[subtitles.Cue] = []
         self.errors: list[str] = []
         self.error_count = 0
+        self.first_dts: int | None = None  # of a picture's packet, and by how much the first picture comes out later
+        self.lag: int | None = None
         self.frame_length = 0  # ticks the newest frame stands, as far as known
         self.unit = 0  # samples of one audio frame, at 16 kHz
 
@@ -91,7 +100,7 @@ class _Pass:
         chosen = [self.container.streams[s.index] for s in self.source.streams if s.chosen]
         for stream in chosen:
             if stream.type == "video":
-                stream.thread_type = "AUTO"
+                _bound(stream.codec_context)
         packets = self.container.demux(chosen)
         while True:
             try:
@@ -104,6 +113,8 @@ class _Pass:
                     if stream.type != "subtitle":
                         self._decode(stream, None)
                 break
+            if jump := self.timeline.straighten(packet):
+                self._note(jump)
             if packet.stream.type == "subtitle":
                 self._read_text(packet)
             else:
@@ -113,6 +124,8 @@ class _Pass:
         import av
 
         take = self._take_picture if stream.type == "video" else self._take_sound
+        if stream.type == "video" and packet is not None and self.first_dts is None:
+            self.first_dts = packet.dts
         try:
             frames = stream.codec_context.decode(packet)
         except av.error.EOFError:
@@ -129,7 +142,7 @@ class _Pass:
 
     def _take_picture(self, frame, stream) -> None:
         times = self.picker.all_times
-        stamped = frame.pts if frame.pts is not None else frame.dts
+        stamped = self._stamp(frame)
         if stamped is None:
             time = times[-1] + (self.frame_length or TICKS_PER_SECOND // 25) if times else 0
         else:
@@ -149,6 +162,14 @@ class _Pass:
         if self.detector:
             self.detector.add(frame, time)
 
+    def _stamp(self, frame) -> int | None:
+        """Give a picture's time stamp; in AVI, which knows no times of showing, pictures come out one a packet."""
+        if self.container.format.name != "avi":
+            return frame.pts if frame.pts is not None else frame.dts
+        if self.lag is None and frame.dts is not None:
+            self.lag = frame.dts - (self.first_dts or 0)
+        return None if frame.dts is None else frame.dts - self.lag
+
     def _is_damaged(self, frame, time: int) -> bool:
         """Tell whether a picture is broken or predicted from one that is: from the damage to the next key frame."""
         if frame.is_corrupt and self.damaged_from is None:
@@ -161,11 +182,10 @@ class _Pass:
         return True
 
     def _take_sound(self, frame, stream) -> None:
-        time = None
-        if frame.pts is not None:
-            time = rescale(frame.pts, frame.time_base or stream.time_base) - self.source.zero
+        time_base = frame.time_base or stream.time_base
+        time = None if frame.pts is None else rescale(frame.pts, time_base) - self.source.zero
         self.unit = max(self.unit, frame.samples * TICKS_PER_SECOND // frame.sample_rate)
-        self.sound.add(frame, time)
+        self.sound.add(frame, time, grain=float(time_base * TICKS_PER_SECOND))
 
     def _read_text(self, packet) -> None:
         if packet.pts is None:
@@ -237,6 +257,13 @@ class _Pass:
 
     def _reached(self) -> str:
         return stamp(self.picker.all_times[-1] if self.picker.all_times else 0)
+
+
+def _bound(codec: av.VideoCodecContext) -> None:
+    """Let a decoder use all cores, but fewer where pictures are large: every thread holds one, and memory is bounded."""
+    codec.options = {"max_pixels": str(MAX_PIXELS)}
+    codec.thread_type = "AUTO"
+    codec.thread_count = min(os.cpu_count() or 1, max(1, MAX_PIXELS // max(1, codec.width * codec.height)))
 
 
 def varies(times: list[int]) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import av
 
 BT709, UNSPECIFIED, BT601 = 1, 2, 5  # AVColorSpace
+WIDEST = 4  # of a pixel by its height, or the other way round; what claims more is taken for square
 
 
 class FramePicker:
@@ -42,14 +43,16 @@ class FramePicker:
         self._step = Fraction(TICKS_PER_SECOND) / Fraction(config.frames_per_second)
         self._k = 0
         self._aspect = 1.0
-        self._size: tuple[int, int] | None = None
+        self._size: tuple[int, int] | None = None  # of every kept picture, upright
+        self._shape = 0.0  # width by height of the first
         self._last: tuple[av.VideoFrame, int] | None = None
         self._glimpse: np.ndarray | None = None
         self._kept: np.ndarray | None = None
 
     def add(self, frame: av.VideoFrame, time: int, aspect: Fraction | None = None) -> None:
         """Take the next frame; `time` in ticks, after every time before; `aspect` is a pixel's width by its height."""
-        self._aspect = float(aspect or 1)
+        aspect = float(aspect or 1)  # unset is None or zero
+        self._aspect = aspect if 1 / WIDEST <= aspect <= WIDEST else 1.0
         glimpse = glimpse_of(frame)
         same_shape = self._glimpse is not None and self._glimpse.shape == glimpse.shape
         self.all_changes.append(float(np.abs(glimpse - self._glimpse).mean()) if same_shape else 0.0)
@@ -81,7 +84,7 @@ class FramePicker:
 
         if self.times and self.times[-1] == time:
             return
-        picture = upright(self._shrink(frame), frame)
+        picture = self._shrink(frame)
         small = picture[::4, ::4].astype(np.int16)
         same_shape = self._kept is not None and self._kept.shape == small.shape
         self.motion.append(float(np.abs(small - self._kept).mean()) / 255 if same_shape else 1.0)
@@ -93,17 +96,36 @@ class FramePicker:
         self.times.append(time)
 
     def _shrink(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
-        """Convert to RGB at the final size in one step; pixels that are not square become square."""
-        if self._size is None:  # one size for the whole film, even where the stream changes its own
-            width, height = frame.width * self._aspect, float(frame.height)
+        """Convert to upright RGB at the final size in one step of scaling; pixels that are not square become square.
+
+        One size holds for the whole film: where a stream changes its own shape, pictures are framed in black.
+        """
+        turned = is_turned(frame)
+        sides = frame.width * self._aspect, float(frame.height)
+        width, height = sides[::-1] if turned else sides
+        if self._size is None:
             scale = min(1.0, self.config.image_size / min(width, height))
             self._size = max(1, round(width * scale)), max(1, round(height * scale))
+            self._shape = width / height
+        size = self._size
+        if abs(width / height / self._shape - 1) > 0.02:
+            scale = min(size[0] / width, size[1] / height)
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+        picture = upright(self._convert(frame, size[::-1] if turned else size), frame)
+        if size == self._size:
+            return picture
+        framed = np.zeros((*self._size[::-1], 3), np.uint8)
+        top, left = (self._size[1] - size[1]) // 2, (self._size[0] - size[0]) // 2
+        framed[top : top + size[1], left : left + size[0]] = picture
+        return framed
+
+    def _convert(self, frame: av.VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
         # untagged video is what players take it for: BT.709 when high-definition, else BT.601
         space = frame.colorspace
         if space == UNSPECIFIED and frame.format.name.startswith("yuv"):
             space = BT709 if frame.width >= 1280 or frame.height > 576 else BT601
         small = self._reformatter.reformat(
-            frame, *self._size, format="rgb24", src_colorspace=int(space), interpolation="AREA", threads=1
+            frame, *size, format="rgb24", src_colorspace=int(space), interpolation="AREA", threads=1
         )
         return small.to_ndarray()
 
@@ -126,14 +148,11 @@ def glimpse_of(frame: av.VideoFrame) -> Float[np.ndarray, "rows columns"]:
 def upright(picture: UInt8[np.ndarray, "height width 3"], frame: av.VideoFrame) -> UInt8[np.ndarray, "rows columns 3"]:
     """Turn (and mirror) a picture as the frame's display matrix tells players to.
 
-    The matrix maps (x, y) to (a x + c y, b x + d y), y pointing down; only quarter turns and mirrors occur in files
-    that cameras write, others are left as they are.
+    The matrix maps (x, y) to (a x + c y, b x + d y), y pointing down; a turn by another angle than cameras write
+    becomes the quarter turn nearest to it.
     """
-    matrix = _display_matrix(frame)
-    if matrix is None:
-        return picture
-    a, b, c, d = matrix
-    if abs(b) > abs(a):  # columns become rows
+    a, b, c, d = _display_matrix(frame)
+    if is_turned(frame):
         picture = picture.transpose(1, 0, 2)
         a, d = c, b
     if a < 0:
@@ -143,9 +162,15 @@ def upright(picture: UInt8[np.ndarray, "height width 3"], frame: av.VideoFrame) 
     return np.ascontiguousarray(picture)
 
 
-def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
+def is_turned(frame: av.VideoFrame) -> bool:
+    """Tell whether a frame's columns are shown as rows."""
+    a, b, _, _ = _display_matrix(frame)
+    return abs(b) > abs(a)
+
+
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     for data in frame.side_data:
         if data.type.name == "DISPLAYMATRIX":
             a, b, _, c, d, *_ = np.frombuffer(data, np.int32)
             return int(a), int(b), int(c), int(d)
-    return None
+    return 1, 0, 0, 1

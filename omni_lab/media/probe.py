@@ -7,10 +7,13 @@ larger picture or finer sound, then the first; `Stream.chosen` records the outco
 from __future__ import annotations
 
 import hashlib
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from omni_lab.media.clock import rescale
 from omni_lab.media.faults import EmptyFile, MissingFile, NothingDecodable, NotMedia
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 _MICROSECOND = Fraction(1, 1_000_000)
 TEXT_CODECS = ("mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text")
+MAX_PIXELS = 1 << 26  # of a picture: twice as many as 8K has; what claims more is not decoded
+PLAYLISTS = ("hls", "dash", "concat", "sdp", "imf")
+REFUSED = "points to other files or addresses, which are not opened: name the films themselves"
 # ISO 639-1 to 639-2 (both forms), for the languages that files most often name
 LANGUAGES = {
     "ar": ("ara",), "cs": ("ces", "cze"), "da": ("dan",), "de": ("deu", "ger"), "el": ("ell", "gre"), "en": ("eng",),
@@ -43,6 +49,7 @@ class Stream:
     title: str | None = None
     chosen: bool = False  # this stream of its kind is the one that is read
     cover: bool = False  # a picture of the album or film, not the film
+    disposition: tuple[str, ...] = ()  # what the container says the stream is for: default, dub, forced, ...
     width: int | None = None  # pixels, as coded
     height: int | None = None
     rotation: int = 0  # degrees counter-clockwise by which players turn the picture (known once decoded)
@@ -93,10 +100,12 @@ def content_id(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def open_media(path: str | Path) -> av.container.InputContainer:
+@contextmanager
+def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
     """Open a local media file with PyAV, or say in one line why that cannot be.
 
-    Only local files are read: a playlist that points to the network is refused.
+    FFmpeg is handed the open file and no way to open anything else, neither from the network nor from the disk: a
+    playlist, whose films lie elsewhere, is refused.
 
     Raises
     ------
@@ -104,23 +113,49 @@ def open_media(path: str | Path) -> av.container.InputContainer:
     """
     import av
 
+    with _open_file(path) as file:
+        try:
+            options = {"protocol_whitelist": "none", "max_pixels": str(MAX_PIXELS)}
+            container = av.open(file, metadata_errors="replace", options=options, buffer_size=1 << 16)
+        except (av.error.FFmpegError, ValueError) as error:
+            if _is_playlist(path):
+                raise NotMedia(path, REFUSED) from None
+            reason = getattr(error, "strerror", None) or str(error)
+            fault = f"not a film or sound that can be opened, or cut off in its header ({reason})"
+            raise NotMedia(path, fault) from None
+        with container:
+            name = container.format.name
+            if name in PLAYLISTS:
+                raise NotMedia(path, REFUSED)
+            if name in ("tty", "bin", "adf", "idf", "xbin", "image2") or name.endswith("_pipe"):
+                raise NotMedia(path, "is a text or a still picture, not a film or a sound")
+            yield container
+
+
+def _open_file(path: str | Path) -> BinaryIO:
+    """Open a file for reading; what is no ordinary file (a folder, a pipe, a device) is refused unopened."""
     file = Path(path)
-    if not file.is_file():
-        raise MissingFile(path, "is a folder, not a file" if file.is_dir() else "no such file")
-    if file.stat().st_size == 0:
-        raise EmptyFile(path, "is empty (0 bytes)")
     try:
-        container = av.open(f"file:{file}", metadata_errors="replace", options={"protocol_whitelist": "file"})
+        mode = file.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise MissingFile(path, "is a folder, not a file" if stat.S_ISDIR(mode) else "is no ordinary file")
+        if file.stat().st_size == 0:
+            raise EmptyFile(path, "is empty (0 bytes)")
+        return file.open("rb")
     except PermissionError:
         raise MissingFile(path, "may not be read (permission denied)") from None
-    except (av.error.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise NotMedia(path, f"not a film or sound that can be opened, or cut off in its header ({reason})") from None
-    name = container.format.name
-    if name in ("tty", "bin", "adf", "idf", "xbin", "image2") or name.endswith("_pipe"):
-        container.close()
-        raise NotMedia(path, "is a text or a still picture, not a film or a sound")
-    return container
+    except (OSError, ValueError) as error:
+        if "://" in str(path):
+            raise MissingFile(path, "is an address, and only local files are opened") from None
+        known = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None)
+        raise MissingFile(path, known or str(error)) from None
+
+
+def _is_playlist(path: str | Path) -> bool:
+    """Tell whether a file's first bytes are those of a list of films or addresses."""
+    with open(path, "rb") as file:
+        head = file.read(1024).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    return head.startswith((b"#extm3u", b"ffconcat", b"v=0", b"[internetshortcut]", b"[playlist]")) or b"<mpd" in head
 
 
 def describe(container: av.container.InputContainer, path: str | Path, language: str) -> Source:
@@ -205,7 +240,10 @@ def _stream(stream: av.stream.Stream, zero: int, chosen: bool) -> Stream:
         "title": stream.metadata.get("title"),
         "chosen": chosen,
         "cover": _is_cover(stream),
+        "disposition": tuple(flag.name for flag in stream.disposition),
     }
+    if codec is None:
+        return Stream(**common)
     if stream.type == "video":
         rate = stream.average_rate
         return Stream(**common, width=stream.width, height=stream.height, rate=float(rate) if rate else None)

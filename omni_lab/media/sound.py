@@ -1,8 +1,10 @@
 """Decoded sound laid onto the clock: 16 kHz, mono, every sample at the tick its PTS says.
 
-Within an unbroken run of frames the samples are counted, not their time stamps, which containers round; where the
-stamps leave the count by more than `SLACK` (a gap, a jump, a late start), the resampler is flushed and laying goes on
-at the stamp. Gaps stay gaps: they are zeros in the array and are listed.
+Within an unbroken run of frames the samples are counted, and all time stamps together say where the run lies: in a
+container that writes whole milliseconds each leaves half of one open, what all of them leave open is less. Where the
+stamps wander off the count (a recorder whose clock runs fast), the run is stretched after them. Where they leave it
+at once by more than `SLACK` (a gap, a jump), the resampler is flushed and a new run begins. Gaps stay gaps: they are
+zeros in the array and are listed.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float, Int16
 
 from omni_lab.config import TICKS_PER_SECOND
 
@@ -18,32 +21,81 @@ if TYPE_CHECKING:
     import av
 
 SLACK = TICKS_PER_SECOND // 100  # 10 ms: more than any container's rounding, less than anybody hears
+RECENT = 16  # stamps whose middle says where the next frame should lie
+BLOCK = 1 << 20  # samples stretched at a time
+
+
+class _Run:
+    """Samples without a break, and what the stamps say about where they lie."""
+
+    def __init__(self, at: float):
+        self.at = at  # ticks, where the run begins if no stamp says so
+        self.parts: list[np.ndarray] = []
+        self.length = Fraction(0)  # of the source's samples so far, in ticks
+        self.counted: list[float] = []  # of each stamp: ticks since the run began
+        self.offsets: list[float] = []  # and the stamp less those ticks
+        self.grain = 0.0  # ticks between two stamps that the container can tell apart
+
+    def expected(self) -> float:
+        """Give the tick at which the next frame should lie."""
+        recent = self.offsets[-RECENT:]
+        return float(self.length) + (sum(recent) / len(recent) if recent else self.at)
+
+    def laid(self) -> tuple[int, Int16[np.ndarray, " samples"]]:
+        """Give the tick of the first sample, and the samples, stretched if need be."""
+        samples = np.concatenate(self.parts) if self.parts else np.zeros(0, dtype=np.int16)
+        if not self.offsets or not samples.size:
+            return round(self.at), samples
+        offsets = np.array(self.offsets)
+        if np.ptp(offsets) <= self.grain + 2:  # nothing but rounding: the first stamp, within what the others allow
+            open_by = (self.grain + 1) / 2  # stamps are also rounded to ticks
+            first, last = offsets.max() - open_by, offsets.min() + open_by
+            return round(min(max(float(offsets[0]), first), max(first, last))), samples
+        blocks = (np.array(self.counted) // TICKS_PER_SECOND).astype(int)
+        filled, block_of = np.unique(blocks, return_inverse=True)
+        size = np.bincount(block_of)
+        knots = np.bincount(block_of, np.array(self.counted)) / size
+        shifts = np.bincount(block_of, offsets) / size
+        if filled.size < 2 or np.ptp(shifts) <= self.grain + 2:  # stamps that shake, but do not wander
+            return round(float(offsets.mean())), samples
+        return stretch(samples, knots, shifts)
 
 
 class SoundLine:
     """Take decoded audio frames in order and lay them as int16 samples onto the clock."""
 
     def __init__(self):
-        self._runs: list[tuple[int, list[np.ndarray]]] = []  # where each unbroken run starts (ticks), and its samples
+        self._runs: list[_Run] = []
         self._resampler = None
         self._form: tuple | None = None
-        self._counted = Fraction(0)  # samples of the source since the run began, in seconds
 
-    def add(self, frame: av.AudioFrame, time: int | None) -> None:
-        """Lay the next frame; `time` is its tick on the clock, None where the container does not say."""
+    def add(self, frame: av.AudioFrame, time: int | None, grain: float = 0.0) -> None:
+        """Lay the next frame.
+
+        Parameters
+        ----------
+        frame : decoded samples of any format, rate and layout
+        time : its tick on the clock, None where the container does not say
+        grain : ticks between two times that the container can tell apart
+        """
         from av.audio.resampler import AudioResampler
 
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
-        expected = self._runs[-1][0] + self._counted * TICKS_PER_SECOND if self._runs else 0
-        at = round(expected) if time is None else time
-        if self._resampler is None or form != self._form or abs(at - expected) > SLACK:
+        expected = self._runs[-1].expected() if self._runs else 0.0
+        jumps = time is not None and abs(time - expected) > SLACK
+        if not self._runs or form != self._form or jumps:
             self._flush()
             self._resampler = AudioResampler(format="s16", layout="mono", rate=TICKS_PER_SECOND)
-            self._form, self._counted = form, Fraction(0)
-            self._runs.append((at, []))
+            self._form = form
+            self._runs.append(_Run(expected))
+        run = self._runs[-1]
+        if time is not None:
+            run.counted.append(float(run.length))
+            run.offsets.append(time - float(run.length))
+            run.grain = max(run.grain, grain)
         frame.pts = None  # time is kept here, by counting
         self._lay(self._resampler.resample(frame))
-        self._counted += Fraction(frame.samples, frame.sample_rate)
+        run.length += Fraction(frame.samples * TICKS_PER_SECOND, frame.sample_rate)
 
     def finish(
         self, span_end: int | None = None, padding: int = 0
@@ -60,7 +112,8 @@ class SoundLine:
         int16 samples (None when there were none), the first one's tick (never before zero), gaps as (start, end)
         """
         self._flush()
-        runs = [(at, np.concatenate(parts)) for at, parts in self._runs if parts]
+        runs = [run.laid() for run in self._runs]
+        self._runs = []
         runs = [(max(at, 0), samples[max(0, -at) :]) for at, samples in runs]
         runs = [(at, samples) for at, samples in runs if samples.size]
         if not runs:
@@ -85,4 +138,44 @@ class SoundLine:
             self._lay(self._resampler.resample(None))
 
     def _lay(self, frames: list[av.AudioFrame]) -> None:
-        self._runs[-1][1].extend(frame.to_ndarray().reshape(-1) for frame in frames)
+        self._runs[-1].parts.extend(frame.to_ndarray().reshape(-1) for frame in frames)
+
+
+def stretch(
+    samples: Int16[np.ndarray, " samples"], knots: Float[np.ndarray, " knots"], shifts: Float[np.ndarray, " knots"]
+) -> tuple[int, Int16[np.ndarray, " laid"]]:
+    """Lay samples so that sample `knots[i]` comes to lie at tick `knots[i] + shifts[i]`, evenly in between.
+
+    Values between samples are read off Catmull and Rom's cubic (1974), four samples at a time.
+
+    Parameters
+    ----------
+    samples : 16 kHz mono
+    knots : places in `samples`, rising, at least two
+    shifts : ticks by which each lies later than its place
+
+    Returns
+    -------
+    the tick of the first sample, and the samples
+
+    >>> start, laid = stretch(np.zeros(32_000, dtype=np.int16), np.array([0.0, 32_000.0]), np.array([100.0, 132.0]))
+    >>> start, laid.size
+    (100, 32032)
+    """
+    slopes = np.diff(shifts) / np.diff(knots)
+    ends = np.array([0.0, float(samples.size)])
+    outer = shifts[[0, -1]] + slopes[[0, -1]] * (ends - knots[[0, -1]])
+    inside = (knots > 0) & (knots < ends[1])
+    places = np.r_[ends[0], knots[inside], ends[1]]
+    ticks = places + np.r_[outer[0], shifts[inside], outer[1]]
+    start, end = round(float(ticks[0])), round(float(ticks[-1]))
+    laid = np.empty(end - start, dtype=np.int16)
+    for first in range(0, laid.size, BLOCK):
+        wanted = np.arange(start + first, min(start + first + BLOCK, end))
+        at = np.interp(wanted, ticks, places)
+        base = np.floor(at).astype(np.int64)
+        part = (at - base).astype(np.float32)
+        a, b, c, d = (samples.take(base + k, mode="clip").astype(np.float32) for k in (-1, 0, 1, 2))
+        curve = b + part / 2 * (c - a + part * (2 * a - 5 * b + 4 * c - d + part * (3 * (b - c) + d - a)))
+        laid[first : first + BLOCK] = np.rint(curve).clip(-32768, 32767)
+    return start, laid
