@@ -8,6 +8,7 @@ keeps what was decoded and says so in `Source.errors`.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import av
 
 MAX_ERRORS = 20  # named one by one; the rest is counted
+PACKETS_TIMED = ("avi", "asf")  # containers that time packets, not pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +84,16 @@ class _Pass:
         self.container, self.source, self.config = container, source, config
         self.picker, self.sound = FramePicker(config), SoundLine()
         self.detector = ContentDetector() if config.scenes == "pyscenedetect" else None
-        self.timeline = Timeline(container.format.name)
+        self.format = container.format.name
+        self.timeline = Timeline(self.format)
         self.damaged_from: int | None = None  # tick from which pictures build on a broken one
         self.left_out = 0
         self.embedded: list[subtitles.Cue] = []
         self.errors: list[str] = []
         self.error_count = 0
-        self.first_dts: int | None = None  # of a picture's packet, and by how much the first picture comes out later
-        self.lag: int | None = None
+        self.packet_times: list[int] = []  # of the pictures' packets, in such containers
+        self.place = -1  # among them, of the packet with which the newest picture came out
+        self.held_back: int | None = None  # pictures that the decoder keeps while it waits for later ones
         self.frame_length = 0  # ticks the newest frame stands, as far as known
         self.unit = 0  # samples of one audio frame, at 16 kHz
 
@@ -124,8 +128,8 @@ class _Pass:
         import av
 
         take = self._take_picture if stream.type == "video" else self._take_sound
-        if stream.type == "video" and packet is not None and self.first_dts is None:
-            self.first_dts = packet.dts
+        if self.format in PACKETS_TIMED and stream.type == "video" and packet is not None and packet.dts is not None:
+            self.packet_times.append(packet.dts)
         try:
             frames = stream.codec_context.decode(packet)
         except av.error.EOFError:
@@ -142,7 +146,7 @@ class _Pass:
 
     def _take_picture(self, frame, stream) -> None:
         times = self.picker.all_times
-        stamped = self._stamp(frame)
+        stamped = self._stamp(frame, stream)
         if stamped is None:
             time = times[-1] + (self.frame_length or TICKS_PER_SECOND // 25) if times else 0
         else:
@@ -162,13 +166,19 @@ class _Pass:
         if self.detector:
             self.detector.add(frame, time)
 
-    def _stamp(self, frame) -> int | None:
-        """Give a picture's time stamp; in AVI, which knows no times of showing, pictures come out one a packet."""
-        if self.container.format.name != "avi":
+    def _stamp(self, frame, stream) -> int | None:
+        """Give a picture's time stamp, in containers that hold none the time of the packet it is as late as.
+
+        Where B-frames hold pictures back, the n-th picture out of an AVI is the
+        n-th packet's; ASF moves its sound by as much, so that a picture takes its time when it comes out.
+        """
+        if self.format not in PACKETS_TIMED:
             return frame.pts if frame.pts is not None else frame.dts
-        if self.lag is None and frame.dts is not None:
-            self.lag = frame.dts - (self.first_dts or 0)
-        return None if frame.dts is None else frame.dts - self.lag
+        self.place = self.place + 1 if frame.dts is None else bisect_left(self.packet_times, frame.dts)
+        if self.held_back is None:
+            self.held_back = self.place if self.format == "avi" and stream.codec_context.has_b_frames else 0
+        place = self.place - self.held_back
+        return self.packet_times[place] if 0 <= place < len(self.packet_times) else None
 
     def _is_damaged(self, frame, time: int) -> bool:
         """Tell whether a picture is broken or predicted from one that is: from the damage to the next key frame."""
@@ -260,7 +270,7 @@ class _Pass:
 
 
 def _bound(codec: av.VideoCodecContext) -> None:
-    """Let a decoder use all cores, but fewer where pictures are large: every thread holds one, and memory is bounded."""
+    """Let a decoder use all cores, but fewer where pictures are large: every thread holds one of them in memory."""
     codec.options = {"max_pixels": str(MAX_PIXELS)}
     codec.thread_type = "AUTO"
     codec.thread_count = min(os.cpu_count() or 1, max(1, MAX_PIXELS // max(1, codec.width * codec.height)))
