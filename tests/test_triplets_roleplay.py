@@ -351,7 +351,7 @@ def test_an_export_that_fails_leaves_the_one_before_as_it_was(tmp_path, form):
     before = Path(done.path).read_bytes()
     broken = clip_named(TALK, "film2")
     broken.record["cues"] = [{"start": 0}]
-    bad = shards_of([TALK, broken], tmp_path / "bad")
+    bad = shards_of([clip_named(TALK, "film1"), broken], tmp_path / "bad")
     with pytest.raises(ExportFault, match="film2_0_200: its record is broken"):
         export(bad, tmp_path / "out", form, "guide", progress=False)
     assert Path(done.path).read_bytes() == before
