@@ -1,4 +1,4 @@
-"""Bytes of any origin become text: what the bytes say is believed, the rest is guessed, measured, and nothing is lost."""
+"""Bytes of any origin become text: what they say is believed, the rest is guessed and measured, nothing is lost."""
 
 import random
 
@@ -170,9 +170,25 @@ RIGHT = {10: 0.9, 100: 0.97, 250: 1.0}
 
 @pytest.mark.parametrize("size", RIGHT)
 def test_the_guess_is_as_good_as_it_is_said_to_be(size):
-    trials = [(said(language, e, size, seed), e) for language, e in ENCODED for seed in range(10)]
+    trials = [(said(language, e, size, seed), e) for language, e in ENCODED for seed in range(5)]
     right = [decode_text(data).text == data.decode(encoding) for data, encoding in trials]
     assert sum(right) / len(right) >= RIGHT[size]
+
+
+def test_a_word_is_of_one_script():
+    """ô and t side by side are one sign of Chinese, and ф beside Latin letters is not Russian."""
+    assert decode_text("hôtel".encode("cp1252")).text == "hôtel"
+
+
+def test_capitals_begin_words():
+    """KOI8-R has its capitals where cp1251 has its small letters: case alone tells the two apart in few letters."""
+    assert decode_text("доброе утро".encode("koi8_r")).text == "доброе утро"
+    assert decode_text("доброе утро".encode("cp1251")).text == "доброе утро"
+
+
+def test_a_last_letter_is_no_cut_off_character():
+    """Only a file that is UTF-8 elsewhere may end in half a character of it."""
+    assert decode_text("café".encode("cp1252")).text == "café"
 
 
 def test_sureness_is_worth_its_name():
@@ -181,7 +197,7 @@ def test_sureness_is_worth_its_name():
         (line.encode(encoding)[:size], encoding)
         for language, encoding in ENCODED
         for line in SPOKEN[language].splitlines()
-        for size in (6, 12, 24)
+        for size in (4, 8, 12)
     ]
     outcomes = []
     for data, encoding in trials:
@@ -191,8 +207,8 @@ def test_sureness_is_worth_its_name():
     sure = [right for sureness, right in outcomes if sureness >= 0.9]
     unsure = [right for sureness, right in outcomes if sureness < 0.6]
     assert len(sure) > 100
-    assert sum(sure) / len(sure) > 0.93
-    assert sum(unsure) / len(unsure) < 0.9
+    assert sum(sure) / len(sure) > 0.98
+    assert 0.4 < sum(unsure) / len(unsure) < 0.8
 
 
 def test_a_language_in_the_name_tips_the_scales(tmp_path):
@@ -239,7 +255,7 @@ def test_no_bytes_are_refused_and_no_letter_is_lost(data, language):
         assert text.endswith("two\n")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(st.sampled_from([e for spoken in LANGUAGES for e in spoken.encodings]), st.data())
 def test_damage_costs_the_damaged_bytes_only(encoding, data):
     """A file with one broken byte in the middle keeps its other lines."""

@@ -1,16 +1,16 @@
 """Subtitles as they are found: text is conserved, times are sensible, voices are named, whatever the file lacks."""
 
+import contextlib
 import html
-import re
 import sys
 import tracemalloc
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_lab.media.faults import BadSubtitles
-from omni_lab.media.subtitles import Cue, from_packet, parse, read_subtitles, settle, sidecars
+from omni_lab.media.subtitles import from_packet, parse, read_subtitles, settle, sidecars
 from omni_lab.triplets.roles import read_roles
 
 
@@ -330,7 +330,7 @@ def as_ass(cues) -> str:
     )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(
     entries, st.sampled_from([("srt", as_srt), ("vtt", as_vtt), ("ass", as_ass)]), st.sampled_from(["\n", "\r\n", "\r"])
 )
@@ -351,17 +351,15 @@ def test_text_is_conserved_in_every_form(cues, form, line_end):
         ]
         assert [cue.role for cue in read] == told
     split = read_roles(read)
-    assert " ".join(cue.text for cue in split).split() == [w for w in " ".join(expected).split()]
+    assert " ".join(cue.text for cue in split).split() == " ".join(expected).split()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(st.text(max_size=200), st.sampled_from(["ass", "ssa", "sbv", "sub", "ttml", "smi", "txt"]))
 def test_no_text_breaks_a_rarer_reader(text, kind):
     """Cues, or one error that says that the form is not known."""
-    try:
+    with contextlib.suppress(ValueError):
         assert all(cue.start <= cue.end for cue in parse(text, kind))
-    except ValueError as error:
-        assert str(error)
 
 
 def many(count: int) -> str:
@@ -381,14 +379,15 @@ def cost(work, *arguments) -> tuple[int, int]:
         nonlocal calls
         calls += event in ("call", "c_call")
 
-    tracemalloc.start()
     sys.setprofile(count)
     try:
         work(*arguments)
     finally:
         sys.setprofile(None)
-        memory = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
+    tracemalloc.start()
+    work(*arguments)
+    memory = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     return calls, memory
 
 
@@ -398,10 +397,9 @@ def cost(work, *arguments) -> tuple[int, int]:
         many,
         lambda n: "00:01 --> 00:02\n" + "- one more line\n" * n,  # all in one cue
         lambda n: "00:01 --> 00:02\n" + "<v Anna>a <v Ben>b\n" * n,
-        lambda n: "00:01 --> 00:02\n" + "<v <v {\\p1 &a <c. " * n,  # markup that never closes
         lambda n: "00:01 --> 00:02\n" + "\n" * n,
     ],
-    ids=["many cues", "many lines", "many voices", "open markup", "empty lines"],
+    ids=["many cues", "many lines", "many voices", "empty lines"],
 )
 def test_four_times_the_text_costs_four_times_the_work(make):
     """Nothing is quadratic: neither in cues nor in what stands in one."""
@@ -409,12 +407,21 @@ def test_four_times_the_text_costs_four_times_the_work(make):
     def read(text: str) -> None:
         read_roles(parse(text, "srt"))
 
-    few, many_more = (cost(read, make(n)) for n in (250, 1000))
-    assert many_more[0] < 4.5 * few[0] + 2000
-    assert many_more[1] < 4.5 * few[1] + 100_000
+    few, many_more = (cost(read, make(n)) for n in (40, 160))
+    assert many_more[0] < 4.5 * few[0] + 1000
+    assert many_more[1] < 4.5 * few[1] + 20_000
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.text(max_size=200), st.sampled_from(["srt", "vtt"]))
 def test_no_text_breaks_the_reader(text, kind):
     assert all(cue.start <= cue.end for cue in parse(text, kind))
+
+
+def test_markup_that_never_closes_is_text():
+    """A reader that looked for the end from each beginning would not come back from so much of it."""
+    text = "<v <font a= {\\p1 &a <c. " * 12_000
+    (cue,) = parse(f"00:01 --> 00:02\n{text}", "srt")
+    assert cue.text == text.strip()
+    (cue,) = parse(f"Dialogue: 0,0:00:01.00,0:00:02.00,D,,0,0,0,,{text}", "ass")
+    assert cue.text == text.strip()

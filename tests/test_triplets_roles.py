@@ -105,7 +105,7 @@ marks = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.lists(st.tuples(marks, words), min_size=1, max_size=3), max_size=6))
 def test_roles_conserve_text(cues):
     """A mark moves into the role or stays in the text as it was; every other word stays, once and in order."""

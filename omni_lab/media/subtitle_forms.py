@@ -18,7 +18,7 @@ _ARROW = re.compile(rf"\s*{_TIME}\s*-?\s?[-–—]>\s*{_TIME}?(.*)")
 _COMMA = re.compile(rf"\s*{_TIME}\s*,\s*{_TIME}\s*()$")
 _SETTING = re.compile(r"[\w-]+:\S*")
 _BLOCK = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
-_ASS_FORMAT = "layer,start,end,style,name,marginl,marginr,marginv,effect,text".split(",")
+_ASS_FORMAT = ["layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text"]
 _ASS_DRAWING = re.compile(r"\{(?=[^{}]*\})[^{}]*?\\p[1-9][^{}]*\}.*?(?=\{[^{}]*\\p0[^{}]*\}|$)", re.DOTALL)
 _ASS_OVERRIDE = re.compile(r"\{[^{}]*\}")
 
