@@ -20,7 +20,7 @@ BOTH = tuple(VOICES.values())
 RANGES = {"trained": (TRAIN_SPEEDS, TRAIN_PITCHES), "unseen": (TEST_SPEEDS, TEST_PITCHES)}
 
 
-def talk(seed: int, voices: tuple[str, ...], words: int, kind: str, lines: int = 30):
+def talk(seed: int, voices: tuple[str, ...], words: int, kind: str, lines: int = 20):
     """Lines of some words, each in a random voice, speed and pitch: the sound, a cue per line, and who spoke."""
     rng, noise = random.Random(seed), np.random.default_rng(seed)
     parts, cues, who, at = [], [], [], 0
