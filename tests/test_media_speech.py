@@ -95,11 +95,11 @@ def test_silero_tells_beeps_from_speech_and_loudness_does_not():
 
 
 def test_a_whisper_is_heard_after_a_shout():
-    """The threshold goes by what is around: speech 30 dB softer, half a minute later, is speech."""
+    """The threshold goes by what is around: speech 24 dB softer, half a minute later, is speech."""
     loud, shouts = track(30.0, [(at, "garden river lemon") for at in range(1, 28, 2)], noise=0)
     soft, (spoken_softly,) = track(30.0, [(20.0, "garden river lemon")], noise=0)
     truth = [*shouts, (spoken_softly[0] + 30 * S, spoken_softly[1] + 30 * S)]
-    found = voice_activity(np.concatenate([loud, soft // 32]), detector="energy")
+    found = voice_activity(np.concatenate([loud, soft // 16]), detector="energy")
     assert wrong([span for span in found if span[0] > 30 * S], truth[-1:], 60 * S)[0] < 0.2
     assert max(wrong(found, truth, 60 * S)) < 0.15
 

@@ -179,7 +179,7 @@ def windows(audio: Int16[np.ndarray, " samples"], longest: int, detector: str | 
 def _words(tokenizer, tokens: list[int], times: list[int], text: str) -> tuple[Word, ...]:
     """Join tokens into words as the text has them: each starts with its first token and ends where the next begins.
 
-    None where the pieces do not make up the text (a script without spaces, a character that is several tokens).
+    None where the pieces do not make up the text.
     """
     special = set(tokenizer.all_special_ids)
     pieces: list[tuple[int, int, list[int]]] = []

@@ -2,6 +2,12 @@
 
 A cue becomes a few plain statistics: the mean shape of its log-mel spectrum (the colour of a voice) and the middle of
 its pitch. Cues are then joined, nearest first, into as many groups as separate best, or one where none separate.
+
+Measured on the world's two voices, 20 lines, ten seeds each: of lines of three words, a share of .005 (standard
+deviation .015) is given to the wrong voice at speeds and pitches of training and none at unseen ones; of single words
+.05 (.15) and .03 (.10): mostly none, but one film in ten becomes one voice. A film with one voice is split in none of
+20 with lines of three words, in 4 of 20 with single words. Two or three lines are too few to tell. These voices are
+synthetic and the two settings below were chosen on them: people in one room, or with music, were not measured.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ MELS = 24
 LOWEST, HIGHEST = 60, 400  # Hz, of a voice's pitch
 FEWEST = 15  # frames that sound; a cue with fewer tells nothing
 MOST_VOICES = 6
-SEPARATE = 0.5  # mean silhouette below which all cues are one voice
+SEPARATE = 0.5  # mean silhouette below which all cues are one voice: two had .51 to .70, one .23 to .56
 PITCH_WEIGHT = 1.5  # of a semitone, against a decibel of spectral shape
 OCTAVE = 0.02  # by which a pitch an octave higher is preferred
 VOICED = 0.5  # correlation of a frame with itself a period later, at least
@@ -76,7 +82,8 @@ def group(
     """Group vectors into one to six voices, numbered in order of appearance, with a confidence for each.
 
     The number of groups is the one with the largest mean silhouette (Rousseeuw 1987), one where that is below
-    `SEPARATE`. The confidence is the vector's own silhouette, or, with one group, how far all are from a second.
+    `SEPARATE`. The confidence says how much nearer the own group's centre is than the next one's; with one group it is
+    what the best split lacks of a perfect one.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import cdist
