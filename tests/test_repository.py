@@ -40,7 +40,12 @@ ORDER = (
 RANK = {group: rank for rank, groups in enumerate(ORDER) for group in groups}
 NEVER = {"plots": {"model", "training", "adapters"}}  # plots draws arrays and records
 
-IMPORT_NAMES = {"pillow": "PIL", "espeakng-loader": "espeakng_loader", "liger-kernel": "liger_kernel"}
+IMPORT_NAMES = {
+    "pillow": "PIL",
+    "espeakng-loader": "espeakng_loader",
+    "liger-kernel": "liger_kernel",
+    "silero-vad": "silero_vad",
+}
 PROGRAMS = {"jupyterlab": "jupyter lab", "nbconvert": "jupyter nbconvert", "nbmake": "--nbmake", "ruff": "ruff check"}
 ELSEWHERE = re.compile(r"runs/|\.venv|utils\.py$|.*\.mp4$")  # made by the commands, must not be, a reader's own
 MACHINE_PATH = re.compile(r"(?<![\w.:/~-])/(?:home|root|work|tmp|Users|mnt|private|opt|var)/[\w.]")

@@ -13,6 +13,7 @@ ten cues; else it gets times that mean nothing.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 import unicodedata
 from dataclasses import replace
@@ -76,6 +77,18 @@ def align(cues: tuple[Cue, ...], audio: Int16[np.ndarray, " samples"], start: in
     return tuple(aligned)
 
 
+def check_aligner() -> None:
+    """Refuse to align where pocketsphinx is not installed.
+
+    Raises
+    ------
+    CallFault
+        it is not
+    """
+    if importlib.util.find_spec("pocketsphinx") is None:
+        raise CallFault("triplets.align_words needs pocketsphinx: pip install -e '.[real]'")
+
+
 def spoken(token: str) -> list[str]:
     """Turn a word as written into the words that are said.
 
@@ -119,10 +132,9 @@ class _Aligner:
     """pocketsphinx with its English model, kept for the whole process: loading takes longer than aligning."""
 
     def __init__(self):
-        try:
-            from pocketsphinx import Decoder
-        except ImportError:
-            raise CallFault("triplets.align_words needs pocketsphinx: pip install -e '.[real]'") from None
+        check_aligner()
+        from pocketsphinx import Decoder
+
         # silprob: a pause between two words is as likely as none; the default makes words swallow short ones
         self.decoder = Decoder(lm=None, loglevel="FATAL", silprob=1.0)
         self.guessed: set[str] = set()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 
 from omni_lab.config import TripletConfig
-from omni_lab.errors import CallFault
-from omni_lab.media.align import align
+from omni_lab.media.align import align, check_aligner
 from omni_lab.media.decode import Film
 from omni_lab.media.speech import check_recogniser, recogniser
 from omni_lab.media.voices import name_voices
@@ -48,5 +46,5 @@ def check_listening(config: TripletConfig) -> None:
     """
     if config.recogniser != "none":
         check_recogniser(config.recogniser)
-    if config.align_words and importlib.util.find_spec("pocketsphinx") is None:
-        raise CallFault("triplets.align_words needs pocketsphinx: pip install -e '.[real]'")
+    if config.align_words:
+        check_aligner()
