@@ -6,7 +6,7 @@ lacks are spelled out by rough rules: between two words that are known, a rough 
 
 Measured on sentences of eight of the world's words in both its voices (24 for each length of pause), the start of a
 word is off by 14 ms in the mean without pauses and with pauses of 0.3 s, 19 ms with 0.08 s. Among the short words of
-real English single ones are off by up to half a second. Text that is not what is said is refused in about seven of
+real English single ones are off by up to 0.7 s. Text that is not what is said is refused in about seven of
 ten cues; else it gets times that mean nothing.
 """
 
