@@ -95,7 +95,7 @@ def with_moviepy(path: Path) -> None:
 
 def main() -> None:
     """Measure, print people's text and one last line of JSON."""
-    parser = argparse.ArgumentParser(description="CPU time of building triplets of a 1080p film, as a ratio to decoding it.")
+    parser = argparse.ArgumentParser(description="CPU time of building triplets, as a ratio to decoding the film.")
     parser.add_argument("--quick", action="store_true", help="a film of 4 s and 3 rounds, instead of 20 s and 7")
     parser.add_argument("--film", type=Path, help="measure with this film instead of the world's")
     options = parser.parse_args()

@@ -1,22 +1,40 @@
-"""From files and folders to shards of clips: every file ends in clips or in one line that says why not."""
+"""From files and folders to shards of clips: every file ends in clips or in one line that says why not.
+
+Films are built in other processes, here or on a cluster; what becomes of their clips is decided in this one, in the
+order of the films. So the shards depend on the films and the settings, not on how many built them or how often the
+build was stopped.
+"""
 
 from __future__ import annotations
 
-import json
-import os
+import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 
 from omni_lab.config import TripletConfig, config_hash
-from omni_lab.media.decode import decode
-from omni_lab.media.faults import MediaFault, MissingFile
-from omni_lab.media.probe import content_id, open_media
-from omni_lab.triplets.clips import clips_of
+from omni_lab.errors import CallFault
 from omni_lab.triplets.cut import check_lengths
+from omni_lab.triplets.engines import ENGINES, in_order
+from omni_lab.triplets.film import Work, clips_of_film, content_settings
+from omni_lab.triplets.index import FilmEntry
+from omni_lab.triplets.listen import check_listening
+from omni_lab.triplets.members import read_spool
+from omni_lab.triplets.publish import write_whole
+from omni_lab.triplets.quality import Sieve
+from omni_lab.triplets.report import (
+    ALREADY,
+    REPORT,
+    Report,
+    read_failures,
+    report_bytes,
+    summary,
+    write_failures,
+)  # fmt: skip
 from omni_lab.triplets.shards import ShardWriter
+from omni_lab.triplets.workers import Built, Failure, Job
 
-FAILURES = "failures.jsonl"
+SPOOL = ".spool"  # folder of films whose clips are not in a shard yet
 # what a folder is searched for; a file that is named is tried whatever it is called
 EXTENSIONS = frozenset(
     f".{name}"
@@ -27,88 +45,77 @@ EXTENSIONS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A file that gave no clip, and why."""
-
-    uri: str
-    fault: str  # name of the fault's type
-    reason: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a build did."""
-
-    out: str
-    clips: int  # written by this run
-    films: int  # that gave them
-    failures: tuple[Failure, ...]
-    skipped: tuple[tuple[str, str], ...]  # (uri, why): already built, or the same content under another name
-    damaged: tuple[tuple[str, tuple[str, ...]], ...]  # (uri, errors): films that gave clips all the same
-
-    @property
-    def exit_code(self) -> int:
-        """0 where every file gave clips, 1 where one failed."""
-        return 1 if self.failures else 0
-
-
 def build(
-    paths: Iterable[str | Path], out: str | Path, config: TripletConfig | None = None, progress: bool = True
+    paths: Iterable[str | Path],
+    out: str | Path,
+    config: TripletConfig | None = None,
+    progress: bool = True,
+    workers: int = 1,
+    engine: str = "local",
+    work: Work = clips_of_film,
 ) -> Report:
     """Turn films into shards of clips under `out`; run again, it goes on with what is not done.
 
-    Folders are searched for media files, in order of name. A file that fails is recorded in `failures.jsonl` and in
-    the report; the others go on. Read the result with `read_shards(out)`.
+    Folders are searched for media files, in order of name. A file that fails, hangs or takes too much memory is
+    recorded in `failures.jsonl` and in the report; the others go on. Read the result with `read_shards(out)` or
+    `ClipStream(out)`.
 
     Parameters
     ----------
     paths : files and folders
     out : folder of the shards, made if it is not there
-    config : how to cut and what to keep
+    config : how to cut, what to keep, and what one film may take
     progress : show a progress bar
+    workers : films that are built at once
+    engine : "local", processes of this machine, or "ray", a cluster; the shards are the same
+    work : how one film becomes clips, a function that another process can import
 
     Raises
     ------
     CallFault
-        `out` is a file or holds clips that were made with other settings, or `max_s` is less than twice `min_s`
+        `out` is a file, or holds clips that were made with other settings, or another build writes into it; `max_s` is
+        less than twice `min_s`; there is no such engine; something that the settings ask for is not installed
     """
     from tqdm import tqdm
 
     config = config or TripletConfig()
     check_lengths(config)
+    check_listening(config)
+    if engine not in ENGINES or workers < 1:
+        raise CallFault(f"engine {engine!r} with {workers} workers: there are {', '.join(ENGINES)}, with 1 or more")
+    tried = list(map(str, find(paths)))
+    films: list[FilmEntry] = []
     failures: list[Failure] = []
     skipped: list[tuple[str, str]] = []
-    damaged: list[tuple[str, tuple[str, ...]]] = []
-    clips = films = 0
-    writer = ShardWriter(out, config_hash(config), config.clips_per_shard)
-    tried = list(find(paths))
-    try:
-        for path in tqdm(tried, desc="films", unit="film", disable=not progress):
-            try:
-                if path.is_dir():
-                    raise MissingFile(path, "a folder without a film or a sound in it")
-                with open_media(path):
-                    source_id = content_id(path)
-                if source_id in writer.sources:
-                    known = writer.sources[source_id]
-                    why = "already built" if known == str(path) else f"same content as {known}"
-                    skipped.append((str(path), why))
-                    continue
-                film = decode(path, config)
-                clips += writer.add(list(clips_of(film, config)))
-                films += 1
-                if film.source.errors:
-                    damaged.append((str(path), film.source.errors))
-            except MediaFault as fault:
-                failures.append(Failure(str(path), type(fault).__name__, fault.reason))
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one film, the others go on
-                failures.append(Failure(str(path), type(error).__name__, f"cannot be built ({error})"))
-        writer.close()
-    finally:
-        writer.abort()
-        _write_failures(Path(out), failures, {str(path) for path in tried})
-    return Report(str(out), clips, films, tuple(failures), tuple(skipped), tuple(damaged))
+    with ShardWriter(out, config_hash(content_settings(config)), config.clips_per_shard) as writer:
+        (writer.out / REPORT).unlink(missing_ok=True)
+        spool = _emptied(writer.out / SPOOL)
+        sieve = Sieve(config, writer.index.rows())
+        jobs = (Job(path, str(Path.cwd()), config, work) for path in tried)
+        try:
+            with closing(in_order(ENGINES[engine](workers, writer.sources), jobs, workers, spool)) as outcomes:
+                for outcome, place in tqdm(outcomes, total=len(tried), desc="films", unit="film", disable=not progress):
+                    if isinstance(outcome, Failure):
+                        failures.append(outcome)
+                    elif (known := writer.sources.get(outcome.source_id)) is not None:
+                        skipped.append((outcome.uri, ALREADY if known == outcome.uri else f"same content as {known}"))
+                    else:
+                        films.append(_add(outcome, place, writer, sieve))
+            writer.close()
+        finally:
+            shutil.rmtree(spool)
+            write_failures(writer.out, failures, set(tried))
+        summed = summary(writer.index, read_failures(writer.out), skipped)
+        write_whole(writer.out / REPORT, report_bytes(summed))
+    return Report(
+        str(out),
+        clips=sum(film.clips for film in films),
+        films=len(films),
+        dropped=tuple(pair for film in films for pair in film.dropped.items()),
+        failures=tuple(failures),
+        skipped=tuple(skipped),
+        damaged=tuple((film.uri, film.errors) for film in films if film.errors),
+    )
 
 
 def find(paths: Iterable[str | Path]) -> Iterator[Path]:
@@ -122,12 +129,24 @@ def find(paths: Iterable[str | Path]) -> Iterator[Path]:
                 yield file
 
 
-def _write_failures(out: Path, failures: list[Failure], tried: set[str]) -> None:
-    """Write failures.jsonl in one step: this run's failures, and those of files that it did not try again."""
-    path = out / FAILURES
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    kept = [line for line in lines if json.loads(line)["uri"] not in tried]
-    kept += [json.dumps(vars(failure), ensure_ascii=False) for failure in failures]
-    temporary = path.with_suffix(".jsonl.tmp")
-    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    os.replace(temporary, path)
+def _add(film: Built, spool: Path, writer: ShardWriter, sieve: Sieve) -> FilmEntry:
+    """Write the clips of a film that are worth keeping, and note what became of the others."""
+    clips = ticks = 0
+    dropped: dict[str, str] = {}
+    for clip, members in read_spool(spool):
+        why = sieve.judge(clip)
+        if why is None:
+            writer.add(clip, members)
+            clips, ticks = clips + 1, ticks + clip.record["end"] - clip.record["start"]
+        else:
+            dropped[clip.clip_id] = why
+    entry = FilmEntry(film.source_id, film.uri, clips, ticks, film.errors, dropped)
+    writer.end_film(entry)
+    return entry
+
+
+def _emptied(folder: Path) -> Path:
+    """Make a folder, without what a run that was killed left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder

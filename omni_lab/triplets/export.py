@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omni_lab.errors import CallFault, InputFault
+from omni_lab.triplets.members import to_flac
+from omni_lab.triplets.publish import publish
 from omni_lab.triplets.record import EncodedClip
 from omni_lab.triplets.roleplay import Dialogue, Part, Turn, dialogue, say, trimmed, watch
-from omni_lab.triplets.shards import _publish, _to_flac, read_clips
+from omni_lab.triplets.shards import read_clips
 
 FILES = {"chat": "chat.jsonl", "obelics": "obelics.parquet"}
 ROW_GROUP_BYTES = 32 << 20  # pictures and sound held in memory before they are written as a row group
@@ -149,7 +151,7 @@ def media_path(part: Part, clip_id: str) -> str:
 
 def media_bytes(part: Part, clip: EncodedClip) -> bytes:
     """A picture as the JPEG of the shard, a piece of sound as FLAC."""
-    return clip.jpegs[part.index] if part.kind == "image" else _to_flac(clip.audio[part.start : part.end])
+    return clip.jpegs[part.index] if part.kind == "image" else to_flac(clip.audio[part.start : part.end])
 
 
 def _content(part: Part, role: str | None, clip_id: str) -> dict:
@@ -185,7 +187,7 @@ def _in_one_step(final: Path) -> Iterator[Path]:
     temporary = final.with_name(f"{final.name}.tmp")
     try:
         yield temporary
-        _publish(temporary, final)
+        publish(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
 

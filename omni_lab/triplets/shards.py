@@ -1,97 +1,124 @@
-"""Shards: webdataset tars of clips, and a Parquet index that says what is in them.
+"""Shards: webdataset tars of clips beside the index that says what is in them.
 
-The index is the truth: a tar counts once the index names it, so a run that is killed at any moment loses only the tar
-it was writing, and the next run writes that tar again, byte for byte the same. A film never straddles two tars.
+A run that is killed at any moment loses only the tar it was writing, and the next run writes that tar again, byte for
+byte the same. A film never straddles two tars. A clip is read by its place, without reading what lies before it.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import os
+import hashlib
 import tarfile
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Int16
-
-from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.errors import CallFault, InputFault
+from omni_lab.errors import CallFault
+from omni_lab.triplets.index import (
+    INDEX,
+    FilmEntry,
+    Index,
+    ShardEntry,
+    ShardFault,
+    digest,
+    places,
+    read_index,
+    row_of,
+    table_of,
+)  # fmt: skip
+from omni_lab.triplets.members import BLOCK, clip_from, suffixes, write_member
+from omni_lab.triplets.publish import publish
 from omni_lab.triplets.record import EncodedClip, Triplet
-
-INDEX = "index.parquet"
-
-
-class ShardFault(InputFault):
-    """A shard, a member of it or the index is missing or broken; the message names it."""
 
 
 class ShardWriter:
     """Write clips, film by film, into a folder of shards; go on where an earlier run ended.
 
+    Use it in a `with` statement: a tar that is open at its end is thrown away, its films are done again by the next
+    run. One writer at a time holds a folder.
+
     Raises
     ------
     CallFault
-        the folder holds clips that were made with other settings
+        the folder holds clips that were made with other settings, or another build is writing into it
     """
 
     def __init__(self, out: str | Path, config_hash: str, clips_per_shard: int = 256):
-        self.out, self.config_hash, self.clips_per_shard = Path(out), config_hash, clips_per_shard
+        self.out, self.clips_per_shard = Path(out), clips_per_shard
         if self.out.exists() and not self.out.is_dir():
             raise CallFault(f"{out}: is a file; clips are written into a folder")
         self.out.mkdir(parents=True, exist_ok=True)
-        self.rows: list[dict] = read_index(self.out) if (self.out / INDEX).exists() else []
-        others = {row["config_hash"] for row in self.rows} - {config_hash}
-        if others:
-            raise CallFault(f"{out}: holds clips made with other settings ({others.pop()}); choose another folder")
-        self.sources = {row["source_id"]: row["uri"] for row in self.rows}
-        self._number = 1 + max((int(row["shard"][6:12]) for row in self.rows), default=-1)
+        self._lock = _locked(self.out)
+        try:
+            self.index = Index.load(out) if (self.out / INDEX).exists() else Index.empty(config_hash)
+            if self.index.config_hash != config_hash:
+                other = self.index.config_hash
+                raise CallFault(f"{out}: holds clips made with other settings ({other}); choose another folder")
+        except BaseException:
+            self._lock.close()
+            raise
+        self.sources = {film.source_id: film.uri for film in self.index.films}
+        self._number = 1 + max((int(shard.name[6:12]) for shard in self.index.shards), default=-1)
         self._tar: tarfile.TarFile | None = None
-        self._new: list[dict] = []
+        self._rows: list[dict] = []
+        self._films: list[FilmEntry] = []
         for leftover in [*self.out.glob("*.tmp"), self.out / self.name]:  # also a tar that never reached the index
             leftover.unlink(missing_ok=True)
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._tar is not None:
+            self._tar.close()
+            (self.out / f"{self.name}.tmp").unlink(missing_ok=True)
+        self._lock.close()
 
     @property
     def name(self) -> str:
         """Name of the shard that is being written."""
         return f"shard-{self._number:06d}.tar"
 
-    def add(self, clips: Iterable[EncodedClip]) -> int:
-        """Write all clips of one film and return how many there were; the shard that is full then is closed."""
-        count = 0
-        for clip in clips:
-            if self._tar is None:
-                temporary = self.out / f"{self.name}.tmp"
-                self._tar = tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed in close()
-            for suffix, data in _members(clip):
-                member = tarfile.TarInfo(f"{clip.clip_id}.{suffix}")  # no time, no owner: the same bytes every time
-                member.size = len(data)
-                self._tar.addfile(member, io.BytesIO(data))
-            self._new.append(_row(clip, self.name))
-            count += 1
-        self.sources.update((row["source_id"], row["uri"]) for row in self._new[-count:] if count)
-        if len(self._new) >= self.clips_per_shard:
+    def add(self, clip: EncodedClip, members: Sequence[bytes]) -> None:
+        """Write one clip, given with the bytes of its files."""
+        if self._tar is None:
+            temporary = self.out / f"{self.name}.tmp"
+            self._tar = tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed in close()
+        offset = self._tar.offset
+        for suffix, data in zip(suffixes(len(clip.jpegs), clip.audio is not None), members, strict=True):
+            write_member(self._tar, f"{clip.clip_id}.{suffix}", data)
+        sizes, sums = [len(data) for data in members], [zlib.crc32(data) for data in members]
+        self._rows.append(row_of(clip, self.name, offset, sizes, sums))
+
+    def end_film(self, film: FilmEntry) -> None:
+        """Note that all clips of a film are written; a shard that is full is then closed."""
+        self._films.append(film)
+        self.sources[film.source_id] = film.uri
+        if len(self._rows) >= self.clips_per_shard:
             self.close()
-        return count
 
     def close(self) -> None:
-        """Finish the open shard: rename it, then name it in the index."""
-        if self._tar is None:
-            return
-        self._tar.close()
-        _publish(self.out / f"{self.name}.tmp", self.out / self.name)
-        self.rows += self._new
-        write_index(self.rows, self.out)
-        self._tar, self._new = None, []
-        self._number += 1
+        """Finish the open shard: rename it, then name it, and the films that are done, in the index."""
+        import pyarrow
 
-    def abort(self) -> None:
-        """Throw the open shard away; its films are done again by the next run."""
+        shards = self.index.shards
         if self._tar is not None:
             self._tar.close()
-            (self.out / f"{self.name}.tmp").unlink(missing_ok=True)
-            self._tar, self._new = None, []
+            temporary = self.out / f"{self.name}.tmp"
+            entry = ShardEntry(self.name, temporary.stat().st_size, _digest_of(temporary), digest(self._rows))
+            publish(temporary, self.out / self.name)
+            shards = (*shards, entry)
+        if self._films:
+            self.index = replace(
+                self.index,
+                writer=pyarrow.__version__,
+                table=pyarrow.concat_tables([self.index.table, table_of(self._rows)]),
+                films=(*self.index.films, *self._films),
+                shards=shards,
+            )
+            self.index.write(self.out)
+        self._number += self._tar is not None
+        self._tar, self._rows, self._films = None, [], []
 
 
 def read_shards(folder: str | Path) -> Iterator[Triplet]:
@@ -102,11 +129,7 @@ def read_shards(folder: str | Path) -> Iterator[Triplet]:
     ShardFault
         naming the tar and the member that is missing or broken
     """
-    for clip, shard in _read(Path(folder)):
-        try:
-            yield clip.decode()
-        except (ValueError, TypeError) as error:
-            raise ShardFault(f"{shard}: {clip.clip_id}: {error}") from None
+    return (decoded(read_clip(folder, row), Path(folder) / row["shard"]) for row in read_index(folder))
 
 
 def read_clips(folder: str | Path) -> Iterator[EncodedClip]:
@@ -116,128 +139,62 @@ def read_clips(folder: str | Path) -> Iterator[EncodedClip]:
     ------
     ShardFault
     """
-    return (clip for clip, _ in _read(Path(folder)))
+    return (read_clip(folder, row) for row in read_index(folder))
 
 
-def read_index(folder: str | Path) -> list[dict]:
-    """Read the index: one row per clip, in order.
+def read_clip(folder: str | Path, row: dict) -> EncodedClip:
+    """Read the clip of one row of the index, and nothing else of its tar.
 
     Raises
     ------
     ShardFault
-        there is none, or it cannot be read
     """
-    import pyarrow
-    import pyarrow.parquet
-
-    path = Path(folder) / INDEX
-    if not path.is_file():
-        raise ShardFault(f"{folder}: holds no {INDEX}; build triplets into it first")
+    path = Path(folder) / row["shard"]
+    members = []
     try:
-        return pyarrow.parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ShardFault(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+        with open(path, "rb") as tar:
+            for name, offset, size, crc in places(row):
+                tar.seek(offset + BLOCK)
+                data = tar.read(size)
+                if len(data) < size:
+                    raise ShardFault(f"{path}: {name} is cut off")
+                if zlib.crc32(data) != crc:
+                    raise ShardFault(f"{path}: {name} is broken: not the bytes that were written")
+                members.append(data)
+        return clip_from(row["clip_id"], members, row["audio"])
+    except FileNotFoundError:
+        raise ShardFault(f"{path}: is missing, but {INDEX} names it") from None
+    except ValueError as error:
+        raise ShardFault(f"{path}: {row['clip_id']}.{error}") from None
 
 
-def write_index(rows: list[dict], folder: str | Path) -> None:
-    """Write the index, in one step."""
-    import pyarrow
-    import pyarrow.parquet
+def decoded(clip: EncodedClip, shard: Path) -> Triplet:
+    """Turn a clip into arrays; `shard` is named where that cannot be.
 
-    number, text, flag = pyarrow.int64(), pyarrow.string(), pyarrow.bool_()
-    types = {
-        "clip_id": text, "shard": text, "source_id": text, "uri": text, "start": number, "end": number,
-        "frames": number, "image": flag, "audio": flag, "text": flag, "errors": number, "config_hash": text,
-    }  # fmt: skip
-    temporary = Path(folder) / f"{INDEX}.tmp"
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(types)), temporary)
-    _publish(temporary, Path(folder) / INDEX)
-
-
-def _publish(temporary: Path, final: Path) -> None:
-    """Give a finished file its name: whoever sees the name sees the whole file."""
-    with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, final)
-
-
-def _row(clip: EncodedClip, shard: str) -> dict:
-    """Summarise a clip for the index."""
-    record, source = clip.record, clip.record["source"]
-    return {
-        "clip_id": clip.clip_id, "shard": shard, "source_id": source["id"], "uri": source["uri"],
-        "start": record["start"], "end": record["end"], "frames": len(clip.jpegs),
-        **{kind: kind in record["has"] for kind in ("image", "audio", "text")},
-        "errors": len(source["errors"]), "config_hash": record["config_hash"],
-    }  # fmt: skip
-
-
-def _members(clip: EncodedClip) -> Iterator[tuple[str, bytes]]:
-    """Give the files of one clip: suffix and bytes."""
-    yield "json", json.dumps(clip.record, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-    for i, jpeg in enumerate(clip.jpegs):
-        yield f"{i:03d}.jpg", jpeg
-    if clip.audio is not None:
-        yield "flac", _to_flac(clip.audio)
-
-
-def _to_flac(audio: Int16[np.ndarray, " samples"]) -> bytes:
-    import soundfile
-
-    data = io.BytesIO()
-    soundfile.write(data, audio, TICKS_PER_SECOND, format="FLAC", subtype="PCM_16")
-    return data.getvalue()
-
-
-def _from_flac(data: bytes) -> Int16[np.ndarray, " samples"]:
-    import soundfile
-
-    audio, rate = soundfile.read(io.BytesIO(data), dtype="int16")
-    if rate != TICKS_PER_SECOND or audio.ndim != 1:
-        raise ValueError(f"sound at {rate} Hz with shape {audio.shape}, not {TICKS_PER_SECOND} Hz mono")
-    return audio
-
-
-def _read(folder: Path) -> Iterator[tuple[EncodedClip, Path]]:
-    """Walk through the tars in the order of the index, clip by clip."""
-    shards: dict[str, list[dict]] = {}
-    for row in read_index(folder):
-        shards.setdefault(row["shard"], []).append(row)
-    for name, rows in shards.items():
-        path = folder / name
-        try:
-            with tarfile.open(path, "r:") as tar:
-                for row in rows:
-                    yield _read_clip(tar, row, path), path
-        except FileNotFoundError:
-            raise ShardFault(f"{path}: is missing, but {INDEX} names it") from None
-        except tarfile.TarError as error:
-            raise ShardFault(f"{path}: is broken ({error})") from None
-
-
-def _read_clip(tar: tarfile.TarFile, row: dict, path: Path) -> EncodedClip:
-    """Read the members of one clip, which lie next to each other."""
-
-    def member(suffix: str) -> bytes:
-        wanted = f"{row['clip_id']}.{suffix}"
-        found = tar.next()
-        if found is None or found.name != wanted:
-            raise ShardFault(f"{path}: lacks {wanted}" + (f" (found {found.name} in its place)" if found else ""))
-        data = tar.extractfile(found).read()
-        if len(data) != found.size:
-            raise ShardFault(f"{path}: {wanted} is cut off")
-        return data
-
-    import soundfile
-
-    suffix = "json"
+    Raises
+    ------
+    ShardFault
+    """
     try:
-        record = json.loads(member(suffix))
-        jpegs = []
-        for i in range(row["frames"]):
-            jpegs.append(member(f"{i:03d}.jpg"))
-        suffix = "flac"
-        audio = _from_flac(member(suffix)) if row["audio"] else None
-    except (ValueError, soundfile.LibsndfileError) as error:
-        raise ShardFault(f"{path}: {row['clip_id']}.{suffix} is broken ({error})") from None
-    return EncodedClip(row["clip_id"], record, tuple(jpegs), audio)
+        return clip.decode()
+    except (ValueError, TypeError) as error:
+        raise ShardFault(f"{shard}: {clip.clip_id}: {error}") from None
+
+
+def _locked(folder: Path):
+    """Hold a folder until the file that is returned is closed, also by a death of the process."""
+    import fcntl
+
+    lock = open(folder / ".lock", "w")  # noqa: SIM115 - closed in __exit__
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise CallFault(f"{folder}: another build is writing into it; wait for it or choose another folder") from None
+    return lock
+
+
+def _digest_of(path: Path) -> str:
+    """Take the digest of a file, as `digest` does of bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,0 +1,89 @@
+"""What a build did: failures.jsonl names every file that gave no clip, report.json sums up the folder.
+
+`report.json` follows from the index and from `failures.jsonl`, and is written last: a folder without one is not
+finished. The films that this run passed over because another file has the same content are all it adds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.triplets.index import Index, digest
+from omni_lab.triplets.publish import write_whole
+from omni_lab.triplets.workers import Failure
+
+FAILURES = "failures.jsonl"
+REPORT = "report.json"
+ALREADY = "already built"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one run of a build did."""
+
+    out: str
+    clips: int  # written by this run
+    films: int  # that it built
+    dropped: tuple[tuple[str, str], ...]  # (clip_id, why)
+    failures: tuple[Failure, ...]
+    skipped: tuple[tuple[str, str], ...]  # (uri, why): already built, or the same content under another name
+    damaged: tuple[tuple[str, tuple[str, ...]], ...]  # (uri, errors): films that gave clips all the same
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every file gave clips, 1 where one failed."""
+        return 1 if self.failures else 0
+
+
+def write_failures(out: Path, failures: list[Failure], tried: set[str]) -> None:
+    """Write failures.jsonl in one step: this run's failures, and those of files that it did not try again."""
+    kept = [failure for failure in read_failures(out) if failure.uri not in tried]
+    write_whole(out / FAILURES, failures_bytes(kept + failures))
+
+
+def read_failures(out: Path) -> list[Failure]:
+    """Read failures.jsonl; none where there is no such file."""
+    path = out / FAILURES
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [Failure(**json.loads(line)) for line in lines]
+
+
+def failures_bytes(failures: list[Failure]) -> bytes:
+    """Give the bytes of failures.jsonl: one line per file."""
+    return "".join(f"{json.dumps(asdict(failure), ensure_ascii=False)}\n" for failure in failures).encode()
+
+
+def summary(index: Index, failures: list[Failure], skipped: list[tuple[str, str]]) -> dict:
+    """Sum up a folder of shards: what is in it, what was dropped and why, what failed."""
+    dropped = {clip_id: why for film in index.films for clip_id, why in film.dropped.items()}
+    data = {
+        "clips": sum(film.clips for film in index.films),
+        "films": len(index.films),
+        "hours": round(sum(film.ticks for film in index.films) / TICKS_PER_SECOND / 3600, 4),
+        "config_hash": index.config_hash,
+        "dropped_by_reason": dict(sorted(Counter(map(kind_of, dropped.values())).items())),
+        "dropped": dropped,
+        "failures": [asdict(failure) for failure in failures],
+        "skipped": [list(pair) for pair in skipped if pair[1] != ALREADY],
+        "damaged": {film.uri: list(film.errors) for film in index.films if film.errors},
+    }
+    return {**data, "digest": digest(data)}
+
+
+def report_bytes(summed: dict) -> bytes:
+    """Give the bytes of report.json."""
+    return (json.dumps(summed, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def kind_of(why: str) -> str:
+    """Name the kind of a reason: its words up to a number or the clip that it points to.
+
+    >>> kind_of("black picture 0.98 > 0.95"), kind_of("near-duplicate of 0a1b_0_16000")
+    ('black picture', 'near-duplicate')
+    """
+    return re.match(r"(.+?)(?= of | -?\d|$)", why).group()
