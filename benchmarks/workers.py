@@ -59,9 +59,7 @@ def main() -> None:
     for number in range(rounds):
         one, two = seconds_of(paths, 1), seconds_of(paths, 2)
         ratios.append(one / two)
-        print(
-            f"round {number + 1}: {count} films in {one:.2f} s with one worker, {two:.2f} s with two, {one / two:.2f} x"
-        )
+        print(f"round {number + 1}: {count} films, {one:.2f} s with one worker, {two:.2f} s with two")
     value = statistics.median(ratios)
     print(f"two workers are {value:.2f} times as fast as one (goal {GOAL})")
     result = {"name": "workers", "value": round(value, 3), "unit": "x one worker", "goal": GOAL}

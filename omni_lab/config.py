@@ -56,7 +56,7 @@ class TripletConfig:
     max_static_share: float = 1.0  # a clip with a larger share of pictures like the one before is dropped
     max_clipped_share: float = 0.01  # a clip with a larger share of samples at full scale, in runs, is dropped
     max_av_offset_s: float = 1.0  # a clip whose sound is surely further from its picture (seconds) is dropped
-    near_duplicate_bits: int = 3  # clips that sound alike, and differ in at most so many of 64 bits, are one; -1: off
+    near_duplicate_bits: int = 3  # clips that differ in so few of 64 bits, and sound alike, are one; -1 is off
     file_timeout_s: float = 3600.0  # a film that takes longer is stopped and recorded as failed
     file_memory_mb: int = 8192  # a film that takes more memory is stopped and recorded as failed
 

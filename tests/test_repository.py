@@ -45,6 +45,7 @@ IMPORT_NAMES = {
     "espeakng-loader": "espeakng_loader",
     "liger-kernel": "liger_kernel",
     "silero-vad": "silero_vad",
+    "scenedetect-headless": "scenedetect",
 }
 PROGRAMS = {"jupyterlab": "jupyter lab", "nbconvert": "jupyter nbconvert", "nbmake": "--nbmake", "ruff": "ruff check"}
 ELSEWHERE = re.compile(r"runs/|\.venv|utils\.py$|.*\.mp4$")  # made by the commands, must not be, a reader's own

@@ -240,6 +240,16 @@ def test_a_word_is_not_cut_where_another_way_exists():
     assert (first.end, first.reason) == (7 * S, "word")
 
 
+def test_two_cuts_between_words_are_better_than_one_through_a_word():
+    """The one cut outside of speech, at 15 s, would leave only words to cut before the end at 32 s."""
+    spoken = ((1, 7), (8, 15)), ((15, 17), (18, 29))
+    cues = [
+        Cue(words[0][0] * S, words[-1][1] * S, "a b", words=tuple(Word(a * S, b * S, "a") for a, b in words))
+        for words in spoken
+    ]
+    assert [clip.reason for clip in cut(32 * S, cues)] == ["word", "word", "end"]
+
+
 def test_scene_cuts_and_sentence_ends_draw_the_cut():
     assert [c.end / S for c in cut(20 * S, scenes=[9 * S + 123])] == [9 + 123 / S, 20]
     assert [c.end / S for c in cut(20 * S, scenes=[6 * S + S // 2])] == [6.5, 20]

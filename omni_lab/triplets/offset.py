@@ -39,7 +39,7 @@ def av_offset(
 
     >>> flashes = np.array([8, 21, 29, 50, 57, 74, 83, 96, 110, 126]) * 1600
     >>> av_offset(flashes, flashes + 4800, 13 * 16000)
-    (0.3, 0.9)
+    (0.3, 0.8)
     >>> av_offset(flashes, np.arange(10) * 16000, 13 * 16000) is None
     True
     """

@@ -98,15 +98,12 @@ class Sieve:
     def judge(self, clip: EncodedClip) -> str | None:
         """Say why a clip is dropped; None keeps it, and no later clip may be like it."""
         quality, config = clip.record["quality"], self.config
+        late = quality["av_offset_s"]
         for name, value, most in (
             ("black picture", quality.get("black_share"), config.max_black_share),
             ("static picture", quality.get("static_share"), config.max_static_share),
             ("clipped sound", quality.get("clipped_share"), config.max_clipped_share),
-            (
-                "sound away from picture by",
-                quality["av_offset_s"] and abs(quality["av_offset_s"]),
-                config.max_av_offset_s,
-            ),
+            ("sound away from picture by", None if late is None else abs(late), config.max_av_offset_s),
         ):
             if value is not None and value > most:
                 return f"{name} {value:g} > {most:g}"

@@ -27,7 +27,7 @@ class Triplet:
     audio: Float32[np.ndarray, " samples"]  # 16 kHz mono in [-1, 1]: sample i is heard at tick i of the clip
     cues: tuple[Cue, ...]  # in ticks from the clip's start
     has: frozenset[str]  # of "image", "audio", "text"
-    quality: dict = field(default_factory=dict)  # speech share, loudness, black and static picture: see build.py
+    quality: dict = field(default_factory=dict)  # speech share, loudness, fingerprints …: see quality.py
     facts: tuple[dict, ...] = ()  # what is known to be true in it (films of the world), rebased to the clip
     config_hash: str = ""  # of the settings that made it
 
