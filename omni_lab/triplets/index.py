@@ -115,7 +115,11 @@ class Index:
 
         try:
             table = pyarrow.parquet.read_table(
-                pyarrow.BufferReader(data), page_checksum_verification=True, thrift_string_size_limit=1 << 30
+                pyarrow.BufferReader(data),
+                use_threads=False,  # a process that ends at once would abort in pyarrow's threads
+                pre_buffer=False,
+                page_checksum_verification=True,
+                thrift_string_size_limit=1 << 30,
             )
             ledger = json.loads((table.schema.metadata or {}).get(_LEDGER, b"{}"))
         except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
