@@ -7,6 +7,7 @@ never through floats, so that an hour into a film nothing has drifted. Seconds a
 from __future__ import annotations
 
 from fractions import Fraction
+from numbers import Rational
 
 from omni_lab.config import TICKS_PER_SECOND
 
@@ -29,7 +30,7 @@ def ticks(seconds: float | Fraction) -> int:
     return round(seconds * TICKS_PER_SECOND)
 
 
-def rescale(pts: int, time_base: Fraction) -> int:
+def rescale(pts: int, time_base: Rational) -> int:
     """Turn a PTS into ticks: exact integer arithmetic, rounded half up once.
 
     Parameters

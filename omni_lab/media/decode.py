@@ -162,15 +162,15 @@ class _Pass:
         if self._is_damaged(frame, time):
             self.left_out += 1
             return
-        self.picker.add(frame, time, stream.sample_aspect_ratio)
+        self.picker.add(frame, time, float(stream.sample_aspect_ratio or 1))  # unset is None, or a ratio that is false
         if self.detector:
             self.detector.add(frame, time)
 
     def _stamp(self, frame, stream) -> int | None:
         """Give a picture's time stamp, in containers that hold none the time of the packet it is as late as.
 
-        Where B-frames hold pictures back, the n-th picture out of an AVI is the
-        n-th packet's; ASF moves its sound by as much, so that a picture takes its time when it comes out.
+        Where B-frames hold pictures back, the n-th picture out of an AVI is the n-th packet's; ASF moves its sound by as
+        much, so that a picture takes its time when it comes out.
         """
         if self.format not in PACKETS_TIMED:
             return frame.pts if frame.pts is not None else frame.dts

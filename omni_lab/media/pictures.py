@@ -7,6 +7,7 @@ size in one step of libswscale and are held as JPEG, so that a long film costs m
 from __future__ import annotations
 
 import io
+import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import av
 
 BT709, UNSPECIFIED, BT601 = 1, 2, 5  # AVColorSpace
+PLAIN = re.compile(r"(yuv[aj]?|gray|gbra?|nv)\d*p?\d*(le)?")  # formats whose first plane is brightness (or green)
 WIDEST = 4  # of a pixel by its height, or the other way round; what claims more is taken for square
 
 
@@ -49,9 +51,8 @@ class FramePicker:
         self._glimpse: np.ndarray | None = None
         self._kept: np.ndarray | None = None
 
-    def add(self, frame: av.VideoFrame, time: int, aspect: Fraction | None = None) -> None:
+    def add(self, frame: av.VideoFrame, time: int, aspect: float = 1.0) -> None:
         """Take the next frame; `time` in ticks, after every time before; `aspect` is a pixel's width by its height."""
-        aspect = float(aspect or 1)  # unset is None or zero
         self._aspect = aspect if 1 / WIDEST <= aspect <= WIDEST else 1.0
         glimpse = glimpse_of(frame)
         same_shape = self._glimpse is not None and self._glimpse.shape == glimpse.shape
@@ -133,16 +134,16 @@ class FramePicker:
 def glimpse_of(frame: av.VideoFrame) -> Float[np.ndarray, "rows columns"]:
     """Look at some hundred points of a frame's first plane (brightness, in nearly all video), 0 to 255.
 
-    It costs microseconds, so that every frame can be compared with the one before without converting any.
+    It costs microseconds, so that every frame can be compared with the one before without converting any; the few
+    formats whose first plane is no plain brightness are converted, very small.
     """
-    plane = frame.planes[0]
-    component = frame.format.components[0]
-    kind = np.uint16 if component.bits > 8 else np.uint8
-    rows = np.frombuffer(plane, kind).reshape(frame.height, -1) if plane.buffer_size % frame.height == 0 else None
-    if rows is None:
-        rows = np.frombuffer(plane, np.uint8)[: plane.line_size * frame.height].reshape(frame.height, -1).view(kind)
+    if not PLAIN.fullmatch(frame.format.name):
+        frame = frame.reformat(min(32, frame.width), min(18, frame.height), "gray", interpolation="AREA", threads=1)
+    plane, bits = frame.planes[0], frame.format.components[0].bits
+    kind = np.uint16 if bits > 8 else np.uint8
+    rows = np.frombuffer(plane, np.uint8).reshape(frame.height, -1).view(kind)
     points = rows[:: max(1, frame.height // 18), : frame.width : max(1, frame.width // 32)].astype(np.float32)
-    return points / (1 << (component.bits - 8)) if component.bits > 8 else points
+    return points / (1 << (bits - 8))
 
 
 def upright(picture: UInt8[np.ndarray, "height width 3"], frame: av.VideoFrame) -> UInt8[np.ndarray, "rows columns 3"]:

@@ -114,12 +114,12 @@ def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
     import av
 
     with _open_file(path) as file:
+        if _is_playlist(file):
+            raise NotMedia(path, REFUSED)
         try:
             options = {"protocol_whitelist": "none", "max_pixels": str(MAX_PIXELS)}
             container = av.open(file, metadata_errors="replace", options=options, buffer_size=1 << 16)
         except (av.error.FFmpegError, ValueError) as error:
-            if _is_playlist(path):
-                raise NotMedia(path, REFUSED) from None
             reason = getattr(error, "strerror", None) or str(error)
             fault = f"not a film or sound that can be opened, or cut off in its header ({reason})"
             raise NotMedia(path, fault) from None
@@ -151,11 +151,13 @@ def _open_file(path: str | Path) -> BinaryIO:
         raise MissingFile(path, known or str(error)) from None
 
 
-def _is_playlist(path: str | Path) -> bool:
+def _is_playlist(file: BinaryIO) -> bool:
     """Tell whether a file's first bytes are those of a list of films or addresses."""
-    with open(path, "rb") as file:
-        head = file.read(1024).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
-    return head.startswith((b"#extm3u", b"ffconcat", b"v=0", b"[internetshortcut]", b"[playlist]")) or b"<mpd" in head
+    head = file.read(1024).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    file.seek(0)
+    if head.startswith(b"<"):
+        return b"<mpd" in head or b"<asx" in head or b"<smil" in head
+    return head.startswith((b"#extm3u", b"ffconcat", b"v=0", b"[internetshortcut]", b"[playlist]"))
 
 
 def describe(container: av.container.InputContainer, path: str | Path, language: str) -> Source:

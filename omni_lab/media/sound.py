@@ -36,10 +36,10 @@ class _Run:
         self.offsets: list[float] = []  # and the stamp less those ticks
         self.grain = 0.0  # ticks between two stamps that the container can tell apart
 
-    def expected(self) -> float:
-        """Give the tick at which the next frame should lie."""
-        recent = self.offsets[-RECENT:]
-        return float(self.length) + (sum(recent) / len(recent) if recent else self.at)
+    def awaited(self) -> tuple[float, float]:
+        """Give the ticks at which the next frame should lie: by the recent stamps' middle, and by the newest alone."""
+        recent = self.offsets[-RECENT:] or [self.at]
+        return float(self.length) + sum(recent) / len(recent), float(self.length) + recent[-1]
 
     def laid(self) -> tuple[int, Int16[np.ndarray, " samples"]]:
         """Give the tick of the first sample, and the samples, stretched if need be."""
@@ -56,7 +56,8 @@ class _Run:
         size = np.bincount(block_of)
         knots = np.bincount(block_of, np.array(self.counted)) / size
         shifts = np.bincount(block_of, offsets) / size
-        if filled.size < 2 or np.ptp(shifts) <= self.grain + 2:  # stamps that shake, but do not wander
+        shaking = np.sqrt(((offsets - shifts[block_of]) ** 2).mean() / np.median(size))
+        if filled.size < 2 or np.ptp(shifts) <= self.grain + 2 + 6 * shaking:  # stamps shake, but do not wander
             return round(float(offsets.mean())), samples
         return stretch(samples, knots, shifts)
 
@@ -81,13 +82,13 @@ class SoundLine:
         from av.audio.resampler import AudioResampler
 
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
-        expected = self._runs[-1].expected() if self._runs else 0.0
-        jumps = time is not None and abs(time - expected) > SLACK
+        awaited = self._runs[-1].awaited() if self._runs else (0.0, 0.0)
+        jumps = time is not None and min(abs(time - tick) for tick in awaited) > SLACK
         if not self._runs or form != self._form or jumps:
             self._flush()
             self._resampler = AudioResampler(format="s16", layout="mono", rate=TICKS_PER_SECOND)
             self._form = form
-            self._runs.append(_Run(expected))
+            self._runs.append(_Run(awaited[0]))
         run = self._runs[-1]
         if time is not None:
             run.counted.append(float(run.length))

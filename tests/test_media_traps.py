@@ -1,0 +1,372 @@
+"""Files that lie, break, hide or attack: what is right comes out, or one line says why nothing does."""
+
+import io
+import os
+import socket
+import struct
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from media_files import RATE, damage, edit, found_clicks, write_film
+from PIL import Image
+
+from omni_lab.config import TripletConfig
+from omni_lab.media.decode import decode
+from omni_lab.media.faults import MissingFile, NothingDecodable, NotMedia
+from omni_lab.media.probe import probe
+from omni_lab.media.timeline import Timeline
+
+EVERY = TripletConfig(frames_per_second=25.0, image_size=48)
+
+
+def flash_times(film) -> np.ndarray:
+    """Ticks of the white frames."""
+    return film.frame_times[film.brightness > 0.6]
+
+
+def picture(film, i: int = 0) -> np.ndarray:
+    """One kept frame's pixels."""
+    return np.asarray(Image.open(io.BytesIO(film.frames[i]))).astype(int)
+
+
+# What is no film
+
+
+def test_what_is_no_ordinary_file_is_refused_unopened(tmp_path):
+    """A pipe would block for ever, a device never ends, a loop leads nowhere."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    for path, reason in (
+        (tmp_path / "pipe.mp4", "no ordinary file"),
+        (Path("/dev/zero"), "no ordinary file"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "loop.mp4", "symbolic links"),
+        (tmp_path / ("x" * 300 + ".mp4"), "too long"),
+        ("a\0b.mp4", "null byte"),
+        ("https://example.org/film.mp4", "only local files"),
+        ("file:///etc/hostname", "only local files"),
+    ):
+        with pytest.raises(MissingFile, match=reason) as caught:
+            decode(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    path = write_film(tmp_path / "a.mp4", seconds=0.2)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(MissingFile, match="may not be read"):
+        decode(path)
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(MissingFile, match="may not be read"):
+        decode(path)
+
+
+def playlists(folder: Path, target: str) -> dict[str, str]:
+    """Lists of every kind that name one film."""
+    return {
+        "list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{target}\n#EXT-X-ENDLIST\n",
+        "list.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{target}\n#EXT-X-ENDLIST\n",
+        "list.ffconcat": f"ffconcat version 1.0\nfile '{target}'\n",
+        "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+        "a=rtpmap:96 H264/90000\n",
+        "list.mpd": f'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        f'mediaPresentationDuration="PT4S"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" '
+        f'bandwidth="1"><BaseURL>{target}</BaseURL></Representation></AdaptationSet></Period></MPD>',
+        "list.url": f"[InternetShortcut]\nURL={target}\n",
+        "list.pls": f"[playlist]\nFile1={target}\nNumberOfEntries=1\n",
+    }
+
+
+def test_lists_of_films_are_refused(tmp_path):
+    """A list could name any file of the reader's own disk: none is opened, even beside the list."""
+    import av
+
+    write_film(tmp_path / "a.ts", seconds=2, sound="mp2")
+    for target in ("a.ts", str(tmp_path / "a.ts"), f"file:{tmp_path}/a.ts"):
+        for name, text in playlists(tmp_path, target).items():
+            (tmp_path / name).write_text(text)
+            with pytest.raises(NotMedia, match="points to other files"):
+                decode(tmp_path / name)
+    (tmp_path / "list.m3u8").write_text(playlists(tmp_path, "a.ts")["list.m3u8"])
+    with av.open(str(tmp_path / "list.m3u8")) as container:  # FFmpeg by itself does follow it
+        assert len(container.streams) == 2
+
+
+def test_no_address_is_opened(tmp_path):
+    """A server on this machine that counts its visitors sees none."""
+    visits = []
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(0.2)
+
+    def wait():
+        while not stop.is_set():
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                continue
+            visits.append(connection.recv(100))
+            connection.close()
+
+    stop = threading.Event()
+    thread = threading.Thread(target=wait)
+    thread.start()
+    for name, text in playlists(tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}/a.ts").items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(NotMedia):
+            decode(tmp_path / name)
+    with pytest.raises(MissingFile):
+        decode(f"http://127.0.0.1:{server.getsockname()[1]}/a.ts")
+    stop.set()
+    thread.join()
+    server.close()
+    assert visits == []
+
+
+@given(st.binary(min_size=1, max_size=400), st.sampled_from(["mp4", "mkv", "ts", "avi", "mp3", "txt", "srt", "gif"]))
+def test_any_bytes_end_in_a_typed_error(tmp_path_factory, data, suffix):
+    path = tmp_path_factory.getbasetemp() / f"noise.{suffix}"
+    path.write_bytes(data)
+    with pytest.raises((NotMedia, NothingDecodable)):
+        decode(path)
+
+
+# Cut off and broken
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "sound"),
+    [
+        ("a.mkv", "libx264", "flac"),
+        ("a.avi", "mpeg4", "pcm_s16le"),
+        ("a.flv", "libx264", "aac"),
+        ("a.mpg", "mpeg2video", "mp2"),
+        ("a.webm", "libvpx-vp9", "libopus"),
+    ],
+)
+def test_a_cut_off_file_keeps_what_it_has(tmp_path, name, picture, sound):
+    rate = 48_000 if sound in ("libopus", "mp2") else RATE
+    path = write_film(tmp_path / name, picture=picture, sound=sound, rate=rate)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    film = decode(path, EVERY)
+    assert film.duration > 16_000
+    assert len(flash_times(film)) >= 1
+    assert 1 <= len(found_clicks(film.audio)) < 4
+
+
+def test_fragments_survive_a_cut(tmp_path):
+    """A fragmented MP4 has its index piece by piece: the pieces before the cut play."""
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    path = write_film(tmp_path / "a.mp4", options=options)
+    whole = decode(path, EVERY)
+    assert len(whole.frames) == 100
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    film = decode(path, EVERY)
+    assert 20 < len(film.frames) < 100
+    assert found_clicks(film.audio)[0] == pytest.approx(found_clicks(whole.audio)[0], abs=0.01)
+
+
+def test_damaged_sound_keeps_its_place(tmp_path):
+    """Where packets are broken the sound has a hole; what follows stays where it belongs."""
+    path = damage(write_film(tmp_path / "a.ts", sound="mp2", rate=48_000, picture=None), 0.4, 3000)
+    film = decode(path, EVERY)
+    assert film.source.errors
+    first, *_, last = found_clicks(film.audio, film.audio_start)
+    assert (last - first) % 16_000 == pytest.approx(0, abs=1) or (last - first) % 16_000 == pytest.approx(16_000, abs=1)
+
+
+def test_headers_that_lie_about_length(tmp_path):
+    """The container says ten minutes, the film has two seconds: what was decoded counts."""
+    path = write_film(tmp_path / "a.mkv", seconds=2, sound="flac")
+    data = path.read_bytes()
+    at = data.index(b"\x44\x89\x88") + 3  # the element Duration, a float of 8 bytes, in milliseconds
+    path.write_bytes(data[:at] + struct.pack(">d", 600_000.0) + data[at + 8 :])
+    assert probe(path).duration == 600 * 16_000
+    film = decode(path, EVERY)
+    assert film.duration == 32_000
+    assert film.audio.size == 32_000
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "sound"),
+    [("a.mkv", "libx264", "flac"), ("a.webm", "libvpx-vp9", "libopus"), ("a.flv", "flv1", "aac")],
+)
+def test_a_live_recording_has_no_length(tmp_path, name, picture, sound):
+    """What was written without seeking back says nothing about its length, and has all of its film."""
+    rate = 48_000 if sound == "libopus" else RATE
+    path = write_film(tmp_path / name, picture=picture, sound=sound, rate=rate, live=True)
+    film = decode(path, EVERY)
+    assert len(film.frames) == 100
+    assert film.picture_end == pytest.approx(64_000, abs=640)
+    assert len(found_clicks(film.audio)) == 4
+
+
+# Clocks that jump
+
+
+class Packet:
+    """What the timeline reads of a packet, in milliseconds."""
+
+    time_base = Fraction(1, 1000)
+
+    def __init__(self, stream: int, dts: int | None, duration: int = 40, kind: str = "video"):
+        self.stream_index, self.dts, self.pts, self.duration = stream, dts, dts, duration
+        self.stream = type("Stream", (), {"type": kind})
+
+
+def straightened(packets: list[Packet], container: str = "matroska,webm") -> tuple[list[int | None], int]:
+    """The packets' new times, and how many jumps were seen."""
+    timeline = Timeline(container)
+    notes = [timeline.straighten(packet) for packet in packets]
+    return [packet.dts for packet in packets], sum(note is not None for note in notes)
+
+
+def test_a_clock_that_never_jumps_is_left_alone():
+    """Late starts, B-frames' order, sparse texts, holes and small steps back are no jumps."""
+    packets = [Packet(0, t) for t in (-80, 0, 40, 3_000_000, 2_999_500)]
+    packets += [
+        Packet(1, 3_000_000, kind="audio"),
+        Packet(2, 5, kind="subtitle"),
+        Packet(2, 6_000_000, kind="subtitle"),
+    ]
+    before = [packet.dts for packet in packets]
+    assert straightened(packets) == (before, 0)
+
+
+def test_all_streams_share_a_jump():
+    """Each stream crosses a jump at its own packet; their offset survives, and what lay before stays."""
+    start = [Packet(0, 0), Packet(1, 10), Packet(0, 40), Packet(1, 50)]
+    after = [
+        Packet(0, -90_000),
+        Packet(1, 90, kind="audio"),
+        Packet(1, -89_990),
+        Packet(0, -89_960),
+        Packet(2, -89_980),
+    ]
+    times, jumps = straightened([*start, *after])
+    assert jumps == 1
+    assert times[4:] == [80, 90, 90, 120, 100]
+
+
+def test_one_broken_stamp_does_not_move_the_rest():
+    packets = [Packet(0, t) for t in (0, 40, 10_000_000, 120, 160)]
+    times, _ = straightened(packets)
+    assert times == [0, 40, 80, 120, 160]
+
+
+def test_broadcasts_may_not_pause():
+    """Ten seconds without a stamp break the standard of transport streams, in a file they are a hole."""
+    for container, wanted in (("mpegts", 40), ("matroska,webm", 20_000)):
+        assert straightened([Packet(0, 0), Packet(0, 20_000)], container)[0] == [0, wanted]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.one_of(st.none(), st.integers(-(2**40), 2**40))), max_size=60))
+def test_any_stamps_come_out_in_reach(stamps):
+    """Whatever the stamps, no stream steps back by more than a second or ahead by more than an hour of the others."""
+    packets = [Packet(stream, dts) for stream, dts in stamps]
+    times, _ = straightened(packets)
+    ends: dict[int, int] = {}
+    for packet, time in zip(packets, times, strict=True):
+        if time is None:
+            continue
+        if packet.stream_index in ends:
+            assert ends[packet.stream_index] - 1001 <= time <= max(ends.values()) + 3_600_001
+        ends[packet.stream_index] = time + 40
+
+
+def joined(folder: Path, *parts: Path) -> Path:
+    path = folder / "joined.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+@pytest.mark.parametrize("second_at", [0.0, 500.0, 95_000.0])
+def test_recordings_joined_end_to_end(tmp_path, second_at):
+    """Two transport streams in one file: the second goes on where the first ends, its sound with its picture."""
+    one = write_film(tmp_path / "a.ts", seconds=2, sound="mp2", rate=48_000)
+    two = write_film(tmp_path / "b.ts", seconds=2, sound="mp2", rate=48_000, picture_at=second_at, sound_at=second_at)
+    film = decode(joined(tmp_path, one, two), EVERY)
+    assert any("clock jumps" in error for error in film.source.errors)
+    assert len(film.frames) == pytest.approx(100, abs=2)
+    assert film.duration == pytest.approx(64_000, abs=2000)
+    click, flash = np.array(found_clicks(film.audio, film.audio_start)), flash_times(film)
+    np.testing.assert_allclose(click + 320, flash[-4:], atol=1)
+    assert np.diff(film.frame_times).min() > 0
+
+
+def test_the_clock_of_transport_streams_wraps(tmp_path):
+    """33 bits of 1/90,000 s are 26.5 hours: a recording over that point goes on as if nothing were."""
+    at = 2**33 / 90_000 - 2.0
+    path = write_film(tmp_path / "a.ts", seconds=4, sound="mp2", rate=48_000, picture_at=at, sound_at=at)
+    film = decode(path, EVERY)
+    assert film.source.errors == ()
+    assert len(film.frames) == 100
+    assert film.duration == pytest.approx(64_000, abs=1000)
+    click, flash = np.array(found_clicks(film.audio, film.audio_start)), flash_times(film)
+    assert len(click) == 4
+    assert np.ptp(flash[-4:] - click) <= 1
+
+
+def test_sound_that_changes_its_form(tmp_path):
+    """Rate and channels change in mid-stream: every click stays on its tick."""
+    parts = [
+        write_film(tmp_path / f"{i}.ts", 2, picture=None, sound_at=2.0 * i + 2, sound="mp2", rate=rate, layout=layout)
+        for i, (rate, layout) in enumerate([(48_000, "stereo"), (44_100, "mono"), (32_000, "stereo")])
+    ]
+    film = decode(joined(tmp_path, *parts), EVERY)
+    found = np.array(found_clicks(film.audio, film.audio_start))
+    np.testing.assert_allclose(np.diff(found), 16_000, atol=1)
+    assert len(found) == 6
+
+
+# Edit lists and tracks
+
+
+def test_edit_lists(tmp_path):
+    """An empty edit delays; an edit may begin between key frames; several show their pieces one after another."""
+    whole = write_film(tmp_path / "a.mp4", sound=None).read_bytes()
+    first = 2 / 25  # B-frames are shown two frames late, which the edit list takes back
+    for edits, frames, flash_s in (
+        ([(4.0, first)], 100, [0.52, 1.52, 2.52, 3.52]),
+        ([(0.5, None), (2.0, first + 0.2)], 50, [0.32, 1.32]),
+        ([(1.0, first + 0.28), (1.0, first + 2.0)], 50, [0.24, 1.56]),  # FFmpeg lays later pieces a frame (0.04 s) late
+    ):
+        path = tmp_path / "b.mp4"
+        path.write_bytes(whole)
+        film = decode(edit(path, edits), EVERY)
+        assert len(film.frames) == frames
+        np.testing.assert_allclose(flash_times(film) / 16_000, flash_s, atol=1e-3)
+
+
+def test_tracks_say_what_they_are(tmp_path):
+    """Language and disposition of every track are recorded, taken or not; a track nobody can decode is passed over."""
+    path = write_film(tmp_path / "a.mkv", seconds=0.4, sounds=[("fra", True), ("eng", False)], sound="flac")
+    source = probe(path)
+    assert [(s.language, s.disposition, s.chosen) for s in source.streams if s.kind == "audio"] == [
+        ("fra", ("default",), False),
+        ("eng", (), True),
+    ]
+
+
+def test_a_codec_that_nobody_knows(tmp_path):
+    """A track that no decoder is there for is passed over, and said to be of an unknown codec."""
+    path = write_film(tmp_path / "a.mkv", seconds=1, sound="ac3", rate=48_000)
+    path.write_bytes(path.read_bytes().replace(b"A_AC3", b"A_ZZZ"))
+    film = decode(path, EVERY)
+    assert film.audio is None
+    assert len(film.frames) == 25
+    assert [s.codec for s in film.source.streams] == ["h264", "unknown"]
+
+
+def test_cover_art_of_m4a(tmp_path):
+    path = write_film(tmp_path / "a.mp4", seconds=2, picture=None, cover=True)
+    film = decode(path.rename(tmp_path / "a.m4a"), EVERY)
+    assert film.frames == ()
+    assert film.audio.size == 32_000
