@@ -3,8 +3,8 @@
     python benchmarks/workers.py [--quick]
 
 Each round builds the same films into new folders, with one worker and with two, and the ratio is taken within the
-round. Decoding is held to one thread in every worker, so that one worker does not use both cores. What is paid once
-(starting the processes) is part of it. On a machine that does other work the ratio is lower, and says so by its spread.
+round. A worker decodes on one thread, so that workers do not crowd each other. What is paid once (starting the
+processes) is part of it. On a machine that does other work the ratio is lower, and says so by its spread.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def seconds_of(paths: list[Path], workers: int) -> float:
 def main() -> None:
     """Measure, print people's text and one last line of JSON."""
     parser = argparse.ArgumentParser(description="Wall time of a build with one worker over that with two.")
-    parser.add_argument("--quick", action="store_true", help="6 films and 2 rounds, instead of 16 and 5")
+    parser.add_argument("--quick", action="store_true", help="6 films of 5 s and 2 rounds, instead of 16 of 10 s and 5")
     quick = parser.parse_args().quick
-    count, rounds = (6, 2) if quick else (16, 5)
-    paths = films(count, 10)
+    count, seconds, rounds = (6, 5, 2) if quick else (16, 10, 5)
+    paths = films(count, seconds)
     ratios = []
     for number in range(rounds):
         one, two = seconds_of(paths, 1), seconds_of(paths, 2)

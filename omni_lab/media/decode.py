@@ -55,7 +55,7 @@ class Film:
         return self.source.duration
 
 
-def decode(path: str | Path, config: TripletConfig | None = None) -> Film:
+def decode(path: str | Path, config: TripletConfig | None = None, threads: int | None = None) -> Film:
     """Decode a film: frames near the grid (k + 1/2) / frames_per_second, 16 kHz mono sound, and its cues.
 
     Text is taken from a subtitle file beside the film if there is one (somebody put it there on purpose), else from
@@ -65,6 +65,7 @@ def decode(path: str | Path, config: TripletConfig | None = None) -> Film:
     ----------
     path : a local file
     config : frames per second, size, quality, preferred language
+    threads : that decode pictures, at most; None is one for each core
 
     Raises
     ------
@@ -73,7 +74,7 @@ def decode(path: str | Path, config: TripletConfig | None = None) -> Film:
     config = config or TripletConfig()
     with open_media(path) as container:
         film = _Pass(container, describe(container, path, config.language), config)
-        film.run()
+        film.run(threads or os.cpu_count() or 1)
         return film.result(path)
 
 
@@ -97,14 +98,14 @@ class _Pass:
         self.frame_length = 0  # ticks the newest frame stands, as far as known
         self.unit = 0  # samples of one audio frame, at 16 kHz
 
-    def run(self) -> None:
+    def run(self, threads: int) -> None:
         """Demultiplex and decode everything that was chosen; a fault ends what it must and no more."""
         import av
 
         chosen = [self.container.streams[s.index] for s in self.source.streams if s.chosen]
         for stream in chosen:
             if stream.type == "video":
-                _bound(stream.codec_context)
+                _bound(stream.codec_context, threads)
         packets = self.container.demux(chosen)
         while True:
             try:
@@ -269,11 +270,11 @@ class _Pass:
         return stamp(self.picker.all_times[-1] if self.picker.all_times else 0)
 
 
-def _bound(codec: av.VideoCodecContext) -> None:
-    """Let a decoder use all cores, but fewer where pictures are large: every thread holds one of them in memory."""
+def _bound(codec: av.VideoCodecContext, threads: int) -> None:
+    """Let a decoder use so many threads, but fewer where pictures are large: every thread holds one of them in memory."""
     codec.options = {"max_pixels": str(MAX_PIXELS)}
     codec.thread_type = "AUTO"
-    codec.thread_count = min(os.cpu_count() or 1, max(1, MAX_PIXELS // max(1, codec.width * codec.height)))
+    codec.thread_count = min(threads, max(1, MAX_PIXELS // max(1, codec.width * codec.height)))
 
 
 def varies(times: list[int]) -> bool:

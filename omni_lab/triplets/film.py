@@ -22,7 +22,7 @@ def clips_of_film(path: Path, config: TripletConfig) -> tuple[Source, Iterator[E
     ------
     MediaFault
     """
-    film = decode(path, config)
+    film = decode(path, config, threads=1)  # who has more cores builds more films at once
     return film.source, clips_of(film, config)
 
 
