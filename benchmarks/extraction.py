@@ -6,8 +6,8 @@ The film is made once, by the world, with a camera's noise, so that it is as har
 6 Mbit/s). The build is all that a worker does for a film: frames at 2 per second and 240 px as JPEG, 16 kHz mono sound,
 cues, scene changes, cutting, quality, fingerprints, and the tar of its clips. (Starting a worker process, once per
 build, is not in it.) The floor is PyAV decoding both streams, on one thread as a worker does, and keeping nothing. Two
-peers take the same frames and samples: moviepy the way its documentation says, and two calls of ffmpeg, one for pictures
-and one for sound. All are CPU seconds (user and system, with child processes), interleaved in one run, and the ratio is
+peers take the same frames and samples: moviepy as its documentation says, and two calls of ffmpeg, one for pictures and
+one for sound. All are CPU seconds (user and system, with child processes), interleaved in one run, and the ratio is
 taken within each round.
 """
 

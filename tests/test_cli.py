@@ -162,6 +162,17 @@ def test_a_film_of_the_world_becomes_clips_and_a_picture(own_folder, capsys):
     assert (own_folder / "clip.png").stat().st_size > 1000
     assert main(["triplets", "show", "shards", "--clip", "99"]) == 2
 
+    assert main(["triplets", "export", "shards", "--out", "chat", "--own-sound", "first", "--strict", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    (line,) = Path(told["path"]).read_text(encoding="utf-8").splitlines()
+    first, *_, last = json.loads(line)["messages"]
+    assert (first["role"], last["role"]) == ("user", "assistant")
+    assert main(["triplets", "export", "shards", "--out", "chat", "--role", "pilot"]) == 2
+    assert "guide, visitor" in capsys.readouterr().err
+    assert main(["triplets", "verify", "shards"]) == 0
+    (own_folder / "shards" / "shard-000000.tar").write_bytes(b"")
+    assert main(["triplets", "verify", "shards"]) == 1
+
 
 def test_a_file_that_is_no_film_is_named_and_the_others_are_built(own_folder, capsys):
     main(["world", "film", "--seed", "5", "--seconds", "6", "--size", "96", "--out", "films"])

@@ -271,7 +271,7 @@ class _Pass:
 
 
 def _bound(codec: av.VideoCodecContext, threads: int) -> None:
-    """Let a decoder use so many threads, but fewer where pictures are large: every thread holds one of them in memory."""
+    """Let a decoder use so many threads, but fewer where pictures are large: every thread holds one in memory."""
     codec.options = {"max_pixels": str(MAX_PIXELS)}
     codec.thread_type = "AUTO"
     codec.thread_count = min(threads, max(1, MAX_PIXELS // max(1, codec.width * codec.height)))
