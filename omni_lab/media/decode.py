@@ -95,6 +95,7 @@ class _Pass:
         self.packet_times: list[int] = []  # of the pictures' packets, in such containers
         self.place = -1  # among them, of the packet with which the newest picture came out
         self.held_back: int | None = None  # pictures that the decoder keeps while it waits for later ones
+        self.standing = 0  # tick up to which the newest picture is said to stand
         self.frame_length = 0  # ticks the newest frame stands, as far as known
         self.unit = 0  # samples of one audio frame, at 16 kHz
 
@@ -129,6 +130,10 @@ class _Pass:
         import av
 
         take = self._take_picture if stream.type == "video" else self._take_sound
+        if packet is not None and not packet.size and packet.dts is not None:  # nothing new: the last picture stands
+            if stream.type == "video":
+                self.standing = rescale(packet.dts + (packet.duration or 0), packet.time_base) - self.source.zero
+            return
         if self.format in PACKETS_TIMED and stream.type == "video" and packet is not None and packet.dts is not None:
             self.packet_times.append(packet.dts)
         try:
@@ -209,7 +214,7 @@ class _Pass:
     def result(self, path: str | Path) -> Film:
         """Close all lines and put the film together."""
         picker, source = self.picker, self.source
-        picture_end = picker.all_times[-1] + self.frame_length if picker.all_times else 0
+        picture_end = max(picker.all_times[-1] + self.frame_length, self.standing) if picker.all_times else 0
         picker.finish(picture_end)
         stream = source.stream("audio")
         stated = stream.start + stream.duration if stream and stream.start is not None and stream.duration else None

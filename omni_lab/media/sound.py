@@ -51,14 +51,16 @@ class _Run:
             open_by = (self.grain + 1) / 2  # stamps are also rounded to ticks
             first, last = offsets.max() - open_by, offsets.min() + open_by
             return round(min(max(float(offsets[0]), first), max(first, last))), samples
-        blocks = (np.array(self.counted) // TICKS_PER_SECOND).astype(int)
-        filled, block_of = np.unique(blocks, return_inverse=True)
-        size = np.bincount(block_of)
-        knots = np.bincount(block_of, np.array(self.counted)) / size
-        shifts = np.bincount(block_of, offsets) / size
-        shaking = np.sqrt(((offsets - shifts[block_of]) ** 2).mean() / np.median(size))
-        if filled.size < 2 or np.ptp(shifts) <= self.grain + 2 + 6 * shaking:  # stamps shake, but do not wander
-            return round(float(offsets.mean())), samples
+        counted = np.array(self.counted)
+        blocks = np.split(np.arange(offsets.size), np.flatnonzero(np.diff(counted // TICKS_PER_SECOND)) + 1)
+        knots = np.array([counted[block].mean() for block in blocks])
+        shifts = np.array([offsets[block].mean() for block in blocks])
+        middles = [np.median(offsets[block]) for block in blocks]
+        shaking = np.median([offsets[block].std() / np.sqrt(block.size) for block in blocks])
+        quarter = -(-len(blocks) // 4)
+        wander = np.median(middles[-quarter:]) - np.median(middles[:quarter])
+        if abs(wander) <= self.grain + 2 + 6 * shaking:  # stamps that shake or err for a while, as a broken count in Ogg
+            return round(float(np.median(offsets))), samples
         return stretch(samples, knots, shifts)
 
 
