@@ -237,7 +237,7 @@ class Pipe(io.RawIOBase):
     """A file that can be written but not sought in: what a live encoder writes to."""
 
     def __init__(self, path: Path):
-        self.name, self.file = str(path), open(path, "wb")
+        self.name, self.file = str(path), path.open("wb")
 
     def writable(self) -> bool:
         return True

@@ -97,6 +97,23 @@ def test_pixel_formats(pixels):
     assert np.delete(jumps, 10).max() == 0
 
 
+@pytest.mark.parametrize(
+    ("space", "full", "grey"), [(1, 2, 60), (1, 1, 51), (9, 1, 51), (9, 2, 60), (0, 1, 51), (3, 1, 51)]
+)
+def test_tags_of_colour(space, full, grey):
+    """Full and narrow range are told apart, and no tag (HDR, reserved, nonsense) breaks a picture."""
+    import av
+
+    frame = av.VideoFrame(64, 48, "yuv420p")
+    for plane, value in zip(frame.planes, (60, 128, 128), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries = space, full, 16, 9
+    picker = FramePicker(EVERY)
+    picker.add(frame, 0)
+    picker.finish(640)
+    assert np.abs(np.asarray(Image.open(io.BytesIO(picker.jpegs[0]))).astype(int) - grey).max() <= 2
+
+
 def test_palettes():
     """A picture of numbered colours comes out in those colours."""
     import av
@@ -197,7 +214,7 @@ def test_an_8k_film_fits_in_memory(tmp_path):
 
 @pytest.mark.parametrize(("side", "rows"), [(60_000, 0), (12_000, 12_000)])
 def test_pictures_beyond_every_screen_are_refused(tmp_path, side, rows):
-    """A header that claims 3.6 billion pixels, and 144 million that lie packed in as many kilobytes: no RAM for either."""
+    """A header that claims 3.6 billion pixels, and 144 million that are packed into 600 kB: no RAM for either."""
     import av
 
     def chunk(kind: bytes, body: bytes) -> bytes:

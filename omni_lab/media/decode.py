@@ -175,8 +175,8 @@ class _Pass:
     def _stamp(self, frame, stream) -> int | None:
         """Give a picture's time stamp, in containers that hold none the time of the packet it is as late as.
 
-        Where B-frames hold pictures back, the n-th picture out of an AVI is the n-th packet's; ASF moves its sound by as
-        much, so that a picture takes its time when it comes out.
+        Where B-frames hold pictures back, the n-th picture out of an AVI is the n-th packet's; ASF holds back its sound
+        as well, so that a picture takes its time when it comes out.
         """
         if self.format not in PACKETS_TIMED:
             return frame.pts if frame.pts is not None else frame.dts

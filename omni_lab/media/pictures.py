@@ -1,7 +1,8 @@
 """Of all decoded frames, the few that are kept: nearest to an even grid, upright, small, and each with its own time.
 
 Frames that are not kept are never converted; those that are go straight from the decoder's format to their final
-size in one step of libswscale and are held as JPEG, so that a long film costs megabytes, not gigabytes.
+size in one step of libswscale and are held as JPEG, so that a long film costs megabytes, not gigabytes. Interlaced
+frames stay woven, HDR is not toned down to SDR, and what is see-through is shown as if it were not.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 if TYPE_CHECKING:
     import av
 
-BT709, UNSPECIFIED, BT601 = 1, 2, 5  # AVColorSpace
+BT709, BT601, BT2020, BT2020_CONSTANT = 1, 5, 9, 10  # AVColorSpace
+CONVERTIBLE = (0, BT709, 4, BT601, 6, 7, BT2020)  # what libswscale can convert from
 PLAIN = re.compile(r"(yuv[aj]?|gray|gbra?|nv)\d*p?\d*(le)?")  # formats whose first plane is brightness (or green)
 WIDEST = 4  # of a pixel by its height, or the other way round; what claims more is taken for square
 
@@ -54,6 +56,7 @@ class FramePicker:
     def add(self, frame: av.VideoFrame, time: int, aspect: float = 1.0) -> None:
         """Take the next frame; `time` in ticks, after every time before; `aspect` is a pixel's width by its height."""
         self._aspect = aspect if 1 / WIDEST <= aspect <= WIDEST else 1.0
+        settle_colours(frame)
         glimpse = glimpse_of(frame)
         same_shape = self._glimpse is not None and self._glimpse.shape == glimpse.shape
         self.all_changes.append(float(np.abs(glimpse - self._glimpse).mean()) if same_shape else 0.0)
@@ -121,14 +124,21 @@ class FramePicker:
         return framed
 
     def _convert(self, frame: av.VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
-        # untagged video is what players take it for: BT.709 when high-definition, else BT.601
-        space = frame.colorspace
-        if space == UNSPECIFIED and frame.format.name.startswith("yuv"):
-            space = BT709 if frame.width >= 1280 or frame.height > 576 else BT601
         small = self._reformatter.reformat(
-            frame, *size, format="rgb24", src_colorspace=int(space), interpolation="AREA", threads=1
+            frame, *size, format="rgb24", src_colorspace=int(frame.colorspace), interpolation="AREA", threads=1
         )
         return small.to_ndarray()
+
+
+def settle_colours(frame: av.VideoFrame) -> None:
+    """Give a frame a colour matrix that it can be converted by, where it has none or one that libswscale does not know.
+
+    It is the one that players take: BT.709 for high-definition video, else BT.601.
+    """
+    if frame.format.is_rgb or frame.colorspace in CONVERTIBLE:
+        return
+    usual = BT709 if frame.width >= 1280 or frame.height > 576 else BT601
+    frame.colorspace = BT2020 if frame.colorspace == BT2020_CONSTANT else usual
 
 
 def glimpse_of(frame: av.VideoFrame) -> Float[np.ndarray, "rows columns"]:

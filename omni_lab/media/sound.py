@@ -59,7 +59,7 @@ class _Run:
         shaking = np.median([offsets[block].std() / np.sqrt(block.size) for block in blocks])
         quarter = -(-len(blocks) // 4)
         wander = np.median(middles[-quarter:]) - np.median(middles[:quarter])
-        if abs(wander) <= self.grain + 2 + 6 * shaking:  # stamps that shake or err for a while, as a broken count in Ogg
+        if abs(wander) <= self.grain + 2 + 6 * shaking:  # stamps that shake, or err for a while (Ogg)
             return round(float(np.median(offsets))), samples
         return stretch(samples, knots, shifts)
 
