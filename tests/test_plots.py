@@ -285,7 +285,7 @@ def test_cuts_are_drawn_over_the_places_they_could_be_at():
     figure = draw_cuts(96_000, places, cuttings, cues, audio, audio_start=16_000)
     assert {axes.get_xlim() for axes in figure.axes} == {(0.0, 6.0)}
     assert {"audio", "speech", "by the clock", "cheapest", "4.0 s", "guide"} <= set(words(figure))
-    assert {"scene · 0", "silence · 0.05", "hard · 10,000"} <= set(words(figure))
+    assert {"scene · 0", "silence · 0.05", "hard · 1"} <= set(words(figure))
     rows = gids(figure, "places:")
     assert set(rows) == {"places:scene", "places:silence", "places:hard"}
     assert rows["places:silence"].get_segments()[0][0][0] == 3.0

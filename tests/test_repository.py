@@ -45,6 +45,7 @@ IMPORT_NAMES = {
     "espeakng-loader": "espeakng_loader",
     "liger-kernel": "liger_kernel",
     "silero-vad": "silero_vad",
+    "imageio-ffmpeg": "imageio_ffmpeg",
     "scenedetect-headless": "scenedetect",
 }
 PROGRAMS = {"jupyterlab": "jupyter lab", "nbconvert": "jupyter nbconvert", "nbmake": "--nbmake", "ruff": "ruff check"}

@@ -20,6 +20,8 @@ from omni_lab.errors import CallFault
 from omni_lab.media.subtitles import Cue
 from omni_lab.triplets import export as exporting
 from omni_lab.triplets.export import ExportFault, export, media_bytes, media_path, messages, read_chat
+from omni_lab.triplets.index import FilmEntry
+from omni_lab.triplets.members import members_of
 from omni_lab.triplets.record import EncodedClip
 from omni_lab.triplets.roleplay import OWN_SOUND, dialogue, trimmed
 from omni_lab.triplets.shards import ShardWriter
@@ -63,10 +65,12 @@ def clip(cues=(), frame_times=(), spans=(), duration=200, jpegs=None, source="fi
 
 
 def shards_of(clips, folder) -> Path:
-    writer = ShardWriter(folder, "x")
-    for each in clips:
-        writer.add([each])
-    writer.close()
+    with ShardWriter(folder, "x") as writer:
+        for each in clips:
+            writer.add(each, [data for _, data in members_of(each)])
+            source = each.record["source"]
+            writer.end_film(FilmEntry(source["id"], source["uri"], clips=1, ticks=each.record["end"]))
+        writer.close()
     return Path(folder)
 
 
