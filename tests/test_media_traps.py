@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import threading
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -250,3 +251,18 @@ def test_cover_art_of_m4a(tmp_path):
     film = decode(path.rename(tmp_path / "a.m4a"), EVERY)
     assert film.frames == ()
     assert film.audio.size == 32_000
+
+
+@pytest.mark.parametrize(("channels", "level"), [(1, 8000), (3, 8000), (7, 8000), (24, 8000), (9, None)])
+def test_channels_without_a_place(tmp_path, channels, level):
+    """Channels that nobody names are mixed where FFmpeg knows a way; else the sound is lost, with a line that says so."""
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(np.full((8000, channels), 8000, "<i2").tobytes())
+    if level is None:
+        with pytest.raises(NothingDecodable, match="cannot be converted"):
+            decode(tmp_path / "a.wav")
+    else:
+        assert decode(tmp_path / "a.wav").audio[4000] == pytest.approx(level, abs=2)

@@ -148,7 +148,10 @@ class _Pass:
                 self.damaged_from = time
             return
         for frame in frames:
-            take(frame, stream)
+            try:
+                take(frame, stream)
+            except av.error.FFmpegError as error:
+                self._note(f"{stream.type} cannot be converted near {self._reached()}: {error.strerror}")
 
     def _take_picture(self, frame, stream) -> None:
         times = self.picker.all_times

@@ -80,7 +80,13 @@ class SoundLine:
         frame : decoded samples of any format, rate and layout
         time : its tick on the clock, None where the container does not say
         grain : ticks between two times that the container can tell apart
+
+        Raises
+        ------
+        av.error.FFmpegError
+            the frame's channels cannot be mixed to one
         """
+        import av
         from av.audio.resampler import AudioResampler
 
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -97,7 +103,11 @@ class SoundLine:
             run.offsets.append(time - float(run.length))
             run.grain = max(run.grain, grain)
         frame.pts = None  # time is kept here, by counting
-        self._lay(self._resampler.resample(frame))
+        try:
+            self._lay(self._resampler.resample(frame))
+        except av.error.FFmpegError:  # channels that cannot be mixed: nothing to flush later
+            self._resampler = self._form = None
+            raise
         run.length += Fraction(frame.samples * TICKS_PER_SECOND, frame.sample_rate)
 
     def finish(
