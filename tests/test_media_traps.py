@@ -255,7 +255,7 @@ def test_cover_art_of_m4a(tmp_path):
 
 @pytest.mark.parametrize(("channels", "level"), [(1, 8000), (3, 8000), (7, 8000), (24, 8000), (9, None)])
 def test_channels_without_a_place(tmp_path, channels, level):
-    """Channels that nobody names are mixed where FFmpeg knows a way; else the sound is lost, with a line that says so."""
+    """Channels that nobody names are mixed where FFmpeg knows a way; else a line says that the sound is lost."""
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setnchannels(channels)
         file.setsampwidth(2)
