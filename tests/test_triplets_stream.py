@@ -190,7 +190,7 @@ def clips_in(shards: list[str], folder: str):
             yield {"clip_id": clip.clip_id, "json": json.dumps(clip.record), "jpegs": list(clip.jpegs)}
 
 
-def test_datasets_streams_shuffles_splits_and_resumes_our_shards(out):
+def test_datasets_streams_shuffles_and_splits_our_shards(out):
     """`load_dataset("webdataset")` wants the same members in every sample, so the rows come from a generator."""
     datasets = pytest.importorskip("datasets")
     from datasets.distributed import split_dataset_by_node
