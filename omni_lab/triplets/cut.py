@@ -20,6 +20,7 @@ from jaxtyping import Int16
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.errors import CallFault
+from omni_lab.media.activity import runs
 from omni_lab.media.clock import ticks
 from omni_lab.media.subtitles import Cue
 
@@ -105,10 +106,8 @@ def silence_middles(audio: Int16[np.ndarray, " samples"], start: int = 0, shorte
         return []
     loudness = np.sqrt((blocks**2).mean(axis=1))
     quiet = loudness <= max(1e-3, 0.1 * float(np.percentile(loudness, 90)))
-    edges = np.flatnonzero(np.diff(np.r_[False, quiet, False].astype(np.int8)))
-    pairs = edges.reshape(-1, 2)
-    long_enough = (pairs[:, 1] - pairs[:, 0]) * window >= shortest_s * TICKS_PER_SECOND
-    return [start + int(a + b) * window // 2 for a, b in pairs[long_enough]]
+    shortest = shortest_s * TICKS_PER_SECOND
+    return [start + (a + b) * window // 2 for a, b in runs(quiet) if (b - a) * window >= shortest]
 
 
 def speech_blocks(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

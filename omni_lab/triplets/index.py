@@ -207,9 +207,14 @@ def places(row: dict) -> Iterator[tuple[str, int, int, int]]:
 
 
 def digest(data: Any) -> str:
-    """Take the digest (BLAKE2b, 32 hex digits) of bytes, or of a JSON value as `plain` writes it."""
-    data = data if isinstance(data, bytes) else plain(data)
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    """Take the digest (BLAKE2b, 32 hex digits) of a JSON value as `plain` writes it."""
+    return hashlib.blake2b(plain(data), digest_size=16).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """Take the digest (BLAKE2b, 32 hex digits) of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _schema() -> pyarrow.Schema:

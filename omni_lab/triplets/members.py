@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Int16
 
 from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.triplets.publish import plain
 from omni_lab.triplets.record import EncodedClip
 
 BLOCK = tarfile.BLOCKSIZE  # bytes: headers, and what data is filled up to
@@ -25,7 +26,7 @@ BLOCK = tarfile.BLOCKSIZE  # bytes: headers, and what data is filled up to
 
 def members_of(clip: EncodedClip) -> Iterator[tuple[str, bytes]]:
     """Give the files of one clip in their order: suffix and bytes."""
-    yield "json", json.dumps(clip.record, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    yield "json", plain(clip.record)
     for i, jpeg in enumerate(clip.jpegs):
         yield f"{i:03d}.jpg", jpeg
     if clip.audio is not None:

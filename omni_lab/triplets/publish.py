@@ -23,7 +23,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def plain(data: Any) -> bytes:
-    """The one way in which a JSON value is written where digests are taken of it.
+    """The one way in which a JSON value is written where its bytes count.
 
     >>> plain({"b": 1, "a": [2]})
     b'{"a":[2],"b":1}'

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int16
 
 from omni_lab.config import TripletConfig
+from omni_lab.media.activity import runs
 from omni_lab.media.decode import Film
 from omni_lab.media.subtitles import Cue
 from omni_lab.triplets.cut import Clip, speech_blocks
@@ -72,12 +73,10 @@ def clipped(audio: Int16[np.ndarray, " samples"]) -> Bool[np.ndarray, " samples"
     [False, True, True, True, False, False]
     """
     full = np.abs(audio.astype(np.int32)) >= FULL_SCALE
-    edges = np.flatnonzero(np.diff(np.r_[False, full, False].astype(np.int8))).reshape(-1, 2)
-    marks = np.zeros(audio.size + 1, dtype=np.int32)
-    runs = edges[edges[:, 1] - edges[:, 0] >= RUN]
-    marks[runs[:, 0]] += 1
-    marks[runs[:, 1]] -= 1
-    return np.cumsum(marks)[:-1] > 0
+    marks = np.zeros(audio.size, dtype=bool)
+    for start, end in runs(full):
+        marks[start:end] = end - start >= RUN
+    return marks
 
 
 class Sieve:

@@ -6,7 +6,6 @@ byte the same. A film never straddles two tars. A clip is read by its place, wit
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from omni_lab.triplets.index import (
     ShardEntry,
     ShardFault,
     digest,
+    digest_of_file,
     places,
     read_index,
     row_of,
@@ -105,7 +105,7 @@ class ShardWriter:
         if self._tar is not None:
             self._tar.close()
             temporary = self.out / f"{self.name}.tmp"
-            entry = ShardEntry(self.name, temporary.stat().st_size, _digest_of(temporary), digest(self._rows))
+            entry = ShardEntry(self.name, temporary.stat().st_size, digest_of_file(temporary), digest(self._rows))
             publish(temporary, self.out / self.name)
             shards = (*shards, entry)
         if self._films:
@@ -192,9 +192,3 @@ def _locked(folder: Path):
         lock.close()
         raise CallFault(f"{folder}: another build is writing into it; wait for it or choose another folder") from None
     return lock
-
-
-def _digest_of(path: Path) -> str:
-    """Take the digest of a file, as `digest` does of bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
