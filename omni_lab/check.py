@@ -57,8 +57,8 @@ def _stream(lines: Sequence[tuple[int, str, str]], seconds: int) -> _Example:
     import numpy as np
 
     from omni_lab.config import tiny
-    from omni_lab.sequences.batch import tokenize
-    from omni_lab.sequences.items import omni_stream
+    from omni_lab.sequences.stream import omni_stream
+    from omni_lab.sequences.tokens import tokenize
     from omni_lab.sequences.vocabulary import WorldVocabulary
     from omni_lab.triplets.record import Triplet
 
@@ -76,7 +76,7 @@ def _stream(lines: Sequence[tuple[int, str, str]], seconds: int) -> _Example:
     tokens = tokenize(sequence, vocabulary, config)
     items = [sequence.items[index] for index in tokens.item]
     return _Example(
-        tuple(vocabulary.tokens[i] for i in tokens.ids),
+        tuple(vocabulary.pieces(tokens.ids)),
         tuple(item.role if item.kind == "text" else None for item in items),
         tuple(bool(supervised) for supervised in tokens.loss),
     )

@@ -65,9 +65,13 @@ class TripletConfig:
 class SequenceConfig:
     """How a clip becomes a stream of tokens."""
 
+    layout: str = "stream"  # stream (the omni stream), or a format for many images: F0, F1, F2, F3, F4
     unit_s: float = 1.0  # length of one unit of the omni stream
+    boundary: str = "explicit"  # how the stream marks a unit's beginning: explicit (<unit>) or implicit (not at all)
+    control: str = "speak"  # how the model says that it writes: speak (<speak>) or text (by writing)
     frames_per_unit: int = 2  # frames whose patches one unit sees
-    image_tokens: int = 4  # image tokens per unit (a square number: cells of the picture)
+    image_tokens: int = 4  # image tokens per unit, or per tile of an image (a square number: cells of the picture)
+    tiles: int = 1  # the most tiles an image is cut into, beside its thumbnail (AnyRes); 1 keeps it whole
     audio_tokens: int = 5  # audio tokens per unit
     max_tokens: int = 256  # context length
     model_role: str = "guide"  # the role whose text the model learns to write

@@ -99,9 +99,9 @@ def evaluate(model, config: Config, films: list[Triplet]) -> dict:
     from omni_lab.evaluation.reliance import reliance
     from omni_lab.evaluation.retrieval import moments, retrieval
     from omni_lab.sequences.batch import collate
-    from omni_lab.sequences.vocabulary import WorldVocabulary
+    from omni_lab.sequences.vocabulary import build_vocabulary
 
-    vocabulary, settings = WorldVocabulary(), config.evaluation
+    vocabulary, settings = build_vocabulary(config), config.evaluation
     exam = make_exam(world_clips(config, "test", settings.clips), config, vocabulary)
     held = make_exam(world_clips(config, "held_out", settings.clips), config, vocabulary)
     scores = {
@@ -127,9 +127,9 @@ def answered(model, clip: Triplet, config: Config) -> list[dict]:
     from omni_lab.config import TICKS_PER_SECOND
     from omni_lab.evaluation.answers import make_exam, predict
     from omni_lab.sequences.batch import collate
-    from omni_lab.sequences.vocabulary import WorldVocabulary
+    from omni_lab.sequences.vocabulary import build_vocabulary
 
-    vocabulary = WorldVocabulary()
+    vocabulary = build_vocabulary(config)
     exam = make_exam([clip], config, vocabulary)
     predicted = predict(model, collate(exam.rows, config))[0]
     answers = []
@@ -151,12 +151,13 @@ def answered(model, clip: Triplet, config: Config) -> list[dict]:
 
 def clip_for_report(model, clip: Triplet, video: Path | None, config: Config) -> dict:
     """One clip as the report plays it: its film, its stream unit by unit, and every answer."""
-    from omni_lab.sequences.batch import tokenize
-    from omni_lab.sequences.items import KINDS, omni_stream
-    from omni_lab.sequences.vocabulary import WorldVocabulary
+    from omni_lab.sequences.items import KINDS
+    from omni_lab.sequences.stream import omni_stream
+    from omni_lab.sequences.tokens import tokenize
+    from omni_lab.sequences.vocabulary import build_vocabulary
 
-    vocabulary = WorldVocabulary()
-    sequence = omni_stream(clip, config.sequence)
+    vocabulary = build_vocabulary(config)
+    sequence = omni_stream(clip, config.sequence, supervised=False)
     tokens = tokenize(sequence, vocabulary, config)
     questions = answered(model, clip, config)
     verdict = {place: question for question in questions for place in question["places"]}
@@ -164,12 +165,13 @@ def clip_for_report(model, clip: Triplet, video: Path | None, config: Config) ->
         {"start_s": u * config.sequence.unit_s, "end_s": (u + 1) * config.sequence.unit_s, "chips": []}
         for u in range(int(tokens.unit.max()) + 1)
     ]
-    for place, (token, kind, item) in enumerate(zip(tokens.ids, tokens.kind, tokens.item, strict=True)):
+    words = vocabulary.pieces(tokens.ids)
+    for place, (kind, item) in enumerate(zip(tokens.kind, tokens.item, strict=True)):
         question = verdict.get(place)
         units[tokens.unit[place]]["chips"].append(
             {
                 "kind": KINDS[kind],
-                "text": vocabulary.tokens[token],
+                "text": words[place],
                 "loss": bool(tokens.loss[place]),
                 "role": sequence.items[item].role,
                 "right": question and question["right"],
@@ -186,14 +188,14 @@ def draw(summary: dict, metrics: list[dict], clip: Triplet, config: Config) -> d
     from omni_lab.plots.heatmaps import draw_attention, draw_reliance, draw_retrieval
     from omni_lab.plots.timeline import draw_triplet
     from omni_lab.plots.tokens import draw_stream
-    from omni_lab.sequences.batch import tokenize
-    from omni_lab.sequences.items import omni_stream
-    from omni_lab.sequences.vocabulary import WorldVocabulary
+    from omni_lab.sequences.stream import omni_stream
+    from omni_lab.sequences.tokens import tokenize
+    from omni_lab.sequences.vocabulary import build_vocabulary
 
-    vocabulary = WorldVocabulary()
-    tokens = tokenize(omni_stream(clip, config.sequence), vocabulary, config)
+    vocabulary = build_vocabulary(config)
+    tokens = tokenize(omni_stream(clip, config.sequence, supervised=False), vocabulary, config)
     return {
-        "stream": draw_stream(clip, tokens, [vocabulary.tokens[i] for i in tokens.ids]),
+        "stream": draw_stream(clip, tokens, vocabulary.pieces(tokens.ids)),
         "triplet": draw_triplet(clip),
         "losses": draw_losses(metrics),
         "facts": draw_facts(summary),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PARTS = ("image", "audio", "connector", "decoder", "speech")  # what a stage can train
 PRECISIONS = ("no", "bf16", "fp16")
 SCENES = ("difference", "pyscenedetect")  # what finds scene cuts
+LAYOUTS = ("stream", "F0", "F1", "F2", "F3", "F4")
+BOUNDARIES, CONTROLS = ("explicit", "implicit"), ("speak", "text")  # of the omni stream
 SHARE, POSITIVE, COUNT, ANY_COUNT = "between 0 and 1", "above 0", "1 or more", "0 or more"
 FEW_BITS = "-1 (off) to 16: unrelated hashes differ in about 32"
 HOLDS = {
@@ -97,9 +99,13 @@ def _check_sequence(config: Config) -> None:
     side = math.isqrt(sequence.image_tokens)
     right = f"a square number, such as {max(side, 1) ** 2} or {(side + 1) ** 2}"
     _require(side**2 == sequence.image_tokens, "sequence.image_tokens", sequence.image_tokens, right)
-    frames = int(config.triplets.frames_per_second * sequence.unit_s)
+    frames = max(1, int(config.triplets.frames_per_second * sequence.unit_s))
     most = f"at most {frames}, the frames in a unit (triplets.frames_per_second × sequence.unit_s)"
     _require(sequence.frames_per_unit <= frames, "sequence.frames_per_unit", sequence.frames_per_unit, most)
+    for key, known in (("layout", LAYOUTS), ("boundary", BOUNDARIES), ("control", CONTROLS)):
+        _require(
+            getattr(sequence, key) in known, f"sequence.{key}", getattr(sequence, key), f"one of {', '.join(known)}"
+        )
     role = sequence.model_role
     _require(role == role.strip().lower() != "", "sequence.model_role", role, "a role's name in lower case")
 

@@ -10,7 +10,7 @@ from omni_lab.attention.mass import attention_mass, mass_matrix
 from omni_lab.config import tiny
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import make_batch
-from omni_lab.sequences.items import omni_stream
+from omni_lab.sequences.stream import omni_stream
 from omni_lab.sequences.vocabulary import WorldVocabulary
 from omni_lab.triplets.scripted import from_script
 from omni_lab.world.script import write_script

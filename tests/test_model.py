@@ -11,8 +11,9 @@ from omni_lab.errors import ConfigError
 from omni_lab.model.audio import AudioEncoder, LogMel
 from omni_lab.model.image import ImageEncoder, blank
 from omni_lab.model.omni import OmniModel
-from omni_lab.sequences.batch import AUDIO_KIND, IMAGE_KIND, PAD_KIND, collate, tokenize
-from omni_lab.sequences.items import omni_stream
+from omni_lab.sequences.batch import PAD_KIND, collate
+from omni_lab.sequences.stream import omni_stream
+from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, tokenize
 from omni_lab.sequences.vocabulary import WorldVocabulary
 from omni_lab.triplets.scripted import from_script
 from omni_lab.world.script import write_script
@@ -30,7 +31,7 @@ def model():
 
 def row(seed, seconds=4, senses=EVERY):
     triplet = from_script(write_script(seed, seconds), CONFIG.model.image.size, senses=senses)
-    return tokenize(omni_stream(triplet, CONFIG.sequence), VOCABULARY, CONFIG)
+    return tokenize(omni_stream(triplet, CONFIG.sequence, supervised=False), VOCABULARY, CONFIG)
 
 
 def hidden(model, batch):

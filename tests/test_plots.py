@@ -20,8 +20,9 @@ from omni_lab.plots.palette import INK, MODALITY_COLOURS, MODALITY_ORDER, ink, r
 from omni_lab.plots.strips import log_mel, thumbnails
 from omni_lab.plots.timeline import draw_triplet
 from omni_lab.plots.tokens import draw_stream
-from omni_lab.sequences.batch import tokenize
-from omni_lab.sequences.items import KINDS, omni_stream
+from omni_lab.sequences.items import KINDS
+from omni_lab.sequences.stream import omni_stream
+from omni_lab.sequences.tokens import tokenize
 from omni_lab.sequences.vocabulary import WorldVocabulary
 from omni_lab.triplets.cut import Clip
 from omni_lab.triplets.record import Triplet

@@ -11,17 +11,10 @@ from hypothesis import strategies as st
 from omni_lab.config import TICKS_PER_SECOND, override, tiny
 from omni_lab.errors import InputFault
 from omni_lab.media.subtitles import Cue
-from omni_lab.sequences.batch import (
-    AUDIO_KIND,
-    CONTROL_KIND,
-    IMAGE_KIND,
-    PAD_KIND,
-    TEXT_KIND,
-    collate,
-    make_batch,
-    tokenize,
-)
-from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, SequenceFault, omni_stream
+from omni_lab.sequences.batch import PAD_KIND, collate, make_batch
+from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, SequenceFault
+from omni_lab.sequences.stream import omni_stream
+from omni_lab.sequences.tokens import AUDIO_KIND, CONTROL_KIND, IMAGE_KIND, TEXT_KIND, tokenize
 from omni_lab.sequences.vocabulary import AUDIO, IMAGE, UNKNOWN, WorldVocabulary
 from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.scripted import described, from_script
@@ -52,6 +45,10 @@ def clip(seconds=2.0, has=("image", "audio", "text"), cues=(), size=48, per_seco
 
 def cue(start_s, text, role="guide", seconds=0.2):
     return Cue(round(start_s * S), round((start_s + seconds) * S), text, role)
+
+
+def stream(triplet, config=CONFIG):
+    return omni_stream(triplet, config.sequence, supervised=False)
 
 
 def kinds(sequence):
@@ -93,7 +90,7 @@ def test_only_the_models_role_and_its_turns_are_supervised():
 )
 def test_a_missing_sense_leaves_a_stream_and_no_tokens_of_its_kind(has):
     cues = [cue(0.1, "Where red?", "visitor"), cue(0.5, "Top-left.")] if "text" in has else []
-    tokens = tokenize(omni_stream(clip(2, has, cues), CONFIG.sequence), VOCABULARY, CONFIG)
+    tokens = tokenize(stream(clip(2, has, cues)), VOCABULARY, CONFIG)
     counts = {kind: int((tokens.kind == kind).sum()) for kind in (IMAGE_KIND, AUDIO_KIND, TEXT_KIND)}
     assert counts == {
         IMAGE_KIND: 8 * ("image" in has),
@@ -117,7 +114,7 @@ def test_a_clip_that_claims_a_sense_it_has_nothing_of_is_refused_by_name(sense):
 
 
 def test_a_clip_too_long_is_refused_by_name_with_both_numbers():
-    sequence = omni_stream(clip(40), CONFIG.sequence)
+    sequence = stream(clip(40))
     with pytest.raises(SequenceFault, match=r"film_48000_688000: 440 tokens, .*256") as fault:
         tokenize(sequence, VOCABULARY, CONFIG)
     assert isinstance(fault.value, InputFault)
@@ -132,7 +129,7 @@ def test_a_last_unit_counts_from_half_its_length(seconds, units):
 
 
 def test_every_unit_sees_its_own_frames_and_hears_its_own_samples():
-    tokens = tokenize(omni_stream(clip(3.6), CONFIG.sequence), VOCABULARY, CONFIG)
+    tokens = tokenize(stream(clip(3.6)), VOCABULARY, CONFIG)
     assert [unit[:, 0, 0, 0].tolist() for unit in tokens.frames] == [[0, 1], [2, 3], [4, 5], [6, 6]]
     assert [round(float(wave[0]) * 1e6) for wave in tokens.waves] == [0, S, 2 * S, 3 * S]
     assert all(len(wave) == S for wave in tokens.waves)
@@ -144,11 +141,12 @@ def test_every_unit_sees_its_own_frames_and_hears_its_own_samples():
     [
         (2.0, [[0, 1], [2, 3], [4, 5], [6, 7]]),
         (4.0, [[1, 3], [5, 7], [9, 11], [13, 15]]),
-        (0.5, [[0, 0], [0, 0], [0, 0], [1, 1]]),  # what is on the screen is the picture before
+        (1.0, [[0, 0], [1, 1], [2, 2], [3, 3]]),
+        (0.5, [[0, 0], [1, 1]]),  # units 1 and 3: the others have no picture of their own, and cost no tokens
     ],
 )
 def test_films_of_any_frame_rate_give_a_unit_its_frames(per_second, seen):
-    tokens = tokenize(omni_stream(clip(4, per_second=per_second), CONFIG.sequence), VOCABULARY, CONFIG)
+    tokens = tokenize(stream(clip(4, per_second=per_second)), VOCABULARY, CONFIG)
     got = [unit[:, 0, 0, 0].tolist() for unit in tokens.frames]
     assert got == seen
 
@@ -164,7 +162,7 @@ foreign_cues = st.lists(st.tuples(st.integers(0, 5 * S), texts, roles), max_size
 @settings(max_examples=60, deadline=None)
 def test_any_subtitles_make_a_stream_whose_units_follow_time(said, has):
     cues = [Cue(start, 5 * S, text, role) for start, text, role in sorted(said, key=lambda cue: cue[0])]
-    sequence = omni_stream(clip(5, has, cues, size=8), CONFIG.sequence)
+    sequence = stream(clip(5, has, cues, size=8))
     units = [item.unit for item in sequence.items]
     assert units == sorted(units) and max(units) == 4
     for item in sequence.items:

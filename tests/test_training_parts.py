@@ -11,7 +11,8 @@ import torch
 from omni_lab.config import TICKS_PER_SECOND, override, tiny
 from omni_lab.errors import CallFault
 from omni_lab.model.omni import OmniModel
-from omni_lab.sequences.batch import AUDIO_KIND, IMAGE_KIND, PAD_KIND, TEXT_KIND
+from omni_lab.sequences.batch import PAD_KIND
+from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, TEXT_KIND
 from omni_lab.sequences.vocabulary import WorldVocabulary
 from omni_lab.training.mixture import SENSES, STAGES, Mixture
 from omni_lab.training.objective import Objective, supervised
@@ -173,7 +174,9 @@ def halves(batch):
     whole = batch.streams
     parts = []
     for rows in ([0], [1, 2, 3]):
-        picked = {n: getattr(whole, n)[rows] for n in ("input_ids", "kind", "loss_mask", "unit")}
+        picked = {
+            n: getattr(whole, n)[rows] for n in ("input_ids", "kind", "loss_mask", "unit", "document", "position")
+        }
         frames = torch.cat([whole.frames[4 * r : 4 * r + 4] for r in rows])
         waves = torch.cat([whole.waves[4 * r : 4 * r + 4] for r in rows])
         order = {n: torch.arange(4 * len(rows)) for n in ("seen", "heard") if hasattr(whole, n)}

@@ -16,9 +16,10 @@ from omni_lab.config import Config
 from omni_lab.errors import CallFault
 from omni_lab.evaluation.intervals import wilson
 from omni_lab.model.omni import OmniModel
-from omni_lab.sequences.batch import Batch, Tokens, collate, tokenize
-from omni_lab.sequences.items import omni_stream
-from omni_lab.sequences.vocabulary import WorldVocabulary
+from omni_lab.sequences.batch import Batch, collate
+from omni_lab.sequences.stream import omni_stream
+from omni_lab.sequences.tokens import Tokens, tokenize
+from omni_lab.sequences.vocabulary import Vocabulary
 from omni_lab.triplets.record import Triplet
 from omni_lab.world.questions import chance
 
@@ -44,11 +45,11 @@ class Exam:
     config: Config
 
 
-def make_exam(clips: list[Triplet], config: Config, vocabulary: WorldVocabulary) -> Exam:
+def make_exam(clips: list[Triplet], config: Config, vocabulary: Vocabulary) -> Exam:
     """Lay the clips out and find the tokens of every fact's question and answer."""
     rows, asked = [], []
     for row, clip in enumerate(clips):
-        sequence = omni_stream(clip, config.sequence)
+        sequence = omni_stream(clip, config.sequence, supervised=False)
         tokens = tokenize(sequence, vocabulary, config)
         rows.append(tokens)
         spoken = {item.start: index for index, item in enumerate(sequence.items) if item.kind == "text" and item.loss}
@@ -57,7 +58,8 @@ def make_exam(clips: list[Triplet], config: Config, vocabulary: WorldVocabulary)
             if index is None:
                 continue
             answer = np.flatnonzero(tokens.item == index)
-            question = np.flatnonzero(tokens.item == index - 2)  # the visitor's line, before the <speak> token
+            line = max((i for i in range(index) if sequence.items[i].kind == "text"), default=-1)  # the visitor's
+            question = np.flatnonzero(tokens.item == line)
             asked.append(Asked(row, fact, tuple(question.tolist()), tuple(answer.tolist())))
     if not asked:
         raise CallFault("no clip has a question with a known answer: make clips from the world, or give a truth.json")

@@ -18,7 +18,7 @@ from omni_lab.evaluation.answers import make_exam, predict
 from omni_lab.evaluation.intervals import bootstrap
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import collate
-from omni_lab.sequences.vocabulary import WorldVocabulary
+from omni_lab.sequences.vocabulary import Vocabulary
 from omni_lab.triplets.scripted import from_script
 from omni_lab.world.questions import FACTS
 from omni_lab.world.script import CELLS, COLOURS, Question, Script, Sound, Thing, write_script
@@ -54,7 +54,7 @@ def _ask_one(script: Script, index: int, config: Config):
     return from_script(alone, config.model.image.size, config.world, config.triplets.frames_per_second)
 
 
-def reliance(model: OmniModel, config: Config, vocabulary: WorldVocabulary) -> dict:
+def reliance(model: OmniModel, config: Config, vocabulary: Vocabulary) -> dict:
     """Measure the matrix on `config.evaluation.reliance_clips` clips, with 95 % bootstrap intervals over clips."""
     count = config.evaluation.reliance_clips
     followed = np.zeros((count, len(SENSES), len(COLUMNS)))
@@ -65,7 +65,7 @@ def reliance(model: OmniModel, config: Config, vocabulary: WorldVocabulary) -> d
             predicted = predict(model, collate(exam.rows[first : first + 32], config))
             for asked in exam.asked:
                 if first <= asked.row < first + 32:
-                    word = vocabulary.tokens[predicted[asked.row - first, asked.answer[0]]]
+                    word = vocabulary.decode([predicted[asked.row - first, asked.answer[0]]])
                     says = scripts[asked.row][1]
                     column = next((i for i, sense in enumerate(SENSES) if says[sense] == word), len(SENSES))
                     followed[asked.row, row, column] = 1

@@ -1,6 +1,7 @@
 """The omni model: what is seen and heard takes its place among the words, and one decoder reads it all.
 
-Glossary: B batch · T tokens · N supervised tokens · D width · V vocabulary · G groups of units with all modalities.
+Glossary: B batch · T tokens · N supervised tokens · D width · V vocabulary
+· M modalities · G groups of units with all modalities.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from omni_lab.model.audio import AudioEncoder, LogMel
 from omni_lab.model.connector import Connector
 from omni_lab.model.image import ImageEncoder
 from omni_lab.model.pretrained import empty_part, load_parts
-from omni_lab.sequences.batch import AUDIO_KIND, IMAGE_KIND, TEXT_KIND, Batch
+from omni_lab.sequences.batch import Batch
+from omni_lab.sequences.masking import attention_bias
+from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, TEXT_KIND
 
 
 class OmniConfig(PretrainedConfig):
@@ -142,13 +145,18 @@ class OmniModel(PreTrainedModel):
         batch: Batch,
         seen: Float[Tensor, "U image_tokens D"] | None = None,
         heard: Float[Tensor, "A audio_tokens D"] | None = None,
+        strength: Float[Tensor, "M M"] | None = None,
     ) -> OmniOutput:
-        """Predict every supervised token from all that comes before it.
+        """Predict every supervised token from all that comes before it in its document.
 
-        Rows are padded on the right, where causal attention never looks: no attention mask is needed.
+        Rows are padded on the right, where causal attention never looks: a row that holds one document needs no mask.
+        `strength` is how strongly modalities interact (`sequences.masking.strengths`).
         """
         embeddings = self.embed(batch, seen, heard)
-        hidden = self.decoder(inputs_embeds=embeddings).last_hidden_state
+        places = {}
+        if (bias := attention_bias(batch, strength)) is not None:
+            places = {"attention_mask": bias.to(embeddings.dtype), "position_ids": batch.position}
+        hidden = self.decoder(inputs_embeds=embeddings, **places).last_hidden_state
         wanted = batch.loss_mask[:, 1:]
         targets = batch.input_ids[:, 1:][wanted]
         logits = hidden[:, :-1][wanted] @ self.decoder.embed_tokens.weight.T

@@ -14,8 +14,8 @@ from omni_lab.errors import CallFault
 from omni_lab.plots.palette import FAINT, INK, LINE, MODALITY_COLOURS, MODALITY_ORDER, ink, shade
 from omni_lab.plots.strips import bare, draw_frames, draw_log_mel, say, thumbnails
 from omni_lab.plots.style import new_picture, styled
-from omni_lab.sequences.batch import Tokens
 from omni_lab.sequences.items import KINDS
+from omni_lab.sequences.tokens import Tokens
 from omni_lab.triplets.record import Triplet
 
 _COLUMN, _LEFT, _RIGHT = 3.2, 0.95, 0.2  # inches: one unit, and the margins beside all of them

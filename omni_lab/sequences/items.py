@@ -1,7 +1,7 @@
 """The neutral form of a sequence: items in order, each with its modality, time, role and whether it is supervised.
 
-The omni stream is the time-division stream of MiniCPM-o: for every second of film `<unit>`, that second's image
-tokens, its audio tokens, then its text. `<listen>` says that the model is silent, `<speak>` that it writes.
+Every format, exporter, picture and model input is made from it: the omni stream (`stream.py`) and the formats for many
+images (`formats.py`) give a `Sequence`, `tokens.py` turns any `Sequence` into tokens.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from omni_lab.config import TICKS_PER_SECOND, SequenceConfig
-from omni_lab.errors import InputFault
-from omni_lab.triplets.record import Triplet
+import numpy as np
 
-UNIT, LISTEN, SPEAK = "<unit>", "<listen>", "<speak>"
+from omni_lab.errors import InputFault
+
+UNIT, LISTEN, SPEAK = "<unit>", "<listen>", "<speak>"  # of the omni stream
+IMAGE_START, IMAGE_END = "<im_start>", "<im_end>"  # around an image, in formats F1, F3 and F4
 KINDS = ("image", "audio", "text", "speech", "control")  # the order and the numbers of a token's modality
-_RESERVED = ("unit", "listen", "speak", "image", "audio", "pad", "unknown")  # tokens that are no role's
+_RESERVED = ("unit", "listen", "speak", "im_start", "im_end", "image", "audio", "pad", "unknown")  # no role's tokens
 
 
 class SequenceFault(InputFault):
@@ -31,58 +32,20 @@ class Item(NamedTuple):
     text: str = ""
     role: str | None = None
     loss: bool = False
-    unit: int = 0  # which unit of the stream it stands in
+    unit: int = 0  # which unit of the stream, or which part of the document, it stands in
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """A clip's items, with the clip that image and audio items point into (by their times)."""
+    """Items in order, and what they show and sound like: the k-th image item shows `frames[k]`, and so for sound."""
 
-    triplet: Triplet
+    name: str  # of the clip or document: every fault says it
     items: tuple[Item, ...]
+    frames: tuple[np.ndarray, ...] = ()  # F × H × W × 3, uint8
+    waves: tuple[np.ndarray, ...] = ()  # samples, float32 at 16 kHz
+    missing: tuple[str, ...] = ()  # what the source lacks, or this layout has no place for, in words
 
 
 def role_token(role: str | None) -> str:
     """The control token that opens the text of a role which is not the model's, whatever a film calls its roles."""
     return f"<{role}>" if role and role not in _RESERVED else "<someone>"
-
-
-def unit_count(triplet: Triplet, config: SequenceConfig) -> int:
-    """Units of a clip's stream: a last one shorter than half a unit does not count, but there is always one."""
-    unit_ticks = round(config.unit_s * TICKS_PER_SECOND)
-    return max(1, (triplet.duration + unit_ticks // 2) // unit_ticks)
-
-
-def omni_stream(triplet: Triplet, config: SequenceConfig) -> Sequence:
-    """Lay a clip out as the omni stream.
-
-    A sense that the clip lacks has no items in the stream; a last unit shorter than half a unit is left out.
-    The text of `config.model_role` is supervised, with the `<speak>` before and the `<listen>` after it.
-    """
-    unit_ticks = round(config.unit_s * TICKS_PER_SECOND)
-    units = unit_count(triplet, config)
-    if not triplet.has:
-        raise SequenceFault(f"clip {triplet.clip_id}: nothing to see, hear or read in it")
-    for sense, content in (("image", triplet.frames), ("audio", triplet.audio)):
-        if sense in triplet.has and not len(content):
-            raise SequenceFault(f"clip {triplet.clip_id}: it is said to have {sense}, but there is none in it")
-    cues_of: list[list] = [[] for _ in range(units)]
-    for cue in triplet.cues:
-        cues_of[min(max(cue.start, 0) // unit_ticks, units - 1)].append(cue)
-    items: list[Item] = []
-    for unit in range(units):
-        start, end = unit * unit_ticks, (unit + 1) * unit_ticks
-        items.append(Item("control", start, start, UNIT, unit=unit))
-        if "image" in triplet.has:
-            items.append(Item("image", start, end, unit=unit))
-        if "audio" in triplet.has:
-            items.append(Item("audio", start, end, unit=unit))
-        items.append(Item("control", end, end, LISTEN, config.model_role, True, unit))
-        for cue in cues_of[unit]:
-            speaks = cue.role == config.model_role
-            opening = SPEAK if speaks else role_token(cue.role)
-            items.append(Item("control", cue.start, cue.start, opening, cue.role, speaks, unit))
-            items.append(Item("text", cue.start, cue.end, cue.text, cue.role, speaks, unit))
-            if speaks:
-                items.append(Item("control", cue.end, cue.end, LISTEN, cue.role, True, unit))
-    return Sequence(triplet, tuple(items))

@@ -1,22 +1,57 @@
-"""The small tokenizer of the world: one token per word, one per digit, and the control tokens of the stream."""
+"""Words and control tokens ↔ ids: the small vocabulary of the world, and any Hugging Face tokenizer with ours added.
+
+Both keep one promise: nothing that stands in a film's text becomes a control token, whatever it looks like.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol, SupportsInt, runtime_checkable
 
-from omni_lab.errors import InputFault
-from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, role_token
+from omni_lab.config import Config
+from omni_lab.errors import ConfigError, InputFault
+from omni_lab.sequences.items import IMAGE_END, IMAGE_START, LISTEN, SPEAK, UNIT, role_token
 from omni_lab.world.questions import FACTS
 from omni_lab.world.script import CELLS, MOTIONS, ROLES, SPOKEN
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 PAD, IMAGE, AUDIO, UNKNOWN = "<pad>", "<image>", "<audio>", "<unknown>"
-_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*|\d")  # nothing in a film's text becomes a control token
+_STREAM = (PAD, UNIT, IMAGE, AUDIO, LISTEN, SPEAK, role_token("visitor"), role_token(None), UNKNOWN)
+_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*|\d")
 _ASKING = ("where", "says", "said", "who", "speaks", "heard", "count", "nothing")
+_OF_MANY = ("image", "frame")
+
+
+@runtime_checkable
+class Vocabulary(Protocol):
+    """What the way from items to tokens asks of a tokenizer."""
+
+    def __len__(self) -> int:
+        """One more than the largest id."""
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text, never of a control token."""
+
+    def decode(self, ids: Iterable[SupportsInt]) -> str:
+        """The text of token ids; InputFault where an id is out of range."""
+
+    def pieces(self, ids: Iterable[SupportsInt]) -> list[str]:
+        """What each token says, one by one, for pictures."""
+
+    def control(self, token: str) -> int:
+        """Id of a control token; a role without a token of its own speaks as `<someone>`."""
 
 
 class WorldVocabulary:
-    """Words of the gallery ↔ token ids; case and punctuation are not kept.
+    """Words of the gallery ↔ token ids, one token per word and per digit; case and punctuation are not kept.
+
+    Parameters
+    ----------
+    layout : of sequences: the formats for many images need a few more words and marks than the omni stream
 
     Examples
     --------
@@ -25,17 +60,20 @@ class WorldVocabulary:
     'colour top-left'
     """
 
-    def __init__(self) -> None:
-        control = (PAD, UNIT, IMAGE, AUDIO, LISTEN, SPEAK, role_token("visitor"), role_token(None), UNKNOWN)
+    def __init__(self, layout: str = "stream") -> None:
         words = {w for _, answers, _ in FACTS.values() for w in answers if not w.isdigit()}
         words |= {*SPOKEN, *CELLS, *MOTIONS, *ROLES, *FACTS, *_ASKING}
         words = {w for w in words if "_" not in w}
-        self.tokens: tuple[str, ...] = (*control, *"0123456789", *sorted(words))
+        marks = ()
+        if layout != "stream":
+            marks, words = (IMAGE_START, IMAGE_END), words | {*_OF_MANY}
+        self.layout = layout
+        self.tokens: tuple[str, ...] = (*_STREAM, *marks, *"0123456789", *sorted(words))
         self.ids: dict[str, int] = {token: index for index, token in enumerate(self.tokens)}
         self._encode = functools.lru_cache(maxsize=65_536)(self._encode_text)  # the world says the same lines again
 
     def __reduce__(self):
-        return WorldVocabulary, ()  # the cache stays behind where a vocabulary is sent to another process
+        return WorldVocabulary, (self.layout,)  # the cache stays behind where it is sent to another process
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -48,12 +86,80 @@ class WorldVocabulary:
         """Token ids of a text; a word that the world does not have becomes `<unknown>`."""
         return self._encode(text)
 
-    def decode(self, ids) -> str:
+    def decode(self, ids: Iterable[SupportsInt]) -> str:
         """The words of token ids, with spaces between."""
-        if any(not 0 <= i < len(self.tokens) for i in ids):
-            raise InputFault(f"token ids {list(ids)}: this vocabulary has ids from 0 to {len(self.tokens) - 1}")
-        return " ".join(self.tokens[i] for i in ids)
+        return " ".join(self.pieces(ids))
+
+    def pieces(self, ids: Iterable[SupportsInt]) -> list[str]:
+        """The word of every id."""
+        return [self.tokens[i] for i in _in_range(ids, len(self))]
 
     def control(self, token: str) -> int:
         """Id of a control token; a role without a token of its own speaks as `<someone>`."""
         return self.ids.get(token, self.ids[role_token(None)])
+
+
+class HubVocabulary:
+    """Any Hugging Face tokenizer, with our control tokens added behind its own.
+
+    Text is encoded with special tokens split, so that a subtitle which says `<speak>` or `<|im_start|>` stays text.
+
+    Raises
+    ------
+    ConfigError
+        the tokenizer cannot keep special tokens and text apart
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        controls = (*_STREAM, IMAGE_START, IMAGE_END)
+        tokenizer.add_special_tokens({"extra_special_tokens": list(controls)}, replace_extra_special_tokens=False)
+        self.controls: dict[str, int] = {token: tokenizer.convert_tokens_to_ids(token) for token in controls}
+        if set(self.encode("".join(controls))) & set(self.controls.values()):
+            raise ConfigError(f"{type(tokenizer).__name__}: text that looks like a special token becomes one")
+
+    def __len__(self) -> int:
+        return len(self.tokenizer)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text, without beginning or end marks."""
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+    def decode(self, ids: Iterable[SupportsInt]) -> str:
+        """The text of token ids, as it was."""
+        return self.tokenizer.decode(_in_range(ids, len(self)), clean_up_tokenization_spaces=False)
+
+    def pieces(self, ids: Iterable[SupportsInt]) -> list[str]:
+        """What every token says; one that holds part of a letter says `�`."""
+        return [self.decode([i]) for i in _in_range(ids, len(self))]
+
+    def control(self, token: str) -> int:
+        """Id of a control token; a role without a token of its own speaks as `<someone>`."""
+        return self.controls.get(token, self.controls[role_token(None)])
+
+
+def build_vocabulary(config: Config) -> Vocabulary:
+    """The vocabulary that a configuration's sequences are written in: of its pretrained decoder, or of the world.
+
+    Raises
+    ------
+    ConfigError
+        the decoder's tokenizer cannot be loaded
+    """
+    source = config.model.decoder.pretrained
+    if not source:
+        return WorldVocabulary(config.sequence.layout)
+    from transformers import AutoTokenizer
+
+    try:
+        return HubVocabulary(AutoTokenizer.from_pretrained(source))
+    except (OSError, ValueError) as fault:
+        reason = str(fault).splitlines()[0]
+        raise ConfigError(f"model.decoder.pretrained={source!r}: its tokenizer cannot be loaded ({reason})") from fault
+
+
+def _in_range(ids: Iterable[SupportsInt], size: int) -> list[int]:
+    ids = [int(i) for i in ids]
+    if any(not 0 <= i < size for i in ids):
+        raise InputFault(f"token ids {ids}: this vocabulary has ids from 0 to {size - 1}")
+    return ids

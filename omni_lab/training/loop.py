@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from omni_lab.config import Config
 from omni_lab.model.omni import OmniModel
-from omni_lab.sequences.vocabulary import WorldVocabulary
+from omni_lab.sequences.vocabulary import build_vocabulary
 from omni_lab.training import checkpoint
 from omni_lab.training.mixture import STAGES, Mixture
 from omni_lab.training.objective import Objective, supervised
@@ -116,7 +116,7 @@ def train(config: Config, run: RunFolder, films: list[Triplet] | None = None, pr
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a stage leaves one sense out
     accelerator = Accelerator(mixed_precision=config.training.precision, kwargs_handlers=[unused])
     torch.manual_seed(config.seed)
-    model = OmniModel.build(config, len(WorldVocabulary()))
+    model = OmniModel.build(config, len(build_vocabulary(config)))
     found = checkpoint.latest(run.checkpoints, STAGES)
     if found and accelerator.is_main_process:
         run.forget_after(STAGES, found[1].stage, found[1].step)

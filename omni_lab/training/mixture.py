@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig
 from omni_lab.errors import CallFault
 from omni_lab.sequences.batch import Batch, make_batch
-from omni_lab.sequences.items import omni_stream, unit_count
-from omni_lab.sequences.vocabulary import WorldVocabulary
+from omni_lab.sequences.items import Sequence
+from omni_lab.sequences.stream import omni_stream
+from omni_lab.sequences.vocabulary import build_vocabulary
 from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.scripted import described, from_script
 from omni_lab.world.questions import FACTS
@@ -59,7 +60,7 @@ class Mixture:
         self.config, self.stage = config, stage
         self.settings: StageConfig = getattr(config.training, stage)
         self.films = [f for f in films or [] if "text" in f.has]
-        self.vocabulary = WorldVocabulary()
+        self.vocabulary = build_vocabulary(config)
         self.senses = SENSES[stage]
         self.carrier = self.senses[0]  # the sense whose units are counted, and described in single seconds
 
@@ -107,31 +108,31 @@ class Mixture:
         start = (step // len(self.films)) % starts * room
         return film.window(start, start + length)
 
+    def _laid_out(self, clip: Triplet) -> Sequence:
+        return omni_stream(clip, self.config.sequence, supervised=False)  # to listen only is worth learning too
+
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
         """The rows of `step` that belong to `rank`."""
         total = self.settings.batch
         if total % ranks:
             raise CallFault(f"training.{self.stage}.batch={total}: does not divide over {ranks} processes")
-        clips: list[Triplet] = []
-        alone: list[Triplet] = []  # single seconds
+        whole: list[Sequence] = []
+        alone: list[Sequence] = []  # single seconds
         at: list[int] = []  # which unit each of them is, among all units of the streams
         units = 0
         for sample in range(step * total + rank, (step + 1) * total, ranks):
             if self.films and self.stage == "omni" and sample == step * total:
-                clips.append(self._film(step))
+                whole.append(self._laid_out(self._film(step)))
             else:
                 script = self._script(sample)
-                clips.append(self._clip(script))
-                for second, part in self._captions(clips[-1], script, step, sample):
-                    alone.append(part)
+                clip = self._clip(script)
+                whole.append(self._laid_out(clip))
+                for second, part in self._captions(clip, script, step, sample):
+                    alone.append(self._laid_out(part))
                     at.append(units + second)
-            if self.carrier in clips[-1].has:
-                units += unit_count(clips[-1], self.config.sequence)
+            units += len(whole[-1].waves if self.carrier == "audio" else whole[-1].frames)
         streams, captions = (
-            make_batch([omni_stream(c, self.config.sequence) for c in rows], self.vocabulary, self.config)
-            if rows
-            else None
-            for rows in (clips, alone)
+            make_batch(rows, self.vocabulary, self.config) if rows else None for rows in (whole, alone)
         )
         return StageBatch(streams, captions and captions.share(at))
 

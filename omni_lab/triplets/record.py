@@ -44,12 +44,15 @@ class Triplet:
     def window(self, start: int, end: int) -> Triplet:
         """The part of a clip between two ticks: frames, samples and the cues and facts that begin inside.
 
-        A sense of which nothing lies inside is absent from the part, as it would be from a clip.
+        A sense of which nothing lies inside is absent from the part, as it would be from a clip. Of what was measured,
+        the part keeps only where there really is sound.
         """
-
         inside = (self.frame_times >= start) & (self.frame_times < end)
-        frames, audio = self.frames[inside], self.audio[start:end]
+        frames = self.frames[inside]
         cues = tuple(cue.moved(-start) for cue in self.cues if start <= cue.start < end)
+        spans = np.clip(self.quality.get("audio_spans", [[0, len(self.audio)]]), start, end) - start
+        spans = [span for span in spans.tolist() if span[0] < span[1]]
+        audio = self.audio[start:end] if spans else self.audio[:0]
         absent = {s for s, content in (("image", frames), ("audio", audio), ("text", cues)) if not len(content)}
         return replace(
             self,
@@ -59,6 +62,7 @@ class Triplet:
             frame_times=self.frame_times[inside] - start,
             audio=audio,
             has=self.has - absent,
+            quality={"audio_spans": spans},
             cues=cues,
             facts=tuple(
                 {**fact, "start": fact["start"] - start, "end": fact["end"] - start}
