@@ -69,7 +69,7 @@ def omni_stream(triplet: Triplet, config: SequenceConfig, supervised: bool = Tru
         if not (opens and config.control == "text"):
             items.append(Item("control", end, end, LISTEN, config.model_role, True, unit))
         for cue in said[unit]:
-            items.extend(_spoken(cue, unit, config))
+            items.extend(spoken(cue, unit, config))
     missing = _missing(triplet, units, ticks, len(frames), len(waves))
     return Sequence(triplet.clip_id, tuple(items), tuple(frames), tuple(waves), missing)
 
@@ -107,7 +107,7 @@ def _by_unit(cues: tuple[Cue, ...], ticks: int, units: int) -> list[list[Cue]]:
     return said
 
 
-def _spoken(cue: Cue, unit: int, config: SequenceConfig) -> Iterator[Item]:
+def spoken(cue: Cue, unit: int, config: SequenceConfig) -> Iterator[Item]:
     """One piece of text with the tokens that open and close it."""
     speaks = cue.role == config.model_role
     if not speaks or config.control == "speak":
