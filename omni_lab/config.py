@@ -140,6 +140,7 @@ class StageConfig:
     find: float = 0.0  # share of the stage in which captions only look words up; later they also describe places
     align_weight: float = 0.0  # weight of the alignment loss (InfoNCE) at the stage's first step
     align: float = 0.0  # share of the stage over which it falls to zero: alignment first, generation later
+    interaction: tuple[str, ...] = ()  # how strongly modalities attend, such as text>audio=0.5 or text>audio=0:1@0.3
 
 
 @dataclass(frozen=True)

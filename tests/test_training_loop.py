@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from omni_lab.config import override, tiny
-from omni_lab.errors import InputFault
+from omni_lab.errors import CallFault, InputFault
 from omni_lab.training import checkpoint
 from omni_lab.training.loop import train, trained
 from omni_lab.training.run import RunFolder
@@ -130,3 +130,19 @@ def test_two_processes_learn_what_one_learns(tmp_path):
     assert two[0]["loss"] == pytest.approx(one[0]["loss"], rel=1e-5)
     assert two[0]["grad_norm"] == pytest.approx(one[0]["grad_norm"], rel=1e-3)
     assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in one], rel=0.02)
+
+
+def test_a_stage_begins_with_its_interaction_and_an_impossible_one_is_refused_before_anything_trains(tmp_path):
+    short = [*SETTINGS, "training.vision.steps=1", "training.audio.steps=1", "training.omni.steps=2"]
+    losses = {}
+    for name, course in {"none": "", "cut": "text>audio=0", "rising": "text>audio=0:1@0.5"}.items():
+        config = override(tiny(), [*short, f"training.omni.interaction={course}"])
+        run = RunFolder(tmp_path / name, config)
+        train(config, run, progress=False)
+        losses[name] = [row["stream"] for row in run.metrics() if row["stage"] == "omni"]
+    assert losses["rising"][0] == losses["cut"][0] != losses["none"][0]
+    assert losses["rising"][1] != losses["cut"][1], "half the stage is over, and the pair at full strength"
+    wrong = override(tiny(), [*short, "training.omni.interaction=text>smell=0"])
+    with pytest.raises(CallFault, match="text>smell=0"):
+        train(wrong, RunFolder(tmp_path / "wrong", wrong), progress=False)
+    assert not RunFolder(tmp_path / "wrong", wrong).metrics()

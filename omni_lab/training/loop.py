@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from omni_lab.config import Config
 from omni_lab.model.omni import OmniModel
+from omni_lab.sequences.masking import Strength, strengths
 from omni_lab.sequences.vocabulary import build_vocabulary
 from omni_lab.training import checkpoint
 from omni_lab.training.mixture import STAGES, Mixture
@@ -55,6 +56,7 @@ def _set_rates(optimizers: list, share: float) -> None:
 def _stage(accelerator, model: OmniModel, mixture: Mixture, run: RunFolder, found, progress: bool) -> None:
     """Train one stage, from its start or from the checkpoint found in it."""
     config, stage, settings = run.config, mixture.stage, mixture.settings
+    interaction = [Strength.read(text) for text in settings.interaction]
     objective = Objective(model, settings.caption_weight, config.training.align_units)
     choose_trained(objective, settings.train)
     optimizers = build_optimizers(objective, config.training, settings)
@@ -76,7 +78,8 @@ def _stage(accelerator, model: OmniModel, mixture: Mixture, run: RunFolder, foun
             counts = accelerator.reduce(supervised(batch).to(accelerator.device), "mean").tolist()
             share = learning_rate_share(step, settings, config.training.warmup_steps)
             _set_rates(optimizers, share)
-            losses = prepared(batch, alignment_weight(step, settings), tuple(counts))
+            strength = strengths(interaction, step / settings.steps)
+            losses = prepared(batch, alignment_weight(step, settings), tuple(counts), strength)
             accelerator.backward(losses["loss"])
             norms = clip_per_part(objective, config.training.grad_clip)
             for optimizer in optimizers:
@@ -115,6 +118,9 @@ def train(config: Config, run: RunFolder, films: list[Triplet] | None = None, pr
         torch.set_num_threads(config.training.threads)
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a stage leaves one sense out
     accelerator = Accelerator(mixed_precision=config.training.precision, kwargs_handlers=[unused])
+    for stage in STAGES:
+        for text in getattr(config.training, stage).interaction:
+            Strength.read(text)  # what cannot be is said now, not after an hour
     torch.manual_seed(config.seed)
     model = OmniModel.build(config, len(build_vocabulary(config)))
     found = checkpoint.latest(run.checkpoints, STAGES)

@@ -19,21 +19,26 @@ class Objective(nn.Module):
         self.caption_weight, self.align_units = caption_weight, align_units
 
     def forward(
-        self, batch: StageBatch, align_weight: float, counts: tuple[float, float]
+        self,
+        batch: StageBatch,
+        align_weight: float,
+        counts: tuple[float, float],
+        strength: Float[Tensor, "M M"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
         """Losses of a batch in nats per supervised token, and their weighted sum as `loss`.
 
         `counts` are the supervised tokens of streams and captions per process, averaged over all of them: the mean is
-        then over every token of every process, however unevenly they are spread.
+        then over every token of every process, however unevenly they are spread. `strength` is how strongly modalities
+        interact at this step.
         """
         seen = self.model.see(batch.streams) if len(batch.streams.frames) else None
         heard = self.model.hear(batch.streams) if len(batch.streams.waves) else None
-        output = self.model(batch.streams, seen, heard)
+        output = self.model(batch.streams, seen, heard, strength)
         parts = {"stream": output.losses.sum() / counts[0]}
         loss = parts["stream"]
         parts["caption"] = loss * 0  # a process without captions reports what the others report
         if batch.captions is not None:
-            parts["caption"] = self.model(batch.captions, seen, heard).losses.sum() / counts[1]
+            parts["caption"] = self.model(batch.captions, seen, heard, strength).losses.sum() / counts[1]
         loss = loss + self.caption_weight * parts["caption"]
         if align_weight > 0:
             parts["align"] = self.model.alignment_loss(output.embeddings, batch.streams, self.align_units)
