@@ -313,6 +313,11 @@ def test_no_offset_is_claimed_where_many_fit_or_nothing_happens(tmp_path):
     assert clip.record["quality"]["av_offset_s"] is None
 
 
+def test_an_offset_is_told_of_a_long_clip_with_hundreds_of_events():
+    flashes = np.cumsum(np.random.default_rng(0).integers(S // 4, S, 400))
+    assert av_offset(flashes, flashes + S // 2, int(flashes[-1]) + S)[0] == 0.5
+
+
 def test_no_offset_is_claimed_of_the_films_that_ship():
     """Rooms change and words begin in step there, which is no offset."""
     for path in sorted(SAMPLES.rglob("*.mp4")):

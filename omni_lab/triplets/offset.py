@@ -7,8 +7,6 @@ Sound and picture that both repeat in step, such as a metronome, fit at many dis
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from jaxtyping import Int16, Int64
 
@@ -43,6 +41,8 @@ def av_offset(
     >>> av_offset(flashes, np.arange(10) * 16000, 13 * 16000) is None
     True
     """
+    from scipy.special import gammainc
+
     changes, onsets = _first_of_each(changes), _first_of_each(onsets)
     pairs = np.sort((onsets[:, None] - changes[None]).ravel())
     pairs = pairs[np.abs(pairs) <= LONGEST]
@@ -53,7 +53,8 @@ def av_offset(
     count = int(agree[best])
     rival = int(agree[np.abs(pairs - pairs[best]) > WIDTH].max(initial=0))
     usual = changes.size * onsets.size * WIDTH / length  # pairs in one window if nothing agreed
-    unlikely = pairs.size * _at_least(count - 1, usual) <= CHANCE  # a window starts at a pair: that one is no evidence
+    # the chance that a Poisson variable is so large; a window starts at a pair: that one is no evidence
+    unlikely = pairs.size * gammainc(count - 1, usual) <= CHANCE
     if 2 * count < min(changes.size, onsets.size) or 2 * rival > count or not unlikely:
         return None
     return round(float(np.median(pairs[best : best + count])) / TICKS_PER_SECOND, 3), round(1 - rival / count, 3)
@@ -81,9 +82,3 @@ def onsets_of(audio: Int16[np.ndarray, " samples"]) -> Int64[np.ndarray, " onset
 def _first_of_each(events: Int64[np.ndarray, " events"]) -> Int64[np.ndarray, " firsts"]:
     """Leave out events that follow the one before so closely that they are one: a flash comes and goes."""
     return events[np.diff(events, prepend=-APART) >= APART]
-
-
-def _at_least(count: int, usual: float) -> float:
-    """Chance that a Poisson variable with mean `usual` is at least `count`."""
-    below = sum(math.exp(-usual) * usual**k / math.factorial(k) for k in range(count))
-    return max(0.0, 1.0 - below)
