@@ -130,6 +130,10 @@ def test_going_on_with_another_number_of_readers_loses_nothing(out):
 def test_a_state_of_another_order_is_refused(out):
     with pytest.raises(CallFault, match="seed 1, this stream has seed 2"):
         ClipStream(out, seed=2).load_state_dict(ClipStream(out, seed=1).state_dict())
+    with pytest.raises(CallFault, match="window 4, this stream has window 1"):
+        ClipStream(out, window=1).load_state_dict(ClipStream(out).state_dict())
+    with pytest.raises(CallFault, match="shuffle True, this stream has shuffle False"):
+        ClipStream(out, shuffle=False).load_state_dict(ClipStream(out).state_dict())
     with pytest.raises(CallFault, match="rank 2 of 2"):
         ClipStream(out, rank=2, world_size=2)
 

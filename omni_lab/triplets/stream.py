@@ -1,9 +1,9 @@
 """Clips as training reads them: shuffled, split over processes, and resumed at the very clip.
 
 An epoch is one order of all clips of a folder: its shards are shuffled, and then the clips within a few shards at a
-time, so that reading stays near on disk. The order depends on nothing but seed and epoch. Reader `r` of `n` takes every
-n-th clip of it, beginning with the r-th: every clip is read by exactly one reader, and since a clip is read by its
-place in its tar, nobody reads what belongs to another.
+time, so that reading stays near on disk. The order depends on nothing but shards, seed, window and epoch. Reader `r` of
+`n` takes every n-th clip of it, beginning with the r-th: every clip is read by exactly one reader, and since a clip is
+read by its place in its tar, nobody reads what belongs to another.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class ClipStream:
         `consumed`: clips that training has had of this stream's iteration, where a loader's workers read them.
         """
         seen = self._seen if consumed is None else self._seen + consumed * self.world_size
-        return {"seed": self.seed, "epoch": self.epoch, "seen": seen, "clips": self._table.num_rows}
+        return {**self._order_of(), "epoch": self.epoch, "seen": seen}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where `state_dict` was taken: with as many readers, or with more or fewer if all were equally far.
@@ -110,9 +110,10 @@ class ClipStream:
         CallFault
             the state is of another order or of other shards
         """
-        for name, own in (("seed", self.seed), ("clips", self._table.num_rows)):
-            if state[name] != own:
-                raise CallFault(f"{self.folder}: the state is of {name} {state[name]}, this stream has {name} {own}")
+        for name, own in self._order_of().items():
+            if state.get(name) != own:
+                told = f"the state is of {name} {state.get(name)}, this stream has {name} {own}"
+                raise CallFault(f"{self.folder}: {told}; go on with the stream's own arguments and shards")
         self.epoch, self._seen = state["epoch"], state["seen"]
 
     def for_torch(self) -> ClipStream:
@@ -121,6 +122,10 @@ class ClipStream:
 
         IterableDataset.register(type(self))
         return self
+
+    def _order_of(self) -> dict[str, int]:
+        """What decides the order of every epoch."""
+        return {"seed": self.seed, "shuffle": self.shuffle, "window": self.window, "clips": self._table.num_rows}
 
     def _share(self) -> tuple[int, int]:
         """Readers in all, and which of them this is: ranks, and inside a rank the workers of its loader."""
