@@ -28,6 +28,7 @@ def _noise() -> Float32[np.ndarray, " samples"]:
 
 
 def _piece(count: int, rng: random.Random) -> Float32[np.ndarray, " samples"]:
+    """Cut so many samples of noise out of the pool, at a random place."""
     pool = _noise() if count < _POOL else np.resize(_noise(), count + 1)
     start = rng.randrange(len(pool) - count)
     return pool[start : start + count]
@@ -42,11 +43,6 @@ def grain(frames: UInt8[np.ndarray, "n h w 3"], level: float, rng: random.Random
 def hiss(audio: Float32[np.ndarray, " samples"], level: float, rng: random.Random) -> Float32[np.ndarray, " samples"]:
     """Add the room's noise at a random loudness around `level` (standard deviation, share of full scale)."""
     return audio + level * rng.uniform(0.2, 1.5) * _piece(len(audio), rng)
-
-
-def _sample_times(start_s: int, seconds: int, per_second: float) -> np.ndarray:
-    """The grid that extraction samples: the middle of every 1/per_second."""
-    return start_s + (np.arange(round(seconds * per_second)) + 0.5) / per_second
 
 
 def from_script(
@@ -64,7 +60,7 @@ def from_script(
     """
     world = world or WorldConfig()
     rng = random.Random(f"noise/{script.split}/{script.seed}")
-    times = _sample_times(0, script.seconds, frames_per_second)
+    times = (np.arange(round(script.seconds * frames_per_second)) + 0.5) / frames_per_second  # as extraction samples
     frames, audio = np.zeros((0, size, size, 3), np.uint8), np.zeros(0, np.float32)
     if "image" in senses:
         frames = render(script, times, size)
