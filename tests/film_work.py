@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -9,13 +10,14 @@ from pathlib import Path
 
 from omni_lab.config import TripletConfig
 from omni_lab.errors import CallFault
+from omni_lab.media import probe
 from omni_lab.triplets.film import clips_of_film
 
 built = []
 
 
-def stumbling(path: Path, config: TripletConfig):
-    """Hang, eat memory, die or lack a package where the film's name says so; else build it."""
+def stumbling(path: Path, config: TripletConfig, source_id: str | None = None):
+    """Hang, eat memory, die, lack a package or find the disk full where the film's name says so; else build it."""
     if "hangs" in path.name:
         Path("hanging").touch()
         time.sleep(60)
@@ -30,12 +32,20 @@ def stumbling(path: Path, config: TripletConfig):
         raise ZeroDivisionError("division by zero")
     if "package" in path.name:
         raise CallFault("triplets.recogniser: no such checkpoint")
-    return clips_of_film(path, config)
+    if "full" in path.name:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return clips_of_film(path, config, source_id)
 
 
-def once(path: Path, config: TripletConfig):
+def told(path: Path, config: TripletConfig, source_id: str | None = None):
+    """Build a film without hashing it: nobody else knows its id."""
+    probe.content_id = None
+    return clips_of_film(path, config, source_id)
+
+
+def once(path: Path, config: TripletConfig, source_id: str | None = None):
     """Die at the second film of a process: what the first one left is too much for the second."""
     built.append(path)
     if len(built) > 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return clips_of_film(path, config)
+    return clips_of_film(path, config, source_id)

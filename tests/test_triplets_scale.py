@@ -19,10 +19,11 @@ from media_files import write_film
 from omni_lab.cli import main
 from omni_lab.config import TripletConfig
 from omni_lab.errors import CallFault
+from omni_lab.media.probe import content_id
 from omni_lab.triplets.build import build
 from omni_lab.triplets.engines import LOOK_AHEAD, in_order
 from omni_lab.triplets.shards import ShardWriter
-from omni_lab.triplets.workers import Built, Job
+from omni_lab.triplets.workers import Built, Job, Worker
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = TripletConfig(image_size=48, clips_per_shard=2)
@@ -115,6 +116,24 @@ def test_what_is_missing_on_this_machine_stops_the_build(tmp_path):
         write_film(tmp_path / "films" / f"{name}.mp4", seconds=1, fps=5)
     with pytest.raises(CallFault, match=r"no such checkpoint"):
         build([tmp_path / "films"], tmp_path / "out", CONFIG, False, work=film_work.stumbling)
+
+
+def test_a_full_disk_stops_the_build_and_is_no_fault_of_the_film(films, tmp_path):
+    (tmp_path / "full.mp4").write_bytes((films / "film1.mp4").read_bytes())
+    with pytest.raises(CallFault, match="out/.spool: No space left on device; make room"):
+        build(tmp_path / "full.mp4", tmp_path / "out", CONFIG, False, work=film_work.stumbling)
+    assert not (tmp_path / "out" / "failures.jsonl").read_bytes()
+
+
+def test_a_film_is_hashed_once(films, tmp_path):
+    """The process that builds it is told its id."""
+    job = Job("film1.mp4", str(films), CONFIG, film_work.told)
+    worker = Worker()
+    try:
+        outcome = worker.build(job, tmp_path / "film.tar", ())
+    finally:
+        worker.close()
+    assert outcome == Built("film1.mp4", content_id(films / "film1.mp4"))
 
 
 def test_a_film_is_not_blamed_for_what_films_before_it_left(films, tmp_path):

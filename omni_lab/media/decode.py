@@ -55,7 +55,12 @@ class Film:
         return self.source.duration
 
 
-def decode(path: str | Path, config: TripletConfig | None = None, threads: int | None = None) -> Film:
+def decode(
+    path: str | Path,
+    config: TripletConfig | None = None,
+    threads: int | None = None,
+    source_id: str | None = None,
+) -> Film:
     """Decode a film: frames near the grid (k + 1/2) / frames_per_second, 16 kHz mono sound, and its cues.
 
     Text is taken from a subtitle file beside the film if there is one (somebody put it there on purpose), else from
@@ -66,6 +71,7 @@ def decode(path: str | Path, config: TripletConfig | None = None, threads: int |
     path : a local file
     config : frames per second, size, quality, preferred language
     threads : that decode pictures, at most; None is one for each core
+    source_id : the file's `content_id`, where that is known already; None hashes it
 
     Raises
     ------
@@ -73,7 +79,7 @@ def decode(path: str | Path, config: TripletConfig | None = None, threads: int |
     """
     config = config or TripletConfig()
     with open_media(path) as container:
-        film = _Pass(container, describe(container, path, config.language), config)
+        film = _Pass(container, describe(container, path, config.language, source_id), config)
         film.run(threads or os.cpu_count() or 1)
         return film.result(path)
 

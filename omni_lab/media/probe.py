@@ -160,11 +160,13 @@ def _is_playlist(file: BinaryIO) -> bool:
     return head.startswith((b"#extm3u", b"ffconcat", b"v=0", b"[internetshortcut]", b"[playlist]"))
 
 
-def describe(container: av.container.InputContainer, path: str | Path, language: str) -> Source:
+def describe(
+    container: av.container.InputContainer, path: str | Path, language: str, source_id: str | None = None
+) -> Source:
     """Turn an open container into a `Source`, with the clock's zero and the chosen streams.
 
     Zero is the earliest start of any picture or sound stream, taken or not: subtracted once for all, it keeps a real
-    offset between picture and sound.
+    offset between picture and sound. `source_id` is the file's `content_id`, where that is known already.
 
     Raises
     ------
@@ -180,7 +182,7 @@ def describe(container: av.container.InputContainer, path: str | Path, language:
     streams = tuple(_stream(s, zero, any(s is t for t in taken.values())) for s in container.streams)
     ends = [s.start + s.duration for s in streams if s.start is not None and s.duration and s.kind != "subtitle"]
     stated = rescale(container.duration, _MICROSECOND) if container.duration else 0
-    return Source(content_id(path), str(path), streams, max(ends, default=stated), zero)
+    return Source(source_id or content_id(path), str(path), streams, max(ends, default=stated), zero)
 
 
 def choose(container: av.container.InputContainer, kind: str, language: str) -> av.stream.Stream | None:

@@ -12,17 +12,23 @@ from omni_lab.media.probe import Source
 from omni_lab.triplets.clips import clips_of
 from omni_lab.triplets.record import EncodedClip
 
-Work = Callable[[Path, TripletConfig], tuple[Source, Iterator[EncodedClip]]]
+# a film's path, the settings and the film's id → what it is, and its clips
+Work = Callable[[Path, TripletConfig, str | None], tuple[Source, Iterator[EncodedClip]]]
 
 
-def clips_of_film(path: Path, config: TripletConfig) -> tuple[Source, Iterator[EncodedClip]]:
-    """Build one film: what it is, and its clips in order of time.
+def clips_of_film(
+    path: Path, config: TripletConfig, source_id: str | None = None
+) -> tuple[Source, Iterator[EncodedClip]]:
+    """Build one film: what it is, and its clips in order of time. `source_id`: see `decode`.
 
     Raises
     ------
     MediaFault
+        the film gives no clip
+    CallFault
+        the settings ask for what is not installed
     """
-    film = decode(path, config, threads=1)  # who has more cores builds more films at once
+    film = decode(path, config, threads=1, source_id=source_id)  # who has more cores builds more films at once
     return film.source, clips_of(film, config)
 
 

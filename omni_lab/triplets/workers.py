@@ -9,6 +9,7 @@ a new process takes the next one.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from omni_lab.triplets.members import write_clip
 LOOK_EVERY_S = 0.05  # how often a working process is looked at
 MEGABYTE = 1 << 20
 BEGUN = "begun"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Job:
     folder: str  # that a relative path counts from
     config: TripletConfig
     work: Work  # a function that another process can import
+    source_id: str | None = None  # hash of the film's content, once known
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,9 @@ class Worker:
         CallFault
             the settings cannot be honoured here, such as a package that is missing
         """
-        source_id = _identify(Path(job.folder, job.path))
-        if source_id in known:
-            return Built(job.path, source_id)
+        job = replace(job, source_id=_identify(Path(job.folder, job.path)))
+        if job.source_id in known:
+            return Built(job.path, job.source_id)
         fresh = self._process is None
         outcome = self._attempt(job, spool)
         if not fresh and isinstance(outcome, Failure) and outcome.fault in ("OutOfMemory", "Crashed"):
@@ -168,7 +171,7 @@ def _outcome(job: Job, spool: Path) -> Built | Failure | CallFault:
         path = Path(job.path)
         if path.is_dir():
             raise MissingFile(path, "a folder without a film or a sound in it")
-        source, clips = job.work(path, content_settings(job.config))
+        source, clips = job.work(path, content_settings(job.config), job.source_id)
         with tarfile.open(spool, "w", format=tarfile.USTAR_FORMAT) as tar:
             for clip in clips:
                 write_clip(tar, clip)
@@ -180,6 +183,8 @@ def _outcome(job: Job, spool: Path) -> Built | Failure | CallFault:
     except MemoryError:
         return Failure(job.path, "OutOfMemory", "took more memory than there is")
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one film, the others go on
+        if getattr(error, "errno", None) in NO_ROOM:  # that is not the film's fault, and no other would go on
+            return CallFault(f"{spool.parent}: {error.strerror}; make room there, then build again")
         return Failure(job.path, type(error).__name__, f"cannot be built ({error})")
 
 
