@@ -111,6 +111,7 @@ def test_members_and_files_that_are_missing_or_too_many_are_named(out):
     path.write_bytes(whole)
     (out / "shard-000007.tar").write_bytes(whole)
     (out / "shard-000008.tar.tmp").write_bytes(b"half")
+    (out / "notes.tmp").write_bytes(b"somebody else's")
     assert said(out) == [
         "shard-000008.tar.tmp: is left over from a build that was stopped; the same build again clears it away",
         "shard-000007.tar: is not named in index.parquet",

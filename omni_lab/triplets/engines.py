@@ -87,7 +87,7 @@ class RayEngine:
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except self._ray.exceptions.RayError as error:
-            return Failure(job.path, "Crashed", f"Ray lost it ({str(error).splitlines()[0]})")
+            return Failure(job.path, "Crashed", f"Ray lost it ({(str(error) or repr(error)).splitlines()[0]})")
         finally:
             self._waiting.discard(task)
         if data is not None:

@@ -123,7 +123,7 @@ class Index:
             )
             ledger = json.loads((table.schema.metadata or {}).get(_LEDGER, b"{}"))
         except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
-            raise ShardFault(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+            raise ShardFault(f"{path}: cannot be read ({(str(error) or repr(error)).splitlines()[0]})") from None
         lacks = set(COLUMNS) - set(table.column_names)
         if lacks or "digest" not in ledger:
             what = f"column {min(lacks)}" if lacks else "ledger"

@@ -40,7 +40,8 @@ class ShardWriter:
     Raises
     ------
     CallFault
-        the folder holds clips that were made with other settings, or another build is writing into it
+        the folder holds clips that were made with other settings or tars that are not ours, or another build is writing
+        into it
     """
 
     def __init__(self, out: str | Path, config_hash: str, clips_per_shard: int = 256):
@@ -50,34 +51,33 @@ class ShardWriter:
         self.out.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.out)
         try:
-            self.index = Index.load(out) if (self.out / INDEX).exists() else Index.empty(config_hash)
-            if self.index.config_hash != config_hash:
-                other = self.index.config_hash
-                raise CallFault(f"{out}: holds clips made with other settings ({other}); choose another folder")
+            self.index = self._opened(config_hash)
         except BaseException:
             self._lock.close()
             raise
         self.sources = {film.source_id: film.uri for film in self.index.films}
-        self._number = 1 + max((int(shard.name[6:12]) for shard in self.index.shards), default=-1)
         self._tar: tarfile.TarFile | None = None
         self._rows: list[dict] = []
         self._films: list[FilmEntry] = []
-        for leftover in [*self.out.glob("*.tmp"), self.out / self.name]:  # also a tar that never reached the index
+        # what a run that was killed left: a tar that is not whole, or never reached the index
+        for leftover in [*self.out.glob("shard-*.tar.tmp"), self.out / self.name]:
             leftover.unlink(missing_ok=True)
 
     def __enter__(self) -> ShardWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._tar is not None:
-            self._tar.close()
-            (self.out / f"{self.name}.tmp").unlink(missing_ok=True)
-        self._lock.close()
+        try:
+            if self._tar is not None:
+                self._tar.close()
+                (self.out / f"{self.name}.tmp").unlink(missing_ok=True)
+        finally:
+            self._lock.close()
 
     @property
     def name(self) -> str:
         """Name of the shard that is being written."""
-        return f"shard-{self._number:06d}.tar"
+        return f"shard-{len(self.index.shards):06d}.tar"
 
     def add(self, clip: EncodedClip, members: Sequence[bytes]) -> None:
         """Write one clip, given with the bytes of its files."""
@@ -101,6 +101,8 @@ class ShardWriter:
         """Finish the open shard: rename it, then name it, and the films that are done, in the index."""
         import pyarrow
 
+        if not self._films:
+            return
         shards = self.index.shards
         if self._tar is not None:
             self._tar.close()
@@ -108,17 +110,30 @@ class ShardWriter:
             entry = ShardEntry(self.name, temporary.stat().st_size, digest_of_file(temporary), digest(self._rows))
             publish(temporary, self.out / self.name)
             shards = (*shards, entry)
-        if self._films:
-            self.index = replace(
-                self.index,
-                writer=pyarrow.__version__,
-                table=pyarrow.concat_tables([self.index.table, table_of(self._rows)]),
-                films=(*self.index.films, *self._films),
-                shards=shards,
-            )
-            self.index.write(self.out)
-        self._number += self._tar is not None
-        self._tar, self._rows, self._films = None, [], []
+        index = replace(
+            self.index,
+            writer=pyarrow.__version__,
+            table=pyarrow.concat_tables([self.index.table, table_of(self._rows)]),
+            films=(*self.index.films, *self._films),
+            shards=shards,
+        )
+        index.write(self.out)
+        self.index, self._tar, self._rows, self._films = index, None, [], []
+
+    def _opened(self, config_hash: str) -> Index:
+        """Give the folder's index; there is one before the first tar, so tars without an index are somebody else's."""
+        if (self.out / INDEX).exists():
+            index = Index.load(self.out)
+            if index.films:
+                if index.config_hash != config_hash:
+                    says = f"holds clips made with other settings ({index.config_hash})"
+                    raise CallFault(f"{self.out}: {says}; choose another folder")
+                return index
+        elif any(self.out.glob("*.tar")):
+            raise CallFault(f"{self.out}: holds tars, but no {INDEX} that names them; choose another folder")
+        index = Index.empty(config_hash)
+        index.write(self.out)
+        return index
 
 
 def read_shards(folder: str | Path) -> Iterator[Triplet]:

@@ -72,7 +72,8 @@ def verify(folder: str | Path) -> Iterator[Damage]:
 
 def _leftovers(folder: Path) -> Iterator[Damage]:
     """What a build that was stopped leaves behind."""
-    for path in sorted([*folder.glob("*.tmp"), *folder.glob(SPOOL)]):
+    unnamed = [path for name in ("shard-*.tar", INDEX, FAILURES, REPORT) for path in folder.glob(f"{name}.tmp")]
+    for path in sorted([*unnamed, *folder.glob(SPOOL)]):
         yield Damage(path.name, "is left over from a build that was stopped; the same build again clears it away")
 
 
