@@ -1,6 +1,7 @@
 """From files to shards and back: nothing lost, nothing doubled, and every file that fails says why in one line."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -18,7 +19,9 @@ from omni_lab.errors import CallFault
 from omni_lab.media.decode import decode
 from omni_lab.triplets.build import build, find
 from omni_lab.triplets.clips import clips_of
+from omni_lab.triplets.report import read_failures
 from omni_lab.triplets.shards import ShardFault, read_clips, read_index, read_shards
+from omni_lab.triplets.verify import verify
 
 # the films are alike: none is dropped for that
 CONFIG = TripletConfig(image_size=48, clips_per_shard=2, near_duplicate_bits=-1)
@@ -93,7 +96,7 @@ def test_reading_back_gives_what_was_written(films, tmp_path):
         assert read.record == json.loads(json.dumps(clip.record))
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 3, 5, 7, 8])
+@pytest.mark.parametrize("stop_at", [1, 2, 3, 4, 6, 8, 9])
 def test_stopped_and_run_again_equals_never_stopped(films, whole, tmp_path, monkeypatch, stop_at):
     """Stopped anywhere, even after a tar has its name and before the index knows it: the same bytes in the end."""
     count = 0
@@ -265,7 +268,64 @@ def test_settings_do_not_mix(films, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_folder_that_is_not_ours_is_left_alone(films, tmp_path):
+    """Tars of somebody else may have the names that ours would have."""
+    for name in ("shard-000000.tar", "notes.tmp"):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / name).write_bytes(b"somebody else's")
+    with pytest.raises(CallFault, match="holds tars, but no index"):
+        build(films / "film0.mp4", tmp_path / "out", CONFIG, progress=False)
+    (tmp_path / "out" / "shard-000000.tar").rename(tmp_path / "moved.tar")
+    build(films / "film0.mp4", tmp_path / "out", CONFIG, progress=False)
+    assert (tmp_path / "out" / "notes.tmp").read_bytes() == (tmp_path / "moved.tar").read_bytes() == b"somebody else's"
+
+
+def test_a_folder_without_a_film_takes_other_settings(films, tmp_path):
+    assert build(tmp_path / "none.mp4", tmp_path / "out", CONFIG, progress=False).exit_code == 1
+    assert list(verify(tmp_path / "out")) == []
+    other = TripletConfig(image_size=32)
+    assert build(films / "film0.mp4", tmp_path / "out", other, progress=False).clips == 1
+
+
+def test_names_that_are_hard_to_write_down_cost_nothing_else(films, tmp_path):
+    """Bytes that are no UTF-8, a link to itself, and a sign that ends a line for some readers."""
+    (films / "film0.mp4").rename(os.fsdecode(bytes(films / "film") + b"\xff.mp4"))
+    (films / "loop.mp4").symlink_to("loop.mp4")
+    (films / "a\u2028b.mp4").write_bytes(b"")
+    paths = [films, films / "loop.mp4"]
+    for _ in range(2):
+        report = build(paths, tmp_path / "out", CONFIG, progress=False)
+        names = [Path(failure.uri).name for failure in report.failures]
+        assert names == ["film\\udcff.mp4", "a\u2028b.mp4", "loop.mp4"]
+        assert read_failures(tmp_path / "out") == list(report.failures)
+    assert len(read_index(tmp_path / "out")) == 5
+    assert list(verify(tmp_path / "out")) == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_and_nothing_is_lost(films, whole, tmp_path, monkeypatch):
+    with pytest.raises(CallFault, match=r"film0\.mp4/out: Not a directory"):
+        build("films", films / "film0.mp4" / "out", CONFIG, progress=False)
+
+    def full(source, final):
+        if Path(final).name == "shard-000001.tar":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return publish(source, final)
+
+    publish = os.replace
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(CallFault, match="No space left on device; mend that and build again"):
+        build("films", "out", CONFIG, progress=False)
+    monkeypatch.setattr("os.replace", publish)
+    (tmp_path / "out" / "failures.jsonl").write_text('{"uri": "film')
+    with pytest.raises(ShardFault, match=r"failures\.jsonl: is broken"):
+        build("films", "out", CONFIG, progress=False)
+    (tmp_path / "out" / "failures.jsonl").unlink()
+    build("films", "out", CONFIG, progress=False)
+    assert contents(tmp_path / "out") == whole
+
+
 def test_a_file_is_found_once(films):
+    assert list(find(str(films / "film2.mp4"))) == list(find(films / "film2.mp4")) == [films / "film2.mp4"]
     names = [path.name for path in find([films / "film2.mp4", films, films / "more"])]
     assert names == ["film2.mp4", "film0.mp4", "film1.mp4", "film3.mp4", "long.mp4"]
 

@@ -7,9 +7,10 @@ build was stopped.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from omni_lab.config import TripletConfig, config_hash
@@ -24,17 +25,19 @@ from omni_lab.triplets.publish import write_whole
 from omni_lab.triplets.quality import Sieve
 from omni_lab.triplets.report import (
     ALREADY,
+    FAILURES,
     REPORT,
     Report,
+    failures_bytes,
     read_failures,
     report_bytes,
     summary,
-    write_failures,
 )  # fmt: skip
 from omni_lab.triplets.shards import ShardWriter
 from omni_lab.triplets.workers import Built, Failure, Job
 
 SPOOL = ".spool"  # folder of films whose clips are not in a shard yet
+NO_TEXT = "its name is not UTF-8, as records need it: rename it"
 # what a folder is searched for; a file that is named is tried whatever it is called
 EXTENSIONS = frozenset(
     f".{name}"
@@ -46,7 +49,7 @@ EXTENSIONS = frozenset(
 
 
 def build(
-    paths: Iterable[str | Path],
+    paths: str | Path | Iterable[str | Path],
     out: str | Path,
     config: TripletConfig | None = None,
     progress: bool = True,
@@ -62,7 +65,7 @@ def build(
 
     Parameters
     ----------
-    paths : files and folders
+    paths : files and folders, or one of them
     out : folder of the shards, made if it is not there
     config : how to cut, what to keep, and what one film may take
     progress : show a progress bar
@@ -73,8 +76,11 @@ def build(
     Raises
     ------
     CallFault
-        `out` is a file, or holds clips that were made with other settings, or another build writes into it; `max_s` is
-        less than twice `min_s`; there is no such engine; something that the settings ask for is not installed
+        `out` is a file, or cannot be written, or holds clips that were made with other settings, or another build
+        writes into it; `max_s` is less than twice `min_s`; there is no such engine; something that the settings ask
+        for is not installed
+    ShardFault
+        what an earlier build left in `out` cannot be read
     """
     from tqdm import tqdm
 
@@ -83,18 +89,22 @@ def build(
     check_listening(config)
     if engine not in ENGINES or workers < 1:
         raise CallFault(f"engine {engine!r} with {workers} workers: there are {', '.join(ENGINES)}, with 1 or more")
-    tried = list(map(str, find(paths)))
+    uris = {str(path): str(path).encode(errors="backslashreplace").decode() for path in find(paths)}
+    named = [path for path, uri in uris.items() if path == uri]
     films: list[FilmEntry] = []
-    failures: list[Failure] = []
+    failures = [Failure(uri, "BadName", NO_TEXT) for path, uri in uris.items() if path != uri]
     skipped: list[tuple[str, str]] = []
-    with ShardWriter(out, config_hash(content_settings(config)), config.clips_per_shard) as writer:
+    settings = config_hash(content_settings(config))
+    with _on_disk(out), ShardWriter(out, settings, config.clips_per_shard) as writer:
+        tried = set(uris.values())
+        before = [failure for failure in read_failures(writer.out) if failure.uri not in tried]
         (writer.out / REPORT).unlink(missing_ok=True)
         spool = _emptied(writer.out / SPOOL)
         sieve = Sieve(config, writer.index.rows())
-        jobs = (Job(path, str(Path.cwd()), config, work) for path in tried)
+        jobs = (Job(path, str(Path.cwd()), config, work) for path in named)
         try:
             with closing(in_order(ENGINES[engine](workers, writer.sources), jobs, workers, spool)) as outcomes:
-                for outcome, place in tqdm(outcomes, total=len(tried), desc="films", unit="film", disable=not progress):
+                for outcome, place in tqdm(outcomes, total=len(named), desc="films", unit="film", disable=not progress):
                     if isinstance(outcome, Failure):
                         failures.append(outcome)
                     elif (known := writer.sources.get(outcome.source_id)) is not None:
@@ -104,8 +114,8 @@ def build(
             writer.close()
         finally:
             shutil.rmtree(spool)
-            write_failures(writer.out, failures, set(tried))
-        summed = summary(writer.index, read_failures(writer.out), skipped)
+            write_whole(writer.out / FAILURES, failures_bytes(before + failures))
+        summed = summary(writer.index, before + failures, skipped)
         write_whole(writer.out / REPORT, report_bytes(summed))
     return Report(
         str(out),
@@ -118,14 +128,15 @@ def build(
     )
 
 
-def find(paths: Iterable[str | Path]) -> Iterator[Path]:
+def find(paths: str | Path | Iterable[str | Path]) -> Iterator[Path]:
     """Give the files that are named, and the media files in the folders that are named, each once, in order."""
-    seen: set[Path] = set()
-    for path in map(Path, paths):
+    seen: set[str] = set()
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
         for file in inside or [path]:
-            if file.resolve() not in seen:
-                seen.add(file.resolve())
+            real = os.path.realpath(file)  # `resolve` raises on a link to itself
+            if real not in seen:
+                seen.add(real)
                 yield file
 
 
@@ -147,6 +158,17 @@ def _add(film: Built, spool: Path, writer: ShardWriter, sieve: Sieve) -> FilmEnt
 
 def _emptied(folder: Path) -> Path:
     """Make a folder, without what a run that was killed left in it."""
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     folder.mkdir()
     return folder
+
+
+@contextmanager
+def _on_disk(out: str | Path) -> Iterator[None]:
+    """Say in one line why a folder cannot be written, such as that the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        why = f"{error.filename or out}: {error.strerror or error}"
+        raise CallFault(f"{why}; mend that and build again, or choose another folder") from error

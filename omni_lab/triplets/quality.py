@@ -90,8 +90,8 @@ class Sieve:
 
     def __init__(self, config: TripletConfig, known: Iterable[Mapping] = ()):
         self.config = config
-        self.seen = Fingerprints(max(0, config.near_duplicate_bits), SOUND_BITS)
-        for row in known:
+        self.seen = Fingerprints(config.near_duplicate_bits, SOUND_BITS) if config.near_duplicate_bits >= 0 else None
+        for row in known if self.seen else ():
             self.seen.add(row["clip_id"], row["picture_hash"], row["sound_hash"])
 
     def judge(self, clip: EncodedClip) -> str | None:
@@ -112,7 +112,7 @@ class Sieve:
 
     def _repeats(self, clip_id: str, picture: str | None, sound: str | None) -> str | None:
         """Say which clip this one repeats, or remember it."""
-        if self.config.near_duplicate_bits < 0:
+        if self.seen is None:
             return None
         found = self.seen.find(picture, sound)
         if found:

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.triplets.index import Index, digest
-from omni_lab.triplets.publish import write_whole
+from omni_lab.triplets.index import Index, ShardFault, digest
 from omni_lab.triplets.workers import Failure
 
 FAILURES = "failures.jsonl"
@@ -40,17 +39,20 @@ class Report:
         return 1 if self.failures else 0
 
 
-def write_failures(out: Path, failures: list[Failure], tried: set[str]) -> None:
-    """Write failures.jsonl in one step: this run's failures, and those of files that it did not try again."""
-    kept = [failure for failure in read_failures(out) if failure.uri not in tried]
-    write_whole(out / FAILURES, failures_bytes(kept + failures))
-
-
 def read_failures(out: Path) -> list[Failure]:
-    """Read failures.jsonl; none where there is no such file."""
+    """Read failures.jsonl; none where there is no such file.
+
+    Raises
+    ------
+    ShardFault
+        a line of it names no failure
+    """
     path = out / FAILURES
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [Failure(**json.loads(line)) for line in lines]
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    try:
+        return [Failure(**json.loads(line)) for line in lines]
+    except (ValueError, TypeError) as error:
+        raise ShardFault(f"{path}: is broken ({error}); delete it, the same build writes it again") from None
 
 
 def failures_bytes(failures: list[Failure]) -> bytes:
