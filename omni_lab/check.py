@@ -7,7 +7,7 @@ comes from the package itself, which is the solution key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
@@ -36,6 +36,7 @@ def _tried(attempt: Callable, *arguments: object) -> object:
     """What the attempt returns, or a verdict where it returns nothing or breaks."""
     try:
         value = attempt(*arguments)
+        value = list(value) if isinstance(value, Iterator) else value  # a generator works, and breaks, only now
     except NotImplementedError:
         return NOT_YET
     except Exception as error:  # noqa: BLE001 - whatever a learner's function does, the notebook goes on
@@ -128,9 +129,9 @@ def _wrong_mask(value: object, example: _Example) -> str | None:
     truth = list(example.supervised)
     if len(answer) != len(truth):
         return f"return one True or False for every token: {len(truth)} were given, {len(answer)} came back"
-    strange = next((v for v in answer if v not in (0, 1)), None)  # NumPy's and PyTorch's booleans are fine
-    if strange is not None:
-        return f"return True or False for every token; {strange!r} is neither"
+    strange = [v for v in answer if getattr(v, "ndim", 0) or v not in (0, 1)]  # NumPy's, PyTorch's booleans are fine
+    if strange:
+        return f"return True or False for every token; {strange[0]!r} is neither"
     answer = [bool(v) for v in answer]
     if answer == truth:
         return None
@@ -220,6 +221,11 @@ def _not_cues(value: object) -> str | None:
     strange = next((item for item in value if not isinstance(item, Cue)), None)
     if strange is not None:
         return f"return a list of cues; {strange!r} in it is a {type(strange).__name__}"
+    for cue in value:
+        if not isinstance(cue.text, str):
+            return f"a cue's text is a string; {cue.text!r} is a {type(cue.text).__name__}"
+        if not isinstance(cue.words, tuple) or not all(isinstance(word, Word) for word in cue.words):
+            return f"a cue's words are a tuple of `Word`; {cue.text!r} has {cue.words!r}"
     return None
 
 

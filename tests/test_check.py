@@ -31,7 +31,12 @@ def forgets_the_second_listen(tokens, roles):
 
 
 def test_the_right_mask_passes_in_whatever_kind_of_list_it_comes():
-    for attempt in (solution, lambda *given: tuple(solution(*given)), lambda *given: np.array(solution(*given))):
+    for attempt in (
+        solution,
+        lambda *given: tuple(solution(*given)),
+        lambda *given: np.array(solution(*given)),
+        lambda *given: iter(solution(*given)),
+    ):
         verdict = check.loss_mask(attempt)
         assert verdict.right is True
         assert repr(verdict).startswith("✓ right: of a second with 17 tokens, 4 are learned")
@@ -66,6 +71,9 @@ def test_what_nobody_has_filled_in_is_not_attempted_and_not_wrong(attempt):
         (lambda *given: solution(*given)[1:], "17 were given, 16 came back"),
         (lambda *given: True, "this is a bool"),
         (lambda *given: ["yes"] * len(given[0]), "'yes' is neither"),
+        (lambda *given: [right or None for right in solution(*given)], "None is neither"),
+        (lambda *given: np.zeros((17, 2)), "array([0., 0.]) is neither"),
+        (lambda *given: (1 // 0 for _ in given[0]), "stopped with ZeroDivisionError"),
         (lambda tokens, roles: roles["guide"], "stopped with TypeError"),
     ],
 )
@@ -106,10 +114,16 @@ def then(change):
     return attempt
 
 
-def in_seconds(cue, start, end):
+def forced(cue, **fields):
+    """A cue with values of the wrong kind, as a notebook can make it: only tests check types."""
     cue = replace(cue)
-    object.__setattr__(cue, "start", cue.start / 16_000)  # as a notebook would: only tests check types
+    for name, value in fields.items():
+        object.__setattr__(cue, name, value)
     return cue
+
+
+def in_seconds(cue, start, end):
+    return forced(cue, start=cue.start / 16_000)
 
 
 def pops_what_is_done(cues, start, end):
@@ -165,6 +179,9 @@ def test_rebasing_that_nobody_wrote_is_not_attempted(attempt):
         (pops_what_is_done, "changed the list of the film's cues"),
         (lambda *given: 3, "this is a int"),
         (lambda *given: ["Where is it?"], "'Where is it?' in it is a str"),
+        (then(lambda cue, start, end: forced(cue, text=None)), "text is a string; None is a NoneType"),
+        (then(lambda cue, start, end: forced(cue, words=["Where"])), "a tuple of `Word`; 'Where is it?' has ['Where']"),
+        (then(lambda cue, start, end: forced(cue, words=None)), "a tuple of `Word`; 'Where is it?' has None"),
         (lambda cues, start, end: cues[99], "stopped with IndexError"),
     ],
 )  # fmt: skip
