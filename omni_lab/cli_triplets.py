@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omni_lab.commands import add_json, add_settings, answer, command, configured, count
-from omni_lab.errors import CallFault, InputFault
+from omni_lab.errors import CallFault
 
 
 def add_triplets(commands: Any) -> None:
@@ -105,8 +105,6 @@ def triplets_export(arguments: argparse.Namespace) -> None:
 
 def triplets_show(arguments: argparse.Namespace) -> None:
     """`omni-lab triplets show`: one clip as a table and as a picture."""
-    if not arguments.shards.is_dir():
-        raise InputFault(f"{arguments.shards}: there is no such folder of shards")
     from omni_lab.plots.timeline import draw_triplet
     from omni_lab.triplets.index import read_index
     from omni_lab.triplets.shards import decoded, read_clip

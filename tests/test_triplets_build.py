@@ -17,10 +17,12 @@ from webdataset import tariterators
 from omni_lab.config import TripletConfig
 from omni_lab.errors import CallFault
 from omni_lab.media.decode import decode
+from omni_lab.media.faults import MediaFault
 from omni_lab.triplets.build import build, find
-from omni_lab.triplets.clips import clips_of
+from omni_lab.triplets.clips import clips_of, read_truth
 from omni_lab.triplets.report import read_failures
 from omni_lab.triplets.shards import ShardFault, read_clips, read_index, read_shards
+from omni_lab.triplets.table import table
 from omni_lab.triplets.verify import verify
 
 # the films are alike: none is dropped for that
@@ -211,6 +213,19 @@ def test_known_facts_go_with_their_clip(tmp_path):
     build([tmp_path / "a.mp4"], tmp_path / "out", CONFIG, progress=False)
     found = [(t.start + f["start"], f["end"] - f["start"]) for t in read_shards(tmp_path / "out") for f in t.facts]
     assert found == [(0, 16_000), (80_000, 16_000), (288_000, 16_000)]
+
+
+def test_facts_may_say_what_they_like_but_not_when(tmp_path):
+    """Only the times are ours to understand: the table shows the rest as far as it is there."""
+    write_film(tmp_path / "a.mp4", seconds=1, fps=5)
+    truth = tmp_path / "a.truth.json"
+    truth.write_text('{"facts": [{"start": 0, "end": 1600, "answer": ["red", 3]}]}')
+    build(tmp_path / "a.mp4", tmp_path / "out", CONFIG, progress=False)
+    (clip,) = read_shards(tmp_path / "out")
+    assert table(clip).splitlines()[-1].split() == ["0.00", "0.10", "-", "-", "['red',", "3]"]
+    truth.write_text('{"facts": [{"start": 0, "end": Infinity}]}')
+    with pytest.raises(MediaFault, match="no truth file"):
+        read_truth(str(tmp_path / "a.mp4"))
 
 
 def test_quality_tells_black_static_and_loud(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 
 from omni_lab.plots.facts import in_words
 from omni_lab.plots.page import chip, embedded, table
+from omni_lab.plots.palette import MODALITY_ORDER
 
 _SENSES = ("image", "audio")
 
@@ -52,7 +53,7 @@ def _video(path: Any, title: str, room: int) -> tuple[str, bool]:
 
 
 def _legend() -> str:
-    kinds = "".join(chip(kind, kind, supervised=False) for kind in ("image", "audio", "text", "speech", "control"))
+    kinds = "".join(chip(kind, kind, supervised=False) for kind in MODALITY_ORDER)
     return (
         f'<div class="legend">{kinds}<span>pale: given to the model</span>{chip("text", "text", supervised=True)}'
         '<span>full: what it learns to write</span><span><b class="right">✓</b> answered right</span>'

@@ -118,8 +118,8 @@ def read_truth(uri: str) -> list[dict]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))["facts"]
         return [{**fact, "start": int(fact["start"]), "end": int(fact["end"])} for fact in facts]
-    except (ValueError, KeyError, TypeError) as error:
-        raise MediaFault(path, f"is no truth file with facts that start and end ({error})") from None
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise MediaFault(path, f"is no truth file with facts that start and end ({error!r})") from None
 
 
 def _rebased(fact: dict, piece: Clip) -> dict:

@@ -98,6 +98,8 @@ class Index:
             there is none, or it cannot be read, or its ledger is not what was written
         """
         path = Path(folder) / INDEX
+        if not path.parent.is_dir():
+            raise ShardFault(f"{folder}: there is no such folder of shards")
         if not path.is_file():
             raise ShardFault(f"{folder}: holds no {INDEX}; build triplets into it first")
         return cls.parse(path.read_bytes(), path)

@@ -31,7 +31,8 @@ def table(triplet: Triplet) -> str:
         lines += ["", f"{'from':>7} {'to':>7}  {'fact':<16}  {'asked':<24}  answer"]
         for fact in triplet.facts:
             times = f"{seconds(fact['start']):7.2f} {seconds(fact['end']):7.2f}"
-            lines.append(f"{times}  {fact['fact']:<16}  {fact['asked']:<24}  {fact['answer']}")
+            name, asked, reply = (str(fact.get(key, "-")) for key in ("fact", "asked", "answer"))
+            lines.append(f"{times}  {name:<16}  {asked:<24}  {reply}")
     return "\n".join(lines)
 
 
