@@ -7,6 +7,7 @@ import pytest
 
 from omni_lab import check
 from omni_lab.check import NOT_YET
+from omni_lab.check.cues import _conversation
 
 S = 16_000
 
@@ -192,7 +193,7 @@ def test_a_usual_mistake_in_rebasing_is_named_with_its_reason(attempt, says):
 
 
 def test_the_exercise_of_rebasing_meets_every_way_a_cue_lies_to_the_cuts():
-    film = check._conversation()
+    film = _conversation()
     words = [word for cue in film.cues for word in cue.text.split()]
     assert len(set(words)) == len(words), "the checker finds a word by its letters"
     homes = [{i for i, own in enumerate(film.shared) for piece in own if piece.text in cue.text} for cue in film.cues]

@@ -1,158 +1,17 @@
-"""Checkers for the exercises of the notebooks: each knows the usual wrong answers and says what is wrong, and why.
-
-A checker never raises for what a learner wrote: it returns a `Verdict`, which a notebook shows as one line. An
-exercise that nobody has touched is "not attempted yet", so that a notebook runs through from top to bottom. The truth
-comes from the package itself, which is the solution key.
-"""
+"""The exercise of rebasing: which cues a clip holds, and when, counted from the clip's own start."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
 
+from omni_lab.check.verdict import Verdict, tried
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.media.subtitles import Cue, Word
+from omni_lab.triplets.clips import share
 from omni_lab.triplets.cut import Clip
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a checker thinks of an attempt; it shows itself as one line."""
-
-    right: bool | None  # None: not attempted yet
-    says: str
-
-    def __repr__(self) -> str:
-        mark = {True: "✓", False: "✗", None: "○"}[self.right]
-        return f"{mark} {self.says}"
-
-
-NOT_YET = Verdict(None, "not attempted yet: fill the function in, then run this cell again")
-
-
-def _tried(attempt: Callable, *arguments: object) -> object:
-    """What the attempt returns, or a verdict where it returns nothing or breaks."""
-    try:
-        value = attempt(*arguments)
-        value = list(value) if isinstance(value, Iterator) else value  # a generator works, and breaks, only now
-    except NotImplementedError:
-        return NOT_YET
-    except Exception as error:  # noqa: BLE001 - whatever a learner's function does, the notebook goes on
-        return Verdict(False, f"your function stopped with {type(error).__name__}: {error}")
-    return NOT_YET if value is None or value is Ellipsis else value
-
-
-@dataclass(frozen=True)
-class _Example:
-    """A stream as the exercise shows it: the words of its tokens, whose words they are, and which are supervised."""
-
-    tokens: tuple[str, ...]
-    roles: tuple[str | None, ...]
-    supervised: tuple[bool, ...]
-
-
-def _stream(lines: Sequence[tuple[int, str, str]], seconds: int) -> _Example:
-    """The package's own stream of a small made-up clip; `lines` are (second, role, text)."""
-    import numpy as np
-
-    from omni_lab.config import tiny
-    from omni_lab.sequences.stream import omni_stream
-    from omni_lab.sequences.tokens import tokenize
-    from omni_lab.sequences.vocabulary import WorldVocabulary
-    from omni_lab.triplets.record import Triplet
-
-    config, vocabulary, length = tiny(), WorldVocabulary(), seconds * TICKS_PER_SECOND
-    times = np.arange(2 * seconds, dtype=np.int64) * (TICKS_PER_SECOND // 2)
-    cues = tuple(
-        Cue(second * TICKS_PER_SECOND + place, second * TICKS_PER_SECOND + place + 100, text, role)
-        for place, (second, role, text) in enumerate(lines)
-    )
-    clip = Triplet(
-        "exercise", 0, length, np.zeros((len(times), 8, 8, 3), np.uint8), times, np.zeros(length, np.float32), cues,
-        frozenset({"image", "audio", "text"}),
-    )  # fmt: skip
-    sequence = omni_stream(clip, config.sequence)
-    tokens = tokenize(sequence, vocabulary, config)
-    items = [sequence.items[index] for index in tokens.item]
-    return _Example(
-        tuple(vocabulary.pieces(tokens.ids)),
-        tuple(item.role if item.kind == "text" else None for item in items),
-        tuple(bool(supervised) for supervised in tokens.loss),
-    )
-
-
-# kind of token, the gravest mistake first: why it is not, or is, to be supervised
-_WHY = {
-    "<image>": "an image token stands for what is seen: it is given to the model, which never has to write it",
-    "<audio>": "an audio token stands for what is heard: it is given to the model, which never has to write it",
-    "<unit>": "<unit> is the clock's tick: it comes by itself every second, and nobody has to learn to write it",
-    "<visitor>": "<visitor> announces that the visitor speaks: when people speak is theirs to decide, not the model's",
-    "visitor": "these words are the visitor's: who learns to write them puts words in people's mouths",
-    "<listen>": "the model has to learn to be silent: where <listen> is not supervised, it never learns when to stop",
-    "<speak>": "the model has to learn when it is its turn: where <speak> is not supervised, it never begins to talk",
-    "guide": "the guide's words are what the model is for: where they are not supervised, it learns no answer",
-}
-
-
-def loss_mask(attempt: Callable[[list[str], list[str | None]], Sequence[bool]]) -> Verdict:
-    """Check an attempt at: which tokens of an omni stream are supervised, where the guide is the model's role?
-
-    Parameters
-    ----------
-    attempt : takes the tokens' words (`<unit>`, `<image>`, …, `colour`) and, beside each, the role that says the word
-        (`guide`, `visitor`, or None where nobody says it), and returns one True or False for each
-    """
-    examples = (
-        _stream([(0, "visitor", "Where star?"), (0, "guide", "Top-right.")], 1),
-        _stream([(0, "visitor", "Note red."), (1, "visitor", "Note says?"), (1, "guide", "Red."),
-                 (1, "visitor", "Sign says?"), (1, "guide", "40.")], 3),
-    )  # fmt: skip
-    for example in examples:
-        value = _tried(attempt, list(example.tokens), list(example.roles))
-        if isinstance(value, Verdict):
-            return value
-        wrong = _wrong_mask(value, example)
-        if wrong:
-            return Verdict(False, wrong)
-    count = sum(examples[0].supervised), len(examples[0].tokens)
-    return Verdict(True, f"right: of a second with {count[1]} tokens, {count[0]} are learned and the rest is given")
-
-
-def _wrong_mask(value: object, example: _Example) -> str | None:
-    """What is wrong with a mask, or None where it is right."""
-    try:
-        answer = list(value)  # type: ignore[call-overload]
-    except TypeError:
-        return f"return one True or False for every token; this is a {type(value).__name__}"
-    truth = list(example.supervised)
-    if len(answer) != len(truth):
-        return f"return one True or False for every token: {len(truth)} were given, {len(answer)} came back"
-    strange = [v for v in answer if getattr(v, "ndim", 0) or v not in (0, 1)]  # NumPy's, PyTorch's booleans are fine
-    if strange:
-        return f"return True or False for every token; {strange[0]!r} is neither"
-    answer = [bool(v) for v in answer]
-    if answer == truth:
-        return None
-    if all(answer):
-        return "everything is supervised: then the model is also asked to write what it sees, hears and is told"
-    if not any(answer):
-        return "nothing is supervised: without a single target there is no loss, and nothing is learned"
-    if answer == [not v for v in truth]:
-        return "exactly the other way round: True means that the model learns to write this token"
-    if answer == [*truth[1:], False]:
-        return (
-            "one place too early: mark the token that is to be written; "
-            "that it is predicted from the place before it is the loss's own business"
-        )
-    kinds = [role or token for token, role in zip(example.tokens, example.roles, strict=True)]
-    off = [place for place, (given, right) in enumerate(zip(answer, truth, strict=True)) if given != right]
-    kind = min((kinds[place] for place in off), key=list(_WHY).index)  # the gravest first
-    mine = [place for place in off if kinds[place] == kind]
-    some = "" if len(mine) == kinds.count(kind) else f" ({len(mine)} of {kinds.count(kind)} times)"
-    verdict = "is supervised" if answer[mine[0]] else "is not supervised"
-    return f"place {mine[0]}, {example.tokens[mine[0]]!r}, {verdict}{some}, but {_WHY[kind]}"
 
 
 @dataclass(frozen=True)
@@ -166,7 +25,6 @@ class _Cutting:
 
 def _conversation() -> _Cutting:
     """Cues that a cut leaves alone, touches at either end, goes through once and goes through twice; no word twice."""
-    from omni_lab.triplets.clips import share
 
     def said(start_s: int, role: str, text: str) -> Cue:
         words = [
@@ -199,7 +57,7 @@ def rebased(attempt: Callable[[list[Cue], int, int], Sequence[Cue]]) -> Verdict:
     answers = []
     for clip in film.clips:
         given = list(film.cues)
-        value = _tried(attempt, given, clip.start, clip.end)
+        value = tried(attempt, given, clip.start, clip.end)
         if isinstance(value, Verdict):
             return value
         if given != list(film.cues):
