@@ -29,7 +29,7 @@ def stumbling(path: Path, config: TripletConfig, source_id: str | None = None):
     if "dies" in path.name:
         os.kill(os.getpid(), signal.SIGSEGV)
     if "bug" in path.name:
-        raise ZeroDivisionError("division by zero")
+        raise ZeroDivisionError("division\n  by zero")
     if "package" in path.name:
         raise CallFault("triplets.recogniser: no such checkpoint")
     if "full" in path.name:

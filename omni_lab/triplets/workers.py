@@ -185,7 +185,7 @@ def _outcome(job: Job, spool: Path) -> Built | Failure | CallFault:
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one film, the others go on
         if getattr(error, "errno", None) in NO_ROOM:  # that is not the film's fault, and no other would go on
             return CallFault(f"{spool.parent}: {error.strerror}; make room there, then build again")
-        return Failure(job.path, type(error).__name__, f"cannot be built ({error})")
+        return Failure(job.path, type(error).__name__, f"cannot be built ({' '.join(str(error).split())})")
 
 
 def _identify(path: Path) -> str | None:
