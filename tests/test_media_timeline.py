@@ -71,6 +71,19 @@ def test_one_broken_stamp_does_not_move_the_rest():
     assert times == [0, 40, 80, 120, 160]
 
 
+def test_a_first_stamp_may_be_broken_too():
+    """The file's first packet, and a later stream's: neither lies days behind what is said or known."""
+    day = 86_400_000
+    times, jumps = straightened([Packet(0, 5 * day), Packet(0, 5 * day + 40), Packet(1, 9 * day, kind="audio")])
+    assert (times, jumps) == ([0, 40, 80], 2)
+
+
+def test_a_jump_is_told_on_the_films_own_clock():
+    timeline = Timeline("mpegts", zero=160_000)
+    assert timeline.straighten(Packet(0, 10_000)) is None
+    assert "jumps at 0:00.040;" in timeline.straighten(Packet(0, 90_000))
+
+
 def test_broadcasts_may_not_pause():
     """Ten seconds without a stamp break the standard of transport streams, in a file they are a hole."""
     for container, wanted in (("mpegts", 40), ("matroska,webm", 20_000)):
@@ -86,8 +99,10 @@ def test_any_stamps_come_out_in_reach(stamps):
     for packet, time in zip(packets, times, strict=True):
         if time is None:
             continue
+        reached = max(ends.values(), default=0)
+        assert time <= reached + 3_600_001
         if packet.stream_index in ends:
-            assert ends[packet.stream_index] - 1001 <= time <= max(ends.values()) + 3_600_001
+            assert ends[packet.stream_index] - 1001 <= time
         ends[packet.stream_index] = time + 40
 
 

@@ -28,7 +28,8 @@ PARTS = 16  # the newest parts that a packet may belong to: what is broken all t
 class Timeline:
     """Move packets, in the order of the file, onto a clock that does not jump."""
 
-    def __init__(self, container_format: str):
+    def __init__(self, container_format: str, zero: int = 0):
+        self._zero = zero  # tick at which the container says that it begins
         self._ahead = AHEAD_BROADCAST if container_format in BROADCAST else AHEAD
         self._shifts = [0]  # ticks, of each part
         self._part: dict[int, int] = {}  # of each stream
@@ -38,24 +39,32 @@ class Timeline:
         """Shift a packet's stamps by its part's shift; say so where a new part begins."""
         stream, note = packet.stream_index, None
         time = None if packet.dts is None else rescale(packet.dts, packet.time_base)
-        if self._ends and time is not None:
-            reached = max(self._ends.values())
+        if time is not None:
+            reached = max(self._ends.values(), default=self._zero)
             awaited = self._ends.get(stream, reached)
             part = self._nearest(stream, time, awaited)
             late = time + self._shifts[part] - awaited
-            if stream in self._ends and not -BACK <= late <= reached - awaited + self._ahead:
-                note = f"the file's clock jumps at {stamp(awaited)}; what follows is taken to go on there"
+            if self._jumps(packet, late, reached - awaited):
+                note = f"the file's clock jumps at {stamp(awaited - self._zero)}; what follows is taken to go on there"
                 self._shifts.append(awaited - time)
                 part = len(self._shifts) - 1
             self._part[stream] = part
         shift = self._shifts[self._part.get(stream, 0)]
-        if time is not None and packet.stream.type != "subtitle":  # texts are far apart: they follow the others
+        if time is not None and packet.stream.type != "subtitle":
             self._ends[stream] = time + shift + (rescale(packet.duration, packet.time_base) if packet.duration else 0)
         if shift:
             moved = round(Fraction(shift, TICKS_PER_SECOND) / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts + moved
             packet.dts = None if packet.dts is None else packet.dts + moved
         return note
+
+    def _jumps(self, packet: av.Packet, late: int, behind: int) -> bool:
+        """Tell whether a packet is too far from where it is awaited, in a stream that lies `behind` the others."""
+        if packet.stream.type == "subtitle":  # texts are far apart: they follow the others
+            return False
+        if packet.stream_index not in self._ends:  # a stream may begin at any time before the others' end
+            return late > AHEAD
+        return not -BACK <= late <= behind + self._ahead
 
     def _nearest(self, stream: int, time: int, awaited: int) -> int:
         """Give the part in which a packet lies nearest to where it is awaited; its stream's own if that is near."""
