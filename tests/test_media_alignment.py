@@ -260,6 +260,49 @@ def test_stamps_that_shake_move_nothing():
     assert np.diff(found_clicks(audio)) == pytest.approx(16_000, abs=0.1)
 
 
+@pytest.mark.parametrize("step", [0, -20, 20])
+def test_stamps_that_stand_still_are_no_clock(step):
+    """Short frames whose stamps hardly rise would be squeezed to nothing: their samples are counted instead."""
+    import av
+
+    line, samples = SoundLine(), clicks(4.0, 16_000)
+    for i in range(1000):
+        frame = av.AudioFrame.from_ndarray(samples[None, i * 64 : (i + 1) * 64], format="flt", layout="mono")
+        frame.sample_rate = 16_000
+        line.add(frame, 30_000 + i * step)
+    audio, first, gaps = line.finish()
+    assert (first, audio.size, gaps) == (30_000, 64_000, [])
+    assert found_clicks(audio) == pytest.approx([8000, 24_000, 40_000, 56_000], abs=1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    times=st.lists(st.integers(-3000, 40_000), min_size=1, max_size=8),
+    stated=st.none() | st.integers(0, 42_000),
+    padding=st.integers(0, 3000),
+)
+def test_gaps_are_where_nothing_was_laid(times, stated, padding):
+    """In whatever order frames come and whatever is cut off at the end: in order, inside, and nothing else is zero."""
+    import av
+
+    line = SoundLine()
+    for time in times:
+        frame = av.AudioFrame.from_ndarray(np.full((1, 1600), 500, np.int16), format="s16", layout="mono")
+        frame.sample_rate = 16_000
+        line.add(frame, time)
+    audio, first, gaps = line.finish(stated, padding)
+    if audio is None:
+        assert max(times) <= -1600 + 20
+        return
+    empty = np.zeros(audio.size, dtype=bool)
+    for start, end in gaps:
+        assert first < start < end < first + audio.size
+        empty[start - first : end - first] = True
+    assert ((audio == 0) == empty).all()
+    edges = [edge for gap in gaps for edge in gap]
+    assert edges == sorted(edges)
+
+
 @pytest.mark.parametrize("drift", [0.001, -0.001, 0.02])
 @pytest.mark.parametrize(("name", "sound"), [("a.mp4", "aac"), ("a.mkv", "flac"), ("b.mkv", "pcm_s16le")])
 def test_a_clock_that_drifts(tmp_path, name, sound, drift):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SLACK = TICKS_PER_SECOND // 100  # 10 ms: more than any container's rounding, less than anybody hears
 RECENT = 16  # stamps whose middle says where the next frame should lie
+STEEPEST = 0.1  # ticks by which a clock may go wrong in a tick; stamps that err more are no clock
 BLOCK = 1 << 20  # samples stretched at a time
 
 
@@ -61,6 +62,8 @@ class _Run:
         wander = np.median(middles[-quarter:]) - np.median(middles[:quarter])
         if abs(wander) <= self.grain + 2 + 6 * shaking:  # stamps that shake, or err for a while (Ogg)
             return round(float(np.median(offsets))), samples
+        if np.abs(np.diff(shifts) / np.diff(knots)).max() > STEEPEST:  # stretched so far, sound would be lost
+            return round(self.offsets[0]), samples
         return stretch(samples, knots, shifts)
 
 
@@ -125,25 +128,26 @@ class SoundLine:
         int16 samples (None when there were none), the first one's tick (never before zero), gaps as (start, end)
         """
         self._flush()
-        runs = [run.laid() for run in self._runs]
+        runs = [(max(at, 0), samples[max(0, -at) :]) for at, samples in (run.laid() for run in self._runs)]
         self._runs = []
-        runs = [(max(at, 0), samples[max(0, -at) :]) for at, samples in runs]
-        runs = [(at, samples) for at, samples in runs if samples.size]
+        runs = sorted((run for run in runs if run[1].size), key=lambda run: run[0])
         if not runs:
             return None, 0, []
-        start = min(at for at, _ in runs)
+        start = runs[0][0]
         end = max(at + samples.size for at, samples in runs)
         if span_end is not None and start < span_end < end <= span_end + padding:
             end = span_end
         audio = np.zeros(end - start, dtype=np.int16)
         heard, gaps = start, []
         for at, samples in runs:
-            samples = samples[: max(0, end - at)]
+            if at >= end:
+                break
+            samples = samples[: end - at]
             audio[at - start : at - start + samples.size] = samples
             if at > heard:
                 gaps.append((heard, at))
             heard = max(heard, at + samples.size)
-        return audio, start, gaps
+        return audio[: heard - start], start, gaps
 
     def _flush(self) -> None:
         """Fetch what the resampler's filter still holds: without it the last milliseconds are lost."""
