@@ -16,6 +16,7 @@ from media_files import RATE, damage, edit, found_clicks, write_film
 from PIL import Image
 
 from omni_lab.config import TripletConfig
+from omni_lab.media import probe as probing
 from omni_lab.media.decode import decode
 from omni_lab.media.faults import MissingFile, NothingDecodable, NotMedia
 from omni_lab.media.probe import probe
@@ -205,6 +206,69 @@ def test_a_live_recording_has_no_length(tmp_path, name, picture, sound):
     assert len(film.frames) == 100
     assert film.picture_end == pytest.approx(64_000, abs=640)
     assert len(found_clicks(film.audio)) == 4
+
+
+def test_a_track_that_begins_in_mid_file_ends_nothing(tmp_path):
+    """Captions that turn up late in an FLV are a track nobody was told of: the others are read to the end."""
+    path = write_film(tmp_path / "a.flv", picture="flv1")
+    data, at = path.read_bytes(), 13
+    for _ in range(230):  # tags of picture and sound: a head of 11 bytes, the data, their length
+        at += 15 + int.from_bytes(data[at + 1 : at + 4], "big")
+    body = b"\x02\0\x0aonTextData\x08\0\0\0\x01\0\x04text\x02\0\x03Hey\0\0\x09"
+    tag = b"\x12" + len(body).to_bytes(3, "big") + data[at + 4 : at + 8] + bytes(3) + body
+    path.write_bytes(data[:at] + tag + len(tag).to_bytes(4, "big") + data[at:])
+    film = decode(path, EVERY)
+    assert len(film.frames) == 100
+    assert len(found_clicks(film.audio)) == 4
+    assert film.source.errors == ()
+
+
+def test_a_disk_that_fails_keeps_what_was_read(tmp_path, monkeypatch):
+    """A file that cannot even be opened for it, or be read to its end to be told from others, is one line."""
+
+    class Failing(io.FileIO):
+        def read(self, size=-1):
+            if self.tell() >= limit:
+                raise OSError(5, "Input/output error")
+            return super().read(size)
+
+    path = write_film(tmp_path / "a.mkv", picture="ffv1", sound="pcm_s16le")
+    limit = path.stat().st_size // 2
+    monkeypatch.setattr(probing, "_open_file", Failing)
+    film = decode(path, EVERY)
+    assert 20 < len(film.frames) < 80
+    assert any("reading stopped after 0:0" in error and "Input/output" in error for error in film.source.errors)
+    limit = 0
+    with pytest.raises(NotMedia, match="Input/output"):
+        decode(path)
+    monkeypatch.undo()
+
+    def fail(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(probing, "content_id", fail)
+    with pytest.raises(MissingFile, match="to its end"):
+        decode(path)
+
+
+def test_errors_say_where_they_are(tmp_path):
+    """In sound without a picture too, and no more of them than can be read."""
+    noise = (0.3 * np.random.default_rng(0).standard_normal(4 * RATE)).astype(np.float32)
+    path = damage(write_film(tmp_path / "a.mp4", picture=None, sound="flac", samples=noise), 0.6, 3000)
+    assert decode(path).source.errors[0].startswith("audio does not decode near 0:02.")
+    for share in np.linspace(0.2, 0.9, 70):
+        damage(path, share, 400)
+    *first, last = decode(path).source.errors
+    assert len(first) == 20
+    assert last.startswith("and ") and last.endswith(" more errors")
+
+
+@pytest.mark.parametrize(("name", "picture"), [("a.ts", "libx264"), ("a.flv", "flv1"), ("a.mkv", "libx264")])
+def test_a_film_of_one_picture_lasts_as_long_as_it(tmp_path, name, picture):
+    """Where nothing says how long it stands, it stands for a usual frame: no film has no length."""
+    film = decode(write_film(tmp_path / name, times=[0.0], sound=None, picture=picture))
+    assert len(film.frames) == 1
+    assert film.duration == 640
 
 
 # Edit lists and tracks

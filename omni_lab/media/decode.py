@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_ERRORS = 20  # named one by one; the rest is counted
 PACKETS_TIMED = ("avi", "asf")  # containers that time packets, not pictures
+USUAL_FRAME = TICKS_PER_SECOND // 25  # how long a picture stands where nothing tells
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,7 @@ class _Pass:
         self.picker, self.sound = FramePicker(config), SoundLine()
         self.detector = ContentDetector() if config.scenes == "pyscenedetect" else None
         self.format = container.format.name
-        self.timeline = Timeline(self.format)
+        self.timeline = Timeline(self.format, source.zero)
         self.damaged_from: int | None = None  # tick from which pictures build on a broken one
         self.left_out = 0
         self.embedded: list[subtitles.Cue] = []
@@ -102,7 +103,8 @@ class _Pass:
         self.place = -1  # among them, of the packet with which the newest picture came out
         self.held_back: int | None = None  # pictures that the decoder keeps while it waits for later ones
         self.standing = 0  # tick up to which the newest picture is said to stand
-        self.frame_length = 0  # ticks the newest frame stands, as far as known
+        self.frame_length = 0  # ticks the newest frame stands, 0 as long as it is not known
+        self.reached = 0  # tick of the newest picture or sound
         self.unit = 0  # samples of one audio frame, at 16 kHz
 
     def run(self, threads: int) -> None:
@@ -116,14 +118,16 @@ class _Pass:
         packets = self.container.demux(chosen)
         while True:
             try:
-                packet = next(packets)
-            except StopIteration:
+                packet = next(packets, None)
+            except IndexError:  # PyAV's end where streams turned up in mid-file; it has flushed the others by then
                 break
-            except av.error.FFmpegError as error:
-                self._note(f"reading stopped after {self._reached()}: {error.strerror}")
+            except (av.error.FFmpegError, OSError) as error:  # the form breaks off; the disk fails
+                self._note(f"reading stopped after {stamp(self.reached)}: {error.strerror}")
                 for stream in chosen:
                     if stream.type != "subtitle":
                         self._decode(stream, None)
+                break
+            if packet is None:
                 break
             if jump := self.timeline.straighten(packet):
                 self._note(jump)
@@ -136,18 +140,17 @@ class _Pass:
         import av
 
         take = self._take_picture if stream.type == "video" else self._take_sound
-        if packet is not None and not packet.size and packet.dts is not None:  # nothing new: the last picture stands
+        told = None if packet is None else packet.pts if packet.dts is None else packet.dts
+        if told is not None and not packet.size:  # nothing new: the last picture stands
             if stream.type == "video":
-                self.standing = rescale(packet.dts + (packet.duration or 0), packet.time_base) - self.source.zero
+                self.standing = rescale(told + (packet.duration or 0), packet.time_base) - self.source.zero
             return
         if self.format in PACKETS_TIMED and stream.type == "video" and packet is not None and packet.dts is not None:
             self.packet_times.append(packet.dts)
         try:
             frames = stream.codec_context.decode(packet)
-        except av.error.EOFError:
-            return
         except av.error.FFmpegError as error:
-            self._note(f"{stream.type} does not decode near {self._reached()}: {error.strerror}")
+            self._note(f"{stream.type} does not decode near {stamp(self.reached)}: {error.strerror}")
             if stream.type == "video" and self.damaged_from is None:
                 known = packet is not None and packet.pts is not None
                 time = rescale(packet.pts, packet.time_base) - self.source.zero if known else 0
@@ -157,19 +160,20 @@ class _Pass:
             try:
                 take(frame, stream)
             except av.error.FFmpegError as error:
-                self._note(f"{stream.type} cannot be converted near {self._reached()}: {error.strerror}")
+                self._note(f"{stream.type} cannot be converted near {stamp(self.reached)}: {error.strerror}")
 
     def _take_picture(self, frame, stream) -> None:
         times = self.picker.all_times
         stamped = self._stamp(frame, stream)
         if stamped is None:
-            time = times[-1] + (self.frame_length or TICKS_PER_SECOND // 25) if times else 0
+            time = times[-1] + (self.frame_length or USUAL_FRAME) if times else 0
         else:
             time = rescale(stamped, frame.time_base or stream.time_base) - self.source.zero
         if times and time <= times[-1]:
             if time < times[-1]:
                 self._note(f"picture times run backwards at {stamp(times[-1])}; the frame is left out")
             return
+        self.reached = max(self.reached, time)
         if frame.duration:
             self.frame_length = rescale(frame.duration, frame.time_base or stream.time_base)
         elif times:
@@ -209,21 +213,23 @@ class _Pass:
     def _take_sound(self, frame, stream) -> None:
         time_base = frame.time_base or stream.time_base
         time = None if frame.pts is None else rescale(frame.pts, time_base) - self.source.zero
+        self.reached = max(self.reached, time or 0)
         self.unit = max(self.unit, frame.samples * TICKS_PER_SECOND // frame.sample_rate)
         self.sound.add(frame, time, grain=float(time_base * TICKS_PER_SECOND))
 
     def _read_text(self, packet) -> None:
-        if packet.pts is None:
+        if packet.pts is None:  # the empty packet at the end
             return
         start = rescale(packet.pts, packet.time_base) - self.source.zero
-        end = start + rescale(packet.duration, packet.time_base) if packet.duration else None
+        end = max(0, start + rescale(packet.duration, packet.time_base)) if packet.duration else None
         codec = packet.stream.codec_context.name
-        self.embedded.extend(subtitles.from_packet(bytes(packet), codec, start, end, packet.stream.language))
+        self.embedded.extend(subtitles.from_packet(bytes(packet), codec, max(0, start), end, packet.stream.language))
 
     def result(self, path: str | Path) -> Film:
         """Close all lines and put the film together."""
         picker, source = self.picker, self.source
-        picture_end = max(picker.all_times[-1] + self.frame_length, self.standing) if picker.all_times else 0
+        shown = [picker.all_times[-1] + (self.frame_length or USUAL_FRAME), self.standing] if picker.all_times else [0]
+        picture_end = max(shown)
         picker.finish(picture_end)
         stream = source.stream("audio")
         stated = stream.start + stream.duration if stream and stream.start is not None and stream.duration else None
@@ -279,9 +285,6 @@ class _Pass:
         self.error_count += 1
         if len(self.errors) < MAX_ERRORS:
             self.errors.append(error)
-
-    def _reached(self) -> str:
-        return stamp(self.picker.all_times[-1] if self.picker.all_times else 0)
 
 
 def _bound(codec: av.VideoCodecContext, threads: int) -> None:

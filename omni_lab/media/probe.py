@@ -114,14 +114,13 @@ def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
     import av
 
     with _open_file(path) as file:
-        if _is_playlist(file):
-            raise NotMedia(path, REFUSED)
         try:
+            if _is_playlist(file):
+                raise NotMedia(path, REFUSED)
             options = {"protocol_whitelist": "none", "max_pixels": str(MAX_PIXELS)}
             container = av.open(file, metadata_errors="replace", options=options, buffer_size=1 << 16)
-        except (av.error.FFmpegError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            fault = f"not a film or sound that can be opened, or cut off in its header ({reason})"
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            fault = f"not a film or sound that can be opened, or cut off in its header ({_reason(error)})"
             raise NotMedia(path, fault) from None
         with container:
             name = container.format.name
@@ -136,10 +135,10 @@ def _open_file(path: str | Path) -> BinaryIO:
     """Open a file for reading; what is no ordinary file (a folder, a pipe, a device) is refused unopened."""
     file = Path(path)
     try:
-        mode = file.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise MissingFile(path, "is a folder, not a file" if stat.S_ISDIR(mode) else "is no ordinary file")
-        if file.stat().st_size == 0:
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise MissingFile(path, "is a folder, not a file" if stat.S_ISDIR(found.st_mode) else "is no ordinary file")
+        if found.st_size == 0:
             raise EmptyFile(path, "is empty (0 bytes)")
         return file.open("rb")
     except PermissionError:
@@ -147,8 +146,13 @@ def _open_file(path: str | Path) -> BinaryIO:
     except (OSError, ValueError) as error:
         if "://" in str(path):
             raise MissingFile(path, "is an address, and only local files are opened") from None
-        known = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None)
-        raise MissingFile(path, known or str(error)) from None
+        known = "no such file" if isinstance(error, FileNotFoundError) else _reason(error)
+        raise MissingFile(path, known) from None
+
+
+def _reason(error: Exception) -> str:
+    """Say in a few words what went wrong: some errors number their words, some only have them."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _is_playlist(file: BinaryIO) -> bool:
@@ -171,7 +175,9 @@ def describe(
     Raises
     ------
     NothingDecodable
-        if the container holds neither pictures nor sound
+        the container holds neither pictures nor sound
+    MissingFile
+        the file cannot be read to its end
     """
     timed = [s for s in container.streams if s.type in ("video", "audio") and not _is_cover(s)]
     if not timed:
@@ -180,9 +186,14 @@ def describe(
     zero = min(starts, default=0)
     taken = {kind: choose(container, kind, language) for kind in ("video", "audio", "subtitle")}
     streams = tuple(_stream(s, zero, any(s is t for t in taken.values())) for s in container.streams)
-    ends = [s.start + s.duration for s in streams if s.start is not None and s.duration and s.kind != "subtitle"]
+    shown = [s for s in streams if s.kind in ("video", "audio") and not s.cover]
+    ends = [s.start + s.duration for s in shown if s.start is not None and s.duration]
     stated = rescale(container.duration, _MICROSECOND) if container.duration else 0
-    return Source(source_id or content_id(path), str(path), streams, max(ends, default=stated), zero)
+    try:
+        source_id = source_id or content_id(path)
+    except OSError as error:
+        raise MissingFile(path, f"cannot be read to its end ({_reason(error)})") from None
+    return Source(source_id, str(path), streams, max(ends, default=stated), zero)
 
 
 def choose(container: av.container.InputContainer, kind: str, language: str) -> av.stream.Stream | None:
