@@ -155,6 +155,16 @@ def test_a_broken_byte_does_not_make_all_of_utf_8_something_else():
     assert 0.9 < sure < 1
 
 
+def test_a_mark_is_believed_no_further_than_it_is_true():
+    """Before a text of another encoding, or one with a broken byte, it costs no letter and feigns no sureness."""
+    text, encoding, sure = decode_text(b"\xef\xbb\xbf" + SPOKEN["de"].encode("cp1252"))
+    assert (text, encoding) == (SPOKEN["de"], "cp1252")
+    assert sure < 1
+    text, encoding, sure = decode_text((SPOKEN["de"] + " ").encode("utf-8-sig") + b"caf\xe9 ")
+    assert (text, encoding) == (f"{SPOKEN['de']} café ", "utf-8-sig")
+    assert 0.9 < sure < 1
+
+
 @pytest.mark.parametrize(("language", "encoding"), ENCODED)
 def test_every_file_of_ten_cues_is_read(language, encoding):
     """Ten lines tell, though numbers and times are most of the bytes."""

@@ -36,7 +36,7 @@ TEMPER = 0.35  # characters are not independent: a likelihood counts for less th
 SAMPLE = 4096  # bytes that are looked at, of lines with bytes beyond ASCII
 ASCII, PUNCTUATION, UNLISTED, RARE, BROKEN = -3.0, -5.0, -9.0, -13.0, -14.0  # log-probabilities of a character
 _MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
 _AS_LATIN_1 = {0xDC00 + byte: chr(byte) for byte in range(0x80, 0x100)}  # what `surrogateescape` leaves, as characters
@@ -122,7 +122,7 @@ _COMMON = {
 
 
 def decode_text(data: bytes, language: str | None = None) -> Decoded:
-    """Turn a subtitle file's bytes into text; nothing is lost, whatever they are.
+    """Turn a subtitle file's bytes into text; nothing is lost, whatever they are, but halves of wide characters.
 
     Parameters
     ----------
@@ -139,7 +139,10 @@ def decode_text(data: bytes, language: str | None = None) -> Decoded:
             return Decoded(data.decode(name, errors="replace"), name, 1.0)
     if wide := _utf_16(data):
         return Decoded(data.decode(wide, errors="replace"), wide, 0.95)
-    return _utf_8(data) or _guess(data, language)
+    body = data.removeprefix(codecs.BOM_UTF8)  # what follows the mark may be another encoding all the same
+    if told := _utf_8(body):
+        return told if body == data else told._replace(encoding="utf-8-sig")
+    return _guess(body, language)
 
 
 def _utf_16(data: bytes) -> str | None:

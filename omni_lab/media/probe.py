@@ -27,12 +27,15 @@ MAX_PIXELS = 1 << 26  # of a picture: twice as many as 8K has; what claims more 
 PLAYLISTS = ("hls", "dash", "concat", "sdp", "imf")
 REFUSED = "points to other files or addresses, which are not opened: name the films themselves"
 # ISO 639-1 to 639-2 (both forms), for the languages that files most often name
-LANGUAGES = {
-    "ar": ("ara",), "cs": ("ces", "cze"), "da": ("dan",), "de": ("deu", "ger"), "el": ("ell", "gre"), "en": ("eng",),
-    "es": ("spa",), "fi": ("fin",), "fr": ("fra", "fre"), "he": ("heb",), "hi": ("hin",), "hu": ("hun",),
-    "it": ("ita",), "ja": ("jpn",), "ko": ("kor",), "nl": ("nld", "dut"), "no": ("nor", "nob"), "pl": ("pol",),
-    "pt": ("por",), "ro": ("ron", "rum"), "ru": ("rus",), "sv": ("swe",), "tr": ("tur",), "uk": ("ukr",),
-    "vi": ("vie",), "zh": ("zho", "chi"),
+TWO_TO_THREE = {
+    "ar": ("ara",), "bg": ("bul",), "bn": ("ben",), "ca": ("cat",), "cs": ("ces", "cze"), "da": ("dan",),
+    "de": ("deu", "ger"), "el": ("ell", "gre"), "en": ("eng",), "es": ("spa",), "et": ("est",), "fa": ("fas", "per"),
+    "fi": ("fin",), "fr": ("fra", "fre"), "he": ("heb",), "hi": ("hin",), "hr": ("hrv",), "hu": ("hun",),
+    "id": ("ind",), "is": ("isl", "ice"), "it": ("ita",), "ja": ("jpn",), "ko": ("kor",), "lt": ("lit",),
+    "lv": ("lav",), "ms": ("msa", "may"), "nl": ("nld", "dut"), "no": ("nor", "nob", "nno", "nb", "nn"),
+    "pl": ("pol",), "pt": ("por",), "ro": ("ron", "rum"), "ru": ("rus",), "sk": ("slk", "slo"), "sl": ("slv",),
+    "sr": ("srp",), "sv": ("swe",), "ta": ("tam",), "te": ("tel",), "th": ("tha",), "tr": ("tur",), "uk": ("ukr",),
+    "ur": ("urd",), "vi": ("vie",), "zh": ("zho", "chi", "cmn", "yue"),
 }  # fmt: skip
 
 
@@ -227,11 +230,11 @@ def language_rank(found: str | None, wanted: str) -> int:
 def two_letters(language: str) -> str:
     """Give the code of two letters for any tag of a language, as far as it is known.
 
-    >>> two_letters("ger"), two_letters("pt-BR")
-    ('de', 'pt')
+    >>> two_letters("ger"), two_letters("pt-BR"), two_letters("pt_BR")
+    ('de', 'pt', 'pt')
     """
-    first = language.lower().split("-")[0]
-    return next((two for two, threes in LANGUAGES.items() if first in threes), first)
+    first = language.lower().replace("_", "-").split("-")[0]
+    return next((two for two, others in TWO_TO_THREE.items() if first in others), first)
 
 
 def _is_cover(stream: av.stream.Stream) -> bool:

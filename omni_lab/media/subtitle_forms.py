@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from omni_lab.config import TICKS_PER_SECOND
 
+_MS = TICKS_PER_SECOND // 1000
 _TIME = r"(-?(?:\d{1,5}:\s?)?-?\d{1,3}:\s?-?\d{1,2}(?:[.,:]\s?\d+)?)"
 _DIGITS = re.compile(r"(?:(\d{1,5}):)?(\d{1,3}):(\d{1,2})(?:[.,:](\d{1,9})\d*)?")
 _ARROW = re.compile(rf"\s*{_TIME}\s*-?\s?[-–—]>\s*{_TIME}?(.*)")
@@ -29,7 +30,7 @@ class Row(NamedTuple):
     start: int  # ticks, 0 or more
     end: int | None  # ticks; None where the file does not say
     text: str
-    name: str | None = None
+    name: str = ""
 
 
 def read_rows(text: str, kind: str) -> list[Row]:
@@ -48,7 +49,7 @@ def read_rows(text: str, kind: str) -> list[Row]:
         the form is not known
 
     >>> read_rows("1\\n0:1,5 --> 0:02.5 align:start\\nRed.", "srt")
-    [Row(start=24000, end=40000, text='Red.', name=None)]
+    [Row(start=24000, end=40000, text='Red.', name='')]
     """
     text = clean(text)
     head = text[:100].lstrip().lower()
@@ -75,10 +76,10 @@ def payload(data: bytes, codec: str) -> bytes:
     return data
 
 
-def ass_fields(packet: str) -> tuple[str | None, str]:
+def ass_fields(packet: str) -> tuple[str, str]:
     """Split one event of an ASS track (read order, layer, style, name, three margins, effect, text) into name, text."""
     fields = packet.split(",", 8)
-    return (_named(fields[3]), _ass_text(fields[8])) if len(fields) == 9 else (None, "")
+    return (fields[3], _ass_text(fields[8])) if len(fields) == 9 else ("", "")
 
 
 def _boxed(data: bytes) -> Iterator[bytes]:
@@ -86,12 +87,9 @@ def _boxed(data: bytes) -> Iterator[bytes]:
     at = 0
     while at + 8 <= len(data):
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        inside = data[at + 8 : at + max(size, 8)]
-        if kind == b"vttc":
-            yield from _boxed(inside)
-        elif kind == b"payl":
-            yield inside
-        at += max(size, 8)
+        if kind == b"payl":
+            yield data[at + 8 : at + size]
+        at += 8 if kind == b"vttc" else max(size, 8)
 
 
 def _by_line(lines: list[str], timing: re.Pattern, vtt: bool) -> list[Row]:
@@ -99,7 +97,7 @@ def _by_line(lines: list[str], timing: re.Pattern, vtt: bool) -> list[Row]:
     found: list[tuple[int, int | None, list[str]]] = []
     number = -1  # of the newest entry; -1 where the file does not number them
     head = ""  # the newest line with text before the first entry
-    block = vtt  # whether the line is in a VTT block that is no cue
+    block = False  # whether the line is in a VTT block that is no cue
     for i, line in enumerate(lines):
         times = _times(timing.match(line))
         if times:
@@ -170,7 +168,7 @@ def _dialogues(lines: list[str]) -> list[Row]:
             start, end = _ticks(event.get("start", "")), _ticks(event.get("end", ""))
             if text.strip():  # where a time cannot be read, its neighbour's is the nearest
                 start = start if start is not None else rows[-1].start if rows else 0
-                rows.append(Row(start, end, text, _named(event.get("name", event.get("actor", "")))))
+                rows.append(Row(start, end, text, event.get("name", event.get("actor", ""))))
     if not known:
         raise ValueError("neither [Events] nor Dialogue: in it")
     return rows
@@ -179,10 +177,6 @@ def _dialogues(lines: list[str]) -> list[Row]:
 def _ass_text(text: str) -> str:
     text = _ASS_OVERRIDE.sub("", _ASS_DRAWING.sub("", text))
     return text.replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ").strip()
-
-
-def _named(field: str) -> str | None:
-    return " ".join(field.split()) or None
 
 
 def _ticks(text: str) -> int | None:
@@ -205,8 +199,5 @@ def _others(text: str) -> list[Row]:
         events = pysubs2.SSAFile.from_string(text).events
     except (pysubs2.exceptions.Pysubs2Error, *foreign) as error:  # its parsers let through what theirs raise
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
-    return [Row(_from_ms(e.start), _from_ms(e.end), e.plaintext) for e in events if e.plaintext.strip()]
-
-
-def _from_ms(ms: int) -> int:
-    return max(0, ms) * TICKS_PER_SECOND // 1000
+    rows = [(max(0, e.start), max(0, e.end), e.plaintext) for e in events]  # milliseconds
+    return [Row(a * _MS, b * _MS, text) for a, b, text in rows if text.strip()]

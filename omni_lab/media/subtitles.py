@@ -123,7 +123,7 @@ def from_packet(data: bytes, codec: str, start: int, end: int | None, language: 
     """
     text, encoding, sure = decode_text(payload(data, codec), language)
     text = clean(text)
-    name, text = ass_fields(text) if codec in ("ass", "ssa") else (None, text)
+    name, text = ass_fields(text) if codec in ("ass", "ssa") else ("", text)
     cues = _cues(text, start, end, name)
     return [replace(cue, text_source="embedded", encoding=encoding, encoding_sure=sure) for cue in cues]
 
@@ -172,13 +172,20 @@ def sidecars(path: str | Path, language: str = "en") -> list[Path]:
         if not file.is_file():
             continue
         order = SIDECARS.index(file.suffix.lower())
-        if order == 0 and not _VOICE.search(decode_text(file.read_bytes()).text):
-            order = 1.5
+        if file.suffix.lower() == ".vtt" and not _names_voices(file):
+            order = SIDECARS.index(".srt") + 0.5
         found.append((language_rank(middle[1:], language) == 2, order, file.name, file))
     return [entry[-1] for entry in sorted(found)]
 
 
-def _cues(text: str, start: int, end: int | None, name: str | None) -> list[Cue]:
+def _names_voices(file: Path) -> bool:
+    try:
+        return _VOICE.search(decode_text(file.read_bytes()).text) is not None
+    except OSError:  # who reads it is told why that cannot be
+        return False
+
+
+def _cues(text: str, start: int, end: int | None, name: str) -> list[Cue]:
     """Make cues of one entry: split it where `<v Name>` changes the speaker, and remove markup.
 
     An end that is not known stands as -1 until `settle`.
@@ -191,8 +198,8 @@ def _cues(text: str, start: int, end: int | None, name: str | None) -> list[Cue]
             pieces.append(Cue(start, end, said, role, "vtt_voice" if role else "none"))
         if voice:
             role, at = _role(_unescaped(voice[1] or "")), voice.end()
-    if name:
-        pieces = [replace(piece, role=_role(name), role_source="ass_name") for piece in pieces]
+    if told := _role(name):
+        pieces = [replace(piece, role=told, role_source="ass_name") for piece in pieces]
     return divide(Cue(start, end, ""), pieces) if len(pieces) > 1 and end >= start else pieces
 
 
