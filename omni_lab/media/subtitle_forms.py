@@ -17,6 +17,7 @@ _TIME = r"(-?(?:\d{1,5}:\s?)?-?\d{1,3}:\s?-?\d{1,2}(?:[.,:]\s?\d+)?)"
 _DIGITS = re.compile(r"(?:(\d{1,5}):)?(\d{1,3}):(\d{1,2})(?:[.,:](\d{1,9})\d*)?")
 _ARROW = re.compile(rf"\s*{_TIME}\s*-?\s?[-–—]>\s*{_TIME}?(.*)")
 _COMMA = re.compile(rf"\s*{_TIME}\s*,\s*{_TIME}\s*()$")
+_STAMP = re.compile(r"<((?:\d+:)?\d+:\d+[.,]\d+)>")
 _SETTING = re.compile(r"[\w-]+:\S*")
 _BLOCK = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
 _ASS_FORMAT = ["layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text"]
@@ -65,6 +66,15 @@ def read_rows(text: str, kind: str) -> list[Row]:
 def clean(text: str) -> str:
     """Take out what is no text: zero bytes, marks of byte order where files were joined, line ends written twice."""
     return re.sub("\r+\n", "\n", text.replace("\0", "").replace("\ufeff", ""))
+
+
+def stamps(text: str) -> tuple[str, list[int]]:
+    """Take the times of words out of a text: a zero character stands where each was. Gives the text and the ticks.
+
+    >>> stamps("So<00:01.500> what?")
+    ('So\\x00 what?', [24000])
+    """
+    return _STAMP.sub("\0", text), [_ticks(stamp) for stamp in _STAMP.findall(text)]
 
 
 def payload(data: bytes, codec: str) -> bytes:

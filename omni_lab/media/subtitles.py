@@ -1,7 +1,8 @@
 """Subtitles in any common form become cues: start, end, text, and who says it where the file tells.
 
-Text is conserved: what stands in a file as text stands in the cues, once and in order. `encodings` turns bytes into
-text, `subtitle_forms` text into entries; here markup goes, voices become roles, and times become sensible.
+Text is conserved: what stands in a file as text stands in the cues, once and in order; what captions that roll only
+show again counts once. `encodings` turns bytes into text, `subtitle_forms` text into entries; here markup goes, voices
+become roles, and times become sensible.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.media.encodings import decode_text
 from omni_lab.media.faults import BadSubtitles
 from omni_lab.media.probe import language_rank
-from omni_lab.media.subtitle_forms import ass_fields, clean, payload, read_rows
+from omni_lab.media.rolling import carried_words
+from omni_lab.media.subtitle_forms import ass_fields, clean, payload, read_rows, stamps
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,7 @@ class Cue:
 SIDECARS = (".vtt", ".srt", ".ass", ".ssa", ".ttml", ".sbv")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:[ \t]+([^<>]*))?>|</v>", re.IGNORECASE)
 _TAG = re.compile(
-    r"</?(?:[ibus]|ruby|rt|font)(?:\.[^\s<>]*)?(?:\s+[\w-]+=[^<>]*)?\s*>|</?(?:c|lang)(?:[.\s][^<>]*)?>"
-    r"|<\d+:\d+(?::\d+)?[.,]\d+>",
+    r"</?(?:[ibus]|ruby|rt|font)(?:\.[^\s<>]*)?(?:\s+[\w-]+=[^<>]*)?\s*>|</?(?:c|lang)(?:[.\s][^<>]*)?>",
     re.IGNORECASE,
 )
 _OVERRIDE = re.compile(r"\{\\[^{}]*\}")  # SRT files borrow {\an8} from ASS
@@ -129,7 +130,7 @@ def from_packet(data: bytes, codec: str, start: int, end: int | None, language: 
 
 
 def settle(cues: list[Cue]) -> tuple[Cue, ...]:
-    """Bring cues into order of time and give those without a sensible end one.
+    """Bring cues into order of time, give those without a sensible end one, and keep of rolling captions what is new.
 
     A cue that ends before it starts, or nowhere, ends where the next one starts, but after no longer than its words
     take to be said (a third of a second each, and one second).
@@ -143,11 +144,25 @@ def settle(cues: list[Cue]) -> tuple[Cue, ...]:
             said = cue.start + TICKS_PER_SECOND * (3 + len(cue.text.split())) // 3
             cue = replace(cue, end=said if following is None else min(said, following))
         settled.append(cue)
-    return tuple(settled[::-1])
+    return _unrolled(settled[::-1])
+
+
+def _unrolled(cues: list[Cue]) -> tuple[Cue, ...]:
+    """Leave out what rolling captions only show again; the cue that said it lasts as long as it stands alone."""
+    new: list[Cue] = []
+    for cue, count in zip(cues, carried_words([(cue.start, cue.end, cue.text) for cue in cues]), strict=True):
+        if count == len(cue.text.split()) > 0:
+            new[-1] = replace(new[-1], end=max(new[-1].end, cue.end))
+            continue
+        rest = re.sub(rf"(?:\s*\S+){{{count}}}\s*", "", cue.text, count=1) if count else cue.text
+        new.append(replace(cue, text=rest, words=cue.words[count:]))
+    return tuple(new)
 
 
 def divide(cue: Cue, pieces: list[Cue]) -> list[Cue]:
-    """Share a cue's time among the pieces of its text, in order, by their length: nothing better is known."""
+    """Share a cue's time among the pieces of its text, in order: by their words' times, else by their length."""
+    if all(piece.words for piece in pieces):
+        return [replace(piece, start=piece.words[0].start, end=piece.words[-1].end) for piece in pieces]
     total = sum(len(piece.text) for piece in pieces) or 1
     done, shared = 0, []
     for piece in pieces:
@@ -193,9 +208,9 @@ def _cues(text: str, start: int, end: int | None, name: str) -> list[Cue]:
     pieces, role, at = [], None, 0
     end = -1 if end is None else end
     for voice in [*_VOICE.finditer(text), None]:
-        said = _plain(text[at : voice.start() if voice else len(text)])
+        said, words = _timed(text[at : voice.start() if voice else len(text)], start, end)
         if said:
-            pieces.append(Cue(start, end, said, role, "vtt_voice" if role else "none"))
+            pieces.append(Cue(start, end, said, role, "vtt_voice" if role else "none", words=words))
         if voice:
             role, at = _role(_unescaped(voice[1] or "")), voice.end()
     if told := _role(name):
@@ -207,9 +222,34 @@ def _role(name: str) -> str | None:
     return " ".join(name.lower().split()) or None
 
 
+def _timed(text: str, start: int, end: int) -> tuple[str, tuple[Word, ...]]:
+    """Remove markup, and give each word its time where the text holds times: of the film, or counted from `start`.
+
+    A word ends where the next one starts. Times that do not rise from `start` to `end` tell nothing.
+    """
+    marked, times = stamps(text)
+    said = _plain(marked)
+    if not times:
+        return said, ()
+    times = [start, *(times if times[0] >= start else [start + time for time in times]), end]
+    starts, passed = [], 0
+    for word in said.split():
+        passed += len(word) - len(word.lstrip("\0"))
+        if word.strip("\0"):
+            starts.append(times[passed])
+        passed += word.lstrip("\0").count("\0")
+    said = _lines(said.replace("\0", ""))
+    if times != sorted(times):
+        return said, ()
+    return said, tuple(map(Word, starts, [*starts[1:], end], said.split()))
+
+
 def _plain(text: str) -> str:
     """Remove the markup that SRT and VTT know; anything else between angle brackets is text."""
-    text = _unescaped(_OVERRIDE.sub("", _TAG.sub("", text)))
+    return _lines(_unescaped(_OVERRIDE.sub("", _TAG.sub("", text))))
+
+
+def _lines(text: str) -> str:
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 

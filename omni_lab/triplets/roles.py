@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from omni_lab.media.subtitles import Cue, divide
+from omni_lab.media.subtitles import Cue, Word, divide
 
 _LEAD = r"\s*(?:[-–—―－]\s*|>{2,3}\s*)?"
 # up to four words that begin with a letter, then what is said about how they speak
@@ -117,21 +117,27 @@ def _split(cue: Cue, usage: Usage) -> list[Cue]:
     marks = [mark if (mark := _mark(line)) and _is_name(mark, usage) else None for line in lines]
     dashes = [_DASH.match(line) for line in lines]
     several = len(lines) > 1
-    pieces: list[tuple[str | None, str, list[str]]] = []  # role, its source, what is said
+    every = cue.words if len(cue.words) == len(cue.text.split()) else ()
+    pieces: list[tuple[str | None, str, list[str], list[Word]]] = []  # role, its source, what is said, its words
+    passed = 0
     for i, (line, mark, dash) in enumerate(zip(lines, marks, dashes, strict=True)):
         follows = i + 1 < len(lines) and not marks[i + 1] and not dashes[i + 1]
+        role, source, said = None, "none", line
         if mark and (mark.said or follows):
-            pieces.append((" ".join(mark.name.lower().split()), "prefix", [mark.said]))
+            role, source, said = " ".join(mark.name.lower().split()), "prefix", mark.said
         elif dash and (several or dash["arrows"]):
-            pieces.append((None, "dash", [line[dash.end() :]]))
-        elif pieces:
-            pieces[-1][2].append(line)
-        else:
-            pieces.append((None, "none", [line]))
+            source, said = "dash", line[dash.end() :]
+        if source != "none" or not pieces:
+            pieces.append((role, source, [], []))
+        texts = said.split()
+        passed += len(line.split())
+        own = every[passed - len(texts) : passed]
+        pieces[-1][2].extend(texts)
+        pieces[-1][3].extend(replace(word, text=text) for word, text in zip(own, texts, strict=False))
     split = [
-        replace(cue, text=" ".join(" ".join(said).split()), role=role, role_source=source, words=())
-        for role, source, said in pieces
+        replace(cue, text=" ".join(said), role=role, role_source=source, words=tuple(words))
+        for role, source, said, words in pieces
     ]
     if len(split) == 1:
-        return [replace(split[0], words=cue.words)]
+        return [split[0] if every else replace(split[0], words=cue.words)]
     return divide(cue, split)
