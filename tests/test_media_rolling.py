@@ -118,6 +118,11 @@ def test_times_of_words_that_cannot_be_are_none(times):
     assert (cue.text, cue.words) == ("A b c", ())
 
 
+def test_what_is_no_time_is_text():
+    (cue,) = parse("WEBVTT\n\n00:10.000 --> 00:12.000\n<00:11.000>A <1:234.5>b", "vtt")
+    assert (cue.text, len(cue.words)) == ("A <1:234.5>b", 2)
+
+
 def test_words_keep_their_times_when_speakers_are_told_apart():
     words = tuple(Word(i, i + 1, text) for i, text in enumerate([">>", "so", "what?", "ANNA:", "nothing", "at", "all"]))
     first, second = read_roles((Cue(0, 9, ">> so what?\nANNA: nothing\nat all", words=words),))
