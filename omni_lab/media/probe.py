@@ -172,8 +172,8 @@ def describe(
 ) -> Source:
     """Turn an open container into a `Source`, with the clock's zero and the chosen streams.
 
-    Zero is the earliest start of any picture or sound stream, taken or not: subtracted once for all, it keeps a real
-    offset between picture and sound. `source_id` is the file's `content_id`, where that is known already.
+    Zero is the earliest start of any picture or sound stream of the programme, taken or not: subtracted once for all,
+    it keeps a real offset between picture and sound. `source_id` is the file's `content_id`, where that is known.
 
     Raises
     ------
@@ -185,12 +185,13 @@ def describe(
     timed = [s for s in container.streams if s.type in ("video", "audio") and not _is_cover(s)]
     if not timed:
         raise NothingDecodable(path, "holds no film and no sound")
-    starts = [rescale(s.start_time, s.time_base) for s in timed if s.start_time is not None]
-    zero = min(starts, default=0)
-    taken = {kind: choose(container, kind, language) for kind in ("video", "audio", "subtitle")}
+    picture = choose(container, "video", language)
+    taken = {kind: choose(container, kind, language, picture) for kind in ("audio", "subtitle")} | {"video": picture}
+    film = _programme(picture or taken["audio"] or timed[0])
+    beside = [s for s in timed if _programme(s) == film]
+    zero = min((rescale(s.start_time, s.time_base) for s in beside if s.start_time is not None), default=0)
     streams = tuple(_stream(s, zero, any(s is t for t in taken.values())) for s in container.streams)
-    shown = [s for s in streams if s.kind in ("video", "audio") and not s.cover]
-    ends = [s.start + s.duration for s in shown if s.start is not None and s.duration]
+    ends = [s.start + s.duration for s in (streams[t.index] for t in beside) if s.start is not None and s.duration]
     stated = rescale(container.duration, _MICROSECOND) if container.duration else 0
     try:
         source_id = source_id or content_id(path)
@@ -199,11 +200,13 @@ def describe(
     return Source(source_id, str(path), streams, max(ends, default=stated), zero)
 
 
-def choose(container: av.container.InputContainer, kind: str, language: str) -> av.stream.Stream | None:
+def choose(
+    container: av.container.InputContainer, kind: str, language: str, picture: av.stream.Stream | None = None
+) -> av.stream.Stream | None:
     """Pick the stream of a kind that a viewer of this language would be given, or None.
 
-    Order: language (wanted, then untold, then another), made for everybody before made for some, the container's
-    default, the larger picture or the finer sound, the lower index.
+    Order: the programme of `picture` (a broadcast may hold several), language (wanted, then untold, then another), made
+    for everybody before made for some, the container's default, the larger picture or the finer sound, the lower index.
     """
     from av.stream import Disposition
 
@@ -212,7 +215,8 @@ def choose(container: av.container.InputContainer, kind: str, language: str) -> 
     def rank(stream: av.stream.Stream) -> tuple:
         size = stream.width * stream.height if kind == "video" else stream.rate if kind == "audio" else 0
         foreign = language_rank(stream.language, language)
-        return foreign, bool(stream.disposition & special), not stream.disposition & Disposition.default, -size
+        apart = picture is not None and _programme(stream) != _programme(picture)
+        return apart, foreign, bool(stream.disposition & special), not stream.disposition & Disposition.default, -size
 
     candidates = [s for s in container.streams if s.type == kind and s.codec_context is not None and not _is_cover(s)]
     if kind == "subtitle":
@@ -242,6 +246,12 @@ def _is_cover(stream: av.stream.Stream) -> bool:
 
     stills = Disposition.attached_pic | Disposition.timed_thumbnails
     return stream.type == "video" and bool(stream.disposition & stills)
+
+
+def _programme(stream: av.stream.Stream) -> tuple[int | None, ...]:
+    """Tell the programme of a stream by its best picture and its best sound, which are as FFmpeg has it."""
+    best = (stream.container.streams.best(kind, related=stream) for kind in ("video", "audio"))
+    return tuple(None if other is None else other.index for other in best)
 
 
 def _stream(stream: av.stream.Stream, zero: int, chosen: bool) -> Stream:
