@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import socket
 import struct
 import threading
@@ -180,6 +181,16 @@ def test_damaged_sound_keeps_its_place(tmp_path):
     assert film.source.errors
     first, *_, last = found_clicks(film.audio, film.audio_start)
     assert (last - first) % 16_000 == pytest.approx(0, abs=1) or (last - first) % 16_000 == pytest.approx(16_000, abs=1)
+
+
+def test_what_is_wrong_again_and_again_is_one_line(tmp_path):
+    """With its place, also in sound alone, and how often."""
+    path = write_film(tmp_path / "a.mkv", sound="ac3", rate=48_000, picture=None)
+    data = path.read_bytes()
+    head = data.find(b"\x0b\x77", len(data) // 2)
+    path.write_bytes(data[:head] + data[head:].replace(b"\x0b\x77", b"\0\0"))
+    (error,) = decode(path).source.errors
+    assert re.fullmatch(r"audio does not decode near 0:02\.\d{3}: .* \(\d\d times, the last near 0:03\.9\d\d\)", error)
 
 
 def test_headers_that_lie_about_length(tmp_path):

@@ -97,8 +97,7 @@ class _Pass:
         self.damaged_from: int | None = None  # tick from which pictures build on a broken one
         self.left_out = 0
         self.embedded: list[subtitles.Cue] = []
-        self.errors: list[str] = []
-        self.error_count = 0
+        self.faults: dict[tuple[str, str], list[int | None]] = {}  # what and why: the ticks near which it is wrong
         self.packet_times: list[int] = []  # of the pictures' packets, in such containers
         self.place = -1  # among them, of the packet with which the newest picture came out
         self.held_back: int | None = None  # pictures that the decoder keeps while it waits for later ones
@@ -122,7 +121,7 @@ class _Pass:
             except IndexError:  # PyAV's end where streams turned up in mid-file; it has flushed the others by then
                 break
             except (av.error.FFmpegError, OSError) as error:  # the form breaks off; the disk fails
-                self._note(f"reading stopped after {stamp(self.reached)}: {error.strerror}")
+                self._note("reading stopped", self.reached, error.strerror)
                 for stream in chosen:
                     if stream.type != "subtitle":
                         self._decode(stream, None)
@@ -147,20 +146,20 @@ class _Pass:
             return
         if self.format in PACKETS_TIMED and stream.type == "video" and packet is not None and packet.dts is not None:
             self.packet_times.append(packet.dts)
+        known = packet is not None and packet.pts is not None
+        time = rescale(packet.pts, packet.time_base) - self.source.zero if known else None
         try:
             frames = stream.codec_context.decode(packet)
         except av.error.FFmpegError as error:
-            self._note(f"{stream.type} does not decode near {stamp(self.reached)}: {error.strerror}")
+            self._note(f"{stream.type} does not decode", self.reached if time is None else time, error.strerror)
             if stream.type == "video" and self.damaged_from is None:
-                known = packet is not None and packet.pts is not None
-                time = rescale(packet.pts, packet.time_base) - self.source.zero if known else 0
-                self.damaged_from = time
+                self.damaged_from = time or 0
             return
         for frame in frames:
             try:
                 take(frame, stream)
             except av.error.FFmpegError as error:
-                self._note(f"{stream.type} cannot be converted near {stamp(self.reached)}: {error.strerror}")
+                self._note(f"{stream.type} cannot be converted", self.reached if time is None else time, error.strerror)
 
     def _take_picture(self, frame, stream) -> None:
         times = self.picker.all_times
@@ -171,7 +170,7 @@ class _Pass:
             time = rescale(stamped, frame.time_base or stream.time_base) - self.source.zero
         if times and time <= times[-1]:
             if time < times[-1]:
-                self._note(f"picture times run backwards at {stamp(times[-1])}; the frame is left out")
+                self._note("a picture whose time runs backwards is left out", times[-1])
             return
         self.reached = max(self.reached, time)
         if frame.duration:
@@ -235,14 +234,12 @@ class _Pass:
         stated = stream.start + stream.duration if stream and stream.start is not None and stream.duration else None
         audio, audio_start, gaps = self.sound.finish(stated, padding=2 * self.unit)
         if audio is None and not picker.jpegs:
-            reason = f"; {self.errors[0]}" if self.errors else ""
+            reason = f"; {self._errors()[0]}" if self.faults else ""
             raise NothingDecodable(path, f"not one frame and not one sample can be decoded{reason}")
         duration = max(picture_end, audio_start + audio.size if audio is not None else 0)
         cues, text_uri = self._text(path)
         if self.left_out:
             self._note(f"{self.left_out} damaged pictures are left out")
-        if self.error_count > len(self.errors):
-            self.errors.append(f"and {self.error_count - len(self.errors)} more errors")
         streams = tuple(
             replace(s, rotation=picker.rotation, variable_frame_rate=varies(picker.all_times))
             if s.kind == "video" and s.chosen
@@ -250,7 +247,7 @@ class _Pass:
             for s in source.streams
         )
         return Film(
-            source=replace(source, streams=streams, duration=duration, text_uri=text_uri, errors=tuple(self.errors)),
+            source=replace(source, streams=streams, duration=duration, text_uri=text_uri, errors=self._errors()),
             frames=tuple(picker.jpegs),
             frame_times=np.array(picker.times, dtype=np.int64),
             brightness=np.array(picker.brightness, dtype=np.float32),
@@ -281,10 +278,19 @@ class _Pass:
                 return cues, str(sidecar)
         return subtitles.settle(self.embedded), None
 
-    def _note(self, error: str) -> None:
-        self.error_count += 1
-        if len(self.errors) < MAX_ERRORS:
-            self.errors.append(error)
+    def _note(self, what: str, at: int | None = None, why: str = "") -> None:
+        """Remember what is wrong near a tick, and why as FFmpeg has it."""
+        self.faults.setdefault((what, why), []).append(at)
+
+    def _errors(self) -> tuple[str, ...]:
+        """Say in a line each what is wrong, and how often."""
+        lines = []
+        for (what, why), times in self.faults.items():
+            first, last = ("" if time is None else f" near {stamp(time)}" for time in (times[0], times[-1]))
+            again = f" ({len(times)} times, the last{last})" if len(times) > 1 else ""
+            lines.append(f"{what}{first}{f': {why}' if why else ''}{again}")
+        more = len(lines) - MAX_ERRORS
+        return (*lines[:MAX_ERRORS], f"and {more} more errors") if more > 0 else tuple(lines)
 
 
 def _bound(codec: av.VideoCodecContext, threads: int) -> None:
