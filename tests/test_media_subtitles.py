@@ -74,6 +74,22 @@ def test_sidecars_belong_to_their_film(tmp_path):
     assert [p.name for p in sidecars(tmp_path / "a.mp4", "en")] == ["a.en.srt", "a.srt", "a.ass", "a.fr.srt"]
 
 
+def test_sidecars_say_whom_they_are_for(tmp_path):
+    """Behind the language stands who needs them; forced lines alone are the last resort, and Hindi is no flag."""
+    for name in ("a.en.forced.srt", "a.EN.SDH.srt", "a.hi.srt", "a.cc.vtt", "a.de.hi.ass", "a.en.what.srt"):
+        (tmp_path / name).write_text("x")
+    found = ["a.EN.SDH.srt", "a.cc.vtt", "a.en.forced.srt", "a.hi.srt", "a.de.hi.ass"]
+    assert [p.name for p in sidecars(tmp_path / "a.mp4", "en")] == found
+    assert sidecars(tmp_path / "a.mp4", "hi")[0].name == "a.hi.srt"
+
+
+def test_a_film_is_no_subtitles_of_its_own(tmp_path):
+    """Whatever it is called."""
+    for name in ("a.srt", "a.en.srt"):
+        (tmp_path / name).write_text("x")
+    assert [p.name for p in sidecars(tmp_path / "a.srt")] == ["a.en.srt"]
+
+
 # words that no reader takes for markup, numbers, marks or times, and some that look as if they were
 word = st.one_of(
     st.text(st.characters(categories=["L"]), min_size=1, max_size=8),

@@ -50,7 +50,10 @@ class Cue:
         return replace(self, start=self.start + by, end=self.end + by, words=words)
 
 
-SIDECARS = (".vtt", ".srt", ".ass", ".ssa", ".ttml", ".sbv")
+SIDECARS = (".vtt", ".srt", ".ass", ".ssa", ".ttml", ".sbv", ".smi")
+# in a subtitle file's name: its language, then whom it is for (`hi` alone is Hindi)
+_FOR = r"\.(?:sdh|cc|hi|forced|default)"
+_BESIDE = re.compile(rf"(?:\.(?!(?:sdh|cc|forced|default)\b)([\w-]{{2,8}}))?((?:{_FOR})*)", re.IGNORECASE)
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:[ \t]+([^<>]*))?>|</v>", re.IGNORECASE)
 _TAG = re.compile(
     r"</?(?:[ibus]|ruby|rt|font)(?:\.[^\s<>]*)?(?:\s+[\w-]+=[^<>]*)?\s*>|</?(?:c|lang)(?:[.\s][^<>]*)?>",
@@ -82,7 +85,8 @@ def read_subtitles(path: str | Path, language: str | None = None) -> tuple[Cue, 
         data = path.read_bytes()
     except OSError as error:
         raise BadSubtitles(path, f"subtitles cannot be read ({error.strerror})") from None
-    text, encoding, sure = decode_text(data, Path(path.stem).suffix[1:] or language)
+    named = Path(re.sub(rf"(?:{_FOR})+$", "", path.stem, flags=re.IGNORECASE)).suffix[1:]
+    text, encoding, sure = decode_text(data, named or language)
     try:
         cues = parse(text, path.suffix[1:].lower())
     except ValueError as error:
@@ -175,21 +179,22 @@ def divide(cue: Cue, pieces: list[Cue]) -> list[Cue]:
 def sidecars(path: str | Path, language: str = "en") -> list[Path]:
     """List the subtitle files beside a film, best first: only the first that holds cues is used, so none count twice.
 
-    A file `film.vtt` or `film.en.vtt` belongs to `film.mp4`. One in the wanted language or untold comes before one in
-    another; then VTT if it names voices, else SRT, else the rest.
+    A file `film.vtt`, `film.en.vtt` or `film.en.sdh.vtt` belongs to `film.mp4`. One in the wanted language or untold
+    comes before one in another, one for all before one with forced lines alone; then VTT if it names voices, else SRT,
+    else the rest.
     """
     film = Path(path)
     found = []
     for file in film.parent.iterdir():
-        middle = file.name[len(film.stem) : -len(file.suffix)] if file.name.startswith(film.stem + ".") else None
-        if middle is None or file.suffix.lower() not in SIDECARS or not re.fullmatch(r"(?:\.[\w-]{2,8})?", middle):
-            continue
-        if not file.is_file():
+        middle = file.name[len(film.stem) : -len(file.suffix)] if file.name.startswith(film.stem + ".") else "."
+        tags = _BESIDE.fullmatch(middle)
+        if not tags or file.suffix.lower() not in SIDECARS or file.name == film.name or not file.is_file():
             continue
         order = SIDECARS.index(file.suffix.lower())
         if file.suffix.lower() == ".vtt" and not _names_voices(file):
             order = SIDECARS.index(".srt") + 0.5
-        found.append((language_rank(middle[1:], language) == 2, order, file.name, file))
+        forced = ".forced" in tags[2].lower()
+        found.append((language_rank(tags[1], language) == 2, forced, order, file.name, file))
     return [entry[-1] for entry in sorted(found)]
 
 
