@@ -139,6 +139,18 @@ def test_any_bytes_end_in_a_typed_error(tmp_path_factory, data, suffix):
         decode(path)
 
 
+def test_animations(tmp_path):
+    """GIF and animated PNG are films; WebP is refused as what it is, still or not."""
+    pictures = [Image.new("RGB", (32, 32), (40 * i, 0, 0)) for i in range(6)]
+    for name in ("a.gif", "a.apng", "a.webp"):
+        form = {"a.apng": "PNG"}.get(name)
+        pictures[0].save(tmp_path / name, form, save_all=True, append_images=pictures[1:], duration=100)
+    for name in ("a.gif", "a.apng"):
+        assert decode(tmp_path / name, EVERY).frame_times.tolist() == [1600 * i for i in range(6)]
+    with pytest.raises(NotMedia, match="make a GIF or an MP4 first"):
+        decode(tmp_path / "a.webp")
+
+
 # Cut off and broken
 
 
@@ -319,6 +331,13 @@ def test_a_codec_that_nobody_knows(tmp_path):
     assert film.audio is None
     assert len(film.frames) == 25
     assert [s.codec for s in film.source.streams] == ["h264", "unknown"]
+
+
+def test_a_codec_is_called_the_same_whichever_decoder_reads_it(tmp_path):
+    """FFmpeg's decoders have names of their own (`mp3float`, `libdav1d`), which depend on how it was built."""
+    assert [s.codec for s in probe(write_film(tmp_path / "a.mp3", picture=None, sound="mp3")).streams] == ["mp3"]
+    path = write_film(tmp_path / "a.webm", seconds=0.4, picture="libsvtav1", sound="libopus", rate=48_000)
+    assert [s.codec for s in probe(path).streams] == ["av1", "opus"]
 
 
 def test_cover_art_of_m4a(tmp_path):

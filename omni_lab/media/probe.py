@@ -129,6 +129,8 @@ def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
             name = container.format.name
             if name in PLAYLISTS:
                 raise NotMedia(path, REFUSED)
+            if name == "webp_pipe":
+                raise NotMedia(path, "is a WebP picture; of an animated one make a GIF or an MP4 first")
             if name in ("tty", "bin", "adf", "idf", "xbin", "image2") or name.endswith("_pipe"):
                 raise NotMedia(path, "is a text or a still picture, not a film or a sound")
             yield container
@@ -261,7 +263,7 @@ def _stream(stream: av.stream.Stream, zero: int, chosen: bool) -> Stream:
     common = {
         "index": stream.index,
         "kind": stream.type if stream.type in ("video", "audio", "subtitle") else "other",
-        "codec": codec.name if codec else "unknown",
+        "codec": codec.codec.canonical_name if codec else "unknown",  # the same whichever decoder is built in
         "start": None if start is None else rescale(start, stream.time_base) - zero,
         "duration": rescale(duration, stream.time_base) if duration else None,
         "language": stream.language,
