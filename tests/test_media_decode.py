@@ -235,6 +235,23 @@ def test_text_beside_the_film_comes_first_and_once(tmp_path):
     assert [cue.text for cue in decode(path, EVERY).cues] == ["Inside."]
 
 
+@pytest.mark.parametrize(
+    ("starts", "errors"),
+    [
+        ((0, 1, 2, 3.9), []),
+        ((0, 1, 2, 30, 60), ["2 of 5 cues begin after the film ends at 0:04.000"]),
+        ((0, 0, 0), ["all 3 cues begin at 0:00.000: their times tell nothing"]),
+    ],
+)
+def test_text_that_cannot_be_this_films_is_kept_and_named(tmp_path, starts, errors):
+    """Subtitles of a longer film, or without times; one that merely outlasts the film is no fault."""
+    path = write_film(tmp_path / "a.mp4", sound=None)
+    (tmp_path / "a.srt").write_text("".join(f"00:00:{at:06.3f} --> 00:01:10\nLine.\n\n" for at in starts))
+    film = decode(path, EVERY)
+    assert len(film.cues) == len(starts)
+    assert film.source.errors == tuple(f"{tmp_path / 'a.srt'}: {error}" for error in errors)
+
+
 def test_what_is_no_media_is_said_in_one_line(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("not a film at all\n" * 40)

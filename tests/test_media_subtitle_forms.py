@@ -30,6 +30,10 @@ def test_srt_in_all_its_forms(text):
     assert said(parse(text, "srt")) == [(1.0, 2.5, "Hello."), (3.0, 4.0, "Bye.")]
 
 
+def test_lines_may_be_broken_by_html():
+    assert parse("00:01 --> 00:02\nOne<br>two<BR />three", "srt")[0].text == "One\ntwo\nthree"
+
+
 def test_numbers_that_are_said_stay():
     """A cue's number goes, a number that somebody says stays."""
     text = "1\n00:01 --> 00:02\n42\n\n2\n00:03 --> 00:04\nLine\n7\n\n3\n00:05 --> 00:06\n8\n"
@@ -41,6 +45,11 @@ def test_ends_that_cannot_be_are_settled():
     """A cue that ends before it begins, or nowhere, ends with the next or when its words are said."""
     text = "1\n00:00:05,000 --> 00:00:01,000\nTwo words.\n\n2\n00:00:06,000 --> 00:0\nThree more words"
     assert said(parse(text, "srt")) == [(5.0, 6.0, "Two words."), (6.0, 8.0, "Three more words")]
+
+
+def test_a_cue_of_no_length_lasts_as_long_as_it_is_said():
+    text = "00:01 --> 00:01\nTwo words.\n\n00:02 --> 00:02\nOne of two.\n\n00:02 --> 00:03\nTogether."
+    assert said(parse(text, "srt")) == [(1, 2, "Two words."), (2, 4, "One of two."), (2, 3, "Together.")]
 
 
 def test_overlaps_and_disorder_keep_all_text():

@@ -238,6 +238,8 @@ class _Pass:
             raise NothingDecodable(path, f"not one frame and not one sample can be decoded{reason}")
         duration = max(picture_end, audio_start + audio.size if audio is not None else 0)
         cues, text_uri = self._text(path)
+        for doubt in subtitles.doubts(cues, duration):
+            self._note(f"{text_uri or 'the text track'}: {doubt}")
         if self.left_out:
             self._note(f"{self.left_out} damaged pictures are left out")
         streams = tuple(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.media.clock import stamp
 from omni_lab.media.encodings import decode_text
 from omni_lab.media.faults import BadSubtitles
 from omni_lab.media.probe import language_rank
@@ -59,6 +60,7 @@ _TAG = re.compile(
     r"</?(?:[ibus]|ruby|rt|font)(?:\.[^\s<>]*)?(?:\s+[\w-]+=[^<>]*)?\s*>|</?(?:c|lang)(?:[.\s][^<>]*)?>",
     re.IGNORECASE,
 )
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _OVERRIDE = re.compile(r"\{\\[^{}]*\}")  # SRT files borrow {\an8} from ASS
 _ENTITY = re.compile(r"&(#\d{1,7};|#x[\da-f]{1,6};|[a-z]\w{1,30};)", re.IGNORECASE)
 
@@ -136,15 +138,15 @@ def from_packet(data: bytes, codec: str, start: int, end: int | None, language: 
 def settle(cues: list[Cue]) -> tuple[Cue, ...]:
     """Bring cues into order of time, give those without a sensible end one, and keep of rolling captions what is new.
 
-    A cue that ends before it starts, or nowhere, ends where the next one starts, but after no longer than its words
-    take to be said (a third of a second each, and one second).
+    A cue that ends when it starts, or before, or nowhere, ends where the next one starts, but after no longer than its
+    words take to be said (a third of a second each, and one second).
     """
     settled: list[Cue] = []
     following = None  # start of the next cue that starts later
     for cue in sorted(cues, key=lambda cue: cue.start)[::-1]:
         if settled and settled[-1].start > cue.start:
             following = settled[-1].start
-        if cue.end < cue.start:
+        if cue.end <= cue.start:
             said = cue.start + TICKS_PER_SECOND * (3 + len(cue.text.split())) // 3
             cue = replace(cue, end=said if following is None else min(said, following))
         settled.append(cue)
@@ -161,6 +163,19 @@ def _unrolled(cues: list[Cue]) -> tuple[Cue, ...]:
         rest = re.sub(rf"(?:\s*\S+){{{count}}}\s*", "", cue.text, count=1) if count else cue.text
         new.append(replace(cue, text=rest, words=cue.words[count:]))
     return tuple(new)
+
+
+def doubts(cues: tuple[Cue, ...], duration: int) -> list[str]:
+    """Say what cannot be right with the times of subtitles, in a film of `duration` ticks.
+
+    >>> doubts((Cue(0, 9, "In time."), Cue(32_000, 48_000, "Late.")), 16_000)
+    ['1 of 2 cues begin after the film ends at 0:01.000']
+    """
+    late = sum(cue.start > duration for cue in cues)
+    found = [f"{late} of {len(cues)} cues begin after the film ends at {stamp(duration)}"] if late else []
+    if len(cues) > 2 and cues[0].start == cues[-1].start:
+        found.append(f"all {len(cues)} cues begin at {stamp(cues[0].start)}: their times tell nothing")
+    return found
 
 
 def divide(cue: Cue, pieces: list[Cue]) -> list[Cue]:
@@ -251,7 +266,7 @@ def _timed(text: str, start: int, end: int) -> tuple[str, tuple[Word, ...]]:
 
 def _plain(text: str) -> str:
     """Remove the markup that SRT and VTT know; anything else between angle brackets is text."""
-    return _lines(_unescaped(_OVERRIDE.sub("", _TAG.sub("", text))))
+    return _lines(_unescaped(_OVERRIDE.sub("", _TAG.sub("", _BREAK.sub("\n", text)))))
 
 
 def _lines(text: str) -> str:
