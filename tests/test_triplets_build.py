@@ -345,6 +345,14 @@ def test_a_file_is_found_once(films):
     assert names == ["film2.mp4", "film0.mp4", "film1.mp4", "film3.mp4", "long.mp4"]
 
 
+def test_folders_hold_films_of_every_age(tmp_path):
+    """Old and rare forms are found as new ones are; what lies beside a film is not."""
+    films = ["a.3g2", "a.AMR", "a.aiff", "a.asf", "a.dv", "a.mp4", "a.rm", "a.webm"]
+    for name in (*films, "a.jpg", "a.srt", "a.truth.json", "a.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find([tmp_path])] == sorted(films)
+
+
 def test_a_window_of_a_clip_is_a_clip(films, tmp_path):
     """Its frames, samples and words count from its own start; a sense with nothing inside is absent."""
     (films / "film2.srt").write_text("1\n00:00:00,500 --> 00:00:01,000\nA.\n\n2\n00:00:01,500 --> 00:00:02,000\nB.\n")

@@ -42,8 +42,9 @@ NO_TEXT = "its name is not UTF-8, as records need it: rename it"
 EXTENSIONS = frozenset(
     f".{name}"
     for name in (
-        "3gp", "aac", "avi", "flac", "flv", "m2ts", "m4a", "m4v", "mka", "mkv", "mov", "mp3", "mp4", "mpeg", "mpg",
-        "mts", "mxf", "oga", "ogg", "ogv", "opus", "ts", "vob", "wav", "webm", "wma", "wmv",
+        "3g2", "3gp", "aac", "aif", "aiff", "amr", "asf", "avi", "caf", "divx", "dv", "f4v", "flac", "flv", "m2ts",
+        "m2v", "m4a", "m4v", "mka", "mkv", "mov", "mp3", "mp4", "mpeg", "mpg", "mts", "mxf", "oga", "ogg", "ogm", "ogv",
+        "opus", "rm", "rmvb", "ts", "vob", "wav", "webm", "wma", "wmv", "wv",
     )
 )  # fmt: skip
 
