@@ -8,6 +8,7 @@ become roles, and times become sensible.
 from __future__ import annotations
 
 import html.entities
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,10 +201,10 @@ def sidecars(path: str | Path, language: str = "en") -> list[Path]:
     """
     film = Path(path)
     found = []
-    for file in film.parent.iterdir():
-        middle = file.name[len(film.stem) : -len(file.suffix)] if file.name.startswith(film.stem + ".") else "."
-        tags = _BESIDE.fullmatch(middle)
-        if not tags or file.suffix.lower() not in SIDECARS or file.name == film.name or not file.is_file():
+    beside = (name for name in os.listdir(film.parent) if name.startswith(film.stem + ".") and name != film.name)
+    for file in map(film.with_name, beside):  # of ten thousand names, few become paths
+        tags = _BESIDE.fullmatch(file.name[len(film.stem) : -len(file.suffix)])
+        if not tags or file.suffix.lower() not in SIDECARS or not file.is_file():
             continue
         order = SIDECARS.index(file.suffix.lower())
         if file.suffix.lower() == ".vtt" and not _names_voices(file):
