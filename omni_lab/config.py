@@ -48,6 +48,7 @@ class TripletConfig:
     clips_per_shard: int = 256  # clips in one tar
     language: str = "en"  # preferred track language where a file has several
     recogniser: str = "none"  # what writes text for films without any: none, or a Whisper checkpoint (path or hub name)
+    detector: str = "silero"  # what tells the recogniser where somebody speaks: silero (extra `real`) or energy
     align_words: bool = False  # find the time of every word of English subtitles (pocketsphinx, extra `real`)
     voices: bool = False  # where no mark names a speaker, group the cues by how their voices sound
     scenes: str = "difference"  # what finds scene cuts: difference (of neighbouring frames) or pyscenedetect

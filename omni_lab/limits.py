@@ -21,6 +21,7 @@ PRECISIONS = ("no", "bf16", "fp16")
 SCENES = ("difference", "pyscenedetect")  # what finds scene cuts
 LAYOUTS = ("stream", "F0", "F1", "F2", "F3", "F4")
 BOUNDARIES, CONTROLS = ("explicit", "implicit"), ("speak", "text")  # of the omni stream
+DETECTORS = ("silero", "energy")  # what finds speech
 SHARE, POSITIVE, COUNT, ANY_COUNT = "between 0 and 1", "above 0", "1 or more", "0 or more"
 FEW_BITS = "-1 (off) to 16: unrelated hashes differ in about 32"
 HOLDS = {
@@ -92,6 +93,7 @@ def _check_triplets(config: Config) -> None:
     between = f"from triplets.min_s = {cut.min_s} to triplets.max_s = {cut.max_s}"
     _require(cut.min_s <= cut.target_s <= cut.max_s, "triplets.target_s", cut.target_s, between)
     _require(cut.scenes in SCENES, "triplets.scenes", cut.scenes, f"one of {', '.join(SCENES)}")
+    _require(cut.detector in DETECTORS, "triplets.detector", cut.detector, f"one of {', '.join(DETECTORS)}")
 
 
 def _check_sequence(config: Config) -> None:

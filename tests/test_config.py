@@ -74,6 +74,7 @@ def test_an_unknown_key_is_refused_and_the_nearest_named(setting, named):
         ("sequence.model_role=Guide", "lower case"),
         ("triplets.min_s=20", "triplets.max_s"),
         ("triplets.target_s=2", "triplets.min_s"),
+        ("triplets.detector=ears", "silero, energy"),
         ("triplets.jpeg_quality=101", "between 1 and 100"),
         ("triplets.frames_per_second=nan", "a number"),
         ("world.signs=1.5", "between 0 and 1"),

@@ -1,11 +1,13 @@
 """Speech: where it is, what it says, when each word is said; truth comes from words spoken by the world's voices."""
 
 import functools
+import importlib.util
 import random
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_files import write_film
 
-from omni_lab.config import TripletConfig
+from omni_lab.config import TripletConfig, config_hash
 from omni_lab.errors import CallFault
 from omni_lab.media import align as alignment
 from omni_lab.media.activity import voice_activity
@@ -69,7 +71,7 @@ def wrong(found, truth, length: int) -> tuple[float, float]:
 @pytest.mark.parametrize("noise", [0.0, 0.004])
 def test_speech_is_found_where_it_is(detector, noise):
     sound, truth = track(8.0, [(1.0, "garden river lemon"), (5.0, "winter music bridge")], noise=noise)
-    found = [(a - 1000, b - 1000) for a, b in voice_activity(sound, start=1000, detector=detector)]
+    found = [(a - 1000, b - 1000) for a, b in voice_activity(sound, detector, start=1000)]
     missed, invented = wrong(found, truth, sound.size)
     assert missed < 0.1 and invented < 0.15
     assert abs(found[0][0] - truth[0][0]) < 0.1 * S and abs(found[-1][1] - truth[-1][1]) < 0.2 * S
@@ -79,8 +81,8 @@ def test_speech_is_found_where_it_is(detector, noise):
 def test_nobody_speaks_in_silence_or_steady_noise(detector):
     noise = np.random.default_rng(0).standard_normal(20 * S)
     for sound in (0 * noise, 30 * noise, 2000 * noise):
-        assert voice_activity(sound.astype(np.int16), detector=detector) == []
-    assert voice_activity(np.zeros(0, np.int16), detector=detector) == []
+        assert voice_activity(sound.astype(np.int16), detector) == []
+    assert voice_activity(np.zeros(0, np.int16), detector) == []
 
 
 @with_silero
@@ -88,7 +90,7 @@ def test_silero_tells_beeps_from_speech_and_loudness_does_not():
     sound, (word, _) = track(6.0, [(1.0, "garden river lemon"), (5.0, "red")])
     beep = (9000 * np.sin(2 * np.pi * 880 * np.arange(S) / S)).astype(np.int16)
     sound[3 * S : 4 * S] += beep
-    over = {d: [span for span in voice_activity(sound, detector=d) if span[0] < 3.9 * S and span[1] > 3.1 * S]
+    over = {d: [span for span in voice_activity(sound, d) if span[0] < 3.9 * S and span[1] > 3.1 * S]
             for d in ("energy", "silero")}  # fmt: skip
     assert len(over["energy"]) == 1 and over["silero"] == []
     assert word[0] == S
@@ -99,7 +101,7 @@ def test_a_whisper_is_heard_after_a_shout():
     loud, shouts = track(30.0, [(at, "garden river lemon") for at in range(1, 28, 2)], noise=0)
     soft, (spoken_softly,) = track(30.0, [(20.0, "garden river lemon")], noise=0)
     truth = [*shouts, (spoken_softly[0] + 30 * S, spoken_softly[1] + 30 * S)]
-    found = voice_activity(np.concatenate([loud, soft // 16]), detector="energy")
+    found = voice_activity(np.concatenate([loud, soft // 16]), "energy")
     assert wrong([span for span in found if span[0] > 30 * S], truth[-1:], 60 * S)[0] < 0.2
     assert max(wrong(found, truth, 60 * S)) < 0.15
 
@@ -109,27 +111,28 @@ def test_a_whisper_is_heard_after_a_shout():
 def test_spans_are_in_order_and_inside_the_sound(loudness, start):
     """Any sound: tenths of a second of any loudness."""
     sound = np.repeat(np.array(loudness, np.int16), S // 10) * np.tile(np.array([1, -1], np.int16), len(loudness) * 800)
-    edges = [start, *(edge for span in voice_activity(sound, start, "energy") for edge in span), start + sound.size]
+    edges = [start, *(edge for span in voice_activity(sound, "energy", start) for edge in span), start + sound.size]
     assert edges == sorted(edges)
     assert len(set(edges[1:-1])) == len(edges) - 2
 
 
 def test_an_unknown_detector_is_refused():
     with pytest.raises(CallFault, match="'ears' does not exist: use one of silero, energy"):
-        voice_activity(np.zeros(S, np.int16), detector="ears")
+        voice_activity(np.zeros(S, np.int16), "ears")
 
 
-def test_without_silero_loudness_is_used_unless_silero_is_asked_for(monkeypatch):
-    from omni_lab.media import activity
-
-    sound, _ = track(3.0, [(1.0, "garden")])
-    by_energy = voice_activity(sound, detector="energy")
-    monkeypatch.setitem(sys.modules, "silero_vad", None)
-    monkeypatch.setattr(activity.importlib.util, "find_spec", lambda name: None)
-    activity._silero_model.cache_clear()
-    assert voice_activity(sound) == by_energy
-    with pytest.raises(CallFault, match="not installed: pip install"):
-        voice_activity(sound, detector="silero")
+def test_a_detector_that_is_not_installed_is_never_replaced(monkeypatch):
+    """Another detector hears other words: which one it was is in the settings, and so in every clip's config_hash."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "silero_vad" else find_spec(name))
+    for work in (
+        lambda: voice_activity(np.zeros(S, np.int16), "silero"),
+        lambda: check_listening(TripletConfig(recogniser=save_checkpoint(Path("whisper")))),
+    ):
+        with pytest.raises(CallFault, match="needs silero-vad: pip install .*, or take 'energy'"):
+            work()
+    check_listening(TripletConfig())
+    check_listening(TripletConfig(recogniser="whisper", detector="energy"))  # the folder that was saved above
+    assert config_hash(TripletConfig(detector="energy")) != config_hash(TripletConfig(detector="silero"))
 
 
 @with_silero
@@ -139,7 +142,7 @@ def test_silero_leaves_torch_its_threads():
 
     code = (
         "import torch, numpy; torch.set_num_threads(3); from omni_lab.media.activity import voice_activity; "
-        "voice_activity(numpy.zeros(16000, numpy.int16), detector='silero'); print(torch.get_num_threads())"
+        "voice_activity(numpy.zeros(16000, numpy.int16), 'silero'); print(torch.get_num_threads())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "3"
@@ -324,7 +327,7 @@ def checkpoint_parts():
     sound, spans = whole_track()
     features, labels = [], []
     for (first, last), phrases, times in zip(
-        windows(sound, CHUNK_S * S), SENTENCES, (spans[:2], spans[2:]), strict=True
+        windows(sound, CHUNK_S * S, "energy"), SENTENCES, (spans[:2], spans[2:]), strict=True
     ):
         wave = sound[first:last].astype(np.float32) / 32768
         features.append(listen(wave, sampling_rate=S, return_tensors="pt").input_features[0])
@@ -358,7 +361,7 @@ def save_checkpoint(folder, **changes):
 def test_whisper_writes_what_it_learned_at_its_times(tmp_path):
     """Loading, windows, language, decoding and times in one: two windows of a film, each with two phrases."""
     sound, spans = whole_track()
-    cues = Whisper(save_checkpoint(tmp_path)).recognise(sound)
+    cues = Whisper(save_checkpoint(tmp_path), "energy").recognise(sound)
     assert [cue.text for cue in cues] == [phrase for sentence in SENTENCES for phrase in sentence]
     for cue, (start, end) in zip(cues, spans, strict=True):
         assert cue.text_source == "asr" and cue.role is None
@@ -367,14 +370,14 @@ def test_whisper_writes_what_it_learned_at_its_times(tmp_path):
 
 
 def test_whisper_invents_nothing_for_silence(tmp_path):
-    whisper = Whisper(save_checkpoint(tmp_path))
+    whisper = Whisper(save_checkpoint(tmp_path), "energy")
     assert whisper.recognise(np.zeros(20 * S, np.int16)) == ()
     assert whisper.recognise(np.zeros(0, np.int16)) == ()
 
 
 def test_whatever_whisper_writes_lies_inside_the_sound(tmp_path):
     """A sound that it never heard: nonsense is to be expected, times outside are not."""
-    whisper = Whisper(save_checkpoint(tmp_path))
+    whisper = Whisper(save_checkpoint(tmp_path), "energy")
     for seed, voice in enumerate((GUIDE, VISITOR)):
         sound, _ = track(9.3, [(0.0, "silver"), (2.0, "apple diamond circle"), (8.6, "star")], voice, seed=seed)
         for cue in whisper.recognise(sound):
@@ -392,18 +395,19 @@ def test_a_sentence_that_whisper_left_unfinished_is_read_again_from_its_beginnin
         return [Cue(0, reach, f"part {len(heard_lengths)}", text_source="asr")] if reach else [], reach
 
     whisper = object.__new__(Whisper)
+    whisper.detector = "energy"
     whisper.processor = SimpleNamespace(feature_extractor=SimpleNamespace(n_samples=8 * S))
     for name, replacement in (("_features", lambda *_: None), ("_language", lambda *_: None), ("_read", read)):
         monkeypatch.setattr(Whisper, name, replacement)
     sound, _ = track(10.0, [(2.0, "garden river lemon winter"), (4.5, "music bridge apple silver")])
-    ((first, last),) = windows(sound, 8 * S)
+    ((first, last),) = windows(sound, 8 * S, "energy")
     cues = whisper.recognise(sound)
     assert [(cue.start, cue.text) for cue in cues] == [(first, "part 1"), (first + S, "part 2")]
     assert heard_lengths == [last - first - i * S for i in range(3)]
 
 
 def test_a_checkpoint_without_alignment_heads_gives_no_words(tmp_path):
-    cues = Whisper(save_checkpoint(tmp_path, alignment_heads=None)).recognise(whole_track()[0])
+    cues = Whisper(save_checkpoint(tmp_path, alignment_heads=None), "energy").recognise(whole_track()[0])
     assert [cue.text for cue in cues][:2] == ["garden river", "lemon"]
     assert all(cue.words == () for cue in cues)
 
@@ -412,7 +416,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path):
     from transformers import BertConfig
 
     with pytest.raises(CallFault, match=r"'nobody/nothing' cannot be loaded \(.*\): give the folder") as caught:
-        recogniser("nobody/nothing")
+        recogniser("nobody/nothing", "energy")
     assert "\n" not in str(caught.value)
     BertConfig().save_pretrained(tmp_path / "bert")
     with pytest.raises(CallFault, match="is a bert model: give the folder of a Whisper"):
@@ -421,12 +425,12 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path):
     (tmp_path / "half" / "model.safetensors").unlink()
     check_recogniser(folder)
     with pytest.raises(CallFault, match="is not whole"):
-        Whisper(folder)
+        Whisper(folder, "energy")
 
 
 def test_windows_cover_all_speech_and_end_in_pauses():
     sound, spans = track(30.0, [(t, "garden") for t in (1, 2, 3, 9, 10, 11, 12, 13, 25)], noise=0)
-    laid = windows(sound, 4 * S)
+    laid = windows(sound, 4 * S, "energy")
     assert all(0 < b - a <= 4 * S for a, b in laid)
     assert all(a[1] <= b[0] for a, b in pairwise(laid))
     assert all(any(a <= start and end <= b for a, b in laid) for start, end in spans)
@@ -456,11 +460,13 @@ def film(tmp_path):
 
 def test_a_film_without_text_gets_it_and_one_with_text_keeps_its_own(tmp_path, film):
     source = save_checkpoint(tmp_path / "whisper")
-    recognised = heard(film, TripletConfig(recogniser=source))
+    recognised = heard(film, TripletConfig(recogniser=source, detector="energy"))
     assert [cue.text for cue in recognised.cues][:2] == ["garden river", "lemon"]
     assert abs(recognised.cues[0].start - 1.5 * S) < 0.06 * S
     own = replace(film, cues=(Cue(0, S, "GUIDE: What is written."),))
-    assert [cue.text for cue in heard(own, TripletConfig(recogniser=source)).cues] == ["What is written."]
+    assert [cue.text for cue in heard(own, TripletConfig(recogniser=source, detector="energy")).cues] == [
+        "What is written."
+    ]
 
 
 def test_nothing_is_changed_but_roles_read_where_nothing_is_asked(film):

@@ -1,7 +1,7 @@
 """Speech to text where a film has none: one interface, `Recogniser`, and Whisper behind it.
 
-Whisper reads windows of 30 s. A detector of voices says where they lie, so that no silence is shown to a model that
-would invent words for it, and so that windows end in pauses. The language is the one that the first window is in.
+Whisper reads windows of 30 s. A detector of voices says where they lie, so that none is mere silence, for which the
+model would invent words, and so that they end in pauses. The language is the one that the first window is in.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Int16
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.errors import CallFault
-from omni_lab.media.activity import WINDOW, levels, voice_activity
+from omni_lab.media.activity import WINDOW, loudness, voice_activity
 from omni_lab.media.clock import ticks
 from omni_lab.media.subtitles import Cue, Word
 
@@ -31,19 +31,20 @@ class Recogniser(Protocol):
 
 
 @functools.lru_cache(maxsize=1)
-def recogniser(source: str) -> Recogniser:
+def recogniser(source: str, detector: str) -> Recogniser:
     """Load the recogniser of that name, once per process.
 
     Parameters
     ----------
     source : folder or hub name of a Whisper checkpoint
+    detector : as in `voice_activity`
 
     Raises
     ------
     CallFault
         there is no such checkpoint, or it is not one of Whisper
     """
-    return Whisper(source)
+    return Whisper(source, detector)
 
 
 def check_recogniser(source: str) -> None:
@@ -72,7 +73,7 @@ class Whisper:
     Words get times where the checkpoint names the attention heads that follow the sound (`alignment_heads`).
     """
 
-    def __init__(self, source: str):
+    def __init__(self, source: str, detector: str):
         import torch
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
@@ -86,6 +87,7 @@ class Whisper:
                 f"triplets.recogniser = {source!r} is not whole ({str(fault).splitlines()[0]}): it needs weights as "
                 "safetensors, a tokenizer and a preprocessor_config.json"
             ) from fault
+        self.detector = detector
         self.model = model.to(device).eval()
         self.settings = self.model.generation_config
         self.has_words = getattr(self.settings, "alignment_heads", None) is not None
@@ -94,7 +96,7 @@ class Whisper:
         """Write down what is said, window by window, in ticks from the first sample."""
         cues: list[Cue] = []
         language = None
-        for first, last in windows(audio, self.processor.feature_extractor.n_samples):
+        for first, last in windows(audio, self.processor.feature_extractor.n_samples, self.detector):
             at = first
             while last - at >= LEFT_OVER or at == first:
                 sound = self._features(audio[at:last])
@@ -151,7 +153,7 @@ class Whisper:
         return Cue(start, max(start, end), text, text_source="asr", words=words)
 
 
-def windows(audio: Int16[np.ndarray, " samples"], longest: int, detector: str | None = None) -> list[tuple[int, int]]:
+def windows(audio: Int16[np.ndarray, " samples"], longest: int, detector: str) -> list[tuple[int, int]]:
     """Lay windows of at most `longest` samples over what is spoken: they begin with speech and end in pauses.
 
     Speech without a pause for that long is cut where it is softest in the window's last third.
@@ -166,7 +168,7 @@ def windows(audio: Int16[np.ndarray, " samples"], longest: int, detector: str | 
     for first, last in voice_activity(audio, detector=detector):
         while last - first > longest:
             third = first + 2 * longest // 3
-            softest = third + int(np.argmin(levels(audio[third : first + longest])[:-1])) * WINDOW + WINDOW // 2
+            softest = third + int(np.argmin(loudness(audio[third : first + longest]))) * WINDOW + WINDOW // 2
             laid.append((first, softest))
             first = softest
         if laid and last - laid[-1][0] <= longest:
@@ -179,12 +181,13 @@ def windows(audio: Int16[np.ndarray, " samples"], longest: int, detector: str | 
 def _words(tokenizer, tokens: list[int], times: list[int], text: str) -> tuple[Word, ...]:
     """Join tokens into words as the text has them: each starts with its first token and ends where the next begins.
 
-    None where the pieces do not make up the text.
+    No words where the pieces do not make up the text.
     """
     special = set(tokenizer.all_special_ids)
+    last_special = max(special)
     pieces: list[tuple[int, int, list[int]]] = []
     for i, (token, time) in enumerate(zip(tokens, times, strict=True)):
-        if token in special or token > max(special):  # time marks come after the last special token
+        if token in special or token > last_special:  # time marks come after it
             continue
         end = times[min(i + 1, len(times) - 1)]
         if not pieces or tokenizer.decode([token]).startswith(" "):

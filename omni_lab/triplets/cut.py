@@ -20,7 +20,7 @@ from jaxtyping import Int16
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.errors import CallFault
-from omni_lab.media.activity import runs
+from omni_lab.media.activity import FAINTEST, WINDOW, loudness, runs
 from omni_lab.media.clock import ticks
 from omni_lab.media.subtitles import Cue
 
@@ -100,14 +100,12 @@ def silence_middles(audio: Int16[np.ndarray, " samples"], start: int = 0, shorte
     start : tick of the first sample
     shortest_s : shorter pauses are not silence, seconds
     """
-    window = TICKS_PER_SECOND // 50
-    blocks = audio[: audio.size // window * window].reshape(-1, window).astype(np.float32) / 32768
-    if not len(blocks):
+    level = loudness(audio)
+    if not level.size:
         return []
-    loudness = np.sqrt((blocks**2).mean(axis=1))
-    quiet = loudness <= max(1e-3, 0.1 * float(np.percentile(loudness, 90)))
+    quiet = level <= max(FAINTEST, 0.1 * float(np.percentile(level, 90)))
     shortest = shortest_s * TICKS_PER_SECOND
-    return [start + (a + b) * window // 2 for a, b in runs(quiet) if (b - a) * window >= shortest]
+    return [start + (a + b) * WINDOW // 2 for a, b in runs(quiet) if (b - a) * WINDOW >= shortest]
 
 
 def speech_blocks(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from omni_lab.config import TripletConfig
+from omni_lab.media.activity import check_detector
 from omni_lab.media.align import align, check_aligner
 from omni_lab.media.decode import Film
 from omni_lab.media.speech import check_recogniser, recogniser
@@ -26,7 +27,7 @@ def heard(film: Film, config: TripletConfig) -> Film:
     cues = film.cues
     listens = film.audio is not None
     if listens and not cues and config.recogniser != "none":
-        found = recogniser(config.recogniser).recognise(film.audio)
+        found = recogniser(config.recogniser, config.detector).recognise(film.audio)
         cues = tuple(cue.moved(film.audio_start) for cue in found)
     cues = read_roles(cues)
     if listens and config.align_words:
@@ -42,9 +43,10 @@ def check_listening(config: TripletConfig) -> None:
     Raises
     ------
     CallFault
-        the recogniser's checkpoint cannot be found, or pocketsphinx is not installed
+        the recogniser's checkpoint cannot be found, or its detector or pocketsphinx is not installed
     """
     if config.recogniser != "none":
         check_recogniser(config.recogniser)
+        check_detector(config.detector)
     if config.align_words:
         check_aligner()
