@@ -176,6 +176,11 @@ def found_clicks(audio: np.ndarray, start: int = 0) -> list[float]:
     return sorted(found)
 
 
+def flash_times(film) -> np.ndarray:
+    """Ticks of the white frames."""
+    return film.frame_times[film.brightness > 0.6]
+
+
 def damage(path: Path, share: float = 0.5, count: int = 600) -> Path:
     """Overwrite bytes in the middle of a file."""
     data = bytearray(path.read_bytes())

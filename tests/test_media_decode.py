@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from media_files import clicks, damage, found_clicks, shift_edit_list, write_film
+from media_files import clicks, damage, flash_times, found_clicks, shift_edit_list, write_film
 from PIL import Image
 
 from omni_lab.config import TripletConfig
@@ -16,11 +16,6 @@ from omni_lab.media.faults import EmptyFile, MissingFile, NothingDecodable, NotM
 from omni_lab.media.probe import probe
 
 EVERY = TripletConfig(frames_per_second=25.0, image_size=48)
-
-
-def flash_times(film) -> np.ndarray:
-    """Ticks of the white frames."""
-    return film.frame_times[film.brightness > 0.6]
 
 
 def assert_together(film, path) -> None:

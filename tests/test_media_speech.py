@@ -230,6 +230,17 @@ def test_a_cue_that_has_words_or_no_sound_stays():
 
 
 @with_pocketsphinx
+def test_quotation_marks_are_not_part_of_words():
+    """A closing mark looks like an apostrophe: the dictionary is asked without it too, and nothing is guessed."""
+    sound, _ = sentence(["silver", "and", "diamond"])
+    plain, quoted = (
+        align((Cue(0, sound.size, text),), sound)[0].words for text in ("silver and diamond", "'silver' ‘and diamond’")
+    )
+    assert [(word.start, word.end) for word in quoted] == [(word.start, word.end) for word in plain]
+    assert {"silver'", "diamond'"}.isdisjoint(alignment._aligner().guessed)
+
+
+@with_pocketsphinx
 def test_another_language_is_left_alone():
     sound, _ = sentence(["music", "and", "winter"])
     cues = (

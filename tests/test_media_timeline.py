@@ -7,18 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media_files import found_clicks, write_film
+from media_files import flash_times, found_clicks, write_film
 
 from omni_lab.config import TripletConfig
 from omni_lab.media.decode import decode
 from omni_lab.media.timeline import Timeline
 
 EVERY = TripletConfig(frames_per_second=25.0, image_size=48)
-
-
-def flash_times(film) -> np.ndarray:
-    """Ticks of the white frames."""
-    return film.frame_times[film.brightness > 0.6]
 
 
 class Packet:

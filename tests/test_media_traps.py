@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media_files import RATE, damage, edit, found_clicks, write_film
-from PIL import Image
+from media_files import RATE, damage, edit, flash_times, found_clicks, write_film
 
 from omni_lab.config import TripletConfig
 from omni_lab.media import probe as probing
@@ -23,16 +22,6 @@ from omni_lab.media.faults import MissingFile, NothingDecodable, NotMedia
 from omni_lab.media.probe import probe
 
 EVERY = TripletConfig(frames_per_second=25.0, image_size=48)
-
-
-def flash_times(film) -> np.ndarray:
-    """Ticks of the white frames."""
-    return film.frame_times[film.brightness > 0.6]
-
-
-def picture(film, i: int = 0) -> np.ndarray:
-    """One kept frame's pixels."""
-    return np.asarray(Image.open(io.BytesIO(film.frames[i]))).astype(int)
 
 
 # What is no film

@@ -66,7 +66,7 @@ def align(cues: tuple[Cue, ...], audio: Int16[np.ndarray, " samples"], start: in
     """
     aligner = _aligner()
     said = [word for cue in cues for token in cue.text.split() for word in spoken(token)]
-    if sum(aligner.knows(word) for word in said) < ENGLISH * max(1, len(said)):
+    if sum(aligner.known(word) is not None for word in said) < ENGLISH * max(1, len(said)):
         return cues
     aligned = []
     for cue in cues:
@@ -139,9 +139,10 @@ class _Aligner:
         self.decoder = Decoder(lm=None, loglevel="FATAL", silprob=1.0)
         self.guessed: set[str] = set()
 
-    def knows(self, word: str) -> bool:
-        """Tell whether the dictionary has a word."""
-        return word not in self.guessed and self.decoder.lookup_word(word) is not None
+    def known(self, word: str) -> str | None:
+        """Give a word as the dictionary has it, without an apostrophe that only ends a quotation, or None."""
+        forms = (word, word.removesuffix("'"))
+        return next((f for f in forms if f not in self.guessed and self.decoder.lookup_word(f) is not None), None)
 
     def align(self, tokens: list[str], sound: np.ndarray, start: int) -> tuple[Word, ...]:
         """Find the tokens' times in a sound whose first sample is at tick `start`; none where there is no path."""
@@ -161,6 +162,7 @@ class _Aligner:
 
     def _path(self, text: list[str], sound: np.ndarray) -> list[tuple[int, int]] | None:
         """Find the frames (first, one past the last) of every word, None where the sound does not hold them."""
+        text = [self.known(word) or word for word in text]
         for word in text:
             if self.decoder.lookup_word(word) is None:
                 self.decoder.add_word(word, guess(word), True)

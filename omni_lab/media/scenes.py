@@ -17,6 +17,10 @@ from omni_lab.errors import CallFault
 if TYPE_CHECKING:
     import av
 
+SMALLEST = 6.0  # change (of 255) that can be a cut
+BESIDE = 12  # frames before and after that a cut stands out of
+TIMES = 3  # by which it does
+
 
 class ContentDetector:
     """Find scenes as PySceneDetect's adaptive detector does: by hue, saturation and brightness, beside the neighbours.
@@ -59,7 +63,7 @@ class ContentDetector:
 
 
 def scene_changes(
-    times: Int64[np.ndarray, " frames"], changes: Float[np.ndarray, " frames"], threshold: float = 6.0
+    times: Int64[np.ndarray, " frames"], changes: Float[np.ndarray, " frames"]
 ) -> Int64[np.ndarray, " scenes"]:
     """Find where the picture changes at once: a change that is large, and large beside its neighbours.
 
@@ -69,7 +73,6 @@ def scene_changes(
     ----------
     times : ticks of every frame
     changes : mean absolute change of each frame since the one before, 0 to 255
-    threshold : smallest change that can be a cut
 
     Returns
     -------
@@ -79,8 +82,8 @@ def scene_changes(
     [1920]
     """
     found = []
-    for i in np.flatnonzero(changes >= threshold):
-        around = np.r_[changes[max(0, i - 12) : i], changes[i + 1 : i + 13]]
-        if around.size == 0 or changes[i] >= 3 * around.mean():
+    for i in np.flatnonzero(changes >= SMALLEST):
+        around = np.r_[changes[max(0, i - BESIDE) : i], changes[i + 1 : i + 1 + BESIDE]]
+        if around.size == 0 or changes[i] >= TIMES * around.mean():
             found.append(times[i])
     return np.array(found, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Speech to text where a film has none: one interface, `Recogniser`, and Whisper behind it.
+"""Speech to text where a film has none, by Whisper.
 
 Whisper reads windows of 30 s. A detector of voices says where they lie, so that none is mere silence, for which the
 model would invent words, and so that they end in pauses. The language is the one that the first window is in.
@@ -7,7 +7,6 @@ model would invent words, and so that they end in pauses. The language is the on
 from __future__ import annotations
 
 import functools
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int16
@@ -21,17 +20,8 @@ from omni_lab.media.subtitles import Cue, Word
 LEFT_OVER = TICKS_PER_SECOND  # a rest of a window shorter than this is not read again
 
 
-@runtime_checkable
-class Recogniser(Protocol):
-    """Whatever turns sound into cues."""
-
-    def recognise(self, audio: Int16[np.ndarray, " samples"]) -> tuple[Cue, ...]:
-        """Write down what is said, in ticks from the first sample; `text_source` is "asr"."""
-        ...
-
-
 @functools.lru_cache(maxsize=1)
-def recogniser(source: str, detector: str) -> Recogniser:
+def recogniser(source: str, detector: str) -> Whisper:
     """Load the recogniser of that name, once per process.
 
     Parameters
@@ -93,7 +83,7 @@ class Whisper:
         self.has_words = getattr(self.settings, "alignment_heads", None) is not None
 
     def recognise(self, audio: Int16[np.ndarray, " samples"]) -> tuple[Cue, ...]:
-        """Write down what is said, window by window, in ticks from the first sample."""
+        """Write down what is said, window by window, in ticks from the first sample; `text_source` is "asr"."""
         cues: list[Cue] = []
         language = None
         for first, last in windows(audio, self.processor.feature_extractor.n_samples, self.detector):
