@@ -1,6 +1,7 @@
 """Voices told apart by sound: measured on the world's two, at speeds and pitches that training has and has not."""
 
 import random
+import tracemalloc
 from itertools import permutations
 
 import numpy as np
@@ -82,6 +83,17 @@ def test_a_cue_of_which_too_little_sounds_has_no_voice():
     assert [cue.role for cue in (named[0], named[-2], named[-1])] == [None, None, None]
     assert all(cue.role for cue in named[1:-2])
     assert name_voices((silent,), sound) == (silent,)
+
+
+def test_a_title_that_stands_for_the_whole_film_costs_no_more_than_a_long_cue():
+    sound = np.random.default_rng(0).integers(-3000, 3000, 300 * S).astype(np.int16)
+    peaks = []
+    for length_s in (30, 300):
+        tracemalloc.start()
+        name_voices((Cue(0, length_s * S, "Title"),), sound)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 def test_the_films_clock_is_kept():

@@ -25,6 +25,7 @@ HOP, FRAME = TICKS_PER_SECOND // 100, TICKS_PER_SECOND // 25  # 10 ms, and 40 ms
 MELS = 24
 LOWEST, HIGHEST = 60, 400  # Hz, of a voice's pitch
 FEWEST = 15  # frames that sound; a cue with fewer tells nothing
+LONGEST = 30 * TICKS_PER_SECOND  # of a cue that is listened to: a title may stand for the whole film
 MOST_VOICES = 6
 SEPARATE = 0.5  # mean silhouette below which all cues are one voice: two had .51 to .70, one .23 to .56
 PITCH_WEIGHT = 1.5  # of a semitone, against a decibel of spectral shape
@@ -36,7 +37,8 @@ AT_ONCE = 2000  # cues that are grouped by distance; the rest join the nearest g
 def name_voices(cues: tuple[Cue, ...], audio: Int16[np.ndarray, " samples"], start: int = 0) -> tuple[Cue, ...]:
     """Give cues without a role the name of their voice, with `role_source` "voice" and a confidence in [0, 1].
 
-    Voices are numbered by their first cue. A cue of which less than 0.15 s sounds stays without.
+    Voices are numbered by their first cue. A cue of which less than 0.15 s sounds stays without; of a long one the
+    first half minute counts.
 
     Parameters
     ----------
@@ -46,7 +48,8 @@ def name_voices(cues: tuple[Cue, ...], audio: Int16[np.ndarray, " samples"], sta
     told = {}
     for i, cue in enumerate(cues):
         if cue.role is None:
-            told[i] = embed(audio[max(0, cue.start - start) : max(0, cue.end - start)])
+            end = min(cue.end, cue.start + LONGEST)
+            told[i] = embed(audio[max(0, cue.start - start) : max(0, end - start)])
     told = {i: vector for i, vector in told.items() if vector is not None}
     if not told:
         return cues
