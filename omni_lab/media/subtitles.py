@@ -116,7 +116,8 @@ def parse(text: str, kind: str) -> tuple[Cue, ...]:
     [(24000, 40000, 'guide', 'Red.')]
     """
     rows = read_rows(text, kind)
-    return settle([cue for row in rows for cue in _cues(row.text, row.start, row.end, row.name)])
+    ends = [None if row.end == row.start else row.end for row in rows]  # no length is no end that is known
+    return settle([c for row, end in zip(rows, ends, strict=True) for c in _cues(row.text, row.start, end, row.name)])
 
 
 def from_packet(data: bytes, codec: str, start: int, end: int | None, language: str | None = None) -> list[Cue]:
@@ -139,15 +140,15 @@ def from_packet(data: bytes, codec: str, start: int, end: int | None, language: 
 def settle(cues: list[Cue]) -> tuple[Cue, ...]:
     """Bring cues into order of time, give those without a sensible end one, and keep of rolling captions what is new.
 
-    A cue that ends when it starts, or before, or nowhere, ends where the next one starts, but after no longer than its
-    words take to be said (a third of a second each, and one second).
+    A cue that ends before it starts, or nowhere, ends where the next one starts, but after no longer than its words
+    take to be said (a third of a second each, and one second).
     """
     settled: list[Cue] = []
     following = None  # start of the next cue that starts later
     for cue in sorted(cues, key=lambda cue: cue.start)[::-1]:
         if settled and settled[-1].start > cue.start:
             following = settled[-1].start
-        if cue.end <= cue.start:
+        if cue.end < cue.start:
             said = cue.start + TICKS_PER_SECOND * (3 + len(cue.text.split())) // 3
             cue = replace(cue, end=said if following is None else min(said, following))
         settled.append(cue)
