@@ -86,9 +86,9 @@ def test_a_cue_of_which_too_little_sounds_has_no_voice():
 
 
 def test_a_title_that_stands_for_the_whole_film_costs_no_more_than_a_long_cue():
-    sound = np.random.default_rng(0).integers(-3000, 3000, 300 * S).astype(np.int16)
+    sound = np.random.default_rng(0).integers(-3000, 3000, 60 * S).astype(np.int16)
     peaks = []
-    for length_s in (30, 300):
+    for length_s in (30, 60):
         tracemalloc.start()
         name_voices((Cue(0, length_s * S, "Title"),), sound)
         peaks.append(tracemalloc.get_traced_memory()[1])
