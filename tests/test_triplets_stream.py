@@ -209,3 +209,19 @@ def test_datasets_streams_shuffles_and_splits_our_shards(out):
     expected = [row["clip_id"] for row in read_index(out)]
     assert sorted(read) == sorted(expected)
     assert read != expected
+
+
+@pytest.mark.parametrize(("shuffle", "rank", "ranks"), [(True, 0, 1), (True, 1, 3), (False, 2, 3)])
+def test_a_clip_by_its_number_is_the_one_that_reading_on_would_give(out, shuffle, rank, ranks):
+    def stream():
+        return ClipStream(out, seed=5, shuffle=shuffle, rank=rank, world_size=ranks)
+
+    reader, read = stream(), []
+    for _ in range(3):
+        read += [clip.clip_id for clip in reader]
+    assert [stream().at(number).clip_id for number in range(len(read))] == read
+
+
+def test_a_rank_without_clips_has_no_first(out):
+    with pytest.raises(IndexError):
+        ClipStream(out, rank=99, world_size=100).at(0)

@@ -62,6 +62,7 @@ class ClipStream:
         self.rank, self.world_size, self.epoch, self.window = rank, world_size, epoch, window
         self._table = Index.load(folder).table
         self._seen = 0  # clips of the epoch that all readers together have had
+        self._lately: dict[int, np.ndarray] = {}  # the order of the epoch that was asked for last
 
     def __len__(self) -> int:
         """Clips that are left of this epoch for this rank."""
@@ -72,11 +73,28 @@ class ClipStream:
         readers, reader = self._share()
         order = self.order(self.epoch)
         for at in range(self._seen + reader, len(order), readers):
-            (row,) = self._table.slice(int(order[at]), 1).to_pylist()
-            clip = decoded(read_clip(self.folder, row), self.folder / row["shard"])
+            clip = self._read(int(order[at]))
             self._seen = at - reader + readers
             yield clip
         self.set_epoch(self.epoch + 1)
+
+    def at(self, number: int) -> Triplet:
+        """Give this rank's clip `number`, counted over all epochs: what somebody needs who keeps his own place.
+
+        Raises
+        ------
+        IndexError
+            this rank has no clips at all
+        """
+        epoch, place = divmod(number, len(range(self.rank, self._table.num_rows, self.world_size)) or 1)
+        if epoch not in self._lately:
+            self._lately = {epoch: self.order(epoch)}
+        return self._read(int(self._lately[epoch][self.rank + place * self.world_size]))
+
+    def _read(self, place: int) -> Triplet:
+        """Read the clip in one row of the index."""
+        (row,) = self._table.slice(place, 1).to_pylist()
+        return decoded(read_clip(self.folder, row), self.folder / row["shard"])
 
     def order(self, epoch: int) -> Int64[np.ndarray, " clips"]:
         """Give the order of an epoch as rows of the index."""
