@@ -1,289 +1,23 @@
-"""Speech: where it is, what it says, when each word is said; truth comes from words spoken by the world's voices."""
+"""What is said, where no text says it: Whisper on spoken words, and all of listening on a film."""
 
 import functools
-import importlib.util
-import random
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from media_files import write_film
+from spoken_words import GUIDE, VISITOR, S, track, with_pocketsphinx
 
-from omni_lab.config import TripletConfig, config_hash
+from omni_lab.config import TripletConfig
 from omni_lab.errors import CallFault
-from omni_lab.media import align as alignment
 from omni_lab.media.activity import voice_activity
-from omni_lab.media.align import align, guess, spoken
 from omni_lab.media.decode import decode
 from omni_lab.media.speech import Whisper, check_recogniser, recogniser, windows
 from omni_lab.media.subtitles import Cue
 from omni_lab.triplets.listen import check_listening, heard
-from omni_lab.world.script import SPOKEN
-from omni_lab.world.voice import VOICES, speak
-
-S = 16_000
-with_silero = pytest.mark.skipif(not find_spec("silero_vad"), reason="silero-vad is in the extra `real`")
-with_pocketsphinx = pytest.mark.skipif(not find_spec("pocketsphinx"), reason="pocketsphinx is in the extra `real`")
-GUIDE, VISITOR = VOICES["guide"], VOICES["visitor"]
-
-
-def track(length_s: float, words: list[tuple[float, str]], voice: str = GUIDE, noise: float = 0.002, seed: int = 0):
-    """Sound with words at known times, over a little noise, and the span of every word in ticks."""
-    sound = noise * np.random.default_rng(seed).standard_normal(round(length_s * S))
-    spans = []
-    for at_s, word in words:
-        wave = 0.4 * speak(word, voice)
-        start = round(at_s * S)
-        sound[start : start + wave.size] += wave
-        spans.append((start, start + wave.size))
-    return (np.clip(sound, -1, 1) * 32767).astype(np.int16), spans
-
-
-def sentence(words: list[str], voice: str = GUIDE, gap_s: float = 0.08, start_s: float = 0.3):
-    """A cue's text spoken word by word with a short gap: the sound and the words' spans."""
-    timed, at = [], start_s
-    for word in words:
-        timed.append((at, word))
-        at += speak(word, voice).size / S + gap_s
-    return track(at + 0.3, timed, voice)
-
-
-# --- where somebody speaks
-
-
-def wrong(found, truth, length: int) -> tuple[float, float]:
-    """Share of the true ticks that are missed, and of the found ones that are not true."""
-    masks = np.zeros((2, length), bool)
-    for mask, spans in zip(masks, (found, truth), strict=True):
-        for start, end in spans:
-            mask[start:end] = True
-    return float((~masks[0] & masks[1]).sum() / masks[1].sum()), float((masks[0] & ~masks[1]).sum() / masks[0].sum())
-
-
-@pytest.mark.parametrize("detector", ["energy", pytest.param("silero", marks=with_silero)])
-@pytest.mark.parametrize("noise", [0.0, 0.004])
-def test_speech_is_found_where_it_is(detector, noise):
-    sound, truth = track(8.0, [(1.0, "garden river lemon"), (5.0, "winter music bridge")], noise=noise)
-    found = [(a - 1000, b - 1000) for a, b in voice_activity(sound, detector, start=1000)]
-    missed, invented = wrong(found, truth, sound.size)
-    assert missed < 0.1 and invented < 0.15
-    assert abs(found[0][0] - truth[0][0]) < 0.1 * S and abs(found[-1][1] - truth[-1][1]) < 0.2 * S
-
-
-@pytest.mark.parametrize("detector", ["energy", pytest.param("silero", marks=with_silero)])
-def test_nobody_speaks_in_silence_or_steady_noise(detector):
-    noise = np.random.default_rng(0).standard_normal(20 * S)
-    for sound in (0 * noise, 30 * noise, 2000 * noise):
-        assert voice_activity(sound.astype(np.int16), detector) == []
-    assert voice_activity(np.zeros(0, np.int16), detector) == []
-
-
-@with_silero
-def test_silero_tells_beeps_from_speech_and_loudness_does_not():
-    sound, (word, _) = track(6.0, [(1.0, "garden river lemon"), (5.0, "red")])
-    beep = (9000 * np.sin(2 * np.pi * 880 * np.arange(S) / S)).astype(np.int16)
-    sound[3 * S : 4 * S] += beep
-    over = {d: [span for span in voice_activity(sound, d) if span[0] < 3.9 * S and span[1] > 3.1 * S]
-            for d in ("energy", "silero")}  # fmt: skip
-    assert len(over["energy"]) == 1 and over["silero"] == []
-    assert word[0] == S
-
-
-def test_a_whisper_is_heard_after_a_shout():
-    """The threshold goes by what is around: speech 24 dB softer, half a minute later, is speech."""
-    loud, shouts = track(30.0, [(at, "garden river lemon") for at in range(1, 28, 2)], noise=0)
-    soft, (spoken_softly,) = track(30.0, [(20.0, "garden river lemon")], noise=0)
-    truth = [*shouts, (spoken_softly[0] + 30 * S, spoken_softly[1] + 30 * S)]
-    found = voice_activity(np.concatenate([loud, soft // 16]), "energy")
-    assert wrong([span for span in found if span[0] > 30 * S], truth[-1:], 60 * S)[0] < 0.2
-    assert max(wrong(found, truth, 60 * S)) < 0.15
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.integers(0, 32767), max_size=40), st.integers(-100, 100))
-def test_spans_are_in_order_and_inside_the_sound(loudness, start):
-    """Any sound: tenths of a second of any loudness."""
-    sound = np.repeat(np.array(loudness, np.int16), S // 10) * np.tile(np.array([1, -1], np.int16), len(loudness) * 800)
-    edges = [start, *(edge for span in voice_activity(sound, "energy", start) for edge in span), start + sound.size]
-    assert edges == sorted(edges)
-    assert len(set(edges[1:-1])) == len(edges) - 2
-
-
-def test_an_unknown_detector_is_refused():
-    with pytest.raises(CallFault, match="'ears' does not exist: use one of silero, energy"):
-        voice_activity(np.zeros(S, np.int16), "ears")
-
-
-def test_a_detector_that_is_not_installed_is_never_replaced(monkeypatch):
-    """Another detector hears other words: which one it was is in the settings, and so in every clip's config_hash."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "silero_vad" else find_spec(name))
-    for work in (
-        lambda: voice_activity(np.zeros(S, np.int16), "silero"),
-        lambda: check_listening(TripletConfig(recogniser=save_checkpoint(Path("whisper")))),
-    ):
-        with pytest.raises(CallFault, match="needs silero-vad: pip install .*, or take 'energy'"):
-            work()
-    check_listening(TripletConfig())
-    check_listening(TripletConfig(recogniser="whisper", detector="energy"))  # the folder that was saved above
-    assert config_hash(TripletConfig(detector="energy")) != config_hash(TripletConfig(detector="silero"))
-
-
-@with_silero
-def test_silero_leaves_torch_its_threads():
-    """Its package sets torch to one thread when it is imported: training after it would crawl."""
-    import subprocess
-
-    code = (
-        "import torch, numpy; torch.set_num_threads(3); from omni_lab.media.activity import voice_activity; "
-        "voice_activity(numpy.zeros(16000, numpy.int16), 'silero'); print(torch.get_num_threads())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "3"
-
-
-# --- the time of every word
-
-
-@with_pocketsphinx
-@pytest.mark.parametrize("voice", [GUIDE, VISITOR])
-def test_words_are_found_where_they_are_said(voice):
-    """Measured: 19 ms in the mean over 24 sentences, 8 ms the standard deviation of a sentence's own mean."""
-    means = []
-    for seed in range(6):
-        said = random.Random(seed).sample(SPOKEN, 8)
-        sound, truth = sentence(said, voice)
-        cue = Cue(truth[0][0] - 2000, truth[-1][1] + 2000, " ".join(said).capitalize() + ".")
-        (aligned,) = align((cue,), sound)
-        assert (aligned.start, aligned.end, aligned.text) == (cue.start, cue.end, cue.text)
-        assert [word.text for word in aligned.words] == cue.text.split()
-        means.append(np.mean([abs(w.start - start) / 16 for w, (start, _) in zip(aligned.words, truth, strict=True)]))
-    assert np.mean(means) < 26
-
-
-@with_pocketsphinx
-def test_text_that_is_not_said_is_mostly_refused():
-    """Measured: 13 to 16 of 20; never accepting it would be a promise that this aligner cannot keep."""
-    refused = 0
-    for seed in range(10):
-        said, other = (random.Random(seed).sample(words, 8) for words in (SPOKEN[:12], SPOKEN[12:]))
-        sound, truth = sentence(said)
-        (aligned,) = align((Cue(truth[0][0], truth[-1][1], " ".join(other)),), sound)
-        refused += not aligned.words
-    assert refused >= 5
-
-
-@with_pocketsphinx
-def test_what_was_aligned_before_changes_nothing():
-    """The aligner lives as long as the process: the order of films must not show in them."""
-    sound, _ = sentence(["music", "and", "winter"])
-    cue = Cue(0, sound.size, "Music and winter.")
-    alone = align((cue,), sound)
-    other, _ = sentence(["silver", "river"], VISITOR)
-    align((Cue(0, other.size, "Silver river, teshik."),), other)
-    align((Cue(0, other.size, "Nobody said all these many words here today."),), other)
-    assert align((cue,), sound) == alone
-
-
-@with_pocketsphinx
-def test_alignment_keeps_the_films_clock():
-    """Sound that begins late, a cue that is not the first: times are the film's."""
-    sound, truth = sentence(["music", "and", "winter"])
-    late = 5 * S
-    plain = align((Cue(0, sound.size, "Music and winter."),), sound)[0]
-    moved = align((Cue(late, late + sound.size, "Music and winter."),), sound, late)[0]
-    assert moved == plain.moved(late)
-    assert abs(plain.words[0].start - truth[0][0]) < 0.06 * S
-
-
-@with_pocketsphinx
-def test_numbers_marks_and_unknown_words_are_placed_in_order():
-    sound, truth = sentence(["in", "nineteen", "sixty", "nine", "teshik", "saw", "the", "river"])
-    cue = Cue(0, sound.size, "In 1969 — Teshik saw the river.")
-    (aligned,) = align((cue,), sound)
-    assert [word.text for word in aligned.words] == cue.text.split()
-    edges = [edge for word in aligned.words for edge in (word.start, word.end)]
-    assert edges == sorted(edges)
-    starts = {word.text: word.start for word in aligned.words}
-    assert abs(starts["1969"] - truth[1][0]) < 0.1 * S
-    assert abs(starts["Teshik"] - truth[4][0]) < 0.1 * S
-    assert abs(starts["saw"] - truth[5][0]) < 0.1 * S
-
-
-@with_pocketsphinx
-def test_a_cue_that_has_words_or_no_sound_stays():
-    sound, _ = sentence(["music", "and", "winter"])
-    whole = Cue(0, sound.size, "music and winter")
-    (done,) = align((whole,), sound)
-    shifted = done.moved(40)
-    outside = Cue(90 * S, 91 * S, "music")
-    before = Cue(0, 100, "music")
-    late = 10 * S
-    assert align((shifted, outside), sound) == (shifted, outside)
-    assert align((before,), sound, late) == (before,)
-
-
-@with_pocketsphinx
-def test_quotation_marks_are_not_part_of_words():
-    """A closing mark looks like an apostrophe: the dictionary is asked without it too, and nothing is guessed."""
-    sound, _ = sentence(["silver", "and", "diamond"])
-    plain, quoted = (
-        align((Cue(0, sound.size, text),), sound)[0].words for text in ("silver and diamond", "'silver' ‘and diamond’")
-    )
-    assert [(word.start, word.end) for word in quoted] == [(word.start, word.end) for word in plain]
-    assert {"silver'", "diamond'"}.isdisjoint(alignment._aligner().guessed)
-
-
-@with_pocketsphinx
-def test_another_language_is_left_alone():
-    sound, _ = sentence(["music", "and", "winter"])
-    cues = (
-        Cue(0, sound.size, "Wir möchten später noch spazieren gehen, weil draußen endlich schönes Wetter herrscht."),
-        Cue(0, sound.size, "Музыка и зима."),
-    )
-    assert align(cues, sound) == cues
-    assert align(cues[1:], sound) == cues[1:]
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.text(max_size=30))
-def test_any_text_can_be_spelled(text):
-    """Whatever stands in a subtitle becomes words that pocketsphinx can take, with phones that it has."""
-    phones = {phone for phones in alignment._SOUNDS.values() for phone in phones.split()}
-    for token in text.split():
-        for word in spoken(token):
-            assert word and word.isascii() and " " not in word
-            assert set(guess(word).split()) <= phones
-            assert guess(word) or not any(c.isalpha() for c in word)
-
-
-@pytest.mark.parametrize(
-    ("written", "said"),
-    [
-        ("7", "seven"), ("40", "forty"), ("99", "ninety nine"), ("100", "one hundred"),
-        ("250", "two hundred fifty"), ("1805", "eighteen oh five"), ("2005", "two thousand five"),
-        ("1969", "nineteen sixty nine"),
-        ("1900", "nineteen hundred"), ("12,345", "twelve thousand three hundred forty five"),
-        ("007", "zero zero seven"),
-        ("3:2", "three two"), ("don’t", "don't"), ("naïve", "naive"), ("R&B", "r and b"), ("…", ""),
-    ],
-)  # fmt: skip
-def test_numbers_and_marks_are_said_as_people_say_them(written, said):
-    assert " ".join(spoken(written)) == said
-
-
-def test_without_pocketsphinx_alignment_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    alignment._aligner.cache_clear()
-    with pytest.raises(CallFault, match="needs pocketsphinx: pip install"):
-        align((Cue(0, S, "music"),), np.zeros(S, np.int16))
-
 
 # --- what is said
 
@@ -456,6 +190,20 @@ def test_speech_without_a_pause_is_cut_where_it_is_softest():
     assert all(a[1] == b[0] for a, b in pairwise(laid))
     assert abs(laid[0][1] - 5.5 * S) < 0.06 * S
     assert all(b - a <= 4 * S for a, b in laid)
+
+
+def test_a_detector_that_is_not_installed_is_never_replaced(monkeypatch):
+    """Another detector hears other words: which one it was is in the settings, and so in every clip's config_hash."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "silero_vad" else find_spec(name))
+    for work in (
+        lambda: voice_activity(np.zeros(S, np.int16), "silero"),
+        lambda: check_listening(TripletConfig(recogniser=save_checkpoint(Path("whisper")))),
+    ):
+        with pytest.raises(CallFault, match="needs silero-vad: pip install .*, or take 'energy'"):
+            work()
+    check_listening(TripletConfig())
+    check_listening(TripletConfig(recogniser="whisper", detector="energy"))  # the folder that was saved above
+    assert config_hash(TripletConfig(detector="energy")) != config_hash(TripletConfig(detector="silero"))
 
 
 # --- all of it on a film

@@ -27,6 +27,7 @@ from omni_lab.media.subtitles import Cue
 # what a cut costs by the kind of place, beside a clip's own cost of up to about 0.25
 COSTS = {"scene": 0.0, "sentence": 0.03, "silence": 0.05, "cue": 0.1, "word": 0.2, "grid": 0.3, "hard": 1.0}
 GRID = TICKS_PER_SECOND // 4
+SHORTEST = TICKS_PER_SECOND // 5  # a pause is no silence, in ticks, if it is shorter
 CROWD, FINE = 200, TICKS_PER_SECOND // 100  # where a second holds more places than that, each 10 ms keeps its best
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
@@ -91,21 +92,19 @@ def check_lengths(config: TripletConfig) -> None:
         raise CallFault(f"triplets.max_s = {config.max_s} must be at least twice triplets.min_s = {config.min_s}")
 
 
-def silence_middles(audio: Int16[np.ndarray, " samples"], start: int = 0, shortest_s: float = 0.2) -> list[int]:
-    """Find the middles of silences: runs of 20 ms windows far below the film's own loudness.
+def silence_middles(audio: Int16[np.ndarray, " samples"], start: int = 0) -> list[int]:
+    """Find the middles of silences: 200 ms or more in which every 20 ms are far below the film's own loudness.
 
     Parameters
     ----------
     audio : 16 kHz mono
     start : tick of the first sample
-    shortest_s : shorter pauses are not silence, seconds
     """
     level = loudness(audio)
     if not level.size:
         return []
     quiet = level <= max(FAINTEST, 0.1 * float(np.percentile(level, 90)))
-    shortest = shortest_s * TICKS_PER_SECOND
-    return [start + (a + b) * WINDOW // 2 for a, b in runs(quiet) if (b - a) * WINDOW >= shortest]
+    return [start + (a + b) * WINDOW // 2 for a, b in runs(quiet) if (b - a) * WINDOW >= SHORTEST]
 
 
 def speech_blocks(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
