@@ -257,7 +257,7 @@ def test_a_disk_that_fails_keeps_what_was_read(tmp_path, monkeypatch):
 
     path = write_film(tmp_path / "a.mkv", picture="ffv1", sound="pcm_s16le")
     limit = path.stat().st_size // 2
-    monkeypatch.setattr(probing, "_open_file", Failing)
+    monkeypatch.setattr(probing, "open_file", Failing)
     film = decode(path, EVERY)
     assert 20 < len(film.frames) < 80
     assert any("reading stopped near 0:0" in error and "Input/output" in error for error in film.source.errors)

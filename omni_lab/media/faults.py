@@ -32,5 +32,13 @@ class NothingDecodable(MediaFault):
     """The container opens, but not one frame and not one sample comes out of it."""
 
 
+class NotPicture(MediaFault):
+    """The bytes, or the values of an array, are no still picture that can be read whole."""
+
+
+class HugePicture(MediaFault):
+    """A still picture has, or claims to have, more pixels than are decoded."""
+
+
 class BadSubtitles(MediaFault):
     """A subtitle file cannot be read as any known form."""

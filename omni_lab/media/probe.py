@@ -116,7 +116,7 @@ def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
     """
     import av
 
-    with _open_file(path) as file:
+    with open_file(path) as file:
         try:
             if _is_playlist(file):
                 raise NotMedia(path, REFUSED)
@@ -136,8 +136,13 @@ def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
             yield container
 
 
-def _open_file(path: str | Path) -> BinaryIO:
-    """Open a file for reading; what is no ordinary file (a folder, a pipe, a device) is refused unopened."""
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a local file for reading; what is no ordinary file (a folder, a pipe, a device) is refused unopened.
+
+    Raises
+    ------
+    MissingFile, EmptyFile
+    """
     file = Path(path)
     try:
         found = file.stat()
