@@ -11,6 +11,7 @@ import torch
 
 from omni_lab.config import tiny
 from omni_lab.model.audio import LogMel
+from omni_lab.sequences.tiling import OMCHAT_GRIDS, choose
 from omni_lab.triplets.build import build
 from omni_lab.triplets.shards import read_shards
 from omni_lab.world.film import write_film
@@ -53,3 +54,16 @@ def test_webdataset_streams_our_shards(tmp_path):
     heard, rate = soundfile.read(io.BytesIO(sample["flac"]), dtype="float32")
     assert rate == 16_000
     np.testing.assert_allclose(heard, clip.audio, atol=1 / 32_000)
+
+
+def test_a_pictures_grid_is_llavas():
+    """Ours is what transformers chooses, but for lines so thin that it rounds them down to no pixels at all."""
+    from transformers.image_processing_utils import select_best_resolution
+
+    resolutions = [(grid.rows * 448, grid.columns * 448) for grid in OMCHAT_GRIDS]
+    sizes = np.exp(np.random.default_rng(0).uniform(3, 9, (300, 2))).astype(int)
+    for width, height in [(4000, 3000), (896, 448), *sizes.tolist()]:
+        ours = choose(width, height, OMCHAT_GRIDS, 448)
+        assert (ours.rows * 448, ours.columns * 448) == select_best_resolution((height, width), resolutions)
+    assert choose(1, 2375, OMCHAT_GRIDS, 448) == (3, 1)
+    assert select_best_resolution((2375, 1), resolutions) == (448, 896)

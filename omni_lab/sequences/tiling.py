@@ -1,0 +1,261 @@
+"""AnyRes: a picture of any size as square tiles at the encoder's size, beside a thumbnail of the whole.
+
+An encoder sees one square of fixed size; a large picture squeezed into it loses what is small. So the picture is
+scaled to fit a grid of such squares, chosen by its shape, and cut into them, while a thumbnail keeps the whole in one
+glance (LLaVA-NeXT's AnyRes; OmChat takes it over). Both are letterboxed: the aspect ratio is kept, and the margin left
+over is filled evenly. What every token sees can be told in pixels of the original, and which tokens see a pixel.
+
+Glossary: N pictures (the thumbnail, then tiles row by row) · H, W height and width of the original in pixels ·
+side: pixels along an edge of each picture · per_side: tokens along it, numbered row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from einops import rearrange
+from jaxtyping import Float64, UInt8
+
+from omni_lab.errors import CallFault
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+# Mid-grey is nearest to zero once an encoder has brought pixels to -1 … 1: neither black nor white, so no edge that
+# looks like the picture's own. It is also what a muted picture shows (`omni_lab.model.image.blank`).
+NEUTRAL = 127
+
+
+class Grid(NamedTuple):
+    """How many tiles a picture is cut into."""
+
+    rows: int
+    columns: int
+
+
+# OmChat's (claim C2), in tiles of 448 pixels: 896×896, 448×896, 896×448, 448×1344, 1344×448, 1344×896, 896×1344,
+# 1344×1344. Each shape stands there in both directions, so it makes no difference which of the two numbers is the
+# height. One tile alone is not among them: even a small picture is cut in two or more.
+OMCHAT_GRIDS = (
+    Grid(2, 2), Grid(1, 2), Grid(2, 1), Grid(1, 3), Grid(3, 1), Grid(2, 3), Grid(3, 2), Grid(3, 3),
+)  # fmt: skip
+
+
+class Placement(NamedTuple):
+    """Where the whole picture lies on a canvas, in pixels of the canvas; its scale is `width / W` and `height / H`."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False)
+class Tiling:
+    """One picture as the encoder is shown it, and where each part of it comes from."""
+
+    pictures: UInt8[np.ndarray, "N side side 3"]  # the thumbnail, then tiles row by row; it alone if the grid is 1 × 1
+    grid: Grid
+    width: int  # W, of the original in pixels
+    height: int  # H
+    thumbnail: Placement  # on the first picture
+    canvas: Placement  # on all tiles laid together, rows · side high and columns · side wide
+
+    def boxes(self, per_side: int, patch: int = 1) -> Float64[np.ndarray, "N tokens 4"]:
+        """Tell what each token sees: left, top, right and bottom in pixels of the original; NaN if nothing but margin.
+
+        That is geometry: the filter that scales lets in a little of the pixels around, and an encoder's attention
+        much more.
+
+        Parameters
+        ----------
+        per_side : tokens along an edge of each picture
+        patch : pixels along an edge of the encoder's patches; what fills no patch at the right and at the bottom of a
+            picture (6 pixels of 384 in patches of 14) is seen by none of its tokens
+
+        Raises
+        ------
+        CallFault
+            a patch does not fit in a picture, or the patches along an edge do not divide among so many tokens
+        """
+        side = self.pictures.shape[1]
+        if not 1 <= patch <= side:
+            raise CallFault(f"patch = {patch}: it must be from 1 to {side}, the pixels along an edge of a picture")
+        patches = side // patch
+        if per_side < 1 or patches % per_side:
+            says = f"the {patches} patches along an edge ({side} pixels, {patch} each) do not divide among so many"
+            raise CallFault(f"per_side = {per_side}: {says}; take a divisor of {patches}")
+        cell = patches // per_side * patch
+        thumbnail = self._seen(Grid(1, 1), self.thumbnail, cell, per_side)
+        if len(self.pictures) == 1:
+            return thumbnail
+        return np.concatenate([thumbnail, self._seen(self.grid, self.canvas, cell, per_side)])
+
+    def box(self, picture: int, token: int, per_side: int, patch: int = 1) -> tuple[float, float, float, float] | None:
+        """Tell what one token sees, as `boxes` does; None if nothing but margin.
+
+        Raises
+        ------
+        CallFault
+            there is no such picture or token, or the patches do not divide among so many tokens
+        """
+        boxes = self.boxes(per_side, patch)
+        for name, index, count in (("picture", picture, len(boxes)), ("token", token, per_side**2)):
+            if not 0 <= index < count:
+                raise CallFault(f"{name} = {index}: there are {count}, counted from 0")
+        found = tuple(boxes[picture, token].tolist())
+        return None if np.isnan(found[0]) else found
+
+    def tokens_at(self, x: int, y: int, per_side: int, patch: int = 1) -> list[tuple[int, int]]:
+        """List the (picture, token) that see some of a pixel of the original, the thumbnail's first.
+
+        Where the picture was made smaller, a pixel may lie across the border of two tokens; where it was made larger,
+        many may see parts of one pixel.
+
+        Raises
+        ------
+        CallFault
+            the pixel lies outside the picture, or the patches do not divide among so many tokens
+        """
+        if not (0 <= x < self.width and 0 <= y < self.height):
+            raise CallFault(f"pixel ({x}, {y}) lies outside the picture of {self.width} × {self.height}")
+        left, top, right, bottom = np.moveaxis(self.boxes(per_side, patch), -1, 0)
+        seen = (left < x + 1) & (right > x) & (top < y + 1) & (bottom > y)
+        return [(int(picture), int(token)) for picture, token in np.argwhere(seen)]
+
+    def _seen(
+        self, grid: Grid, placed: Placement, cell: int, per_side: int
+    ) -> Float64[np.ndarray, "pictures tokens 4"]:
+        """Give the boxes of all tokens of a grid of pictures, on which the original was laid as one."""
+        side = self.pictures.shape[1]
+
+        def edges(count: int, start: int, shown: int, size: int) -> Float64[np.ndarray, "count edges"]:
+            on_canvas = np.arange(count)[:, None] * side + np.arange(per_side + 1) * cell
+            return np.clip((on_canvas - start) * size / shown, 0, size)  # one rounding: whole pixels stay whole
+
+        across = edges(grid.columns, placed.left, placed.width, self.width)[None, :, None, :]
+        down = edges(grid.rows, placed.top, placed.height, self.height)[:, None, :, None]
+        sides = across[..., :-1], down[:, :, :-1], across[..., 1:], down[:, :, 1:]
+        boxes = np.stack(np.broadcast_arrays(*sides), axis=-1)  # rows columns per_side per_side 4
+        boxes[(boxes[..., :2] >= boxes[..., 2:]).any(-1)] = np.nan
+        return boxes.reshape(grid.rows * grid.columns, per_side**2, 4)
+
+
+def grids(most: int) -> tuple[Grid, ...]:
+    """List every grid of at most so many tiles, the smallest first.
+
+    >>> grids(2)
+    (Grid(rows=1, columns=1), Grid(rows=1, columns=2), Grid(rows=2, columns=1))
+
+    Raises
+    ------
+    CallFault
+        `most` is below 1
+    """
+    if most < 1:
+        raise CallFault(f"most = {most}: a picture takes at least 1 tile")
+    every = (Grid(rows, columns) for rows in range(1, most + 1) for columns in range(1, most // rows + 1))
+    return tuple(sorted(every, key=lambda grid: (grid.rows * grid.columns, grid.rows)))
+
+
+def choose(width: int, height: int, grids: Sequence[Grid], side: int) -> Grid:
+    """Choose the grid that keeps most of a picture's own pixels; of equals the one with the fewest tiles.
+
+    LLaVA-NeXT's rule: the picture is scaled to fit, what counts is the pixels it then has, at most those it had, and
+    of equals the least area without picture wins, which is the fewest tiles. If grids are still equal (a square in
+    1 × 2 or in 2 × 1), the one with fewer rows. Nothing is rounded, so that no choice hangs on a pixel cut off.
+
+    Parameters
+    ----------
+    width, height : of the picture, pixels
+    side : of one tile, pixels
+
+    Raises
+    ------
+    CallFault
+        there are no grids, or one of them, the picture or the tiles have no extent
+
+    >>> choose(1000, 400, grids(6), side=448), choose(400, 300, grids(6), side=448)
+    (Grid(rows=1, columns=3), Grid(rows=1, columns=1))
+    """
+    if side < 1:
+        raise CallFault(f"side = {side}: a tile has at least 1 pixel along an edge")
+    if min(width, height) < 1:
+        raise CallFault(f"a picture of {width} × {height} pixels cannot be tiled: it is empty")
+    if not grids or min(min(grid) for grid in grids) < 1:
+        raise CallFault(f"grids = {list(grids)}: give at least one, each with 1 or more rows and columns")
+
+    def rank(grid: Grid) -> tuple[Fraction, int, int]:
+        scale = min(Fraction(grid.columns * side, width), Fraction(grid.rows * side, height))
+        return -min(scale, Fraction(1)), grid.rows * grid.columns, grid.rows  # pixels kept grow with the scale
+
+    return min(grids, key=rank)
+
+
+def cut(pixels: UInt8[np.ndarray, "H W 3"], side: int, grids: Sequence[Grid]) -> Tiling:
+    """Cut a picture into the thumbnail of it all and the tiles of the grid that suits it.
+
+    If that grid is 1 × 1, the thumbnail is the one tile, and no token is spent on a second copy.
+
+    Parameters
+    ----------
+    side : of every picture the encoder is shown, pixels
+    grids : to choose from, as `grids(config.sequence.tiles)` or `OMCHAT_GRIDS`
+
+    Raises
+    ------
+    CallFault
+        as `choose`
+
+    >>> cut(np.zeros((300, 600, 3), np.uint8), 448, grids(4)).pictures.shape
+    (3, 448, 448, 3)
+    """
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    grid = choose(width, height, grids, side)
+    image = Image.fromarray(pixels)
+    whole, thumbnail = _letterboxed(image, side, side)
+    if grid == Grid(1, 1):
+        return Tiling(whole[None], grid, width, height, thumbnail, thumbnail)
+    together, canvas = _letterboxed(image, grid.columns * side, grid.rows * side)
+    tiles = rearrange(together, "(rows high) (columns wide) c -> (rows columns) high wide c", high=side, wide=side)
+    return Tiling(np.concatenate([whole[None], tiles]), grid, width, height, thumbnail, canvas)
+
+
+def token_count(grid: Grid, per_side: int) -> int:
+    """Count the tokens of a picture in a grid, its thumbnail's among them.
+
+    >>> token_count(Grid(2, 3), per_side=9), token_count(Grid(1, 1), per_side=9)
+    (567, 81)
+
+    Raises
+    ------
+    CallFault
+        the grid has no tiles or a tile no tokens
+    """
+    if min(*grid, per_side) < 1:
+        raise CallFault(f"{grid} with per_side = {per_side}: rows, columns and per_side must be 1 or more")
+    tiles = grid.rows * grid.columns
+    return (1 if tiles == 1 else 1 + tiles) * per_side**2
+
+
+def _letterboxed(
+    image: PIL.Image.Image, width: int, height: int
+) -> tuple[UInt8[np.ndarray, "height width 3"], Placement]:
+    """Scale a picture to fit a canvas, and lay it on its middle (an odd pixel of margin goes right and below)."""
+    from PIL import Image
+
+    if image.width * height >= image.height * width:  # wider than the canvas
+        shown = width, max(1, round(image.height * width / image.width))
+    else:
+        shown = max(1, round(image.width * height / image.height)), height
+    placed = Placement((width - shown[0]) // 2, (height - shown[1]) // 2, *shown)
+    canvas = np.full((height, width, 3), NEUTRAL, np.uint8)
+    scaled = image.resize(shown, Image.Resampling.BICUBIC)  # Pillow widens the filter when it shrinks: no aliasing
+    canvas[placed.top : placed.top + placed.height, placed.left : placed.left + placed.width] = np.asarray(scaled)
+    return canvas, placed
