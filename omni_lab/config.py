@@ -73,6 +73,7 @@ class SequenceConfig:
     frames_per_unit: int = 2  # frames whose patches one unit sees
     image_tokens: int = 4  # image tokens per unit, or per tile of an image (a square number: cells of the picture)
     tiles: int = 1  # the most tiles an image is cut into, beside its thumbnail (AnyRes); 1 keeps it whole
+    grids: str = "budget"  # which grids of tiles there are: budget (all of at most `tiles`) or omchat (claim C2's)
     audio_tokens: int = 5  # audio tokens per unit
     max_tokens: int = 256  # context length
     model_role: str = "guide"  # the role whose text the model learns to write
@@ -256,7 +257,7 @@ def full_7b() -> Config:
             base,
             name="full_7b",
             triplets=replace(base.triplets, image_size=384),
-            sequence=replace(base.sequence, image_tokens=81, audio_tokens=25, max_tokens=32_768),
+            sequence=replace(base.sequence, image_tokens=81, audio_tokens=25, max_tokens=32_768, grids="omchat"),
             model=replace(
                 base.model,
                 image=replace(

@@ -21,6 +21,7 @@ PRECISIONS = ("no", "bf16", "fp16")
 SCENES = ("difference", "pyscenedetect")  # what finds scene cuts
 LAYOUTS = ("stream", "F0", "F1", "F2", "F3", "F4")
 BOUNDARIES, CONTROLS = ("explicit", "implicit"), ("speak", "text")  # of the omni stream
+GRIDS = ("budget", "omchat")  # of tiles
 DETECTORS = ("silero", "energy")  # what finds speech
 SHARE, POSITIVE, COUNT, ANY_COUNT = "between 0 and 1", "above 0", "1 or more", "0 or more"
 FEW_BITS = "-1 (off) to 16: unrelated hashes differ in about 32"
@@ -104,7 +105,8 @@ def _check_sequence(config: Config) -> None:
     frames = max(1, int(config.triplets.frames_per_second * sequence.unit_s))
     most = f"at most {frames}, the frames in a unit (triplets.frames_per_second × sequence.unit_s)"
     _require(sequence.frames_per_unit <= frames, "sequence.frames_per_unit", sequence.frames_per_unit, most)
-    for key, known in (("layout", LAYOUTS), ("boundary", BOUNDARIES), ("control", CONTROLS)):
+    choices = (("layout", LAYOUTS), ("boundary", BOUNDARIES), ("control", CONTROLS), ("grids", GRIDS))
+    for key, known in choices:
         _require(
             getattr(sequence, key) in known, f"sequence.{key}", getattr(sequence, key), f"one of {', '.join(known)}"
         )

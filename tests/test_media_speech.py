@@ -1,9 +1,12 @@
 """What is said, where no text says it: Whisper on spoken words, and all of listening on a film."""
 
 import functools
+import importlib.util
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from media_files import write_film
 from spoken_words import GUIDE, VISITOR, S, track, with_pocketsphinx
 
-from omni_lab.config import TripletConfig
+from omni_lab.config import TripletConfig, config_hash
 from omni_lab.errors import CallFault
 from omni_lab.media.activity import voice_activity
 from omni_lab.media.decode import decode

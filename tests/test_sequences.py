@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_lab.config import TICKS_PER_SECOND, override, tiny
-from omni_lab.errors import InputFault
-from omni_lab.media.subtitles import Cue
+from omni_lab.errors import ConfigError, InputFault
+from omni_lab.media.subtitles import Cue, Word
+from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import PAD_KIND, collate, make_batch
-from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, SequenceFault
+from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, Item, Sequence, SequenceFault
 from omni_lab.sequences.stream import omni_stream
-from omni_lab.sequences.tokens import AUDIO_KIND, CONTROL_KIND, IMAGE_KIND, TEXT_KIND, tokenize
+from omni_lab.sequences.tokens import AUDIO_KIND, CONTROL_KIND, IMAGE_KIND, NO_ROLE, TEXT_KIND, tokenize
 from omni_lab.sequences.vocabulary import AUDIO, IMAGE, UNKNOWN, WorldVocabulary
 from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.scripted import described, from_script
@@ -237,3 +238,121 @@ def test_frames_of_any_size_come_to_the_encoders_by_area():
     large = make_batch([omni_stream(from_script(script, 240, noisy=False), CONFIG.sequence)], VOCABULARY, CONFIG)
     assert large.frames.shape == small.frames.shape and large.frames.dtype == torch.uint8
     assert (small.frames.float() - large.frames.float()).abs().mean() < 1.5
+
+
+def settings_of(*settings):
+    return override(tiny(), [f"sequence.{setting}" for setting in settings])
+
+
+@pytest.mark.parametrize(("unit_s", "units"), [(0.1, 20), (0.2, 10), (1.0, 2)])
+def test_a_unit_may_be_shorter_and_is_then_seen_where_a_frame_falls_into_it(unit_s, units):
+    config = settings_of(f"unit_s={unit_s}", "frames_per_unit=1", "max_tokens=4096")
+    sequence = stream(clip(2, cues=[cue(0.1, "Red.")]), config)
+    assert sum(item.kind == "audio" for item in sequence.items) == units
+    assert sum(item.kind == "image" for item in sequence.items) == min(units, 4), "no frame, no tokens"
+    tokens = tokenize(sequence, VOCABULARY, config)
+    sound = tokens.time[tokens.kind == AUDIO_KIND]
+    assert np.allclose(np.diff(sound), unit_s * S / 5, atol=1), "a token a fifth of a unit, evenly over the clip"
+    torch.manual_seed(0)
+    model = OmniModel.build(config, len(VOCABULARY)).eval()
+    with torch.no_grad():
+        assert model(collate([tokens], config)).losses.isfinite().all()
+
+
+def test_an_implicit_boundary_writes_no_unit_tokens_and_changes_nothing_else():
+    cues = [cue(0.1, "Where red?", "visitor"), cue(1.5, "Red.")]
+    explicit, implicit = (stream(clip(2, cues=cues), settings_of(f"boundary={b}")) for b in ("explicit", "implicit"))
+    assert [i for i in explicit.items if i.text != UNIT] == list(implicit.items)
+    assert len(explicit.items) == len(implicit.items) + 2
+
+
+def test_text_control_begins_to_write_where_listening_could_stand():
+    cues = [cue(0.1, "Red."), cue(1.1, "Where red?", "visitor"), cue(1.5, "Left.")]
+    sequence = stream(clip(3, cues=cues), settings_of("control=text"))
+    assert kinds(sequence) == [
+        UNIT, "image", "audio", "text", LISTEN,
+        UNIT, "image", "audio", LISTEN, "<visitor>", "text", "text", LISTEN,
+        UNIT, "image", "audio", LISTEN,
+    ]  # fmt: skip
+    assert [i.text for i in sequence.items if i.loss] == ["Red.", LISTEN, LISTEN, "Left.", LISTEN, LISTEN]
+
+
+@pytest.mark.parametrize("wrong", ["boundary=none", "control=shout", "layout=F7", "grids=any"])
+def test_settings_that_do_not_exist_are_refused_with_those_that_do(wrong):
+    with pytest.raises(ConfigError, match=f"sequence.{wrong.partition('=')[0]}.*one of"):
+        settings_of(wrong)
+
+
+def test_words_with_times_stand_in_their_own_units():
+    said = Cue(S // 2, round(2.4 * S), "Red left up", "guide", words=(
+        Word(S // 2, S - 100, "Red"), Word(S + 50, S + 900, "left"), Word(2 * S + 10, round(2.4 * S), "up"),
+    ))  # fmt: skip
+    sequence = stream(clip(3, cues=[said]))
+    assert [(i.unit, i.text) for i in sequence.items if i.kind == "text"] == [(0, "Red"), (1, "left"), (2, "up")]
+    whole = stream(clip(3, cues=[replace(said, words=())]))
+    assert [(i.unit, i.text) for i in whole.items if i.kind == "text"] == [(0, "Red left up")], "no times, no guess"
+
+
+@pytest.mark.parametrize("sense", ["image", "audio", "text"])
+def test_what_a_clip_lacks_is_said(sense):
+    has = tuple(s for s in ("image", "audio", "text") if s != sense)
+    cues = [cue(0.5, "Red.")] if "text" in has else []
+    sequence = stream(clip(2, has, cues))
+    assert f"no {sense} in this clip" in sequence.missing and len(sequence.missing) == 1
+    assert not any(item.kind == sense for item in sequence.items)
+    assert stream(clip(2, cues=[cue(0.5, "Red.")])).missing == ()
+
+
+def test_silence_that_was_filled_in_is_not_heard_and_a_picture_that_ends_is_not_repeated():
+    """Sound from 1.5 s to 2.5 s of 4: the samples around it are padding, as `audio_spans` tells."""
+    whole = clip(4, cues=[cue(0.5, "Red.")])
+    spans = {"audio_spans": [[round(1.5 * S), round(2.5 * S)]]}
+    early = whole.frame_times < 2 * S
+    part = replace(whole, quality=spans, frames=whole.frames[early], frame_times=whole.frame_times[early])
+    sequence = stream(part)
+    assert [i.unit for i in sequence.items if i.kind == "audio"] == [1, 2]
+    assert [i.unit for i in sequence.items if i.kind == "image"] == [0, 1]
+    assert sequence.missing == ("no image in 2 of 4 units", "no audio in 2 of 4 units")
+    later = part.window(2 * S, 4 * S)
+    assert later.has == {"audio"} and later.quality["audio_spans"] == [[0, S // 2]]
+    assert part.window(3 * S, 4 * S).has == frozenset() and not len(part.window(3 * S, 4 * S).audio)
+
+
+def test_an_end_shorter_than_half_a_unit_is_left_out_and_said():
+    (says,) = stream(clip(2.4, cues=[cue(0.5, "Red.")])).missing
+    assert "0.40 s" in says
+
+
+def test_a_clip_without_text_is_refused_by_name_unless_it_is_only_looked_at():
+    for silent in (clip(2, ("image", "audio")), clip(2)):
+        with pytest.raises(SequenceFault, match="film_48000_80000: no text"):
+            omni_stream(silent, CONFIG.sequence)
+        assert stream(silent).items
+
+
+def test_an_empty_stream_and_a_unit_longer_than_the_context_are_refused_by_name():
+    with pytest.raises(SequenceFault, match="clip nothing: an empty stream"):
+        tokenize(Sequence("nothing", ()), VOCABULARY, CONFIG)
+    with pytest.raises(SequenceFault, match="clip nothing: an empty stream"):
+        tokenize(Sequence("nothing", (Item("text", 0, 0, "..."),)), VOCABULARY, CONFIG)
+    long = clip(2, cues=[cue(1.1, "red " * 300)])
+    with pytest.raises(SequenceFault, match=r"film_48000_80000: unit 1 alone takes 313 tokens, .* 256"):
+        tokenize(stream(long), VOCABULARY, CONFIG)
+    with pytest.raises(SequenceFault, match="clip odd: no tokens for an item of kind 'smell'"):
+        tokenize(Sequence("odd", (Item("smell", 0, 0),)), VOCABULARY, CONFIG)
+
+
+@pytest.mark.parametrize("wrong", [-1, len(VOCABULARY), 10**6])
+def test_tokens_out_of_range_are_refused_by_name_and_place(wrong):
+    tokens = tokenize(stream(clip(2)), VOCABULARY, CONFIG)
+    tokens.ids[3] = wrong
+    with pytest.raises(SequenceFault, match=f"clip film_48000_80000: token 3 has id {wrong}, .*{len(VOCABULARY) - 1}"):
+        collate([tokens], CONFIG)
+
+
+def test_every_token_knows_whose_it_is():
+    cues = [cue(0.1, "Where red?", "visitor"), cue(0.5, "Left."), cue(0.8, "Hm", None)]
+    sequence = stream(clip(1, cues=cues))
+    tokens = tokenize(sequence, VOCABULARY, CONFIG)
+    names = [None if r == NO_ROLE else tokens.roles[r] for r in tokens.role]
+    assert names == [sequence.items[i].role for i in tokens.item] and {"guide", "visitor", None} == set(names)

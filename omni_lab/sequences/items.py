@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from omni_lab.errors import InputFault
+from omni_lab.sequences.tiling import Tiling
 
 UNIT, LISTEN, SPEAK = "<unit>", "<listen>", "<speak>"  # of the omni stream
 IMAGE_START, IMAGE_END = "<im_start>", "<im_end>"  # around an image, in formats F1, F3 and F4
@@ -43,6 +44,7 @@ class Sequence:
     items: tuple[Item, ...]
     frames: tuple[np.ndarray, ...] = ()  # F × H × W × 3, uint8
     waves: tuple[np.ndarray, ...] = ()  # samples, float32 at 16 kHz
+    tilings: tuple[tuple[Tiling, int], ...] = ()  # of every image item of a document: how it was cut, and which piece
     missing: tuple[str, ...] = ()  # what the source lacks, or this layout has no place for, in words
 
 

@@ -71,7 +71,7 @@ def omni_stream(triplet: Triplet, config: SequenceConfig, supervised: bool = Tru
         for cue in said[unit]:
             items.extend(spoken(cue, unit, config))
     missing = _missing(triplet, units, ticks, len(frames), len(waves))
-    return Sequence(triplet.clip_id, tuple(items), tuple(frames), tuple(waves), missing)
+    return Sequence(triplet.clip_id, tuple(items), tuple(frames), tuple(waves), missing=missing)
 
 
 def _missing(triplet: Triplet, units: int, ticks: int, seen: int, heard: int) -> tuple[str, ...]:

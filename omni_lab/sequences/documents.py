@@ -1,0 +1,101 @@
+"""Everything is images: one picture, several, a video, a clip or an interleaved document become the same parts.
+
+OmChat decomposes every visual input into images and treats them alike (claim C1): after this module nothing asks any
+more what kind of thing a picture came from, but whether it is a frame, and so has a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from omni_lab.media.stills import open_still
+from omni_lab.media.subtitles import Cue
+from omni_lab.sequences.items import SequenceFault
+from omni_lab.triplets.record import Triplet
+
+
+class Picture(NamedTuple):
+    """One image, or one frame of something that moves."""
+
+    pixels: UInt8[np.ndarray, "height width 3"]
+    frame: bool = False
+    time: int = 0  # ticks from the document's start; 0 for what has no time
+
+
+@dataclass(frozen=True)
+class Document:
+    """Pictures and text in the order in which they are read. Text is a cue: it may have a role and a time."""
+
+    name: str
+    parts: tuple[Picture | Cue, ...]
+    missing: tuple[str, ...] = ()  # what could not come along, in words
+
+
+def as_document(content: Any, name: str | None = None) -> Document:
+    """Take anything to look at apart into pictures and text.
+
+    Parameters
+    ----------
+    content : a picture (file, PIL image, or array of height × width × 3), a video (array of frames × height × width ×
+        3), a clip (`Triplet`: its frames and cues in the order of time), a list of these and of texts (`str`), or an
+        OBELICS-style row of `images` and `texts`. A file is a `Path`: a `str` is text
+    name : what faults call it; a clip has its own
+
+    Raises
+    ------
+    SequenceFault
+        there is nothing in it, or something that is neither picture nor text
+    MediaFault
+        a picture cannot be read
+    """
+    if isinstance(content, Mapping):
+        content = _interleaved(content, name or "document")
+    if name is None:
+        name = content.clip_id if isinstance(content, Triplet) else getattr(content, "name", "document")
+    pieces = content if isinstance(content, list | tuple) else [content]
+    parts = [part for piece in pieces for part in _parts(piece, name)]
+    if not parts:
+        raise SequenceFault(f"clip {name}: an empty document, without a picture or a word")
+    missing = tuple(
+        f"{len(piece.audio) / 16_000:.2f} s of sound, for which a document has no place"
+        for piece in pieces
+        if isinstance(piece, Triplet) and "audio" in piece.has
+    )
+    return Document(name, tuple(parts), missing)
+
+
+def _parts(piece: Any, name: str) -> Iterable[Picture | Cue]:
+    """The pictures and texts of one piece of a document."""
+    if isinstance(piece, str):
+        if len(piece) < 256 and "\n" not in piece and Path(piece).is_file():
+            raise SequenceFault(f"clip {name}: {piece!r} is the name of a file, and would be read as text; give a Path")
+        return [Cue(0, 0, piece)]
+    if isinstance(piece, Cue | Picture):
+        return [piece]
+    if isinstance(piece, Triplet):
+        frames = [Picture(pixels, True, int(t)) for pixels, t in zip(piece.frames, piece.frame_times, strict=True)]
+        return sorted([*frames, *piece.cues], key=lambda part: part.time if isinstance(part, Picture) else part.start)
+    if isinstance(piece, np.ndarray) and piece.ndim == 4:
+        return [Picture(open_still(pixels), True) for pixels in piece]
+    if isinstance(piece, Path | np.ndarray) or hasattr(piece, "getexif"):  # the last is any PIL image
+        return [Picture(open_still(piece))]
+    says = "neither a picture (Path, PIL image, array), a video (array of frames), a clip, nor text"
+    raise SequenceFault(f"clip {name}: {type(piece).__name__} in it is {says}")
+
+
+def _interleaved(row: Mapping[str, Any], name: str) -> list[Any]:
+    """An OBELICS-style row as a list: at every place there is either an image or a text."""
+    images, texts = row.get("images"), row.get("texts")
+    if not isinstance(images, Sequence) or not isinstance(texts, Sequence) or len(images) != len(texts):
+        raise SequenceFault(f"clip {name}: an interleaved row has lists `images` and `texts` of equal length")
+    places = list(zip(images, texts, strict=True))
+    for place, (image, text) in enumerate(places):
+        if (image is None) == (text is None):
+            raise SequenceFault(f"clip {name}: place {place} must hold an image or a text, and the other as None")
+    return [text if image is None else image for image, text in places]

@@ -1,0 +1,163 @@
+"""Five ways to write many images into one sequence (OmChat, claim C13), and the omni stream beside them.
+
+======  =====================================  ==================================================
+format  before and around an image's tokens    whose
+======  =====================================  ==================================================
+F0      nothing                                OmChat: image tokens concatenated
+F1      <im_start> … <im_end>                  ours: the paper does not spell it out
+F2      image 1 …                              ours: the paper does not spell it out
+F3      image 1 <im_start> … <im_end>          OmChat
+F4      as F3, and frame 1 … for video         OmChat's best, with video instruction data in training
+======  =====================================  ==================================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omni_lab.config import Config, SequenceConfig
+from omni_lab.media.subtitles import Cue
+from omni_lab.sequences.documents import Document, Picture, as_document
+from omni_lab.sequences.items import IMAGE_END, IMAGE_START, Item, Sequence, SequenceFault
+from omni_lab.sequences.stream import omni_stream, spoken
+from omni_lab.sequences.tiling import OMCHAT_GRIDS, Grid, Tiling, cut, grids
+from omni_lab.sequences.tokens import IMAGE_KIND, Tokens, tokenize
+from omni_lab.sequences.vocabulary import Vocabulary
+from omni_lab.triplets.record import Triplet
+
+
+@dataclass(frozen=True)
+class Written:
+    """Documents by number for packing: clips, from wherever, laid out and written when they are asked for.
+
+    Parameters
+    ----------
+    clip : the clip, or other content, of a number; such as `ClipStream(folder).at`, or a list's `__getitem__`
+    """
+
+    clip: Callable[[int], Any]
+    config: Config
+    vocabulary: Vocabulary
+
+    def __getitem__(self, number: int) -> Tokens:
+        """Document `number`; one without text is kept, to be seen and listened to.
+
+        Raises
+        ------
+        IndexError
+            there is no such clip
+        SequenceFault
+            it cannot be written
+        """
+        return tokenize(lay_out(self.clip(number), self.config, supervised=False), self.vocabulary, self.config)
+
+
+class Format(NamedTuple):
+    """What a format writes beside an image's tokens."""
+
+    marks: bool  # <im_start> and <im_end> around them
+    prompt: bool  # `image 1` before them
+    frames: bool  # `frame 1` instead, where the image is a frame of a video
+
+
+FORMATS = {
+    "F0": Format(marks=False, prompt=False, frames=False),
+    "F1": Format(marks=True, prompt=False, frames=False),
+    "F2": Format(marks=False, prompt=True, frames=False),
+    "F3": Format(marks=True, prompt=True, frames=False),
+    "F4": Format(marks=True, prompt=True, frames=True),
+}
+
+
+def lay_out(content: Any, config: Config, supervised: bool = True) -> Sequence:
+    """Lay anything out as `config.sequence.layout` says: a clip as the omni stream, or whatever in a format.
+
+    Parameters
+    ----------
+    content : a clip, a document, or what `as_document` makes one of
+    supervised : refuse what has no text to learn; False lays it out to be looked at or answered about
+
+    Raises
+    ------
+    SequenceFault
+        there is no such layout, no text, or no clip for the omni stream
+    """
+    layout = config.sequence.layout
+    if layout == "stream" and isinstance(content, Triplet):
+        return omni_stream(content, config.sequence, supervised)
+    document = content if isinstance(content, Document) else as_document(content)
+    if layout not in FORMATS:
+        has = "the omni stream needs a clip, with times" if layout == "stream" else f"there is no format {layout!r}"
+        raise SequenceFault(f"clip {document.name}: {has}; set sequence.layout to one of {', '.join(FORMATS)}")
+    if supervised and not any(isinstance(part, Cue) for part in document.parts):
+        raise SequenceFault(f"clip {document.name}: no text in it, so that there is nothing to learn to write")
+    return _written(document, FORMATS[layout], config)
+
+
+def _written(document: Document, written: Format, config: Config) -> Sequence:
+    """Items and pictures of a document in one format; a part of it is a unit."""
+    items: list[Item] = []
+    frames: list[np.ndarray] = []
+    tilings: list[tuple[Tiling, int]] = []
+    numbers: Counter[str] = Counter()  # images, and frames where they are called so
+    for unit, part in enumerate(document.parts):
+        if isinstance(part, Cue):
+            items.extend(_text(part, unit, config))
+            continue
+        name = "frame" if part.frame and written.frames else "image"
+        numbers[name] += 1
+        tiling = cut(part.pixels, config.model.image.size, _grids(part, config.sequence))
+        frames += [np.stack([picture] * config.sequence.frames_per_unit) for picture in tiling.pictures]
+        tilings += [(tiling, piece) for piece in range(len(tiling.pictures))]
+        items.extend(_image(f"{name} {numbers[name]}", part, len(tiling.pictures), unit, written))
+    return Sequence(document.name, tuple(items), tuple(frames), (), tuple(tilings), document.missing)
+
+
+def seen_by(sequence: Sequence, tokens: Tokens, place: int, config: Config) -> tuple[int, tuple[float, ...]] | None:
+    """Which picture of a document the token at `place` sees, counted from 0, and which part of it.
+
+    The part is (left, top, right, bottom) in pixels of the picture as it came; None for a token that sees no picture,
+    or only the margin around one.
+    """
+    run = np.flatnonzero(tokens.kind == IMAGE_KIND)
+    at = int(np.searchsorted(run, place))
+    if at == len(run) or run[at] != place:
+        return None
+    item, token = divmod(at, config.sequence.image_tokens)
+    tiling, piece = sequence.tilings[item]
+    box = tiling.box(piece, token, math.isqrt(config.sequence.image_tokens), config.model.image.patch)
+    picture = sum(first == 0 for _, first in sequence.tilings[: item + 1]) - 1
+    return None if box is None else (picture, box)
+
+
+def _grids(picture: Picture, config: SequenceConfig) -> tuple[Grid, ...]:
+    if picture.frame:
+        return grids(1)  # a video has its detail in time
+    return OMCHAT_GRIDS if config.grids == "omchat" else grids(config.tiles)
+
+
+def _image(prompt: str, picture: Picture, pictures: int, unit: int, written: Format) -> Iterator[Item]:
+    """One image, however many pictures stand for it, with what the format writes around it."""
+    at = picture.time
+    if written.prompt:
+        yield Item("text", at, at, prompt, unit=unit)
+    if written.marks:
+        yield Item("control", at, at, IMAGE_START, unit=unit)
+    for _ in range(pictures):
+        yield Item("image", at, at, unit=unit)
+    if written.marks:
+        yield Item("control", at, at, IMAGE_END, unit=unit)
+
+
+def _text(cue: Cue, unit: int, config: Config) -> Iterator[Item]:
+    """Text of a role takes its turn as in the omni stream; text of nobody is what there is to learn to write."""
+    if cue.role is None:
+        yield Item("text", cue.start, cue.end, cue.text, loss=True, unit=unit)
+    else:
+        yield from spoken(cue, unit, config.sequence)
