@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from omni_lab.config import Config
 from omni_lab.errors import CallFault
@@ -96,19 +96,26 @@ def swapped(exam: Exam, control: str) -> Exam:
 
 
 @torch.no_grad()
-def predict(model: OmniModel, batch: Batch) -> Int64[np.ndarray, "B T"]:
-    """The likeliest token at every supervised place of a batch, -1 elsewhere."""
-    logits = model(batch.to(model.device)).logits
+def predict(
+    model: OmniModel, batch: Batch, strength: Float32[torch.Tensor, "M M"] | None = None
+) -> Int64[np.ndarray, "B T"]:
+    """The likeliest token at every supervised place of a batch, -1 elsewhere.
+
+    `strength` is how strongly modalities interact (`sequences.masking.strengths`).
+    """
+    logits = model(batch.to(model.device), strength=strength).logits
     out = torch.full(batch.input_ids.shape, -1)
     out[:, 1:][batch.loss_mask[:, 1:]] = logits.argmax(-1).cpu()
     return out.numpy()
 
 
-def sit(model: OmniModel, exam: Exam, batch_size: int = 16) -> Bool[np.ndarray, " questions"]:
-    """Which questions of the exam the model answers right."""
+def sit(
+    model: OmniModel, exam: Exam, batch_size: int = 16, strength: Float32[torch.Tensor, "M M"] | None = None
+) -> Bool[np.ndarray, " questions"]:
+    """Which questions of the exam the model answers right, with modalities that interact as `strength` says."""
     right = np.zeros(len(exam.asked), bool)
     for first in range(0, len(exam.rows), batch_size):
-        predicted = predict(model, collate(exam.rows[first : first + batch_size], exam.config))
+        predicted = predict(model, collate(exam.rows[first : first + batch_size], exam.config), strength)
         for index, asked in enumerate(exam.asked):
             if first <= asked.row < first + batch_size:
                 places = list(asked.answer)
