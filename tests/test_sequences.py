@@ -356,3 +356,10 @@ def test_every_token_knows_whose_it_is():
     tokens = tokenize(sequence, VOCABULARY, CONFIG)
     names = [None if r == NO_ROLE else tokens.roles[r] for r in tokens.role]
     assert names == [sequence.items[i].role for i in tokens.item] and {"guide", "visitor", None} == set(names)
+
+
+def test_what_a_clip_is_said_to_lack_is_not_laid_out_whatever_was_measured_of_it():
+    """Somebody takes the sound away, and leaves the figures that were measured with it."""
+    whole = replace(clip(2, cues=[cue(0.5, "Red.")]), quality={"audio_spans": [[0, 2 * S]]})
+    sequence = stream(replace(whole, audio=whole.audio[:0], has=whole.has - {"audio"}))
+    assert not any(item.kind == "audio" for item in sequence.items) and sequence.missing == ("no audio in this clip",)

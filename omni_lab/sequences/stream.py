@@ -51,6 +51,7 @@ def omni_stream(triplet: Triplet, config: SequenceConfig, supervised: bool = Tru
     _check(triplet, supervised)
     ticks, units = unit_ticks(config), unit_count(triplet, config)
     spans = triplet.quality.get("audio_spans", [[0, len(triplet.audio)]])  # outside them samples are padding
+    spans = spans if "audio" in triplet.has else []
     said = _by_unit(triplet.cues, ticks, units)
     items: list[Item] = []
     frames, waves = [], []
