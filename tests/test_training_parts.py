@@ -296,3 +296,9 @@ def test_a_parameter_belongs_to_its_part_however_the_model_is_wrapped(wrapping):
 def test_an_unknown_stage_is_refused():
     with pytest.raises(CallFault, match="vision, audio, omni"):
         Mixture(CONFIG, "smell")
+
+
+@pytest.mark.parametrize("stage", ["audio", "omni"])
+def test_a_stage_that_learns_from_sound_refuses_a_layout_without_any(stage):
+    with pytest.raises(CallFault, match=f"sequence.layout=F4 has no place for the sound .*'{stage}'"):
+        Mixture(override(tiny(), ["sequence.layout=F4"]), stage)

@@ -57,6 +57,9 @@ class Mixture:
     def __init__(self, config: Config, stage: str, films: list[Triplet] | None = None) -> None:
         if stage not in STAGES:
             raise CallFault(f"stage {stage!r}: use one of {', '.join(STAGES)}")
+        if "audio" in SENSES[stage] and config.sequence.layout != "stream":
+            says = f"has no place for the sound that the stage {stage!r} learns from; use sequence.layout=stream"
+            raise CallFault(f"sequence.layout={config.sequence.layout} {says}")
         self.config, self.stage = config, stage
         self.settings: StageConfig = getattr(config.training, stage)
         self.films = [f for f in films or [] if "text" in f.has]
