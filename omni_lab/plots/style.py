@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import findfont, fontManager, get_font
 
 from omni_lab.plots.palette import FAINT, INK, LINE
 
@@ -79,6 +79,21 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
             return draw(*args, **kwargs)
 
     return within
+
+
+def drawable(text: str) -> str:
+    """The same text with □ for every character that the fonts of pictures cannot draw.
+
+    >>> drawable("5 \N{MULTIPLICATION SIGN} \x1b[1m")
+    '5 × □[1m'
+    """
+    letters = _letters()
+    return "".join(c if c == "\n" or (c.isprintable() and ord(c) in letters) else "□" for c in text)
+
+
+@functools.cache
+def _letters() -> frozenset[int]:
+    return frozenset().union(*(get_font(findfont(name)).get_charmap() for name in _fonts()))
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,13 +13,21 @@ from matplotlib.patches import Rectangle
 from omni_lab.media.clock import seconds
 from omni_lab.plots.palette import FAINT, LINE, role_colours
 from omni_lab.plots.strips import bare, draw_frames, draw_log_mel, draw_wave, name_strip, say, thumbnails
-from omni_lab.plots.style import new_picture, styled
+from omni_lab.plots.style import Picture, drawable, new_picture, styled
 from omni_lab.triplets.record import Triplet
 
 _WIDTH, _LEFT, _RIGHT = 12.0, 1.15, 0.2  # inches
+WIDE = _WIDTH - _LEFT - _RIGHT  # of the time axis, inches
 _HIGHEST = 1.3  # of a frame, inches
 _LETTER = 0.062  # width of a letter of the cue font, inches
 _LINE_HEIGHT = 0.135
+
+
+class Strip(NamedTuple):
+    """One more strip below those of a clip."""
+
+    height: float  # inches
+    draw: Callable[[Axes], None]  # x is seconds from the clip's start
 
 
 @styled
@@ -26,28 +36,44 @@ def draw_triplet(triplet: Triplet) -> Figure:
 
     A modality that the clip lacks is named in words in its strip. The x axis is in seconds from the clip's start.
     """
-    length = seconds(triplet.duration)
-    inch_per_s = (_WIDTH - _LEFT - _RIGHT) / length
+    return over_time(triplet, seconds(triplet.duration))
+
+
+def over_time(
+    triplet: Triplet, length: float, below: Sequence[Strip] = (), note: str = "", told: str = "", foot: float = 0.5
+) -> Picture:
+    """Lay a clip's strips out on one axis of seconds, and whatever else goes below them.
+
+    Parameters
+    ----------
+    length : of the axis (s), at least the clip's
+    note : lines under the title
+    told : what the alternative text says besides
+    foot : room below the axis, inches
+    """
+    inch_per_s = WIDE / length
     roles = list(dict.fromkeys(cue.role for cue in triplet.cues))
     lanes = {role: _lane_height(triplet, role, inch_per_s) for role in roles}
     seen = "image" in triplet.has and len(triplet.frames) > 0
     every, tall = thumbnails(triplet, inch_per_s, _HIGHEST) if seen else (0, 0.5)
-    heights = [tall, 0.6, 0.9, *(lanes.values() or [0.5])]
-    gap, top, bottom = 0.1, 0.42, 0.5
-    total = top + sum(heights) + gap * (len(heights) - 1) + bottom
+    heights = [tall, 0.6, 0.9, *(lanes.values() or [0.5]), *(strip.height for strip in below)]
+    gap, top = 0.1, 0.42 + 0.16 * note.count("\n") + 0.16 * bool(note)
+    total = top + sum(heights) + gap * (len(heights) - 1) + foot
     has = [name for name in ("image", "audio", "text") if name in triplet.has]
     picture = new_picture(
-        _WIDTH, total, f"Clip {triplet.clip_id}, {length:.2f} seconds over time. It has {', '.join(has) or 'nothing'}: "
-        f"{len(triplet.frames)} frames, {len(triplet.cues)} cues by {len(roles)} roles.", layout=None,
+        _WIDTH, total, f"Clip {triplet.clip_id}, {seconds(triplet.duration):.2f} seconds over time. It has "
+        f"{', '.join(has) or 'nothing'}: {len(triplet.frames)} frames, {len(triplet.cues)} cues by {len(roles)} roles."
+        f"{told}", layout=None,
     )  # fmt: skip
     axes, y = [], total - top
     for height in heights:
         y -= height
-        box = (_LEFT / _WIDTH, y / total, length * inch_per_s / _WIDTH, height / total)
+        box = (_LEFT / _WIDTH, y / total, WIDE / _WIDTH, height / total)
         axes.append(picture.add_axes(box, sharex=axes[0] if axes else None))
         y -= gap
     start, end = seconds(triplet.start), seconds(triplet.end)
-    axes[0].set_title(f"{triplet.source_id}   {start:.2f} to {end:.2f} s of the film", color=FAINT, fontsize=9)
+    title = f"{triplet.source_id}   {start:.2f} to {end:.2f} s of the film"
+    axes[0].set_title(title + (f"\n{note}" if note else ""), color=FAINT, fontsize=9)
     _senses(axes, triplet, inch_per_s, every, tall)
     colours = role_colours(roles)
     for ax, role in zip(axes[3:], roles, strict=False):
@@ -56,6 +82,8 @@ def draw_triplet(triplet: Triplet) -> Figure:
         bare(axes[3])
         name_strip(axes[3], "text")
         say(axes[3], "no cues in this clip" if "text" in triplet.has else "no text in this clip")
+    for ax, strip in zip(axes[len(axes) - len(below) :], below, strict=True):
+        strip.draw(ax)
     for ax in axes:
         ax.set_xlim(0, length)
     for ax in axes[:-1]:
@@ -90,7 +118,7 @@ def _pieces(triplet: Triplet, role: str | None) -> list[tuple[float, float, str]
     """What one role says, in seconds: words where their times are known, whole cues elsewhere."""
     cues = [cue for cue in triplet.cues if cue.role == role]
     pieces = [piece for cue in cues for piece in (cue.words or (cue,))]
-    return [(seconds(p.start), seconds(p.end), " ".join(p.text.split())) for p in pieces]
+    return [(seconds(p.start), seconds(p.end), drawable(" ".join(p.text.split()))) for p in pieces]
 
 
 def _wrapped(text: str, width_in: float) -> list[str]:
@@ -113,7 +141,7 @@ def _lane_height(triplet: Triplet, role: str | None, inch_per_s: float) -> float
 
 def _cues(ax: Axes, triplet: Triplet, role: str | None, colour: str, inch_per_s: float, height_in: float) -> None:
     bare(ax)
-    name_strip(ax, role or "no role")
+    name_strip(ax, drawable(role or "no role"))
     ax.set_ylim(0, 1)
     for start, end, text in _pieces(triplet, role):
         width = (end - start) * inch_per_s

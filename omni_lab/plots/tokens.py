@@ -5,22 +5,20 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Patch
-from matplotlib.textpath import TextPath
 from matplotlib.ticker import MultipleLocator
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.errors import CallFault
-from omni_lab.plots.palette import FAINT, INK, LINE, MODALITY_COLOURS, MODALITY_ORDER, ink, shade
+from omni_lab.plots.cells import HIGH, draw_cell, draw_legend, flow, label, token_pieces, width_of
+from omni_lab.plots.palette import FAINT, INK, LINE
 from omni_lab.plots.strips import bare, draw_frames, draw_log_mel, say, thumbnails
 from omni_lab.plots.style import new_picture, styled
 from omni_lab.sequences.items import KINDS
-from omni_lab.sequences.tokens import Tokens
+from omni_lab.sequences.tokens import AUDIO_KIND, CONTROL_KIND, IMAGE_KIND, Tokens
 from omni_lab.triplets.record import Triplet
 
 _COLUMN, _LEFT, _RIGHT = 3.2, 0.95, 0.2  # inches: one unit, and the margins beside all of them
-_SENSE_CELL, _ROW, _GAP = 0.35, 0.36, 0.05  # inches
-_SIZE = 8  # of the words, points
+_SENSE_CELL, _ROW = 0.35, 0.36  # inches
 _HEADER = 0.3  # inches
 _TALLEST = 1.5  # of a frame, inches
 
@@ -48,8 +46,8 @@ def draw_stream(triplet: Triplet, tokens: Tokens, words: list[str], first_unit: 
     chosen = [u for u in range(first_unit, first_unit + units) if (tokens.unit == u).any()]
     if not chosen:
         raise CallFault(f"first_unit={first_unit}: this stream has units 0 to {int(tokens.unit.max())}")
-    unit_s = _unit_length(tokens) / TICKS_PER_SECOND
-    placed = {u: _flow(tokens, words, u) for u in chosen}
+    unit_s = unit_length(triplet, tokens) / TICKS_PER_SECOND
+    placed = {u: _placed(tokens, words, u) for u in chosen}
     rows = 1 + max(row for cells in placed.values() for _, row, _, _ in cells)
     inch_per_s = _COLUMN / unit_s
     seen = "image" in triplet.has and len(triplet.frames) > 0
@@ -81,41 +79,27 @@ def draw_stream(triplet: Triplet, tokens: Tokens, words: list[str], first_unit: 
             axes[0].axvline((chosen[0] + column) * unit_s, color=LINE, linewidth=0.8)
         axes[1].axvline((chosen[0] + column) * unit_s, color="white", linewidth=0.8)
         axes[2].axvline(column * _COLUMN - 0.03, color=LINE, linewidth=0.8)
-    _legend(picture, tokens, chosen)
+    draw_legend(picture, {KINDS[kind] for kind in tokens.kind[np.isin(tokens.unit, chosen)]})
     return picture
 
 
-def _unit_length(tokens: Tokens) -> int:
-    """Ticks per unit, from the times of each unit's first token."""
-    first = [int(tokens.time[tokens.unit == u][0]) for u in np.unique(tokens.unit)]
-    return first[1] - first[0] if len(first) > 1 else max(int(tokens.time.max()), 1)
+def unit_length(triplet: Triplet, tokens: Tokens) -> int:
+    """Ticks per unit of a clip's stream, by the times of its tokens."""
+    units = np.unique(tokens.unit)
+    if len(units) > 1:
+        first = [int(tokens.time[tokens.unit == unit][0]) for unit in units]
+        return int(np.median(np.diff(first)))
+    ends = tokens.time[(tokens.kind == CONTROL_KIND) & (tokens.time > 0)]  # <listen> stands at the unit's end
+    return int(ends[0]) if len(ends) else max(triplet.duration, 1)
 
 
-def _width(text: str) -> float:
-    return TextPath((0, 0), text, size=_SIZE).get_extents().width / 72 + 0.16
-
-
-def _flow(tokens: Tokens, words: list[str], unit: int) -> list[tuple[int, int, float, float]]:
-    """Where each token of a unit stands: (token, row, left, width), in inches from the column's left edge.
-
-    A turn of a role begins a row, and so does a run of image or audio tokens that would not fit whole.
-    """
+def _placed(tokens: Tokens, words: list[str], unit: int) -> list[tuple[int, int, float, float]]:
+    """Where each token of a unit stands: (token, row, left, width), from the column's left edge."""
     mine = np.flatnonzero(tokens.unit == unit)
-    kinds = [KINDS[k] for k in tokens.kind[mine]]
-    placed, row, x = [], 0, 0.0
-    for place, (token, kind) in enumerate(zip(mine, kinds, strict=True)):
-        sense = kind in ("image", "audio")
-        wide = _SENSE_CELL if sense else _width(words[token])
-        need = wide
-        if sense and (place == 0 or kinds[place - 1] != kind):
-            run = next((i for i, k in enumerate(kinds[place:]) if k != kind), len(kinds) - place)
-            need = run * (wide + _GAP)
-        opens = kind == "control" and kinds[place + 1 : place + 2] == ["text"]
-        if x > 0 and (opens or x + need > _COLUMN - 0.1):
-            row, x = row + 1, 0.0
-        placed.append((int(token), row, x, wide))
-        x += wide + _GAP
-    return placed
+    senses = (IMAGE_KIND, AUDIO_KIND)
+    widths = [_SENSE_CELL if tokens.kind[token] in senses else width_of(label(words[token])) for token in mine]
+    places = flow(token_pieces(tokens, mine, widths), _COLUMN - 0.1)
+    return [(int(token), *place, wide) for token, place, wide in zip(mine, places, widths, strict=True)]
 
 
 def _senses(
@@ -149,22 +133,15 @@ def _cells(
     for token, *_ in placed:
         of_kind.setdefault(KINDS[tokens.kind[token]], []).append(token)
     for token, row, x, wide in placed:
-        kind, supervised = KINDS[tokens.kind[token]], bool(tokens.loss[token])
-        y, high = _HEADER + row * _ROW, _ROW - _GAP - 0.02
-        cell = FancyBboxPatch(
-            (left + x, y), wide, high, boxstyle="round,pad=0,rounding_size=0.05", linewidth=0.8,
-            facecolor=shade(kind, supervised), edgecolor=MODALITY_COLOURS[kind],
-        )  # fmt: skip
-        cell.set_gid(f"token:{token}:{kind}:{'supervised' if supervised else 'given'}")
-        ax.add_patch(cell)
-        inner = (left + x + 0.05, left + x + wide - 0.05, y + high - 0.04, y + 0.04)
+        kind = KINDS[tokens.kind[token]]
+        sense = kind in ("image", "audio")
+        y = _HEADER + row * _ROW
+        draw_cell(ax, tokens, token, left + x, y, wide, HIGH, "" if sense else label(words[token]))
+        inner = (left + x + 0.05, left + x + wide - 0.05, y + HIGH - 0.04, y + 0.04)
         if kind == "image":
             _seen(ax, triplet, tokens, token, of_kind[kind], unit_s, inner)
         elif kind == "audio":
             _heard(ax, triplet, tokens, token, of_kind[kind], unit_s, inner)
-        else:
-            word = ax.text(left + x + wide / 2, y + high / 2, words[token], fontsize=_SIZE, color=ink(kind, supervised))
-            word.set(ha="center", va="center_baseline")
 
 
 def _seen(ax: Axes, triplet: Triplet, tokens: Tokens, token: int, run: list[int], unit_s: float, box: tuple) -> None:
@@ -192,17 +169,3 @@ def _heard(ax: Axes, triplet: Triplet, tokens: Tokens, token: int, run: list[int
     low, high = (np.array([f(c) for c in columns]) / loudest * (box[2] - box[3]) / 2 for f in (np.min, np.max))
     x, middle = np.linspace(box[0], box[1], len(columns)), (box[2] + box[3]) / 2
     ax.fill_between(x, middle - high, middle - low, color=INK, linewidth=0.5, zorder=3)
-
-
-def _legend(picture: Figure, tokens: Tokens, chosen: list[int]) -> None:
-    present = {KINDS[k] for k in tokens.kind[np.isin(tokens.unit, chosen)]}
-    handles = [
-        Patch(facecolor=MODALITY_COLOURS[kind], edgecolor=MODALITY_COLOURS[kind], label=kind)
-        for kind in MODALITY_ORDER
-        if kind in present
-    ]
-    handles += [
-        Patch(facecolor=shade("text", supervised), edgecolor=MODALITY_COLOURS["text"], label=label)
-        for supervised, label in ((True, "full: the model learns to write it"), (False, "pale: given to the model"))
-    ]
-    picture.legend(handles=handles, loc="lower center", ncols=len(handles), handlelength=1.3, columnspacing=1.4)
