@@ -6,6 +6,7 @@ role that speaks. Lengths are in inches, so that words fit their cells whatever 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -71,6 +72,7 @@ def label(word: str) -> str:
     return drawable(word.strip()) or ("↵" if "\n" in word else "␣")
 
 
+@functools.lru_cache(maxsize=4096)  # measuring takes longer than drawing, and words come again
 def width_of(word: str) -> float:
     """Width of the cell that holds a word."""
     return TextPath((0, 0), word, size=SIZE).get_extents().width / 72 + 0.16
