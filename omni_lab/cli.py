@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from omni_lab import __version__
+from omni_lab.cli_sequences import add_sequences
 from omni_lab.cli_triplets import add_triplets
 from omni_lab.commands import add_json, add_settings, answer, command, configured, count, whole
 from omni_lab.errors import CallFault, OmniLabError
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_world(commands)
     add_triplets(commands)
+    add_sequences(commands)
     _add_reproduce(commands)
     _add_config(commands)
     _add_doctor(commands)

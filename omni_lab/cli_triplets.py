@@ -7,10 +7,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omni_lab.commands import add_json, add_settings, answer, command, configured, count
 from omni_lab.errors import CallFault
+
+if TYPE_CHECKING:
+    from omni_lab.triplets.record import Triplet
 
 
 def add_triplets(commands: Any) -> None:
@@ -105,17 +108,29 @@ def triplets_export(arguments: argparse.Namespace) -> None:
 
 def triplets_show(arguments: argparse.Namespace) -> None:
     """`omni-lab triplets show`: one clip as a table and as a picture."""
+    from omni_lab.plots.style import save
     from omni_lab.plots.timeline import draw_triplet
-    from omni_lab.triplets.index import read_index
-    from omni_lab.triplets.shards import decoded, read_clip
     from omni_lab.triplets.table import facts_of, table
 
-    rows = read_index(arguments.shards)
-    row = next((row for i, row in enumerate(rows) if arguments.clip in (str(i), row["clip_id"])), None)
-    if row is None:
-        raise CallFault(f"--clip {arguments.clip}: {arguments.shards} has {len(rows)} clips, counted from 0")
-    triplet = decoded(read_clip(arguments.shards, row), arguments.shards / row["shard"])
+    triplet = clip_of(arguments.shards, arguments.clip)
     picture = arguments.png or arguments.shards / f"{triplet.clip_id}.png"
-    figure = draw_triplet(triplet)
-    figure.savefig(picture)
+    save(draw_triplet(triplet), picture)
     answer(arguments, {**facts_of(triplet), "picture": str(picture)}, f"{table(triplet)}\n\npicture: {picture}")
+
+
+def clip_of(shards: Path, which: str) -> Triplet:
+    """Read the clip that `--clip` names: by its number in the index, or by its clip_id.
+
+    Raises
+    ------
+    CallFault
+        there is no such clip
+    """
+    from omni_lab.triplets.index import read_index
+    from omni_lab.triplets.shards import decoded, read_clip
+
+    rows = read_index(shards)
+    row = next((row for i, row in enumerate(rows) if which in (str(i), row["clip_id"])), None)
+    if row is None:
+        raise CallFault(f"--clip {which}: {shards} has {len(rows)} clips, counted from 0")
+    return decoded(read_clip(shards, row), shards / row["shard"])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 from omni_lab.errors import CallFault
+
+_STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")  # a terminal; JSON escapes the others
 
 
 def command(group: Any, name: str, says: str, example: str, run: Callable | None = None) -> argparse.ArgumentParser:
@@ -52,7 +55,9 @@ def configured(preset: str, settings: list[str]) -> Any:
 
 def answer(arguments: argparse.Namespace, data: dict[str, Any], text: str) -> None:
     """Print what a command found: as text, or as JSON where that was asked for."""
-    print(json.dumps(data, indent=2, ensure_ascii=False) if arguments.json else text)
+    if arguments.json:
+        text = _STEERING.sub(lambda c: f"\\u{ord(c.group()):04x}", json.dumps(data, indent=2, ensure_ascii=False))
+    print(text)
 
 
 def whole(text: str) -> int:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from omni_lab.config import tiny
-from omni_lab.errors import CallFault
+from figures import empty_clip, gids, words
 from omni_lab.media.subtitles import Cue, Word
 from omni_lab.plots.curves import draw_losses
 from omni_lab.plots.cuts import draw_cuts
@@ -19,13 +18,8 @@ from omni_lab.plots.page import FilmPlayer
 from omni_lab.plots.palette import INK, MODALITY_COLOURS, MODALITY_ORDER, ink, role_colours, shade
 from omni_lab.plots.strips import log_mel, thumbnails
 from omni_lab.plots.timeline import draw_triplet
-from omni_lab.plots.tokens import draw_stream
 from omni_lab.sequences.items import KINDS
-from omni_lab.sequences.stream import omni_stream
-from omni_lab.sequences.tokens import tokenize
-from omni_lab.sequences.vocabulary import WorldVocabulary
 from omni_lab.triplets.cut import Clip
-from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.scripted import from_script
 from omni_lab.world.script import write_script
 
@@ -35,31 +29,6 @@ PNG = b"\x89PNG"
 @pytest.fixture(scope="module")
 def clip():
     return from_script(write_script(3, 4, split="test"), 48)
-
-
-@pytest.fixture(scope="module")
-def stream(clip):
-    config, vocabulary = tiny(), WorldVocabulary()
-    tokens = tokenize(omni_stream(clip, config.sequence), vocabulary, config)
-    return tokens, [vocabulary.tokens[i] for i in tokens.ids]
-
-
-def words(figure):
-    """Every word in a figure."""
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
-
-
-def gids(figure, start):
-    """Artists by the name they carry."""
-    return {a.get_gid(): a for a in figure.findobj() if (a.get_gid() or "").startswith(start)}
-
-
-def empty_clip(**changes):
-    bare = Triplet(
-        source_id="film", start=0, end=32_000, frames=np.zeros((0, 0, 0, 3), np.uint8),
-        frame_times=np.zeros(0, np.int64), audio=np.zeros(0, np.float32), cues=(), has=frozenset(),
-    )  # fmt: skip
-    return replace(bare, **changes)
 
 
 def test_modalities_keep_the_order_of_the_project():
@@ -132,50 +101,6 @@ def test_many_frames_are_thinned_so_that_none_hides_another(clip):
     drawn = [image.get_extent()[:2] for image in figure.axes[0].images]
     assert 1 < len(drawn) < 96 and all(before[1] < after[0] for before, after in itertools.pairwise(drawn))
     assert any("image\n(1 in" in text for text in words(figure))
-
-
-def test_every_cell_of_the_stream_has_its_modality_and_pales_where_it_is_given(clip, stream):
-    tokens, names = stream
-    figure = draw_stream(clip, tokens, names, first_unit=1, units=2)
-    cells = gids(figure, "token:")
-    mine = np.flatnonzero((tokens.unit == 1) | (tokens.unit == 2))
-    assert len(cells) == len(mine)
-    for token in mine:
-        kind, learned = KINDS[tokens.kind[token]], bool(tokens.loss[token])
-        cell = cells[f"token:{token}:{kind}:{'supervised' if learned else 'given'}"]
-        assert cell.get_facecolor() == pytest.approx((*to_rgba(MODALITY_COLOURS[kind])[:3], 1.0 if learned else 0.35))
-    said = words(figure)
-    assert set(np.array(names)[[t for t in mine if tokens.kind[t] in (2, 4)]]) <= set(said)
-    assert {"image", "audio", "text", "control"} <= set(said)
-
-
-def test_cells_stand_in_the_order_of_the_tokens(clip, stream):
-    cells = gids(draw_stream(clip, *stream, first_unit=0, units=1), "token:")
-    places = [(c.get_y(), c.get_x()) for _, c in sorted(cells.items(), key=lambda item: int(item[0].split(":")[1]))]
-    assert places == sorted(places)
-    rights = {}
-    for cell in cells.values():
-        rights.setdefault(cell.get_y(), []).append((cell.get_x(), cell.get_x() + cell.get_width()))
-    for row in rights.values():
-        row.sort()
-        assert all(before[1] < after[0] for before, after in itertools.pairwise(row))
-
-
-def test_a_stream_without_pictures_says_so():
-    config, vocabulary = tiny(), WorldVocabulary()
-    heard = from_script(write_script(3, 4, split="test"), 48, senses=("audio", "text"))
-    tokens = tokenize(omni_stream(heard, config.sequence), vocabulary, config)
-    figure = draw_stream(heard, tokens, [vocabulary.tokens[i] for i in tokens.ids], units=2)
-    assert "no image in this clip" in words(figure)
-    assert not [gid for gid in gids(figure, "token:") if ":image:" in gid]
-
-
-def test_a_stream_that_does_not_fit_its_words_is_refused(clip, stream):
-    tokens, names = stream
-    with pytest.raises(CallFault, match="one for each"):
-        draw_stream(clip, tokens, names[1:])
-    with pytest.raises(CallFault, match="units 0 to 3"):
-        draw_stream(clip, tokens, names, first_unit=9)
 
 
 def losses(stage, steps, **more):

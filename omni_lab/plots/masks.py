@@ -59,7 +59,8 @@ def draw_mask(row: Tokens, bias: Float32[np.ndarray, "T T"] | None = None) -> Fi
         if not np.isnan(table[q, k]) and table[q, k] < 0.995
     ]
     width, height = _LEFT + _MAP + 1.35 + _TABLE, _TOP + _MAP + _BOTTOM
-    told = f"Attention of a row of {length} tokens in {documents} documents: {allowed.mean():.0%} of the map allowed."
+    held = f"{documents} document{'s' if documents > 1 else ''}"
+    told = f"Attention of a row of {length} tokens in {held}: {allowed.mean():.0%} of the map allowed."
     picture = new_picture(width, height, f"{told} Turned down: {', '.join(turned) or 'nothing'}.", layout=None)
     ax = picture.add_axes((_LEFT / width, _BOTTOM / height, _MAP / width, _MAP / height))
     _draw_map(ax, row, strength, allowed)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager, get_font
 
+from omni_lab.errors import CallFault
 from omni_lab.plots.palette import FAINT, INK, LINE
 
 DPI = 110
@@ -68,6 +70,23 @@ def png_bytes(picture: Figure) -> bytes:
     buffer = io.BytesIO()
     picture.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()
+
+
+def save(picture: Figure, path: Path) -> None:
+    """Write a picture in the form that its file name asks for: .png, .pdf, .svg …
+
+    Raises
+    ------
+    CallFault
+        there is no such form, or the file cannot be written
+    """
+    forms = picture.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in forms:
+        raise CallFault(f"{path}: pictures are written as {', '.join(f'.{form}' for form in sorted(forms))}")
+    try:
+        picture.savefig(path, dpi=DPI)
+    except OSError as error:
+        raise CallFault(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:

@@ -25,7 +25,7 @@ def table(triplet: Triplet) -> str:
         width = max(len("role"), *(len(cue.role or "-") for cue in triplet.cues))
         lines += ["", f"{'from':>7} {'to':>7}  {'role':<{width}}  text"]
         for cue in triplet.cues:
-            role, text = cue.role or "-", " / ".join(cue.text.splitlines())
+            role, text = harmless(cue.role or "-"), harmless(" / ".join(cue.text.splitlines()))
             lines.append(f"{seconds(cue.start):7.2f} {seconds(cue.end):7.2f}  {role:<{width}}  {text}")
     if triplet.facts:
         lines += ["", f"{'from':>7} {'to':>7}  {'fact':<16}  {'asked':<24}  answer"]
@@ -52,6 +52,17 @@ def facts_of(triplet: Triplet) -> dict[str, Any]:
         "quality": triplet.quality,
         "config_hash": triplet.config_hash,
     }
+
+
+def harmless(text: str) -> str:
+    """Text of a file as it may go to a terminal: what is no letter, mark or space is written out as its code.
+
+    >>> harmless("a\\tb \\x1b[31mred")
+    'a b \\\\x1b[31mred'
+    """
+    joiners = "\u200c\u200d"  # they join or part letters of some scripts, and steer nothing
+    shown = (c if c.isprintable() or c in joiners else " " if c.isspace() else ascii(c)[1:-1] for c in text)
+    return "".join(shown)
 
 
 def _span(start: int, end: int) -> str:

@@ -1,0 +1,28 @@
+"""What tests of pictures look at: the words and the named artists of a figure, and a clip with nothing in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import matplotlib
+import numpy as np
+
+from omni_lab.triplets.record import Triplet
+
+
+def words(figure):
+    """Every word in a figure."""
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+
+
+def gids(figure, start):
+    """Artists by the name they carry."""
+    return {a.get_gid(): a for a in figure.findobj() if (a.get_gid() or "").startswith(start)}
+
+
+def empty_clip(**changes):
+    bare = Triplet(
+        source_id="film", start=0, end=32_000, frames=np.zeros((0, 0, 0, 3), np.uint8),
+        frame_times=np.zeros(0, np.int64), audio=np.zeros(0, np.float32), cues=(), has=frozenset(),
+    )  # fmt: skip
+    return replace(bare, **changes)
