@@ -87,6 +87,6 @@ def _audio(triplet: Triplet) -> str:
 def _text(triplet: Triplet) -> str:
     if "text" not in triplet.has:
         return "none"
-    roles = sorted({cue.role for cue in triplet.cues if cue.role})
+    roles = sorted({harmless(cue.role) for cue in triplet.cues if cue.role})
     sources = sorted({cue.role_source for cue in triplet.cues})
     return f"{len(triplet.cues)} cues; roles: {', '.join(roles) or 'unknown'} (known by {', '.join(sources)})"
