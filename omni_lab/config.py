@@ -36,6 +36,17 @@ class WorldConfig:
 
 
 @dataclass(frozen=True)
+class AlbumConfig:
+    """Several pictures at once and short videos: what the formats for many images are compared on."""
+
+    fewest: int = 1  # pictures in an album that is no video
+    most: int = 5  # pictures in an album that is no video, at most 9: every number is one word
+    videos: float = 0.5  # share of albums that are a video
+    frames: int = 6  # most frames of a video, 3 to 9; the fewest are two less, and never less than 3
+    questions: int = 8  # asked about one album, where it has so many to ask
+
+
+@dataclass(frozen=True)
 class TripletConfig:
     """How any film becomes clips of frames, audio and text."""
 
@@ -139,7 +150,7 @@ class StageConfig:
     lr_scale: float = 1.0  # multiplies both learning rates
     decay: float = 0.35  # share of the stage, at its end, over which the learning rate falls
     caption_weight: float = 1.0  # weight of captions in the loss, beside answers at 1
-    find: float = 0.0  # share of the stage in which captions only look words up; later they also describe places
+    find: float = 0.0  # share of the stage with what is found sooner: captions that look words up, short albums
     align_weight: float = 0.0  # weight of the alignment loss (InfoNCE) at the stage's first step
     align: float = 0.0  # share of the stage over which it falls to zero: alignment first, generation later
     interaction: tuple[str, ...] = ()  # how strongly modalities attend, such as text>audio=0.5 or text>audio=0:1@0.3
@@ -147,7 +158,7 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Three stages, one optimizer, one loop."""
+    """Three stages, one for albums beside them, one optimizer, one loop."""
 
     vision: StageConfig = field(default_factory=lambda: StageConfig(steps=560, decay=0.4, find=0.5))
     audio: StageConfig = field(
@@ -159,6 +170,11 @@ class TrainingConfig:
             decay=0.8, caption_weight=0.5, align_weight=0.3, align=1.0,
         )
     )  # fmt: skip
+    albums: StageConfig = field(
+        default_factory=lambda: StageConfig(
+            steps=1200, batch=12, train=("connector", "decoder"), lr_scale=0.4, decay=0.4, find=0.35
+        )
+    )
     muon_lr: float = 4e-3  # matrices (Muon)
     adamw_lr: float = 3e-3  # everything else (AdamW)
     weight_decay: float = 0.0  # decoupled, on matrices
@@ -175,6 +191,7 @@ class EvaluationConfig:
     """How much of the unseen world the trained model is asked about."""
 
     clips: int = 160  # held-out clips of the training length
+    albums: int = 700  # held-out albums of each sort: one picture, several, a video
     retrieval_rooms: int = 118  # candidates in cross-modal retrieval
     reliance_clips: int = 160  # clips whose modalities disagree
     bootstrap: int = 1000  # resamples for intervals
@@ -187,6 +204,7 @@ class Config:
     name: str = "tiny"  # the preset this began as
     seed: int = 0  # of the world, the weights and the order of the data
     world: WorldConfig = field(default_factory=WorldConfig)
+    albums: AlbumConfig = field(default_factory=AlbumConfig)
     triplets: TripletConfig = field(default_factory=TripletConfig)
     sequence: SequenceConfig = field(default_factory=SequenceConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -317,6 +335,7 @@ __all__ = [
     "MODALITIES",
     "PRESETS",
     "TICKS_PER_SECOND",
+    "AlbumConfig",
     "AudioEncoderConfig",
     "Config",
     "DecoderConfig",

@@ -38,6 +38,8 @@ RANGES = (  # the first pattern that fits a key decides; any other number must b
     ("world.blobs", SHARE),
     ("world.signs", SHARE),
     ("world.beeps", SHARE),
+    ("albums.videos", SHARE),
+    ("albums.*", COUNT),
     ("triplets.clips_per_shard", COUNT),
     ("triplets.image_size", COUNT),
     ("triplets.*_share", SHARE),
@@ -75,6 +77,7 @@ def validate(config: Config) -> Config:
         if isinstance(value, int | float) and not isinstance(value, bool):
             rule = next((rule for pattern, rule in RANGES if fnmatchcase(key, pattern)), ANY_COUNT)
             _require(HOLDS[rule](value), key, value, rule)
+    _check_albums(config)
     _check_triplets(config)
     _check_sequence(config)
     _check_model(config)
@@ -85,6 +88,13 @@ def validate(config: Config) -> Config:
 def _require(holds: bool, key: str, value: Any, must: str) -> None:
     if not holds:
         raise ConfigError(f"{key} = {value!r} is impossible: it must be {must}")
+
+
+def _check_albums(config: Config) -> None:
+    albums = config.albums
+    _require(albums.most <= 9, "albums.most", albums.most, "at most 9, so that every number is one word")
+    _require(3 <= albums.frames <= 9, "albums.frames", albums.frames, "from 3 to 9")
+    _require(albums.fewest <= albums.most, "albums.fewest", albums.fewest, f"at most albums.most = {albums.most}")
 
 
 def _check_triplets(config: Config) -> None:
@@ -136,7 +146,7 @@ def _check_model(config: Config) -> None:
 def _check_training(config: Config) -> None:
     training, precision = config.training, config.training.precision
     _require(precision in PRECISIONS, "training.precision", precision, f"one of {', '.join(PRECISIONS)}")
-    for name in ("vision", "audio", "omni"):
+    for name in ("vision", "audio", "omni", "albums"):
         stage: StageConfig = getattr(training, name)
         parts = f"some of {', '.join(PARTS)}"
         known = bool(stage.train) and set(stage.train) <= set(PARTS) and len(set(stage.train)) == len(stage.train)

@@ -1,5 +1,7 @@
 """One interface for the world's words and for any Hugging Face tokenizer: text comes back, and never turns control."""
 
+import hashlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,6 +87,13 @@ def test_control_tokens_are_added_behind_the_tokenizers_own():
     assert list(vocabulary.encode(ENGLISH)) == words
     assert min(vocabulary.controls.values()) == before
     assert len(vocabulary) == len(HubVocabulary(tokenizer)), "adding them twice adds nothing"
+
+
+def test_the_words_of_the_stream_are_those_that_recorded_models_were_trained_with():
+    words = WorldVocabulary().tokens
+    digest = hashlib.sha256(" ".join(words).encode()).hexdigest()
+    assert digest.startswith("4b6c9d150d561f5e"), "their ids would mean other words"
+    assert set(words) < set(WorldVocabulary("F4").tokens)
 
 
 def test_a_stream_is_written_in_either_vocabulary_item_by_item(hub):

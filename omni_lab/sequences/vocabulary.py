@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, SupportsInt, runtime_checkable
 from omni_lab.config import Config
 from omni_lab.errors import ConfigError, InputFault
 from omni_lab.sequences.items import IMAGE_END, IMAGE_START, LISTEN, SPEAK, UNIT, role_token
+from omni_lab.world.albums import ALBUM_WORDS
 from omni_lab.world.questions import FACTS
 from omni_lab.world.script import CELLS, MOTIONS, ROLES, SPOKEN
 
@@ -23,7 +24,6 @@ PAD, IMAGE, AUDIO, UNKNOWN = "<pad>", "<image>", "<audio>", "<unknown>"
 _STREAM = (PAD, UNIT, IMAGE, AUDIO, LISTEN, SPEAK, role_token("visitor"), role_token(None), UNKNOWN)
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)*|\d")
 _ASKING = ("where", "says", "said", "who", "speaks", "heard", "count", "nothing")
-_OF_MANY = ("image", "frame")
 
 
 @runtime_checkable
@@ -66,7 +66,7 @@ class WorldVocabulary:
         words = {w for w in words if "_" not in w}
         marks = ()
         if layout != "stream":
-            marks, words = (IMAGE_START, IMAGE_END), words | {*_OF_MANY}
+            marks, words = (IMAGE_START, IMAGE_END), words | {*ALBUM_WORDS}
         self.layout = layout
         self.tokens: tuple[str, ...] = (*_STREAM, *marks, *"0123456789", *sorted(words))
         self.ids: dict[str, int] = {token: index for index, token in enumerate(self.tokens)}

@@ -12,7 +12,7 @@ import random
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES, SPOKEN, Question, Room, Script
+from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES, SPOKEN, Question, Room, Script, Thing
 
 # fact: the senses that carry it, the words it can be answered with, and how often it is chosen
 FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
@@ -37,18 +37,25 @@ def chance(fact: str) -> float:
     return 1 / len(FACTS[fact][1])
 
 
+def seen(thing: Thing) -> Iterator[tuple[str, tuple[str, str], str]]:
+    """What can be asked about a thing in one picture, of what has a name: fact, question, answer."""
+    cell = CELLS[thing.cell]
+    if thing.colour:
+        yield "colour", ("colour", cell), thing.colour
+        yield "position", ("where", thing.colour), cell
+    if thing.shape:
+        yield "shape", ("shape", cell), thing.shape
+        yield "position", ("where", thing.shape), cell
+
+
 def _candidates(room: Room, second: int) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], frozenset, bool]]:
     """Every question that could be asked in `second`: fact, asked, answer, what it writes, held out or not."""
     for index, thing in enumerate(room.things):
         cell, held = CELLS[thing.cell], thing.held_out
-        colour, shape = frozenset({(index, "colour")}), frozenset({(index, "shape")})
         yield "motion", ("motion", cell), (thing.motion(second),), frozenset({(index, "motion", second)}), held
-        if thing.colour:
-            yield "colour", ("colour", cell), (thing.colour,), colour, held
-            yield "position", ("where", thing.colour), (cell,), colour, held
-        if thing.shape:
-            yield "shape", ("shape", cell), (thing.shape,), shape, held
-            yield "position", ("where", thing.shape), (cell,), shape, held
+        for fact, asked, answer in seen(thing):
+            attribute = "colour" if thing.colour in (asked[1], answer) else "shape"
+            yield fact, asked, (answer,), frozenset({(index, attribute)}), held
     sound = room.sounds[second]
     none = frozenset({("none", second)})
     if sound.word:

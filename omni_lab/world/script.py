@@ -152,7 +152,8 @@ def _unnamed_rgb(rng: random.Random) -> tuple[int, int, int]:
             return rgb
 
 
-def _thing(rng: random.Random, cell: int, pair: tuple[str, str], seconds: int, config: WorldConfig) -> Thing:
+def draw_thing(rng: random.Random, cell: int, pair: tuple[str, str], seconds: int, config: WorldConfig) -> Thing:
+    """Draw how the thing of that colour and shape looks and hops in so many seconds; its name may be withheld."""
     colour, shape = pair
     if (colour, shape) not in HELD_OUT_PAIRS:
         draw = rng.random()
@@ -168,8 +169,8 @@ def _thing(rng: random.Random, cell: int, pair: tuple[str, str], seconds: int, c
     return Thing(cell, colour, shape, rgb, tuple(corners))
 
 
-def _pairs(rng: random.Random, count: int, split: str) -> list[tuple[str, str]]:
-    """Colour–shape pairs, no colour and no shape twice; exactly one held-out pair where the split is held_out."""
+def draw_pairs(rng: random.Random, count: int, split: str) -> list[tuple[str, str]]:
+    """Draw colour–shape pairs, no colour and no shape twice; exactly one held-out pair where the split is held_out."""
     held = sorted(HELD_OUT_PAIRS)
     pairs = [rng.choice(held)] if split == "held_out" else []
     while len(pairs) < count:
@@ -191,13 +192,14 @@ def _sound(rng: random.Random, named: list[str], split: str, config: WorldConfig
     )  # fmt: skip
 
 
-def _room(rng: random.Random, split: str, config: WorldConfig) -> Room:
+def draw_room(rng: random.Random, split: str, config: WorldConfig) -> Room:
+    """Draw a room: its wall, two to four things, a sign or none, sounds and a note or none."""
     seconds = config.room_s
     cells = rng.sample(range(4), 4)
     sign = Sign(cells.pop(), f"{rng.randrange(100):02d}") if rng.random() < config.signs else None
     count = rng.randint(2, len(cells))
-    placed = zip(cells[:count], _pairs(rng, count, split), strict=True)
-    things = tuple(_thing(rng, cell, pair, seconds, config) for cell, pair in placed)
+    placed = zip(cells[:count], draw_pairs(rng, count, split), strict=True)
+    things = tuple(draw_thing(rng, cell, pair, seconds, config) for cell, pair in placed)
     named = [w for t in things if t.colour and t.shape for w in (t.colour, t.shape)]
     shade = rng.randint(*WALL_SHADES)
     wall = tuple(min(255, shade + rng.randint(-12, 12)) for _ in range(3))
@@ -228,7 +230,7 @@ def write_script(
     if seconds < config.room_s or seconds % config.room_s:
         raise CallFault(f"seconds={seconds}: a film is a whole number of rooms of {config.room_s} s")
     rng = random.Random(f"{split}/{seed}")
-    rooms = tuple(_room(rng, split, config) for _ in range(seconds // config.room_s))
+    rooms = tuple(draw_room(rng, split, config) for _ in range(seconds // config.room_s))
     per_second = 1 if calm else config.questions_per_second
     questions = tuple(
         replace(question, second=index * config.room_s + question.second)
