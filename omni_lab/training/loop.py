@@ -9,19 +9,20 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from tqdm import tqdm
 
-from omni_lab.config import Config
+from omni_lab.config import Config, StageConfig
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.masking import Strength, strengths
 from omni_lab.sequences.vocabulary import build_vocabulary
 from omni_lab.training import checkpoint
-from omni_lab.training.mixture import STAGES, Mixture
+from omni_lab.training.mixture import STAGES, Mixture, StageBatch
 from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part
 from omni_lab.training.run import RunFolder
@@ -53,9 +54,20 @@ def _set_rates(optimizers: list, share: float) -> None:
             group["lr"] = group["full_lr"] * share
 
 
-def _stage(accelerator, model: OmniModel, mixture: Mixture, run: RunFolder, found, progress: bool) -> None:
+@runtime_checkable
+class Stage(Protocol):
+    """What the loop asks of a stage: its name, its settings and what it learns from."""
+
+    stage: str
+    settings: StageConfig
+
+    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
+        """Batches of this process from step `first` to the stage's end, a function of (seed, stage, step, rank)."""
+
+
+def _stage(accelerator, model: OmniModel, learned: Stage, run: RunFolder, found, progress: bool) -> None:
     """Train one stage, from its start or from the checkpoint found in it."""
-    config, stage, settings = run.config, mixture.stage, mixture.settings
+    config, stage, settings = run.config, learned.stage, learned.settings
     interaction = [Strength.read(text) for text in settings.interaction]
     objective = Objective(model, settings.caption_weight, config.training.align_units)
     choose_trained(objective, settings.train)
@@ -73,7 +85,7 @@ def _stage(accelerator, model: OmniModel, mixture: Mixture, run: RunFolder, foun
     bar = tqdm(total=settings.steps, initial=first, desc=f"{stage:>6}", unit="step", disable=not (progress and main))
     started = time.perf_counter()
     with _interruption() as interrupted, bar:
-        for step, batch in enumerate(mixture.batches(first, rank, ranks), first):
+        for step, batch in enumerate(learned.batches(first, rank, ranks), first):
             batch = batch.to(accelerator.device)
             counts = accelerator.reduce(supervised(batch).to(accelerator.device), "mean").tolist()
             share = learning_rate_share(step, settings, config.training.warmup_steps)
@@ -108,9 +120,17 @@ def _stage(accelerator, model: OmniModel, mixture: Mixture, run: RunFolder, foun
 
 
 def train(config: Config, run: RunFolder, films: list[Triplet] | None = None, progress: bool = True) -> OmniModel:
-    """Train all stages of `config`, going on where the run folder stands, and return the model.
+    """Train the stages of `config` on the world, going on where the run folder stands, and return the model.
 
     `films` are clips read back from shards, mixed into the omni stage.
+    """
+    return train_stages(config, run, [Mixture(config, stage, films) for stage in STAGES], progress)
+
+
+def train_stages(config: Config, run: RunFolder, stages: Sequence[Stage], progress: bool = True) -> OmniModel:
+    """Train one stage after the other, going on where the run folder stands, and return the model.
+
+    A run folder that holds the checkpoint of another run's stage goes on from there: runs may share their beginning.
     """
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
@@ -118,23 +138,24 @@ def train(config: Config, run: RunFolder, films: list[Triplet] | None = None, pr
         torch.set_num_threads(config.training.threads)
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a stage leaves one sense out
     accelerator = Accelerator(mixed_precision=config.training.precision, kwargs_handlers=[unused])
-    for stage in STAGES:
-        for text in getattr(config.training, stage).interaction:
+    for learned in stages:
+        for text in learned.settings.interaction:
             Strength.read(text)  # what cannot be is said now, not after an hour
     torch.manual_seed(config.seed)
     model = OmniModel.build(config, len(build_vocabulary(config)))
-    found = checkpoint.latest(run.checkpoints, STAGES)
+    names = tuple(learned.stage for learned in stages)
+    found = checkpoint.latest(run.checkpoints, names)
     if found and accelerator.is_main_process:
-        run.forget_after(STAGES, found[1].stage, found[1].step)
+        run.forget_after(names, found[1].stage, found[1].step)
     elif accelerator.is_main_process:
         (run.path / "metrics.jsonl").unlink(missing_ok=True)
-    for stage in STAGES:
-        if found and STAGES.index(stage) < STAGES.index(found[1].stage):
+    for index, learned in enumerate(stages):
+        if found and index < names.index(found[1].stage):
             continue
-        if found and found[1] == checkpoint.Place(stage, getattr(config.training, stage).steps):
+        if found and found[1] == checkpoint.Place(learned.stage, learned.settings.steps):
             checkpoint.restore(found[0], model, [])
             continue
-        _stage(accelerator, model, Mixture(config, stage, films), run, found, progress)
+        _stage(accelerator, model, learned, run, found, progress)
         accelerator.wait_for_everyone()
     return accelerator.unwrap_model(model).eval()
 

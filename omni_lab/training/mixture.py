@@ -6,7 +6,7 @@ A batch is a function of (seed, stage, step, rank): a resumed run sees what an u
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -140,19 +140,10 @@ class Mixture:
         return StageBatch(streams, captions and captions.share(at))
 
     def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
-        """Batches from step `first` to the stage's end, made by a process of their own while the last is learned from.
-
-        A thread would not do: making a batch is Python's work, and would hold up every operation of the model.
-        """
-        steps = range(first, self.settings.steps)
-        if not steps:
-            return
-        if "audio" in self.senses:
+        """Batches from step `first` to the stage's end."""
+        if "audio" in self.senses and first < self.settings.steps:
             rehearse()
-        made = _Steps(self, rank, ranks)
-        yield from DataLoader(
-            made, batch_size=None, sampler=steps, num_workers=1, prefetch_factor=2, worker_init_fn=_leave_ctrl_c
-        )
+        yield from made_ahead(self.batch, range(first, self.settings.steps), rank, ranks)
 
 
 def _by_ear_alone(moment: Triplet) -> Triplet:
@@ -162,14 +153,28 @@ def _by_ear_alone(moment: Triplet) -> Triplet:
     return replace(moment, cues=tuple(cue for pair in exchanges for cue in pair))
 
 
-class _Steps(Dataset):
-    """The batches of a mixture by step, as a map that a loader can walk."""
+def made_ahead(
+    make: Callable[[int, int, int], StageBatch], steps: range, rank: int, ranks: int
+) -> Iterator[StageBatch]:
+    """Batches that `make` gives for (step, rank, ranks), from a process of their own while the last is learned from.
 
-    def __init__(self, mixture: Mixture, rank: int, ranks: int) -> None:
-        self.mixture, self.rank, self.ranks = mixture, rank, ranks
+    A thread would not do: making a batch is Python's work, and would hold up every operation of the model.
+    """
+    if steps:
+        made = _Steps(make, rank, ranks)
+        yield from DataLoader(
+            made, batch_size=None, sampler=steps, num_workers=1, prefetch_factor=2, worker_init_fn=_leave_ctrl_c
+        )
+
+
+class _Steps(Dataset):
+    """The batches of a stage by step, as a map that a loader can walk."""
+
+    def __init__(self, make: Callable[[int, int, int], StageBatch], rank: int, ranks: int) -> None:
+        self.make, self.rank, self.ranks = make, rank, ranks
 
     def __getitem__(self, step: int) -> StageBatch:
-        return self.mixture.batch(step, self.rank, self.ranks)
+        return self.make(step, self.rank, self.ranks)
 
 
 def _leave_ctrl_c(worker: int) -> None:

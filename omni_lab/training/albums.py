@@ -1,0 +1,48 @@
+"""What the formats for many images are compared on: a stage of albums, laid out as `sequence.layout` says.
+
+A batch is a function of (seed, step, rank) and of what an album may be, not of the format: every format learns from the
+same pictures, questions and answers in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from omni_lab.config import AlbumConfig, Config
+from omni_lab.sequences.albums import as_album_document
+from omni_lab.sequences.batch import make_batch
+from omni_lab.sequences.formats import lay_out
+from omni_lab.sequences.vocabulary import build_vocabulary
+from omni_lab.training.mixture import StageBatch, made_ahead
+from omni_lab.world.albums import write_album
+
+SHORT = AlbumConfig(most=2, frames=3)  # what a stage begins with: which of two is learned sooner than which of five
+SAMPLES = 1_000_000_000  # more than any run draws, so that seeds share no album
+
+
+class AlbumMixture:
+    """Batches of albums."""
+
+    stage = "albums"
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.settings = config.training.albums
+        self.vocabulary = build_vocabulary(config)
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
+        """The albums of `step` that belong to `rank`."""
+        total, config = self.settings.batch, self.config
+        samples = range(config.seed * SAMPLES + step * total + rank, config.seed * SAMPLES + (step + 1) * total, ranks)
+        asked = config.albums
+        if step < self.settings.find * self.settings.steps:
+            asked = replace(asked, most=min(SHORT.most, asked.most), frames=SHORT.frames)
+        albums = [write_album(sample, asked, config.world) for sample in samples]
+        size, noise = config.model.image.size, config.world.image_noise
+        rows = [lay_out(as_album_document(album, size, noise), config, supervised=False) for album in albums]
+        return StageBatch(make_batch(rows, self.vocabulary, config), None)
+
+    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
+        """Batches from step `first` to the stage's end."""
+        yield from made_ahead(self.batch, range(first, self.settings.steps), rank, ranks)
