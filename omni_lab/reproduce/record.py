@@ -7,11 +7,15 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omni_lab.training.run import environment, write_json
 
 # two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom
 _T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
+
+
+VERDICTS = ("not reproduced", "undecided", "reproduced")  # the worst of several decides
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,21 @@ class Criterion:
     metric: str
     bound: float
     at_least: bool = True
+    by_interval: bool = False  # judged by the 95 % interval over seeds, else by every single seed
+    claim: str = ""  # which of the experiment's claims it belongs to, where there are several
 
-    def holds(self, values: Sequence[float]) -> bool:
-        """Whether every seed keeps it."""
-        return all((v >= self.bound) if self.at_least else (v <= self.bound) for v in values)
+    def ends(self, values: Sequence[float]) -> tuple[float, float]:
+        """The worst and the best value that count: of the interval, or of the seeds."""
+        over = interval(values)
+        low, high = (over["low"], over["high"]) if self.by_interval else (over["min"], over["max"])
+        return (low, high) if self.at_least else (high, low)
+
+    def verdict(self, values: Sequence[float]) -> str:
+        """Whether it holds: one of `VERDICTS`. An interval with the bound inside, or of one seed, decides nothing."""
+        worst, best = ((end >= self.bound) if self.at_least else (end <= self.bound) for end in self.ends(values))
+        if self.by_interval and (worst != best or len(values) < 2):
+            return "undecided"
+        return "reproduced" if worst else "not reproduced"
 
 
 def interval(values: Sequence[float]) -> dict[str, float]:
@@ -43,17 +58,26 @@ def write_record(
     seeds: Sequence[int],
     metrics: Mapping[str, Sequence[float]],
     criteria: Sequence[Criterion],
+    details: Mapping[str, Any] | None = None,
 ) -> dict:
-    """Judge every criterion on every seed and write the record; the verdict is `reproduced` where all hold."""
+    """Judge every criterion and write the record; the verdict is `reproduced` where all hold.
+
+    `details` is what a reader needs beside the numbers. Where criteria belong to several claims, each has a verdict.
+    """
+    verdicts = [c.verdict(metrics[c.metric]) for c in criteria]
     judged = [
         {
             "metric": c.metric,
             "must_be": f"{'>=' if c.at_least else '<='} {c.bound}",
-            "worst": (min if c.at_least else max)(metrics[c.metric]),
-            "holds": c.holds(metrics[c.metric]),
+            "worst": c.ends(metrics[c.metric])[0],
+            "holds": verdict == "reproduced",
+            **({"claim": c.claim, "verdict": verdict} if c.claim else {}),
         }
-        for c in criteria
+        for c, verdict in zip(criteria, verdicts, strict=True)
     ]
+    claims: dict[str, str] = {}
+    for c, verdict in zip(criteria, verdicts, strict=True):
+        claims[c.claim] = min(claims.get(c.claim, verdict), verdict, key=VERDICTS.index)
     record = {
         "id": folder.name,
         "claim": claim,
@@ -62,7 +86,9 @@ def write_record(
         "seeds": list(seeds),
         "metrics": {name: {**interval(values), "seeds": list(values)} for name, values in metrics.items()},
         "criteria": judged,
-        "verdict": "reproduced" if all(row["holds"] for row in judged) else "not reproduced",
+        **({"claims": claims} if any(claims) else {}),
+        **({"details": dict(details)} if details else {}),
+        "verdict": min(verdicts, key=VERDICTS.index),
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "record.json", record)
