@@ -11,7 +11,7 @@ from omni_lab.config import AlbumConfig, override, tiny
 from omni_lab.evaluation.answers import sit
 from omni_lab.evaluation.formats import EXAM, by_kind, exam_albums, make_album_exam
 from omni_lab.model.omni import OmniModel, OmniOutput
-from omni_lab.plots.formats import draw_formats
+from omni_lab.plots.formats import draw_format_scores
 from omni_lab.reproduce.formats import ARMS, COMPARED, CRITERIA, FORMATS, GROUPS, numbers, reproduce, settings
 from omni_lab.reproduce.record import Criterion, write_record
 from omni_lab.sequences.items import IMAGE_END, IMAGE_START
@@ -201,5 +201,5 @@ def test_all_arms_of_a_seed_begin_with_the_same_vision_stage(quick):
 
 def test_the_figure_says_its_numbers_in_words_and_an_empty_record_says_so(quick):
     _, record = quick
-    assert "look F0" in draw_formats(record).alt
-    assert "No formats" in draw_formats({"metrics": {}, "seeds": []}).alt
+    assert "look F0" in draw_format_scores(record).alt
+    assert "No formats" in draw_format_scores({"metrics": {}, "seeds": []}).alt

@@ -27,7 +27,7 @@ _SORTS = {"single": "one image", "multi": "several images", "video": "video"}
 
 
 @styled
-def draw_formats(record: dict[str, Any]) -> Figure:
+def draw_format_scores(record: dict[str, Any]) -> Figure:
     """Draw the accuracy of every arm for every kind of question, over seeds, beside its chance level.
 
     The dot is the mean over seeds, the line its 95 % interval (Student's t, cut at 0 and 1), strokes are seeds.
