@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgba
 from PIL import Image
@@ -109,6 +109,7 @@ def token_of(gid):
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 6), st.integers(0, 3), st.booleans()), max_size=30), st.floats(1, 10))
+@example([(3.0, 0, False), (3.0, 1, False), (3.0, 1, False)], 7.0)
 def test_pieces_flow_in_order_without_overlap_and_stay_together_where_they_can(drawn, room):
     drawn.sort(key=lambda piece: piece[1])
     pieces = [Piece(*piece) for piece in drawn]
@@ -310,9 +311,10 @@ def biased(row, *course):
 
 
 def test_a_mask_shows_documents_order_and_strengths(packed):
-    figure = draw_mask(packed, biased(packed, "text>audio=0.25", "audio>image=0"))
+    figure = draw_mask(packed, biased(packed, "text>audio=0.25", "audio>image=0", "text>text=0.5"))
     table = {gid[len("strength:") :]: text.get_text() for gid, text in gids(figure, "strength:").items()}
     assert table["text:audio"] == "0.25" and table["audio:image"] == "0.00" and table["image:image"] == "1.00"
+    assert table["text:text"] == "0.50", "a token's full look at itself does not count"
     shown = figure.axes[0].images[0].get_array()
     length = len(packed.ids)
     place = np.arange(length)
