@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from matplotlib.textpath import TextPath
 
+from omni_lab.errors import CallFault
 from omni_lab.plots.palette import MODALITY_COLOURS, MODALITY_ORDER, ink, role_colours, shade
 from omni_lab.plots.style import drawable
 from omni_lab.sequences.items import KINDS
@@ -26,6 +27,7 @@ from omni_lab.sequences.tokens import NO_ROLE, Tokens
 SIZE = 8  # of the words, points
 GAP = 0.05  # between cells that hold words
 HIGH = 0.29  # of a cell that holds a word
+_MOST_ROLES = 3  # in a legend of one line
 BAR = 0.16  # of a cell's height: the role's bar below it
 
 
@@ -104,13 +106,11 @@ def draw_cell(
     if colours and tokens.role[token] != NO_ROLE:
         role = tokens.roles[tokens.role[token]]
         bar = Rectangle((left, top + 1.04 * high), width, BAR * high, facecolor=colours[role], linewidth=0)
-        bar.set_gid(f"role:{token}:{role}")
+        bar.set_gid(f"role:{token}:{drawable(role)}")
         ax.add_patch(bar)
 
 
-def draw_legend(
-    picture: Figure, kinds: Iterable[str], roles: dict[str | None, str] | None = None, y: float = 0.0
-) -> None:
+def draw_legend(picture: Figure, kinds: Iterable[str], roles: dict[str | None, str] | None = None) -> None:
     """Say below a picture what its colours mean: modalities, full and pale, and the bars of roles."""
     present = set(kinds)
     patches = [
@@ -122,12 +122,12 @@ def draw_legend(
         Patch(facecolor=shade("text", supervised), edgecolor=MODALITY_COLOURS["text"], label=says)
         for supervised, says in ((True, "full: the model learns to write it"), (False, "pale: given to the model"))
     ]
-    said = {role: colour for role, colour in (roles or {}).items() if role}
-    patches += [Patch(facecolor=colour, label=f"bar: {drawable(role)}") for role, colour in said.items()]
-    picture.legend(
-        handles=patches, loc="lower center", ncols=len(patches), handlelength=1.3, columnspacing=1.4,
-        bbox_to_anchor=(0.5, y),
-    )  # fmt: skip
+    said = [(drawable(role), colour) for role, colour in (roles or {}).items() if role]
+    for role, colour in said[:_MOST_ROLES]:
+        patches.append(Patch(facecolor=colour, label=f"bar: {role if len(role) < 12 else role[:10] + '…'}"))
+    if len(said) > _MOST_ROLES:
+        patches.append(Patch(alpha=0, label=f"and {len(said) - _MOST_ROLES} more roles"))
+    picture.legend(handles=patches, loc="lower center", ncols=len(patches), handlelength=1.3, columnspacing=1.4)
 
 
 def colours_of(tokens: Tokens, *more: str | None) -> dict[str | None, str]:
@@ -142,3 +142,20 @@ def counted(kinds: Int64[np.ndarray, " T"]) -> str:
     '2 image, 1 control'
     """
     return ", ".join(f"{n} {KINDS[kind]}" for kind, n in enumerate(np.bincount(kinds)) if n)
+
+
+def in_words(tokens: Tokens) -> str:
+    """Say how many tokens a sequence has, of which modalities, and how many of them are supervised."""
+    total, learned = len(tokens.ids), int(tokens.loss.sum())
+    return f"{total} tokens: {counted(tokens.kind)}; {learned} supervised ({learned / total:.0%})"
+
+
+def check_words(tokens: Tokens, words: list[str]) -> None:
+    """Refuse words that are not one for each token.
+
+    Raises
+    ------
+    CallFault
+    """
+    if len(words) != len(tokens.ids):
+        raise CallFault(f"words: {len(words)} strings for {len(tokens.ids)} tokens; give one for each")

@@ -22,11 +22,13 @@ from omni_lab.plots.cells import (
     GAP,
     HIGH,
     Piece,
+    check_words,
     colours_of,
     counted,
     draw_cell,
     draw_legend,
     flow,
+    in_words,
     label,
     width_of,
 )
@@ -73,7 +75,7 @@ def draw_document(sequence: Sequence, tokens: Tokens, words: list[str]) -> Figur
     CallFault
         there are not as many words as tokens
     """
-    _check(tokens, words)
+    check_words(tokens, words)
     images = sum(item.kind == "image" for item in sequence.items)
     high = 1.3 if images <= 4 else 0.9 if images <= 12 else 0.6
     blocks = list(_blocks(sequence, tokens, words, high))
@@ -86,8 +88,7 @@ def draw_document(sequence: Sequence, tokens: Tokens, words: list[str]) -> Figur
     rest = tokens.kind[len(tokens.kind) - sum(len(block.tokens) for block in blocks[len(shown) :]) :]
     notes = [f"… and {len(rest)} more tokens: {counted(rest)}"] if len(rest) else []
     notes += wrap(f"not in the sequence: {'; '.join(sequence.missing)}", 150) if sequence.missing else []
-    learned = int(tokens.loss.sum())
-    counts = f"{len(tokens.ids)} tokens: {counted(tokens.kind)}; {learned} supervised ({learned / len(tokens.ids):.0%})"
+    counts = in_words(tokens)
     total = float(tops[-1]) + 0.17 * len(notes) + 0.45
     told = f"{sequence.name} as a page, lines: {len(heights)}; {counts}. {' '.join(notes)}"
     picture = new_picture(_WIDTH, total, told.strip(), layout=None)
@@ -118,21 +119,21 @@ def draw_formats(formats: Mapping[str, Written]) -> Figure:
     if not formats:
         raise CallFault("no format to draw; give at least one")
     for _, tokens, words in formats.values():
-        _check(tokens, words)
-    begin, name, after, row = 5.4, 0.75, 1.0, 0.8  # inches
+        check_words(tokens, words)
+    begin, side, after, row = 5.4, 0.75, 1.0, 0.8  # inches
     total = 0.45 + row * len(formats) + 0.95
     counts = {title: len(tokens.ids) for title, (_, tokens, _) in formats.items()}
     told = "; ".join(f"{title} {count} tokens" for title, count in counts.items())
     picture = new_picture(_WIDTH, total, f"{next(iter(formats.values()))[0].name} in {len(formats)} formats: {told}.",
                           layout=None)  # fmt: skip
-    wide = _WIDTH - name - begin - 0.3 - after
+    wide = _WIDTH - side - begin - 0.3 - after
     longest, shortest = max(counts.values()), min(counts.values())
     for number, (title, (sequence, tokens, words)) in enumerate(formats.items()):
         bottom = total - 0.45 - row * (number + 1)
-        left = _page(picture, (name / _WIDTH, bottom / total, begin / _WIDTH, row / total), begin, row)
+        left = _page(picture, (side / _WIDTH, bottom / total, begin / _WIDTH, row / total), begin, row)
         _beginning(left, sequence, tokens, words, begin, row)
         left.text(-0.12, row / 2, drawable(title), ha="right", va="center", fontsize=11, fontweight="bold")
-        box = ((name + begin + 0.3) / _WIDTH, (bottom + row / 2 - 0.15) / total, wide / _WIDTH, 0.3 / total)
+        box = ((side + begin + 0.3) / _WIDTH, (bottom + row / 2 - 0.15) / total, wide / _WIDTH, 0.3 / total)
         right = picture.add_axes(box)
         bare(right)
         right.set(xlim=(0, longest), ylim=(0, 1))
@@ -143,15 +144,10 @@ def draw_formats(formats: Mapping[str, Written]) -> Figure:
     right.spines["bottom"].set_position(("outward", 8))
     right.tick_params(bottom=True, labelbottom=True)
     right.set_xlabel("tokens")
-    for x, says in ((name, "how it begins"), (name + begin + 0.3, "the whole, with its length")):
+    for x, says in ((side, "how it begins"), (side + begin + 0.3, "the whole, with its length")):
         picture.text(x / _WIDTH, 1 - 0.25 / total, says, color=FAINT, fontsize=9, va="center")
     draw_legend(picture, {KINDS[kind] for _, tokens, _ in formats.values() for kind in tokens.kind})
     return picture
-
-
-def _check(tokens: Tokens, words: list[str]) -> None:
-    if len(words) != len(tokens.ids):
-        raise CallFault(f"words: {len(words)} strings for {len(tokens.ids)} tokens; give one for each")
 
 
 def _page(picture: Figure, box: tuple, width: float, height: float) -> Axes:

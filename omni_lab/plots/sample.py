@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from omni_lab.media.clock import seconds
-from omni_lab.plots.cells import BAR, Piece, colours_of, counted, draw_cell, draw_legend, flow, token_pieces
+from omni_lab.plots.cells import BAR, Piece, colours_of, draw_cell, draw_legend, flow, in_words, token_pieces
 from omni_lab.plots.palette import FAINT, LINE
 from omni_lab.plots.strips import bare, name_strip
 from omni_lab.plots.style import styled
@@ -46,9 +46,8 @@ def draw_sample(triplet: Triplet, sequence: Sequence, tokens: Tokens) -> Figure:
     cell, placed = _fitted(tokens, units, column)
     rows = 1 + max(row for places in placed.values() for row, _ in places)
     colours = colours_of(tokens, *dict.fromkeys(cue.role for cue in triplet.cues))
-    learned = int(tokens.loss.sum())
     lacks = f"not in the stream: {'; '.join(sequence.missing)}" if sequence.missing else ""
-    counts = f"{len(tokens.ids)} tokens: {counted(tokens.kind)}; {learned} supervised ({learned / len(tokens.ids):.0%})"
+    counts = in_words(tokens)
     note = "\n".join([counts, *textwrap.wrap(lacks, 150)])
 
     def draw(ax: Axes) -> None:

@@ -141,7 +141,7 @@ def _lane_height(triplet: Triplet, role: str | None, inch_per_s: float) -> float
 
 def _cues(ax: Axes, triplet: Triplet, role: str | None, colour: str, inch_per_s: float, height_in: float) -> None:
     bare(ax)
-    name_strip(ax, drawable(role or "no role"))
+    name_strip(ax, textwrap.fill(drawable(role or "no role"), 13, max_lines=2, placeholder="…"))
     ax.set_ylim(0, 1)
     for start, end, text in _pieces(triplet, role):
         width = (end - start) * inch_per_s
@@ -155,5 +155,5 @@ def _cues(ax: Axes, triplet: Triplet, role: str | None, colour: str, inch_per_s:
             words = textwrap.shorten(text, max(1, int(height_in / _LETTER)), placeholder="…")
         label = ax.text((start + end) / 2, 0.5, words, rotation=90 * upright, fontsize=size, linespacing=1.15)
         label.set(ha="center", va="center", clip_on=True)
-        label.set_gid(f"cue:{role}")
+        label.set_gid(f"cue:{drawable(role or 'no role')}")
     ax.axhline(0, color=LINE, linewidth=0.8)

@@ -9,7 +9,7 @@ from matplotlib.ticker import MultipleLocator
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.errors import CallFault
-from omni_lab.plots.cells import HIGH, draw_cell, draw_legend, flow, label, token_pieces, width_of
+from omni_lab.plots.cells import HIGH, check_words, draw_cell, draw_legend, flow, label, token_pieces, width_of
 from omni_lab.plots.palette import FAINT, INK, LINE
 from omni_lab.plots.strips import bare, draw_frames, draw_log_mel, say, thumbnails
 from omni_lab.plots.style import new_picture, styled
@@ -41,8 +41,7 @@ def draw_stream(triplet: Triplet, tokens: Tokens, words: list[str], first_unit: 
     CallFault
         there are not as many words as tokens, or the clip has no such unit
     """
-    if len(words) != len(tokens.ids):
-        raise CallFault(f"words: {len(words)} strings for {len(tokens.ids)} tokens; give one for each")
+    check_words(tokens, words)
     chosen = [u for u in range(first_unit, first_unit + units) if (tokens.unit == u).any()]
     if not chosen:
         raise CallFault(f"first_unit={first_unit}: this stream has units 0 to {int(tokens.unit.max())}")
