@@ -26,6 +26,8 @@ READABLE = "world.questions_per_second=1"  # of a film that people watch; --set 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal that has no ✓ or 猫 shows a sign for it
+        sys.stdout.reconfigure(errors="replace")
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if arguments.handler is None:

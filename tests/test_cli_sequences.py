@@ -85,9 +85,9 @@ def test_pictures_and_text_are_a_document(pictures, capsys):
 
 
 def test_words_that_became_unknown_or_nothing_are_counted(pictures, capsys):
-    _, out, _ = show(capsys, *pictures, "--text", "The president said nothing", "--text", "猫が好き")
+    _, out, _ = show(capsys, *pictures, "--text", "The president said nothing", "--text", "猫が好き", "--text", "♪ ♪")
     assert '⟦"<unknown>×2 said nothing"⟧' in out
-    assert "unknown: 2 of 8 text tokens are <unknown>: preset tiny has" in out
+    assert "unknown: 3 of 9 text tokens are <unknown>: preset tiny has" in out
     assert "wordless: 1 texts left no token at all" in out
 
 

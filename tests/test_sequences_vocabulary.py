@@ -127,3 +127,10 @@ def test_ids_out_of_range_are_refused_by_both(hub):
         for wrong in (len(words), -1):
             with pytest.raises(InputFault, match=f"from 0 to {len(words) - 1}"):
                 words.decode([0, wrong])
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"), [("猫 red", 1), ("café", 1), ("٣ red", 1), ("MÜLLER-Straße", 1), ("red, left.", 0)]
+)
+def test_a_word_that_the_world_does_not_have_is_unknown_in_any_script(text, unknown):
+    assert WorldVocabulary().pieces(WorldVocabulary().encode(text)).count("<unknown>") == unknown

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.media.stills import open_still
 from omni_lab.media.subtitles import Cue
 from omni_lab.sequences.items import SequenceFault
@@ -63,7 +64,7 @@ def as_document(content: Any, name: str | None = None) -> Document:
     if not parts:
         raise SequenceFault(f"clip {name}: an empty document, without a picture or a word")
     missing = tuple(
-        f"{len(piece.audio) / 16_000:.2f} s of sound, for which a document has no place"
+        f"{len(piece.audio) / TICKS_PER_SECOND:.2f} s of sound, for which a document has no place"
         for piece in pieces
         if isinstance(piece, Triplet) and "audio" in piece.has
     )

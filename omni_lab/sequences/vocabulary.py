@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PAD, IMAGE, AUDIO, UNKNOWN = "<pad>", "<image>", "<audio>", "<unknown>"
 _STREAM = (PAD, UNIT, IMAGE, AUDIO, LISTEN, SPEAK, role_token("visitor"), role_token(None), UNKNOWN)
-_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*|\d")
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*|\d")  # in any script
 _ASKING = ("where", "says", "said", "who", "speaks", "heard", "count", "nothing")
 
 
