@@ -61,13 +61,14 @@ def as_document(content: Any, name: str | None = None) -> Document:
         name = content.clip_id if isinstance(content, Triplet) else getattr(content, "name", "document")
     pieces = content if isinstance(content, list | tuple) else [content]
     parts = [part for piece in pieces for part in _parts(piece, name)]
-    if not parts:
-        raise SequenceFault(f"clip {name}: an empty document, without a picture or a word")
     missing = tuple(
         f"{len(piece.audio) / TICKS_PER_SECOND:.2f} s of sound, for which a document has no place"
         for piece in pieces
         if isinstance(piece, Triplet) and "audio" in piece.has
     )
+    if not parts:
+        there = f"; it has {missing[0]}: lay it out as the omni stream" if missing else ""
+        raise SequenceFault(f"clip {name}: an empty document, without a picture or a word{there}")
     return Document(name, tuple(parts), missing)
 
 
