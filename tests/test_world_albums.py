@@ -24,7 +24,7 @@ SEEDS = st.integers(0, 10**12)
 @functools.cache
 def albums():
     """Albums of all three sorts."""
-    return [write_album(seed, sort, split="test") for sort in (SINGLE, MANY, VIDEO) for seed in range(1500)]
+    return [write_album(seed, sort, split="test") for sort in (SINGLE, MANY, VIDEO) for seed in range(800)]
 
 
 @functools.cache
@@ -125,7 +125,7 @@ def test_in_a_video_one_thing_stays_and_changes_its_panel_and_guests_are_seen_fo
         assert sorted(len(places) for places in seen.values()) == [STAY] * 3 + [len(rooms)]
         moved += len({cell for _, cell in max(seen.values(), key=len)}) > 1
         assert all(b[0] == a[0] + 1 for places in seen.values() for a, b in pairwise(places)), "gone in between"
-    assert moved > 1400
+    assert moved > 750
 
 
 @pytest.mark.parametrize("kind", KINDS)
