@@ -24,7 +24,7 @@ SEEDS = st.integers(0, 10**12)
 @functools.cache
 def albums():
     """Albums of all three sorts."""
-    return [write_album(seed, sort, split="test") for sort in (SINGLE, MANY, VIDEO) for seed in range(800)]
+    return [write_album(seed, sort, split="test") for sort in (SINGLE, MANY, VIDEO) for seed in range(1000)]
 
 
 @functools.cache
@@ -125,7 +125,7 @@ def test_in_a_video_one_thing_stays_and_changes_its_panel_and_guests_are_seen_fo
         assert sorted(len(places) for places in seen.values()) == [STAY] * 3 + [len(rooms)]
         moved += len({cell for _, cell in max(seen.values(), key=len)}) > 1
         assert all(b[0] == a[0] + 1 for places in seen.values() for a, b in pairwise(places)), "gone in between"
-    assert moved > 750
+    assert moved > 940
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -141,7 +141,8 @@ def test_no_answer_from_the_text_alone_beats_chance(kind):
             bool(table[key(question)]) and table[key(question)].most_common(1)[0][0] == question.answer
             for _, question in asked[1::2]
         ]
-        assert np.mean(right) < guess + 0.06, (kind, np.mean(right), guess)
+        by_luck = 4 * (guess * (1 - guess) / len(right)) ** 0.5
+        assert np.mean(right) < guess + by_luck, (kind, np.mean(right), guess)
 
 
 @pytest.mark.parametrize("kind", KINDS)
