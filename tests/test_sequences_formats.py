@@ -201,3 +201,13 @@ def test_clips_by_number_are_written_for_packing():
 def test_a_document_may_be_given_whole():
     document = Document("mine", (Picture(picture(3)), Cue(0, 0, "A text.")))
     assert lay_out(document, config("F1")).name == "mine"
+
+
+@pytest.mark.parametrize("text", ["猫" * 200, "a" * 5000, "line\nline", "nul\0byte", ""])
+def test_any_text_is_text(text):
+    assert as_document([picture(), text]).parts[1].text == text
+
+
+def test_a_picture_of_a_document_may_be_given_alone():
+    alone = Picture(picture(3), frame=True, time=7)
+    assert as_document(alone).parts == (alone,)

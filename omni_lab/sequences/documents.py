@@ -59,7 +59,8 @@ def as_document(content: Any, name: str | None = None) -> Document:
         content = _interleaved(content, name or "document")
     if name is None:
         name = content.clip_id if isinstance(content, Triplet) else getattr(content, "name", "document")
-    pieces = content if isinstance(content, list | tuple) else [content]
+    several = isinstance(content, list | tuple) and not isinstance(content, Picture)
+    pieces = content if several else [content]
     parts = [part for piece in pieces for part in _parts(piece, name)]
     missing = tuple(
         f"{len(piece.audio) / TICKS_PER_SECOND:.2f} s of sound, for which a document has no place"
@@ -75,7 +76,7 @@ def as_document(content: Any, name: str | None = None) -> Document:
 def _parts(piece: Any, name: str) -> Iterable[Picture | Cue]:
     """The pictures and texts of one piece of a document."""
     if isinstance(piece, str):
-        if len(piece) < 256 and "\n" not in piece and Path(piece).is_file():
+        if _is_file(piece):
             raise SequenceFault(f"clip {name}: {piece!r} is the name of a file, and would be read as text; give a Path")
         return [Cue(0, 0, piece)]
     if isinstance(piece, Cue | Picture):
@@ -89,6 +90,13 @@ def _parts(piece: Any, name: str) -> Iterable[Picture | Cue]:
         return [Picture(open_still(piece))]
     says = "neither a picture (Path, PIL image, array), a video (array of frames), a clip, nor text"
     raise SequenceFault(f"clip {name}: {type(piece).__name__} in it is {says}")
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or a character that no name has
+        return False
 
 
 def _interleaved(row: Mapping[str, Any], name: str) -> list[Any]:
