@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,11 @@ from jaxtyping import Float32, Int16, Int64
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.media import subtitles
-from omni_lab.media.clock import rescale, stamp
+from omni_lab.media.clock import rescale, stamp, ticks
 from omni_lab.media.faults import BadSubtitles, NothingDecodable
+from omni_lab.media.interleave import PRIMING, PacketOrder
 from omni_lab.media.pictures import FramePicker
-from omni_lab.media.probe import MAX_PIXELS, Source, describe, open_media
+from omni_lab.media.probe import MAX_PIXELS, Source, Stream, describe, open_media
 from omni_lab.media.scenes import ContentDetector, scene_changes
 from omni_lab.media.sound import SoundLine
 from omni_lab.media.timeline import Timeline
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 MAX_ERRORS = 20  # named one by one; the rest is counted
 PACKETS_TIMED = ("avi", "asf")  # containers that time packets, not pictures
+EARLY = TICKS_PER_SECOND // 10  # more than pictures are stamped before they are shown
 USUAL_FRAME = TICKS_PER_SECOND // 25  # how long a picture stands where nothing tells
 
 
@@ -94,6 +97,8 @@ class _Pass:
         self.detector = ContentDetector() if config.scenes == "pyscenedetect" else None
         self.format = container.format.name
         self.timeline = Timeline(self.format, source.zero)
+        signed = self.format == "avi" and container.metadata.get("software", "").startswith("Lavf")
+        self.order = PacketOrder() if signed else None
         self.damaged_from: int | None = None  # tick from which pictures build on a broken one
         self.left_out = 0
         self.embedded: list[subtitles.Cue] = []
@@ -115,6 +120,7 @@ class _Pass:
             if stream.type == "video":
                 _bound(stream.codec_context, threads)
         packets = self.container.demux(chosen)
+        first = True
         while True:
             try:
                 packet = next(packets, None)
@@ -128,12 +134,33 @@ class _Pass:
                 break
             if packet is None:
                 break
+            if first:
+                self._begin(packet)
+                first = False
             if jump := self.timeline.straighten(packet):
                 self._note(jump)
+            if self.order and None not in (packet.dts, packet.pos) and packet.stream.type != "subtitle":
+                self.order.add(packet.stream.type, packet.dts * packet.time_base, packet.pos)
             if packet.stream.type == "subtitle":
                 self._read_text(packet)
             else:
                 self._decode(packet.stream, packet)
+
+    def _begin(self, packet) -> None:
+        """Let the clock begin with the file's first packet, if pictures start earlier than FFmpeg says.
+
+        Where pictures are decoded before they are shown and sound begins later, FFmpeg takes the sound's start for both
+        in containers that stamp no order of showing (ASF, NUT): the pictures before it would be lost.
+        """
+        if packet.stream.type != "video" or packet.pts is None or self.format not in ("asf", "nut"):
+            return
+        time = rescale(packet.pts, packet.time_base)
+        later = self.source.zero - time
+        if later > EARLY:
+            streams = [replace(s, start=None if s.start is None else s.start + later) for s in self.source.streams]
+            streams[packet.stream.index] = replace(streams[packet.stream.index], start=0)
+            self.source = replace(self.source, zero=time, streams=tuple(streams))
+            self.timeline = Timeline(self.format, time)
 
     def _decode(self, stream, packet) -> None:
         import av
@@ -232,7 +259,8 @@ class _Pass:
         picker.finish(picture_end)
         stream = source.stream("audio")
         stated = stream.start + stream.duration if stream and stream.start is not None and stream.duration else None
-        audio, audio_start, gaps = self.sound.finish(stated, padding=2 * self.unit)
+        moved = self._sound_moved()
+        audio, audio_start, gaps = self.sound.finish(stated, padding=2 * self.unit, moved=moved)
         if audio is None and not picker.jpegs:
             reason = f"; {self._errors()[0]}" if self.faults else ""
             raise NothingDecodable(path, f"not one frame and not one sample can be decoded{reason}")
@@ -242,12 +270,7 @@ class _Pass:
             self._note(f"{text_uri or 'the text track'}: {doubt}")
         if self.left_out:
             self._note(f"{self.left_out} damaged pictures are left out")
-        streams = tuple(
-            replace(s, rotation=picker.rotation, variable_frame_rate=varies(picker.all_times))
-            if s.kind == "video" and s.chosen
-            else s
-            for s in source.streams
-        )
+        streams = tuple(self._measured(s, moved) for s in source.streams)
         return Film(
             source=replace(source, streams=streams, duration=duration, text_uri=text_uri, errors=self._errors()),
             frames=tuple(picker.jpegs),
@@ -261,6 +284,26 @@ class _Pass:
             audio_gaps=tuple(gaps),
             cues=cues,
         )
+
+    def _measured(self, stream: Stream, sound_moved: int) -> Stream:
+        """Correct what the container says of a stream by what decoding has shown."""
+        if stream.chosen and stream.kind == "video":
+            return replace(stream, rotation=self.picker.rotation, variable_frame_rate=varies(self.picker.all_times))
+        if stream.chosen and stream.kind == "audio" and sound_moved:
+            return replace(stream, start=(stream.start or 0) + sound_moved)
+        return stream
+
+    def _sound_moved(self) -> int:
+        """Tell by how many ticks the sound of a `Lavf` AVI begins later than the file says."""
+        sound = self.source.stream("audio")
+        if not self.order or not sound:
+            return 0
+        picture = self.source.stream("video")
+        beat, count = (self.container.streams[s.index].time_base if s else Fraction(1) for s in (picture, sound))
+        times, held_back = self.packet_times, self.held_back or 0
+        delay = (times[held_back + 1] - times[1]) * beat if len(times) > held_back + 1 else Fraction(0)
+        priming = Fraction(PRIMING.get(sound.codec, 0), int(sound.rate))
+        return ticks(self.order.moved(priming, delay, beat, count))
 
     def _scenes(self) -> Int64[np.ndarray, " scenes"]:
         """Give the first tick of each new scene, as the detector that was asked for finds it."""

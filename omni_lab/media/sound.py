@@ -48,10 +48,10 @@ class _Run:
         if not self.offsets or not samples.size:
             return round(self.at), samples
         offsets = np.array(self.offsets)
-        if np.ptp(offsets) <= self.grain + 2:  # nothing but rounding: the first stamp, within what the others allow
+        if np.ptp(offsets) <= self.grain + 2:  # nothing but rounding: the first stamp, if the others allow it
             open_by = (self.grain + 1) / 2  # stamps are also rounded to ticks
             first, last = offsets.max() - open_by, offsets.min() + open_by
-            return round(min(max(float(offsets[0]), first), max(first, last))), samples
+            return round(float(offsets[0] if first <= offsets[0] <= last else (first + last) / 2)), samples
         counted = np.array(self.counted)
         blocks = np.split(np.arange(offsets.size), np.flatnonzero(np.diff(counted // TICKS_PER_SECOND)) + 1)
         knots = np.array([counted[block].mean() for block in blocks])
@@ -114,7 +114,7 @@ class SoundLine:
         run.length += Fraction(frame.samples * TICKS_PER_SECOND, frame.sample_rate)
 
     def finish(
-        self, span_end: int | None = None, padding: int = 0
+        self, span_end: int | None = None, padding: int = 0, moved: int = 0
     ) -> tuple[np.ndarray | None, int, list[tuple[int, int]]]:
         """Flush, and return samples, the tick of the first one, and the gaps inside.
 
@@ -122,14 +122,17 @@ class SoundLine:
         ----------
         span_end : where the container says the sound ends (ticks), None where it does not
         padding : samples an encoder may have added behind that end; anything longer is sound, whatever the header says
+        moved : ticks by which all of it, its end too, belongs later than its times say
 
         Returns
         -------
         int16 samples (None when there were none), the first one's tick (never before zero), gaps as (start, end)
         """
         self._flush()
-        runs = [(max(at, 0), samples[max(0, -at) :]) for at, samples in (run.laid() for run in self._runs)]
+        laid = ((at + moved, samples) for at, samples in (run.laid() for run in self._runs))
+        runs = [(max(at, 0), samples[max(0, -at) :]) for at, samples in laid]
         self._runs = []
+        span_end = None if span_end is None else span_end + moved
         runs = sorted((run for run in runs if run[1].size), key=lambda run: run[0])
         if not runs:
             return None, 0, []
