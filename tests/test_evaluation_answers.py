@@ -56,7 +56,7 @@ class Reader(OmniModel):
         torch.nn.Module.__init__(self)
         self.wrong = wrong
 
-    def forward(self, batch):
+    def forward(self, batch, strength=None):
         targets = batch.input_ids[:, 1:][batch.loss_mask[:, 1:]]
         logits = torch.nn.functional.one_hot(targets, len(VOCABULARY)).float()
         for word in self.wrong:

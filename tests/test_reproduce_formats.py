@@ -86,7 +86,7 @@ class Knowing(OmniModel):
         torch.nn.Module.__init__(self)
         self.right = right
 
-    def forward(self, batch):
+    def forward(self, batch, strength=None):
         targets = batch.input_ids[:, 1:][batch.loss_mask[:, 1:]]
         says = targets if self.right else torch.zeros_like(targets)
         logits = torch.nn.functional.one_hot(says, 100).float()
