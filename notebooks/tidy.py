@@ -1,7 +1,7 @@
 """Make executed notebooks fit to be committed: `python notebooks/tidy.py notebooks/*.ipynb` (part of `make notebooks`).
 
 Removed is what differs between machines and runs without telling a reader anything: widget state (GitHub then refuses
-to show the page), timings, absolute paths, progress bars' intermediate states. `tests/test_repository.py` asks that a
+to show the page), timings, absolute paths, progress bars' intermediate states, where printing paused. `tests/test_repository.py` asks that a
 committed notebook comes out of `tidied` unchanged.
 """
 
@@ -25,7 +25,7 @@ def tidied(notebook: dict[str, Any]) -> dict[str, Any]:
     for cell in notebook["cells"]:
         cell = {**cell, "metadata": {k: v for k, v in cell["metadata"].items() if k != "execution"}}
         if cell["cell_type"] == "code":
-            cell["outputs"] = [kept for output in cell["outputs"] if (kept := _output(output)) is not None]
+            cell["outputs"] = [kept for output in _joined(cell["outputs"]) if (kept := _output(output)) is not None]
         cells.append(cell)
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -39,6 +39,18 @@ def texts(output: dict[str, Any]) -> list[str]:
     found = [output.get("text", ""), *output.get("traceback", [])]
     found += [value for kind, value in output.get("data", {}).items() if kind.startswith(("text/", "image/svg"))]
     return [DATA_URI.sub("", "".join(value)) for value in found]
+
+
+def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was printed in one go as one output: where it broke into two is chance."""
+    joined: list[dict[str, Any]] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output["output_type"] == "stream" and output.get("name") == last.get("name"):
+            joined[-1] = {**last, "text": last["text"] + output["text"]}
+        else:
+            joined.append(output)
+    return joined
 
 
 def _output(output: dict[str, Any]) -> dict[str, Any] | None:

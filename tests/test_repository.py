@@ -242,6 +242,7 @@ def test_tidying_removes_what_a_reader_does_not_need_and_nothing_else():
         {"output_type": "display_data", "data": widget, "metadata": {}},
         {"output_type": "stream", "name": "stderr", "text": [" 0%\r 50%\r", "100%\n"]},
         {"output_type": "stream", "name": "stdout", "text": f"{ROOT}/runs/a and {Path.home()}/b\n"},
+        {"output_type": "stream", "name": "stdout", "text": "printed after a pause\n"},
         {"output_type": "display_data", "data": {"image/png": "iVBO"}, "metadata": {}},
     ]
     cell = {"cell_type": "code", "metadata": {"execution": {"iopub.execute_input": "now"}, "tags": ["keep"]}}
@@ -249,7 +250,11 @@ def test_tidying_removes_what_a_reader_does_not_need_and_nothing_else():
     once = module.tidied(notebook)
     (left,) = once["cells"]
     assert left["metadata"] == {"tags": ["keep"]}
-    assert [output.get("text") for output in left["outputs"]] == [["100%\n"], "runs/a and ~/b\n", None]
+    assert [output.get("text") for output in left["outputs"]] == [
+        ["100%\n"],
+        "runs/a and ~/b\nprinted after a pause\n",
+        None,
+    ]
     assert "widgets" not in once["metadata"]
     assert module.tidied(once) == once
     assert json.dumps(notebook).count("execution") == 1, "the input is left as it was"
