@@ -1,8 +1,8 @@
 """Make executed notebooks fit to be committed: `python notebooks/tidy.py notebooks/*.ipynb` (part of `make notebooks`).
 
 Removed is what differs between machines and runs without telling a reader anything: widget state (GitHub then refuses
-to show the page), timings, absolute paths, progress bars' intermediate states, where printing paused. `tests/test_repository.py` asks that a
-committed notebook comes out of `tidied` unchanged.
+to show the page), timings, absolute paths, progress bars' intermediate states, where printing paused.
+`tests/test_repository.py` asks that a committed notebook comes out of `tidied` unchanged.
 """
 
 from __future__ import annotations
