@@ -15,6 +15,8 @@ from omni_lab.errors import CallFault
 if TYPE_CHECKING:
     from omni_lab.triplets.record import Triplet
 
+NAMED = 20  # dropped clips that a build names one by one
+
 
 def add_triplets(commands: Any) -> None:
     """Add the commands below `omni-lab triplets`."""
@@ -71,7 +73,9 @@ def triplets_build(arguments: argparse.Namespace) -> int:
     )
     lines = [f"{uri}: skipped, {why}" for uri, why in done.skipped]
     lines += [f"{uri}: clips made, but {'; '.join(errors)}" for uri, errors in done.damaged]
-    lines += [f"{clip_id}: dropped, {why}" for clip_id, why in done.dropped]
+    lines += [f"{clip_id}: dropped, {why}" for clip_id, why in done.dropped[:NAMED]]
+    if (more := len(done.dropped) - NAMED) > 0:
+        lines.append(f"and {more} more clips dropped: {arguments.out / REPORT} names them all")
     lines += [f"{done.clips} clips of {done.films} films in {done.out}"]
     answer(arguments, json.loads((arguments.out / REPORT).read_text(encoding="utf-8")), "\n".join(lines))
     for failure in done.failures:

@@ -199,3 +199,17 @@ def main_exit(arguments):
         return main(arguments)
     except SystemExit as left:
         return left.code
+
+
+def test_a_build_names_some_dropped_clips_and_says_where_all_of_them_are(tmp_path, monkeypatch, capsys):
+    from media_files import write_film
+
+    monkeypatch.chdir(tmp_path)
+    write_film(Path("grey.mp4"), seconds=12, sound=None)
+    short = ["triplets.min_s=.2", "triplets.max_s=.5", "triplets.target_s=.4", "triplets.max_static_share=0"]
+    assert main(["triplets", "build", "grey.mp4", "--out", "shards", "--set", *short]) == 0
+    *lines, more, last = capsys.readouterr().out.splitlines()
+    dropped = json.loads(Path("shards/report.json").read_text(encoding="utf-8"))["dropped"]
+    assert len(dropped) > 20 and sum(": dropped, " in line for line in lines) == 20
+    assert more == f"and {len(dropped) - 20} more clips dropped: shards/report.json names them all"
+    assert "clips of" in last
