@@ -1,14 +1,18 @@
 """Everything is images, in five formats: the same pictures and text whichever way they came, and what stands round."""
 
+import json
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from media_files import write_film
 from PIL import Image
 
-from omni_lab.config import TICKS_PER_SECOND, override, tiny
+from omni_lab.config import TICKS_PER_SECOND, TripletConfig, override, tiny
 from omni_lab.media.faults import MediaFault
 from omni_lab.media.subtitles import Cue
 from omni_lab.sequences.batch import collate
@@ -19,7 +23,10 @@ from omni_lab.sequences.packing import Packer
 from omni_lab.sequences.ratios import Blend
 from omni_lab.sequences.tokens import IMAGE_KIND, TEXT_KIND, tokenize
 from omni_lab.sequences.vocabulary import UNKNOWN, build_vocabulary
+from omni_lab.triplets.build import build
+from omni_lab.triplets.film import clips_of_film
 from omni_lab.triplets.scripted import from_script
+from omni_lab.triplets.stream import ClipStream
 from omni_lab.world.script import write_script
 
 S = TICKS_PER_SECOND
@@ -211,3 +218,32 @@ def test_any_text_is_text(text):
 def test_a_picture_of_a_document_may_be_given_alone():
     alone = Picture(picture(3), frame=True, time=7)
     assert as_document(alone).parts == (alone,)
+
+
+def test_a_film_file_is_all_its_frames_on_its_own_clock_over_all_its_clips(tmp_path):
+    film = write_film(tmp_path / "long.mp4", seconds=24)
+    clips = list(clips_of_film(film, TripletConfig())[1])
+    document = as_document(film)
+    frames = [part for part in document.parts if isinstance(part, Picture)]
+    times = [frame.time for frame in frames]
+    assert len(clips) > 1 and len(frames) == sum(len(clip.jpegs) for clip in clips)
+    assert times == sorted(times) and times[-1] > 23 * S and all(frame.frame for frame in frames)
+    assert document.name == "long.mp4" and "24.0" in document.missing[0]
+
+
+def test_documents_are_packed_out_of_shards_and_gone_on_with_after_a_stop(tmp_path):
+    films = sorted((Path(__file__).parent.parent / "data_samples" / "test").glob("*.mp4"))
+    build(films, tmp_path / "shards", TripletConfig(clips_per_shard=2), progress=False)
+    setting = config("F4")
+    vocabulary = build_vocabulary(setting)
+
+    def packer():
+        clips = Written(ClipStream(tmp_path / "shards", seed=1).at, setting, vocabulary)
+        return Packer(Blend({"films": clips}), 1024, open_rows=3)
+
+    whole = [row.ids.tolist() for row in islice(packer(), 8)]
+    first = packer()
+    before = [row.ids.tolist() for row in islice(first, 3)]
+    again = packer()
+    again.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert before + [row.ids.tolist() for row in islice(again, 5)] == whole

@@ -7,18 +7,20 @@ more what kind of thing a picture came from, but whether it is a frame, and so h
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.media.stills import open_still
 from omni_lab.media.subtitles import Cue
 from omni_lab.sequences.items import SequenceFault
-from omni_lab.triplets.record import Triplet
+from omni_lab.triplets.build import EXTENSIONS
+from omni_lab.triplets.film import clips_of_film
+from omni_lab.triplets.record import EncodedClip, Triplet
 
 
 class Picture(NamedTuple):
@@ -43,9 +45,9 @@ def as_document(content: Any, name: str | None = None) -> Document:
 
     Parameters
     ----------
-    content : a picture (file, PIL image, or array of height × width × 3), a video (array of frames × height × width ×
-        3), a clip (`Triplet`: its frames and cues in the order of time), a list of these and of texts (`str`), or an
-        OBELICS-style row of `images` and `texts`. A file is a `Path`: a `str` is text
+    content : a picture (file, PIL image, or array of height × width × 3), a video (file, or array of frames × height ×
+        width × 3), a clip (`Triplet`: its frames and cues in the order of time), a list of these and of texts (`str`),
+        or an OBELICS-style row of `images` and `texts`. A file is a `Path`: a `str` is text
     name : what faults call it; a clip has its own
 
     Raises
@@ -53,24 +55,32 @@ def as_document(content: Any, name: str | None = None) -> Document:
     SequenceFault
         there is nothing in it, or something that is neither picture nor text
     MediaFault
-        a picture cannot be read
+        a picture or a film cannot be read
     """
     if isinstance(content, Mapping):
         content = _interleaved(content, name or "document")
     if name is None:
         name = content.clip_id if isinstance(content, Triplet) else getattr(content, "name", "document")
     several = isinstance(content, list | tuple) and not isinstance(content, Picture)
-    pieces = content if several else [content]
+    pieces = [opened for piece in (content if several else [content]) for opened in _opened(piece)]
     parts = [part for piece in pieces for part in _parts(piece, name)]
-    missing = tuple(
-        f"{len(piece.audio) / TICKS_PER_SECOND:.2f} s of sound, for which a document has no place"
-        for piece in pieces
-        if isinstance(piece, Triplet) and "audio" in piece.has
-    )
+    sound = sum(len(piece.audio) for piece in pieces if isinstance(piece, Triplet))
+    missing = (f"{sound / TICKS_PER_SECOND:.2f} s of sound, for which a document has no place",) if sound else ()
     if not parts:
         there = f"; it has {missing[0]}: lay it out as the omni stream" if missing else ""
         raise SequenceFault(f"clip {name}: an empty document, without a picture or a word{there}")
     return Document(name, tuple(parts), missing)
+
+
+def _opened(piece: Any) -> Iterable[Any]:
+    """A film file as its clips, on the film's own clock; anything else as it is."""
+    if not isinstance(piece, Path) or piece.suffix.lower() not in EXTENSIONS:
+        yield piece
+        return
+    _, clips = clips_of_film(piece, TripletConfig())
+    for clip in map(EncodedClip.decode, clips):
+        cues = tuple(cue.moved(clip.start) for cue in clip.cues)
+        yield replace(clip, frame_times=clip.frame_times + clip.start, cues=cues)
 
 
 def _parts(piece: Any, name: str) -> Iterable[Picture | Cue]:
