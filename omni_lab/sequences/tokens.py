@@ -40,7 +40,7 @@ class Tokens:
 def tokenize(sequence: Sequence, vocabulary: Vocabulary, config: Config) -> Tokens:
     """Turn the items of one sequence into token arrays.
 
-    The tokens of an image or of a sound divide its item's time evenly; those of a text begin with it.
+    The tokens of a sound divide its unit evenly, any other token has the time at which its item begins.
 
     Raises
     ------
