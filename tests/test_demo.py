@@ -10,7 +10,7 @@ from omni_lab.config import override, tiny
 from omni_lab.demo import QUICK, run_demo
 from omni_lab.errors import InputFault
 from omni_lab.reproduce.demo import CRITERIA, numbers
-from omni_lab.reproduce.record import Criterion, interval, write_record
+from omni_lab.reproduce.record import Criterion, interval, read_record, write_record
 from omni_lab.world.film import write_film
 from omni_lab.world.questions import FACTS
 from omni_lab.world.script import write_script
@@ -97,3 +97,12 @@ def test_an_interval_over_three_seeds_is_students():
     found = interval([0.9, 0.92, 0.94])
     assert found["mean"] == pytest.approx(0.92)
     assert found["high"] - found["mean"] == pytest.approx(4.303 * 0.02 / 3**0.5, rel=1e-2)
+
+
+def test_a_record_is_read_where_one_stands_else_from_the_project_else_it_says_how_to_make_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_record("demo")["id"] == "demo", "the project's own"
+    mine = write_record(tmp_path / "results" / "demo", "mine", "a command", [0], {"a": [1.0]}, [Criterion("a", 0.5)])
+    assert read_record("demo")["claim"] == mine["claim"] == "mine"
+    with pytest.raises(InputFault, match="omni-lab reproduce nothing --seeds 3"):
+        read_record("nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omni_lab.errors import InputFault
 from omni_lab.training.run import environment, write_json
 
 # two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom
@@ -93,3 +95,18 @@ def write_record(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "record.json", record)
     return record
+
+
+def read_record(name: str) -> dict:
+    """The record of an experiment: your own under `results/` here, else the project's.
+
+    Raises
+    ------
+    InputFault
+        there is none yet; the message says how to make it
+    """
+    for root in (Path(), Path(__file__).parents[2]):
+        path = root / "results" / name / "record.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    raise InputFault(f"results/{name}/record.json: no such record; `omni-lab reproduce {name} --seeds 3` writes it")
