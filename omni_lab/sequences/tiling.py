@@ -227,23 +227,6 @@ def cut(pixels: UInt8[np.ndarray, "H W 3"], side: int, grids: Sequence[Grid]) ->
     return Tiling(np.concatenate([whole[None], tiles]), grid, width, height, thumbnail, canvas)
 
 
-def token_count(grid: Grid, per_side: int) -> int:
-    """Count the tokens of a picture in a grid, its thumbnail's among them.
-
-    >>> token_count(Grid(2, 3), per_side=9), token_count(Grid(1, 1), per_side=9)
-    (567, 81)
-
-    Raises
-    ------
-    CallFault
-        the grid has no tiles or a tile no tokens
-    """
-    if min(*grid, per_side) < 1:
-        raise CallFault(f"{grid} with per_side = {per_side}: rows, columns and per_side must be 1 or more")
-    tiles = grid.rows * grid.columns
-    return (1 if tiles == 1 else 1 + tiles) * per_side**2
-
-
 def _letterboxed(
     image: PIL.Image.Image, width: int, height: int
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Placement]:
