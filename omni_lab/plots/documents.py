@@ -46,7 +46,7 @@ _UNDER = 0.17  # below a picture, for the count of its tokens
 _MOST_LINES = 30
 _FINEST = 12  # cells of a picture along an edge that can still be told apart
 
-Written = tuple[Sequence, Tokens, list[str]]
+Sample = tuple[Sequence, Tokens, list[str]]
 
 
 class _Block(NamedTuple):
@@ -104,7 +104,7 @@ def draw_document(sequence: Sequence, tokens: Tokens, words: list[str]) -> Figur
 
 
 @styled
-def draw_formats(formats: Mapping[str, Written]) -> Figure:
+def draw_formats(formats: Mapping[str, Sample]) -> Figure:
     """Draw one thing as several formats write it: how each begins, and beside it the whole, all on one scale.
 
     Parameters

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 from torch import Tensor
 
-from omni_lab.config import TICKS_PER_SECOND, Config
+from omni_lab.config import Config
 from omni_lab.sequences.items import Sequence, SequenceFault
+from omni_lab.sequences.stream import unit_ticks
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, Tokens, tokenize
 from omni_lab.sequences.vocabulary import Vocabulary
 
@@ -92,7 +93,6 @@ def collate(rows: list[Tokens], config: Config) -> Batch:
         _check_ids(row)
     width = max(len(row.ids) for row in rows)
     size = config.model.image.size
-    samples = round(config.sequence.unit_s * TICKS_PER_SECOND)
 
     def padded(name: str, fill, dtype) -> Tensor:
         out = np.full((len(rows), width), fill, dtype)
@@ -113,7 +113,7 @@ def collate(rows: list[Tokens], config: Config) -> Batch:
         document=document,
         position=_positions(document),
         frames=torch.stack(frames) if frames else empty_frames,
-        waves=torch.stack(waves) if waves else torch.zeros((0, samples)),
+        waves=torch.stack(waves) if waves else torch.zeros((0, unit_ticks(config.sequence))),
         seen=torch.arange(len(frames)),
         heard=torch.arange(len(waves)),
     )

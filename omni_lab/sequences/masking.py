@@ -106,8 +106,8 @@ def attention_bias(batch: Batch, matrix: Float32[Tensor, "M M"] | None = None) -
         return None
     place = torch.arange(batch.kind.shape[1], device=batch.kind.device)
     seen = (place[:, None] >= place) & (batch.document[:, :, None] == batch.document[:, None, :])
-    itself = place[:, None] == place
-    bias = torch.zeros(seen.shape, device=seen.device)
-    if matrix is not None:
-        bias = modality_bias(matrix.to(seen.device), batch.kind, batch.kind, itself)
+    if matrix is None:
+        bias = torch.zeros(seen.shape, device=seen.device)
+    else:
+        bias = modality_bias(matrix.to(seen.device), batch.kind, batch.kind, place[:, None] == place)
     return bias.masked_fill(~seen, -math.inf)[:, None]

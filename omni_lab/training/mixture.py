@@ -16,7 +16,7 @@ from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig
 from omni_lab.errors import CallFault
 from omni_lab.sequences.batch import Batch, make_batch
 from omni_lab.sequences.items import Sequence
-from omni_lab.sequences.stream import omni_stream
+from omni_lab.sequences.stream import omni_stream, unit_ticks
 from omni_lab.sequences.vocabulary import build_vocabulary
 from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.scripted import described, from_script
@@ -104,9 +104,8 @@ class Mixture:
     def _film(self, step: int) -> Triplet:
         """Some whole rooms of a shipped film."""
         film = self.films[step % len(self.films)]
-        unit = round(self.config.sequence.unit_s * TICKS_PER_SECOND)
         room = self.config.world.room_s * TICKS_PER_SECOND
-        length = min(self.settings.units * unit, film.duration)
+        length = min(self.settings.units * unit_ticks(self.config.sequence), film.duration)
         starts = max(1, (film.duration - length) // room + 1)
         start = (step // len(self.films)) % starts * room
         return film.window(start, start + length)
