@@ -131,8 +131,11 @@ def by_fact(exam: Exam, right: Bool[np.ndarray, " questions"], held_out: bool = 
     for fact in dict.fromkeys(kinds):
         mine = right[keep & (np.asarray(kinds) == fact)]
         if len(mine):
-            low, high = wilson(int(mine.sum()), len(mine))
-            scores[fact] = {
-                "accuracy": float(mine.mean()), "chance": chance(fact), "n": len(mine), "low": low, "high": high,
-            }  # fmt: skip
+            scores[fact] = score(mine, chance(fact))
     return scores
+
+
+def score(right: Bool[np.ndarray, " questions"], guessed: float) -> dict[str, float]:
+    """Accuracy of some answers with its 95 % interval, beside the chance level of guessing them."""
+    low, high = wilson(int(right.sum()), len(right))
+    return {"accuracy": float(right.mean()), "chance": guessed, "n": len(right), "low": low, "high": high}

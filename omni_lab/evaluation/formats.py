@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from omni_lab.config import AlbumConfig, Config, WorldConfig
-from omni_lab.evaluation.answers import Asked, Exam
-from omni_lab.evaluation.intervals import wilson
+from omni_lab.evaluation.answers import Asked, Exam, score
 from omni_lab.sequences.albums import as_album_document
 from omni_lab.sequences.formats import lay_out
 from omni_lab.sequences.tokens import tokenize
@@ -56,9 +55,6 @@ def by_kind(exam: Exam, right: Bool[np.ndarray, " questions"]) -> dict[str, dict
     scores = {}
     for kind in KINDS:
         mine = kinds == kind
-        total, good = int(mine.sum()), int(right[mine].sum())
-        if total:
-            low, high = wilson(good, total)
-            chance = float(guess[mine].mean())
-            scores[kind] = {"accuracy": good / total, "chance": chance, "n": total, "low": low, "high": high}
+        if mine.any():
+            scores[kind] = score(right[mine], float(guess[mine].mean()))
     return scores
