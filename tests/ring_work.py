@@ -1,0 +1,187 @@
+"""One rank of a job of several processes: `python ring_work.py JOB RANK RANKS FOLDER`, what it found as JSON there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from ring_cases import Case, cases, dense, drawn, mask
+
+from omni_lab.attention import blocks
+from omni_lab.attention.engines import shared_attention
+from omni_lab.attention.exchange import Exchange
+from omni_lab.attention.plan import Plan
+from omni_lab.errors import OmniLabError
+
+
+def errors(case: Case, exchange: Exchange) -> dict:
+    """How far this rank's part is from dense attention: the largest error of the output and of every gradient.
+
+    In bfloat16 it is divided by the error that one device makes with dense attention in bfloat16.
+    """
+    layout, edges, row, kinds, matrix = drawn(case)
+    rank = exchange.rank
+    plan = Plan(layout, exchange, edges, case.causal, None if matrix is None else kinds, matrix)
+    mine = {name: layout.shard(row[name], rank, dim=2) for name in row}
+    leaves = [mine[name].requires_grad_() for name in ("query", "key", "value")]
+    before = exchange.sent
+    out = shared_attention(*leaves, plan, engine=case.engine)
+    forward = exchange.sent - before
+    out.backward(mine["grad"])
+    found = dict(zip(("out", "query", "key", "value"), (out.detach(), *(x.grad for x in leaves)), strict=True))
+    bias = mask(case, kinds, matrix)
+    true = dense({name: x.double() for name, x in row.items()}, case, bias)
+    far = {name: _largest(found[name], layout.shard(true[name], rank, dim=2)) for name in found}
+    if case.dtype == "bfloat16":
+        own = dense(row, case, bias)
+        far = {name: far[name] / _largest(own[name], true[name]) for name in far}
+    return {**far, "sent": [forward, exchange.sent - before - forward]}
+
+
+def _largest(found: torch.Tensor, true: torch.Tensor) -> float:
+    far = (found.double() - true).abs().max()
+    return float("inf") if far.isnan() else float(far)
+
+
+def matrix(exchanges: dict[int, Exchange]) -> dict:
+    """Every case that this rank takes part in."""
+    return {case.name: errors(case, exchanges[case.ranks]) for case in cases() if case.ranks in exchanges}
+
+
+def written_out(exchanges: dict[int, Exchange]) -> dict:
+    """The same without the fused kernel, as on devices that have none."""
+    fused, blocks.FUSED = blocks.FUSED, ()
+    of_ring = (case for case in cases() if (case.ranks, case.engine) == (2, "reference"))
+    masked = [case for case in of_ring if (case.strength, case.dtype) != ("none", "float64")]
+    chosen = masked if 2 in exchanges else []
+    try:
+        return {case.name: errors(case, exchanges[2]) for case in chosen}
+    finally:
+        blocks.FUSED = fused
+
+
+def stale(exchanges: dict[int, Exchange]) -> dict:
+    """A mutation: in backward each rank takes its own keys and values for those that pass."""
+    right = Exchange.round
+
+    def wrong(self, tensor):
+        for held in right(self, tensor):
+            yield tensor if torch._C._current_autograd_node() is not None else held
+
+    Exchange.round = wrong
+    try:
+        return errors(Case(), exchanges[2]) if 2 in exchanges else {}
+    finally:
+        Exchange.round = right
+
+
+def empty_rows(exchanges: dict[int, Exchange]) -> dict:
+    """A mutation: a query that sees nothing of a block has the `lse` that the kernel gives it, 0."""
+    from omni_lab.attention import ring
+
+    right = ring.attend
+
+    def wrong(*block):
+        out, lse = right(*block)
+        return out, lse.masked_fill(lse == -torch.inf, 0.0)
+
+    ring.attend = wrong
+    try:
+        return errors(Case(strength="cut"), exchanges[2]) if 2 in exchanges else {}
+    finally:
+        ring.attend = right
+
+
+def disagree(exchanges: dict[int, Exchange]) -> dict:
+    """Ranks that differ in one thing: what each of them says, before anything is sent."""
+    exchange, said = exchanges[4], {}
+    layout, edges, row, kinds, _ = drawn(Case(ranks=4))
+    odd = exchange.rank == 2
+    parts = [layout.shard(row[name], exchange.rank, dim=2) for name in ("query", "key", "value")]
+    tries = {
+        "dtype": ([x.float() for x in parts] if odd else parts, Plan(layout, exchange, edges)),
+        "shape": ([x[:, :, :-1] for x in parts] if odd else parts, Plan(layout, exchange, edges)),
+        "layout": (parts, Plan(type(layout)(layout.tokens, 4, "contiguous" if odd else "zigzag"), exchange, edges)),
+        "cu_seqlens": (parts, Plan(layout, exchange, (0, 40, 101) if odd else edges)),
+        "causal": (parts, Plan(layout, exchange, edges, causal=not odd)),
+        "strength": (parts, Plan(layout, exchange, edges, True, kinds, torch.ones(5, 5) * (0.5 if odd else 1.0))),
+    }
+    for name, (tensors, plan) in tries.items():
+        before = exchange.sent
+        try:
+            shared_attention(*tensors, plan, engine="reference")
+            said[name] = "nothing"
+        except OmniLabError as fault:
+            said[name] = f"{type(fault).__name__}: {fault}"
+        assert exchange.sent == before
+    return said
+
+
+def perturbed(exchanges: dict[int, Exchange]) -> dict:
+    """Whether anything of the other documents changes, by a single bit, when one document does."""
+    found = {}
+    for ranks, exchange in exchanges.items():
+        layout, edges, row, _, _ = drawn(Case(ranks=ranks, row="documents shorter than a chunk", dtype="float32"))
+        inside = torch.zeros(layout.tokens, dtype=torch.bool)
+        inside[edges[3] : edges[6]] = True  # three documents in the middle, over chunks of several ranks
+        results = []
+        for change in (0.0, 1.0):
+            changed = {name: x + change * inside[:, None] for name, x in row.items()}
+            parts = {name: layout.shard(x, exchange.rank, dim=2) for name, x in changed.items()}
+            leaves = [parts[name].requires_grad_() for name in ("query", "key", "value")]
+            out = shared_attention(*leaves, Plan(layout, exchange, edges), engine="reference")
+            out.backward(parts["grad"])
+            results.append([out.detach(), *(leaf.grad for leaf in leaves)])
+        mine = layout.shard(inside, exchange.rank, fill=False)
+        same = [torch.equal(a[:, :, ~mine], b[:, :, ~mine]) for a, b in zip(*results, strict=True)]
+        moved = [bool((a[:, :, mine] != b[:, :, mine]).any()) for a, b in zip(*results, strict=True)]
+        found[ranks] = {"others": all(same), "itself": all(moved) or not bool(mine.any())}
+    return found
+
+
+def lost(exchanges: dict[int, Exchange], how: int) -> dict:
+    """Rank 1 is lost in the second step: what the others say of it, and after how many seconds."""
+    exchange = Exchange(exchanges[3].group, patience_s=4.0)
+    layout, edges, row, _, _ = drawn(Case(ranks=3))
+    leaves = [layout.shard(row[name], exchange.rank, dim=2) for name in ("query", "key", "value")]
+    plan = Plan(layout, exchange, edges)
+    shared_attention(*leaves, plan, engine="reference")
+    started = time.monotonic()
+    if exchange.rank == 1:
+        os.kill(os.getpid(), how)
+    try:
+        while True:
+            shared_attention(*leaves, plan, engine="reference")
+    except OmniLabError as fault:
+        return {"says": f"{type(fault).__name__}: {fault}", "seconds": time.monotonic() - started}
+
+
+def dead(exchanges: dict[int, Exchange]) -> dict:
+    """Rank 1 dies."""
+    return lost(exchanges, signal.SIGKILL)
+
+
+def stalled(exchanges: dict[int, Exchange]) -> dict:
+    """Rank 1 stands still."""
+    return lost(exchanges, signal.SIGSTOP)
+
+
+def main() -> None:
+    """Do some jobs, one after the other, as one rank."""
+    jobs, rank, ranks, folder = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=ranks)
+    groups = {size: dist.new_group(list(range(size))) for size in range(1, ranks + 1)}
+    exchanges = {size: Exchange(group, patience_s=60) for size, group in groups.items() if rank < size}
+    found = {job: globals()[job](exchanges) for job in jobs}
+    (folder / f"{rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The zigzag layout and its rectangles: every pair that attention looks at, once, and no other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omni_lab.attention.engines import choose, refuses
+from omni_lab.attention.exchange import Exchange
+from omni_lab.attention.layout import Layout, pieces
+from omni_lab.attention.plan import Plan
+from omni_lab.errors import CallFault
+
+LAYOUTS = st.builds(Layout, st.integers(1, 70), st.integers(1, 5), st.sampled_from(["zigzag", "contiguous"]))
+
+
+class Ranks(Exchange):
+    """What a plan asks of an exchange, without processes."""
+
+    def __init__(self, ranks: int) -> None:
+        super().__init__(alone=True)
+        self.ranks = ranks
+
+
+@given(LAYOUTS, st.data(), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_pieces_are_the_pairs_that_documents_allow_each_once(layout, data, causal):
+    edges = sorted({0, *data.draw(st.lists(st.integers(0, layout.tokens), max_size=6))})
+    counted = np.zeros((layout.tokens, layout.tokens), int)
+    places = [layout.places(rank).numpy() for rank in range(layout.ranks)]
+    for rank in range(layout.ranks):
+        for other in range(layout.ranks):
+            for piece in pieces(layout, rank, other, edges, causal):
+                mine, theirs = places[rank][piece.queries], places[other][piece.keys]
+                seen = np.ones((len(mine), len(theirs)), int)
+                if piece.causal:
+                    assert (mine == theirs).all()
+                    seen = np.tril(seen)
+                assert seen.sum() == piece.pairs > 0
+                counted[np.ix_(mine, theirs)] += seen
+    document = np.searchsorted(edges, np.arange(layout.tokens), side="right")
+    allowed = (document[:, None] == document) & (np.arange(layout.tokens) < edges[-1])
+    assert (counted == (np.tril(allowed) if causal else allowed)).all()
+
+
+@given(LAYOUTS)
+@settings(max_examples=60, deadline=None)
+def test_shards_joined_are_the_row(layout):
+    row = torch.arange(layout.tokens * 6).reshape(2, layout.tokens, 3)
+    shards = [layout.shard(row, rank, dim=1, fill=-7) for rank in range(layout.ranks)]
+    assert torch.equal(layout.join(shards, dim=1), row)
+    assert all(shard.shape == (2, layout.per_rank, 3) for shard in shards)
+    padding = layout.per_rank * layout.ranks - layout.tokens
+    assert sum(int((shard == -7).sum()) for shard in shards) == padding * 6
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+def test_zigzag_is_even_where_contiguous_gives_the_last_rank_twice_its_share(ranks):
+    tokens = 2 * ranks * 64
+    balance = {kind: Plan(Layout(tokens, ranks, kind), Ranks(ranks)).balance for kind in ("zigzag", "contiguous")}
+    assert balance["zigzag"] == 1.0
+    assert balance["contiguous"] == pytest.approx(2 - 1 / ranks, rel=0.01)
+
+
+def heads(query: int, key: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.empty(1, query, tokens, 8), torch.empty(1, key, tokens, 8)
+
+
+def test_engines_refuse_what_they_cannot_express():
+    plan = Plan(Layout(4096, 4), Ranks(4))
+    assert "6 query" in refuses("ulysses", *heads(6, 2, 1024), plan)
+    assert "3 key heads" in refuses("ulysses", *heads(12, 3, 1024), plan)
+    assert not refuses("ulysses", *heads(8, 2, 1024), plan)  # two key heads, each repeated for two ranks
+    assert refuses("torch", *heads(4, 4, 1024), plan) == "attention on cpu"
+    on_cuda = [torch.empty(1, 4, 1024, 8, device="meta") for _ in range(2)]
+    assert refuses("torch", *on_cuda, plan) == "attention on meta"
+    assert not refuses("reference", *heads(7, 7, 1024), plan)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "ranks", "shape", "edges", "engine"),
+    [
+        (4096, 1, (4, 4), None, "reference"),
+        (1024, 4, (4, 4), None, "allgather"),  # too short to be worth several messages
+        (8192, 2, (28, 4), None, "reference"),  # few key heads are cheap to pass on
+        (65536, 16, (16, 16), None, "ulysses"),  # round many ranks they are not
+        (8192, 4, (7, 1), None, "reference"),  # seven heads do not divide
+        (8192, 4, (8, 4), (0, 4097, *range(4160, 8193, 64)), "ulysses"),  # one long document: two ranks have the work
+    ],
+)
+def test_auto_chooses_by_heads_mask_and_length_and_says_why(tokens, ranks, shape, edges, engine):
+    plan = Plan(Layout(tokens, ranks), Ranks(ranks), edges)
+    chosen, why = choose(*heads(*shape, plan.layout.per_rank), plan)
+    assert chosen == engine
+    assert why
+
+
+def test_what_does_not_fit_is_said():
+    with pytest.raises(CallFault, match="there are zigzag, contiguous"):
+        Layout(8, 2, "striped")
+    with pytest.raises(CallFault, match="both must be 1 or more"):
+        Layout(0, 2)
+    with pytest.raises(CallFault, match="rise from 0 to at most the row's 8"):
+        Plan(Layout(8), Exchange(), (0, 5, 4))
+    with pytest.raises(CallFault, match="for 2 ranks on 1"):
+        Plan(Layout(8, 2), Exchange())
+    with pytest.raises(CallFault, match="kind of each of the row's 8"):
+        Plan(Layout(8), Exchange(), strength=torch.ones(5, 5))
+    with pytest.raises(CallFault, match="9 places for a row of 8"):
+        Layout(8).shard(torch.ones(9), 0)

@@ -1,0 +1,92 @@
+"""Ring attention in real processes equals dense attention on one device, whatever the row, heads, types and masks."""
+
+from __future__ import annotations
+
+import pytest
+from ring_cases import ROWS, Case, cases, drawn
+from ring_processes import run_ranks
+
+MOST = {"float64": (1e-10, 1e-10), "float32": (2e-6, 5e-6), "bfloat16": (2.0, 2.0)}  # of the output, of gradients
+PARTS = ("out", "query", "key", "value")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What four processes have found: for every rank, by job."""
+    jobs = "matrix,written_out,perturbed,disagree,stale,empty_rows"
+    return run_ranks(tmp_path_factory.mktemp("ring"), jobs, ranks=4)
+
+
+def too_far(case: Case, found: dict) -> list[str]:
+    """In which parts a result is further from dense attention than its type allows."""
+    most = MOST[case.dtype]
+    return [part for part in PARTS if not found[part] <= most[part != "out"]]
+
+
+@pytest.mark.parametrize("engine", ["reference", "allgather", "ulysses"])
+@pytest.mark.parametrize("dtype", MOST)
+def test_output_and_gradients_are_those_of_dense_attention(found, engine, dtype):
+    mine = [case for case in cases() if (case.engine, case.dtype) == (engine, dtype)]
+    wrong = {
+        (case.name, rank): far
+        for case in mine
+        for rank in range(case.ranks)
+        if (far := too_far(case, found[rank]["matrix"][case.name]))
+    }
+    assert not wrong
+    assert mine or (engine, dtype) != ("reference", dtype)
+
+
+def test_blocks_written_out_for_other_devices_are_right_too(found):
+    names = found[0]["written_out"]
+    wrong = [
+        (case.name, rank)
+        for case in cases()
+        if case.name in names
+        for rank in range(2)
+        if too_far(case, found[rank]["written_out"][case.name])
+    ]
+    assert len(names) > 10
+    assert not wrong
+
+
+def test_another_document_changes_nothing_by_a_single_bit(found):
+    for rank, results in enumerate(found):
+        for ranks, result in results["perturbed"].items():
+            assert result == {"others": True, "itself": True}, (rank, ranks)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_travels_is_what_the_formula_says(found, row):
+    for ranks in (1, 2, 3, 4):
+        case = Case(ranks=ranks, row=row)
+        layout, _, tensors, _, _ = drawn(case)
+        held = 2 * tensors["key"][:, :, :1].nbytes * layout.per_rank  # keys and values of one rank
+        forward, backward = (ranks - 1) * held, (ranks - 1) * held + (ranks * held if ranks > 1 else 0)
+        for rank in range(ranks):
+            assert found[rank]["matrix"][case.name]["sent"] == [forward, backward]
+
+
+def test_ranks_that_differ_say_in_what_before_anything_is_sent(found):
+    for results in found:
+        for what, said in results["disagree"].items():
+            assert said.startswith("CallFault: the ranks of a ring must have the same"), said
+            assert what in said
+            assert "rank 2" in said
+
+
+def test_stale_keys_and_values_in_backward_would_be_seen(found):
+    result = found[0]["stale"]
+    assert result["out"] < 1e-10
+    assert min(result[part] for part in PARTS[1:]) > 1e-3
+
+
+def test_a_wrong_lse_of_queries_that_see_nothing_would_be_seen(found):
+    assert max(result["empty_rows"]["out"] for result in found[:2]) > 1e-3
+
+
+@pytest.mark.parametrize("how", ["dead", "stalled"])
+def test_a_lost_rank_ends_the_others_and_is_named(tmp_path, how):
+    for result in run_ranks(tmp_path, how, ranks=3, ends=(0, 2)):
+        assert result[how]["says"].startswith("RankLost: process 1 does not answer")
+        assert result[how]["seconds"] < 4.0 + 2.0  # the patience that they were given, on a busy machine
