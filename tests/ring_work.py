@@ -145,6 +145,65 @@ def perturbed(exchanges: dict[int, Exchange]) -> dict:
     return found
 
 
+def trained(exchanges: dict[int, Exchange], local_means: bool = False) -> dict:
+    """Three steps of a two-layer omni model on a shared row, against the same steps in this process alone.
+
+    Labels stand at the row's beginning only: some ranks have most of them, some none.
+    """
+    from omni_lab.config import override, tiny
+    from omni_lab.model.omni import OmniModel
+    from omni_lab.model.parallel import share_attention
+    from omni_lab.model.shards import share_out
+    from omni_lab.sequences.batch import IGNORED
+    from omni_lab.sequences.masking import Strength, strengths
+    from omni_lab.training.mixture import Mixture
+
+    changes = ["model.decoder.layers=2", "model.decoder.kv_heads=2", "training.omni.batch=3", "training.omni.units=2"]
+    mixture = Mixture(override(tiny(), changes), "omni")
+    strength, found = strengths([Strength.read("text>audio=0.5")]), {}
+    batches = [mixture.batch(step).streams for step in range(3)]
+    for batch in batches:
+        batch.loss_mask[1:] = False
+
+    def steps(exchange: Exchange | None) -> tuple[list[float], list[torch.Tensor]]:
+        torch.manual_seed(0)
+        model = OmniModel.build(mixture.config, len(mixture.vocabulary))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-4, weight_decay=0.0)
+        if exchange:
+            share_attention(model.decoder)
+        losses = []
+        for batch in batches:
+            part = share_out(batch, exchange, strength) if exchange else batch
+            labels = int(((part if local_means else batch).labels != IGNORED).sum())
+            loss = model(part, strength=strength).losses.sum() / max(1, labels)
+            loss.backward()
+            total = loss.detach().clone()
+            if exchange:
+                for parameter in model.parameters():
+                    if parameter.grad is None:  # nothing of it is used by this rank's tokens
+                        parameter.grad = torch.zeros_like(parameter)
+                for values in [total, *(parameter.grad for parameter in model.parameters())]:
+                    dist.all_reduce(values.div_(exchange.ranks if local_means else 1), group=exchange.group)
+            losses.append(float(total))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=False)
+        return losses, [p.detach().clone() for p in model.parameters()]
+
+    alone = steps(None)
+    for ranks, exchange in exchanges.items():
+        shared = steps(exchange)
+        found[ranks] = {
+            "loss": max(abs(a - b) for a, b in zip(alone[0], shared[0], strict=True)),
+            "parameters": max(_largest(a, b.double()) for a, b in zip(alone[1], shared[1], strict=True)),
+        }
+    return found
+
+
+def local_means(exchanges: dict[int, Exchange]) -> dict:
+    """A mutation: each rank takes the mean over its own tokens, and ranks are averaged."""
+    return trained({2: exchanges[2]}, local_means=True) if 2 in exchanges else {}
+
+
 def lost(exchanges: dict[int, Exchange], how: int) -> dict:
     """Rank 1 is lost in the second step: what the others say of it, and after how many seconds."""
     exchange = Exchange(exchanges[3].group, patience_s=4.0)

@@ -13,7 +13,7 @@ PARTS = ("out", "query", "key", "value")
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What four processes have found: for every rank, by job."""
-    jobs = "matrix,written_out,perturbed,disagree,stale,empty_rows"
+    jobs = "matrix,written_out,perturbed,disagree,trained,stale,empty_rows,local_means"
     return run_ranks(tmp_path_factory.mktemp("ring"), jobs, ranks=4)
 
 
@@ -83,6 +83,20 @@ def test_stale_keys_and_values_in_backward_would_be_seen(found):
 
 def test_a_wrong_lse_of_queries_that_see_nothing_would_be_seen(found):
     assert max(result["empty_rows"]["out"] for result in found[:2]) > 1e-3
+
+
+def test_an_omni_model_learns_on_a_shared_row_what_one_device_learns(found):
+    for rank, results in enumerate(found):
+        assert set(results["trained"]) == {str(ranks) for ranks in range(rank + 1, 5)}
+        for far in results["trained"].values():
+            assert far["loss"] < 1e-6
+            assert far["parameters"] < 1e-5
+
+
+def test_means_over_the_tokens_of_one_rank_would_be_seen(found):
+    far = found[0]["local_means"]["2"]
+    assert far["loss"] > 1e-3
+    assert far["parameters"] > 1e-4
 
 
 @pytest.mark.parametrize("how", ["dead", "stalled"])

@@ -19,8 +19,10 @@ from omni_lab.config import Config, from_dict, to_dict
 from omni_lab.model.audio import AudioEncoder, LogMel
 from omni_lab.model.connector import Connector
 from omni_lab.model.image import ImageEncoder
+from omni_lab.model.parallel import NO_MASK
 from omni_lab.model.pretrained import empty_part, load_parts
-from omni_lab.sequences.batch import Batch
+from omni_lab.model.shards import Shard
+from omni_lab.sequences.batch import IGNORED, Batch
 from omni_lab.sequences.masking import attention_bias
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, TEXT_KIND
 
@@ -136,8 +138,10 @@ class OmniModel(PreTrainedModel):
         ):
             if len(at):
                 units = encode(batch) if given is None else given
-                places = (batch.kind == kind).nonzero(as_tuple=True)
-                states = states.index_put(places, units[at].flatten(0, 1).to(states.dtype))
+                tokens = units[at].flatten(0, 1)
+                if (standing := batch.standing(kind)) is not None:
+                    tokens = tokens[standing]
+                states = states.index_put((batch.kind == kind).nonzero(as_tuple=True), tokens.to(states.dtype))
         return states
 
     def forward(
@@ -150,16 +154,24 @@ class OmniModel(PreTrainedModel):
         """Predict every supervised token from all that comes before it in its document.
 
         Rows are padded on the right, where causal attention never looks: a row that holds one document needs no mask.
-        `strength` is how strongly modalities interact (`sequences.masking.strengths`).
+        `strength` is how strongly modalities interact (`sequences.masking.strengths`). Of a batch that is shared out
+        (`Shard`) this rank's tokens are predicted, and the strength stands in its plan.
         """
         embeddings = self.embed(batch, seen, heard)
         places = {}
-        if (bias := attention_bias(batch, strength)) is not None:
+        if isinstance(batch, Shard):
+            if (
+                not embeddings.requires_grad and torch.is_grad_enabled()
+            ):  # else other ranks wait for this one's backward
+                embeddings.requires_grad_()
+            places = {"attention_mask": NO_MASK, "position_ids": batch.position, "plan": batch.plan}
+        elif (bias := attention_bias(batch, strength)) is not None:
             places = {"attention_mask": bias.to(embeddings.dtype), "position_ids": batch.position}
         hidden = self.decoder(inputs_embeds=embeddings, **places).last_hidden_state
-        wanted = batch.loss_mask[:, 1:]
-        targets = batch.input_ids[:, 1:][wanted]
-        logits = hidden[:, :-1][wanted] @ self.decoder.embed_tokens.weight.T
+        labels = batch.labels
+        wanted = labels != IGNORED
+        targets = labels[wanted]
+        logits = hidden[wanted] @ self.decoder.embed_tokens.weight.T
         return OmniOutput(logits, targets, F.cross_entropy(logits.float(), targets, reduction="none"), embeddings)
 
     def pooled(

@@ -19,6 +19,7 @@ from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, Tokens, tokenize
 from omni_lab.sequences.vocabulary import Vocabulary
 
 PAD_KIND = NO_DOCUMENT = -1
+IGNORED = -100  # label of a token after which nothing is supervised, as cross-entropy calls it
 
 
 @dataclass
@@ -69,6 +70,17 @@ class Batch:
     def tokens(self) -> int:
         """Tokens that are not padding."""
         return int((self.kind != PAD_KIND).sum())
+
+    @property
+    def labels(self) -> Int64[Tensor, "B T"]:
+        """What is to be predicted at every token, the next one, or IGNORED where that is not supervised."""
+        labels = self.input_ids.masked_fill(~self.loss_mask, IGNORED).roll(-1, 1)
+        labels[:, -1] = IGNORED
+        return labels
+
+    def standing(self, kind: int) -> Int64[Tensor, " tokens"] | None:
+        """Which tokens of the units that are seen, or heard, stand in this batch; None is all of them, in order."""
+        return None
 
 
 def _resized(frames: np.ndarray, size: int) -> Tensor:

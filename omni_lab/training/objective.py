@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from omni_lab.model.omni import OmniModel
+from omni_lab.sequences.batch import IGNORED
 from omni_lab.training.mixture import StageBatch
 
 
@@ -48,5 +49,5 @@ class Objective(nn.Module):
 
 def supervised(batch: StageBatch) -> torch.Tensor:
     """Supervised tokens of streams and captions in this process."""
-    captions = batch.captions.loss_mask[:, 1:].sum() if batch.captions is not None else torch.tensor(0)
-    return torch.stack([batch.streams.loss_mask[:, 1:].sum(), captions]).float()
+    captions = (batch.captions.labels != IGNORED).sum() if batch.captions is not None else torch.tensor(0)
+    return torch.stack([(batch.streams.labels != IGNORED).sum(), captions]).float()

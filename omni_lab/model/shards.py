@@ -1,0 +1,86 @@
+"""A batch shared out over the ranks of a ring: every rank keeps some tokens of one long row, and what they show.
+
+The rows of the batch become one, their documents side by side. What a rank's tokens see and hear is encoded by that
+rank, so that encoders get their gradients where they are used; a unit whose tokens lie on two ranks is encoded on both.
+Labels are taken before the row is cut, since the next token may lie on another rank.
+
+Glossary: W ranks · T tokens of the row · L tokens per rank, padding included · M modalities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from omni_lab.attention.exchange import Exchange
+from omni_lab.attention.layout import Layout
+from omni_lab.attention.plan import Plan
+from omni_lab.sequences.batch import IGNORED, NO_DOCUMENT, PAD_KIND, Batch
+from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND
+
+
+@dataclass
+class Shard(Batch):
+    """The tokens of one rank as a batch of one row; `plan` says how attention reaches the others."""
+
+    label: Int64[Tensor, "1 L"]
+    seen_tokens: Int64[Tensor, " images"]  # of the tokens of all units in `seen`: those that stand here, in order
+    heard_tokens: Int64[Tensor, " sounds"]
+    plan: Plan
+
+    @property
+    def labels(self) -> Int64[Tensor, "1 L"]:
+        """As in the whole row."""
+        return self.label
+
+    def standing(self, kind: int) -> Int64[Tensor, " tokens"]:
+        """Which tokens of the units that are seen, or heard, stand in this shard."""
+        return self.seen_tokens if kind == IMAGE_KIND else self.heard_tokens
+
+
+def share_out(
+    batch: Batch, exchange: Exchange, strength: Float32[Tensor, "M M"] | None = None, layout: str = "zigzag"
+) -> Shard:
+    """This rank's part of a batch that every rank has in full.
+
+    >>> from omni_lab.config import tiny
+    >>> from omni_lab.training.mixture import Mixture
+    >>> batch = Mixture(tiny(), "vision").batch(0).streams
+    >>> share_out(batch, Exchange()).input_ids.shape == (1, batch.tokens + batch.tokens % 2)
+    True
+    """
+    real = batch.kind != PAD_KIND
+    kind = batch.kind[real]
+    shared = Layout(int(real.sum()), exchange.ranks, layout)
+
+    def held(values: Tensor, fill: int) -> Tensor:
+        return shared.shard(values, exchange.rank, fill=fill)[None]
+
+    documents = (batch.position[real] == 0).long().cumsum(0) - 1
+    senses = {}
+    for name, number, units in (("seen", IMAGE_KIND, batch.seen), ("heard", AUDIO_KIND, batch.heard)):
+        mine = kind == number
+        per_unit = int(mine.sum()) // max(1, len(units))
+        order = held(torch.where(mine, mine.long().cumsum(0) - 1, IGNORED), IGNORED)
+        at = order[order != IGNORED]
+        used, place = (at // max(1, per_unit)).unique(return_inverse=True)
+        senses[name] = units[used], place * per_unit + at % max(1, per_unit)
+    return Shard(
+        input_ids=held(batch.input_ids[real], 0),
+        kind=held(kind, PAD_KIND),
+        loss_mask=held(batch.loss_mask[real], False),
+        unit=held(batch.unit[real], 0),
+        document=held(documents, NO_DOCUMENT),
+        position=held(batch.position[real], 0),
+        frames=batch.frames[senses["seen"][0]],
+        waves=batch.waves[senses["heard"][0]],
+        seen=torch.arange(len(senses["seen"][0]), device=kind.device),
+        heard=torch.arange(len(senses["heard"][0]), device=kind.device),
+        label=held(batch.labels[real], IGNORED),
+        seen_tokens=senses["seen"][1],
+        heard_tokens=senses["heard"][1],
+        plan=Plan(shared, exchange, batch.cu_seqlens.tolist(), kinds=kind[None], strength=strength),
+    )
