@@ -363,3 +363,22 @@ def test_what_a_clip_is_said_to_lack_is_not_laid_out_whatever_was_measured_of_it
     whole = replace(clip(2, cues=[cue(0.5, "Red.")]), quality={"audio_spans": [[0, 2 * S]]})
     sequence = stream(replace(whole, audio=whole.audio[:0], has=whole.has - {"audio"}))
     assert not any(item.kind == "audio" for item in sequence.items) and sequence.missing == ("no audio in this clip",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("你好世界", "你好 世界"), ("well – known fact", "well known fact"), ("red left up", "red"), ("red", "red left")],
+)
+def test_words_that_are_not_those_of_the_text_move_none_of_it_out_of_the_unit_where_it_begins(text, words):
+    """A recogniser splits what a text writes together, and leaves out marks: the n-th word is not the n-th time."""
+    said = words.split()
+    timed = [Word(k * S, (k + 1) * S, word) for k, word in enumerate(said)]
+    sequence = stream(clip(5, cues=[Cue(0, 4 * S, text, "guide", words=tuple(timed))]))
+    assert [(i.unit, i.start, i.text) for i in sequence.items if i.kind == "text"] == [(0, 0, text)]
+
+
+def test_a_document_too_long_is_told_what_its_parts_are_called():
+    config = override(tiny(), ["sequence.layout=F4"])
+    long = Sequence("album", (Item("text", 0, 0, "red"), Item("text", 0, 0, "red " * 300, unit=1)))
+    with pytest.raises(SequenceFault, match="clip album: part 1 alone takes 300 tokens, .* 256; take fewer tokens"):
+        tokenize(long, WorldVocabulary("F4"), config)

@@ -35,7 +35,7 @@ def omni_stream(triplet: Triplet, config: SequenceConfig, supervised: bool = Tru
     """Lay a clip out as the omni stream.
 
     The text of `config.model_role` is supervised, with the `<speak>` before and the `<listen>` after it. Text stands
-    in the unit in which it begins; where the times of its words are known, each word stands in its own unit. A unit in
+    in the unit in which it begins; where the time of every word is known, each word stands in its own unit. A unit in
     which nothing is seen or heard has no item of that sense: nothing is filled in, and `missing` says so.
 
     Parameters
@@ -98,11 +98,15 @@ def _check(triplet: Triplet, supervised: bool) -> None:
 
 
 def _by_unit(cues: tuple[Cue, ...], ticks: int, units: int) -> list[list[Cue]]:
-    """The text of every unit: a cue whose words have times is parted between units, others stand where they begin."""
+    """The text of every unit: a cue whose every word has a time is parted between units, others stand where they begin.
+
+    Words that are not those of the text (of a language without spaces, or some of them only) tell no word's time.
+    """
     said: list[list[Cue]] = [[] for _ in range(units)]
     edges = [unit * ticks for unit in range(1, units)]
     for cue in cues:
-        parts = split(cue, edges) if cue.words else [(min(max(cue.start, 0) // ticks, units - 1), cue)]
+        timed = len(cue.words) == len(cue.text.split())
+        parts = split(cue, edges) if timed else [(min(max(cue.start, 0) // ticks, units - 1), cue)]
         for unit, part in parts:
             said[unit].append(part)
     return said

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from omni_lab.config import Config
+from omni_lab.config import Config, SequenceConfig
 from omni_lab.sequences.items import KINDS, Sequence, SequenceFault
 from omni_lab.sequences.vocabulary import AUDIO, IMAGE, Vocabulary
 
@@ -67,7 +67,7 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, config: Config) -> Toke
         ids.extend(piece)
         lengths.append(len(piece))
     units = np.array([item.unit for item in items], np.int64)
-    _check_length(sequence.name, np.array(lengths, np.int64), units, settings.max_tokens)
+    _check_length(sequence.name, np.array(lengths, np.int64), units, settings)
     index = np.repeat(np.arange(len(items)), lengths)
     kinds = np.array([KINDS.index(item.kind) for item in items])
     starts, ends = (np.array([getattr(item, edge) for item in items], np.int64) for edge in ("start", "end"))
@@ -92,14 +92,16 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, config: Config) -> Toke
     )
 
 
-def _check_length(name: str, lengths: np.ndarray, units: np.ndarray, most: int) -> None:
+def _check_length(name: str, lengths: np.ndarray, units: np.ndarray, settings: SequenceConfig) -> None:
     """Refuse an empty stream, and one that is longer than the context."""
+    most = settings.max_tokens
     if not len(lengths) or not lengths.sum():
         raise SequenceFault(f"clip {name}: an empty stream, without a single token")
     per_unit = np.bincount(units, weights=lengths).astype(int)
     if (longest := int(per_unit.max())) > most:
-        says = f"unit {int(per_unit.argmax())} alone takes {longest} tokens, but sequence.max_tokens is {most}"
-        raise SequenceFault(f"clip {name}: {says}; shorten sequence.unit_s, take fewer tokens, or raise max_tokens")
+        part, right = ("unit", "shorten sequence.unit_s, ") if settings.layout == "stream" else ("part", "")
+        says = f"{part} {int(per_unit.argmax())} alone takes {longest} tokens, but sequence.max_tokens is {most}"
+        raise SequenceFault(f"clip {name}: {says}; {right}take fewer tokens, or raise max_tokens")
     if (total := int(lengths.sum())) > most:
         says = f"{total} tokens, but sequence.max_tokens is {most}"
         raise SequenceFault(f"clip {name}: {says}; cut it into shorter clips or raise the setting")
