@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media_files import write_film
+from media_files import damage, write_film
 from PIL import Image
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig, override, tiny
+from omni_lab.limits import LAYOUTS
 from omni_lab.media.faults import MediaFault
 from omni_lab.media.subtitles import Cue
 from omni_lab.sequences.batch import collate
@@ -122,6 +123,9 @@ def test_text_that_names_a_file_is_not_taken_for_text(tmp_path, monkeypatch):
         ({"images": [picture()], "texts": ["and text"]}, "place 0 must hold an image or a text"),
         ({"images": [None], "texts": [None]}, "place 0 must hold"),
         ({"pictures": []}, "lists `images` and `texts`"),
+        ({"images": [None, None], "texts": "ab"}, "lists `images` and `texts`"),
+        ({"images": ["http://films.org/cat.jpg"], "texts": [None]}, "place 0 must hold an image or a text.* is a Path"),
+        ({"images": [None], "texts": [picture()]}, "place 0 must hold"),
     ],
 )
 def test_what_is_no_document_is_refused_by_name(content, says):
@@ -247,3 +251,26 @@ def test_documents_are_packed_out_of_shards_and_gone_on_with_after_a_stop(tmp_pa
     again = packer()
     again.load_state_dict(json.loads(json.dumps(first.state_dict())))
     assert before + [row.ids.tolist() for row in islice(again, 5)] == whole
+
+
+def test_a_film_file_is_cut_and_kept_as_the_configuration_says(tmp_path):
+    film = write_film(tmp_path / "short.mp4", seconds=4)
+    few = config("F4", "triplets.frames_per_second=0.5", "sequence.frames_per_unit=1")
+    assert len(lay_out(film, few, supervised=False).frames) == 2
+    assert len(as_document(film).parts) == 8 and len(as_document(film, cutting=few.triplets).parts) == 2
+
+
+def test_what_is_damaged_in_a_film_file_is_said_of_its_document(tmp_path):
+    film = damage(write_film(tmp_path / "torn.mp4", seconds=24))
+    errors = clips_of_film(film, TripletConfig())[0].errors
+    _, *said = as_document(film).missing
+    assert errors and said == [f"torn.mp4 is damaged: {error}" for error in errors]
+
+
+def test_what_stands_in_a_row_as_text_is_text_though_a_file_has_that_name(own_folder):
+    (own_folder / "cat").write_text("no picture")
+    assert as_document({"images": [None], "texts": ["cat"]}).parts[0].text == "cat"
+
+
+def test_the_formats_are_the_layouts_that_a_configuration_may_name():
+    assert tuple(FORMATS) == LAYOUTS[1:]

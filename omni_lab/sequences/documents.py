@@ -6,7 +6,7 @@ more what kind of thing a picture came from, but whether it is a frame, and so h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ class Document:
     missing: tuple[str, ...] = ()  # what could not come along, in words
 
 
-def as_document(content: Any, name: str | None = None) -> Document:
+def as_document(content: Any, name: str | None = None, cutting: TripletConfig | None = None) -> Document:
     """Take anything to look at apart into pictures and text.
 
     Parameters
@@ -49,6 +49,7 @@ def as_document(content: Any, name: str | None = None) -> Document:
         width × 3), a clip (`Triplet`: its frames and cues in the order of time), a list of these and of texts (`str`),
         or an OBELICS-style row of `images` and `texts`. A file is a `Path`: a `str` is text
     name : what faults call it; a clip has its own
+    cutting : how a film file is read
 
     Raises
     ------
@@ -62,25 +63,29 @@ def as_document(content: Any, name: str | None = None) -> Document:
     if name is None:
         name = content.clip_id if isinstance(content, Triplet) else getattr(content, "name", "document")
     several = isinstance(content, list | tuple) and not isinstance(content, Picture)
-    pieces = [opened for piece in (content if several else [content]) for opened in _opened(piece)]
+    pieces: list[Any] = []
+    damage: list[str] = []
+    for piece in content if several else [content]:
+        if isinstance(piece, Path) and piece.suffix.lower() in EXTENSIONS:
+            source, clips = clips_of_film(piece, cutting or TripletConfig())
+            pieces += map(_on_the_films_clock, clips)
+            damage += [f"{piece.name} is damaged: {error}" for error in source.errors]
+        else:
+            pieces.append(piece)
     parts = [part for piece in pieces for part in _parts(piece, name)]
     sound = sum(len(piece.audio) for piece in pieces if isinstance(piece, Triplet))
-    missing = (f"{sound / TICKS_PER_SECOND:.2f} s of sound, for which a document has no place",) if sound else ()
+    unheard = [f"{sound / TICKS_PER_SECOND:.2f} s of sound, for which a document has no place"] if sound else []
     if not parts:
-        there = f"; it has {missing[0]}: lay it out as the omni stream" if missing else ""
+        there = f"; it has {unheard[0]}: lay it out as the omni stream" if sound else ""
         raise SequenceFault(f"clip {name}: an empty document, without a picture or a word{there}")
-    return Document(name, tuple(parts), missing)
+    return Document(name, tuple(parts), (*unheard, *damage))
 
 
-def _opened(piece: Any) -> Iterable[Any]:
-    """A film file as its clips, on the film's own clock; anything else as it is."""
-    if not isinstance(piece, Path) or piece.suffix.lower() not in EXTENSIONS:
-        yield piece
-        return
-    _, clips = clips_of_film(piece, TripletConfig())
-    for clip in map(EncodedClip.decode, clips):
-        cues = tuple(cue.moved(clip.start) for cue in clip.cues)
-        yield replace(clip, frame_times=clip.frame_times + clip.start, cues=cues)
+def _on_the_films_clock(encoded: EncodedClip) -> Triplet:
+    """A clip of a film file, its times counted from the film's start."""
+    clip = encoded.decode()
+    cues = tuple(cue.moved(clip.start) for cue in clip.cues)
+    return replace(clip, frame_times=clip.frame_times + clip.start, cues=cues)
 
 
 def _parts(piece: Any, name: str) -> Iterable[Picture | Cue]:
@@ -112,10 +117,12 @@ def _is_file(text: str) -> bool:
 def _interleaved(row: Mapping[str, Any], name: str) -> list[Any]:
     """An OBELICS-style row as a list: at every place there is either an image or a text."""
     images, texts = row.get("images"), row.get("texts")
-    if not isinstance(images, Sequence) or not isinstance(texts, Sequence) or len(images) != len(texts):
+    lists = isinstance(images, list | tuple) and isinstance(texts, list | tuple)
+    if not lists or len(images) != len(texts):
         raise SequenceFault(f"clip {name}: an interleaved row has lists `images` and `texts` of equal length")
     places = list(zip(images, texts, strict=True))
     for place, (image, text) in enumerate(places):
-        if (image is None) == (text is None):
-            raise SequenceFault(f"clip {name}: place {place} must hold an image or a text, and the other as None")
-    return [text if image is None else image for image, text in places]
+        if not (isinstance(text, str) if image is None else text is None and not isinstance(image, str)):
+            says = f"place {place} must hold an image or a text, and the other as None; an image's file is a Path"
+            raise SequenceFault(f"clip {name}: {says}")
+    return [Cue(0, 0, text) if image is None else image for image, text in places]

@@ -81,7 +81,7 @@ def lay_out(content: Any, config: Config, supervised: bool = True) -> Sequence:
     Parameters
     ----------
     content : a clip, a document, or what `as_document` makes one of
-    supervised : refuse what has no text to learn; False lays it out to be looked at or answered about
+    supervised : refuse what has no text; False lays it out to be looked at or answered about
 
     Raises
     ------
@@ -91,7 +91,7 @@ def lay_out(content: Any, config: Config, supervised: bool = True) -> Sequence:
     layout = config.sequence.layout
     if layout == "stream" and isinstance(content, Triplet):
         return omni_stream(content, config.sequence, supervised)
-    document = content if isinstance(content, Document) else as_document(content)
+    document = content if isinstance(content, Document) else as_document(content, cutting=config.triplets)
     if layout not in FORMATS:
         has = "the omni stream needs a clip, with times" if layout == "stream" else f"there is no format {layout!r}"
         raise SequenceFault(f"clip {document.name}: {has}; set sequence.layout to one of {', '.join(FORMATS)}")
