@@ -83,6 +83,7 @@ def sequences_show(arguments: argparse.Namespace) -> None:
 
 def _content(arguments: argparse.Namespace, config: Config) -> tuple[Any, bool, list[str]]:
     """What is to be laid out, whether it is a clip, and what is to be said about it."""
+    from omni_lab.media.subtitles import Cue
     from omni_lab.sequences.documents import as_document
     from omni_lab.triplets.build import EXTENSIONS
     from omni_lab.triplets.table import harmless
@@ -94,10 +95,11 @@ def _content(arguments: argparse.Namespace, config: Config) -> tuple[Any, bool, 
     if not is_clip:
         if arguments.clip is not None:
             raise CallFault(f"--clip {arguments.clip}: pictures have no clips; it goes with shards or a film")
-        return as_document([*arguments.targets, *arguments.text], first.name), False, []
+        said = [Cue(0, 0, text) for text in arguments.text]  # text also where it is the name of a file
+        return as_document([*arguments.targets, *said], first.name), False, []
     if arguments.text:
         raise CallFault("--text goes with pictures; a clip has the text of its film")
-    which = arguments.clip or "0"
+    which = "0" if arguments.clip is None else arguments.clip
     if first.is_dir():
         return clip_of(first, which), True, []
     from omni_lab.triplets.film import clips_of_film

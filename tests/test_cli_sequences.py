@@ -119,6 +119,7 @@ def test_a_clip_without_text_is_named_and_shown_on_request(own_folder, capsys):
         ([SAMPLE, "--text", "x"], 2, "--text goes with pictures"),
         (["a.png", "--text", "x", "--png", "x.mp3"], 2, "x.mp3: pictures are written as"),
         (["."], 1, "holds no index.parquet"),
+        ([SAMPLE, "--clip", ""], 2, "has 1 clips, counted from 0"),
         (["lost.png"], 1, "lost.png: no such file"),
         (["lost.mp4"], 1, "lost.mp4: no such file"),
         ([SAMPLE, "--set", "sequence.tils=2"], 2, "sequence.tiles"),
@@ -236,3 +237,8 @@ def test_letters_of_two_columns_are_parted_where_the_terminal_ends():
     rows = table(sequence, tokens, Letters(), width=50).splitlines()
     assert all(columns(row) <= 50 for row in rows[6:]) and "".join(rows).count("猫") == 40
     assert np.ptp([columns(row) for row in rows[-3:-1]]) <= 1
+
+
+def test_text_is_text_though_a_file_has_that_name(pictures, capsys):
+    code, out, _ = show(capsys, "a.png", "--text", "b.jpg", "--json")
+    assert code == 0 and json.loads(out)["items"][-1]["text"] == "b.jpg"
