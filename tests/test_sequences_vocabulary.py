@@ -125,7 +125,7 @@ def test_the_preset_decides_which_vocabulary_and_a_folder_serves_as_well_as_a_na
 def test_ids_out_of_range_are_refused_by_both(hub):
     for words in (hub, WorldVocabulary()):
         for wrong in (len(words), -1):
-            with pytest.raises(InputFault, match=f"from 0 to {len(words) - 1}"):
+            with pytest.raises(InputFault, match=f"^token id {wrong}: .* from 0 to {len(words) - 1}$"):
                 words.decode([0, wrong])
 
 
@@ -134,3 +134,45 @@ def test_ids_out_of_range_are_refused_by_both(hub):
 )
 def test_a_word_that_the_world_does_not_have_is_unknown_in_any_script(text, unknown):
     assert WorldVocabulary().pieces(WorldVocabulary().encode(text)).count("<unknown>") == unknown
+
+
+def with_gaps(*ids):
+    """A tokenizer of words at these ids, and at 0 and 1, whatever lies between."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {"[UNK]": 0, "say": 1, **{f"word{number}": number for number in ids}}
+    core = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]")
+
+
+def test_a_tokenizer_whose_words_would_share_ids_with_control_tokens_is_refused():
+    with pytest.raises(ConfigError, match="its ids have gaps"):
+        HubVocabulary(with_gaps(7))
+
+
+def test_every_id_of_a_tokenizer_with_gaps_is_in_range():
+    words = HubVocabulary(with_gaps(500))
+    assert len(words) == 501 and words.decode(words.encode("say word500")) == "say word500"
+
+
+def test_text_is_written_without_the_beginning_that_a_tokenizer_would_add():
+    from tokenizers import processors
+
+    tokenizer = trained()
+    tokenizer.add_special_tokens({"bos_token": "<s>"})
+    begins = [("<s>", tokenizer.bos_token_id)]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=begins)
+    assert tokenizer.encode("red")[0] == tokenizer.bos_token_id
+    words = HubVocabulary(tokenizer)
+    assert words.encode("") == () and tokenizer.bos_token_id not in words.encode("<s>red")
+    assert words.decode(words.encode("<s>red")) == "<s>red"
+
+
+@pytest.mark.parametrize("written", ["{}", "[1]", "", '{"version": "1.0", "added_tokens": [], "model": {"type": "?"}}'])
+def test_a_broken_tokenizer_file_is_one_line(tmp_path, written):
+    trained().save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(written)
+    with pytest.raises(ConfigError, match=r"^model\.decoder\.pretrained='.*': its tokenizer cannot be loaded \(.+\)$"):
+        build_vocabulary(override(tiny(), [f"model.decoder.pretrained={tmp_path}"]))

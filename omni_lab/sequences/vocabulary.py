@@ -107,7 +107,7 @@ class HubVocabulary:
     Raises
     ------
     ConfigError
-        the tokenizer cannot keep special tokens and text apart
+        the tokenizer cannot keep special tokens and text apart, or its ids have gaps that ours fall into
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -117,9 +117,14 @@ class HubVocabulary:
         self.controls: dict[str, int] = {token: tokenizer.convert_tokens_to_ids(token) for token in controls}
         if set(self.encode("".join(controls))) & set(self.controls.values()):
             raise ConfigError(f"{type(tokenizer).__name__}: text that looks like a special token becomes one")
+        ids = tokenizer.get_vocab().values()
+        if len(set(ids)) < len(ids):  # a new token takes the number of known ones as its id, whoever has it already
+            says = "its ids have gaps, so that some tokens added to it have the ids of words"
+            raise ConfigError(f"{type(tokenizer).__name__}: {says}")
+        self._size = max(ids) + 1
 
     def __len__(self) -> int:
-        return len(self.tokenizer)
+        return self._size
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a text, without beginning or end marks."""
@@ -152,14 +157,16 @@ def build_vocabulary(config: Config) -> Vocabulary:
     from transformers import AutoTokenizer
 
     try:
-        return HubVocabulary(AutoTokenizer.from_pretrained(source))
-    except (OSError, ValueError) as fault:
-        reason = str(fault).splitlines()[0]
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except Exception as fault:  # of a broken file tokenizers raises nothing more exact
+        reason = (str(fault).strip() or repr(fault)).splitlines()[0]
         raise ConfigError(f"model.decoder.pretrained={source!r}: its tokenizer cannot be loaded ({reason})") from fault
+    return HubVocabulary(tokenizer)
 
 
 def _in_range(ids: Iterable[SupportsInt], size: int) -> list[int]:
     ids = [int(i) for i in ids]
-    if any(not 0 <= i < size for i in ids):
-        raise InputFault(f"token ids {ids}: this vocabulary has ids from 0 to {size - 1}")
+    wrong = next((i for i in ids if not 0 <= i < size), None)
+    if wrong is not None:
+        raise InputFault(f"token id {wrong}: this vocabulary has ids from 0 to {size - 1}")
     return ids
