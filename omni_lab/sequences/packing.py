@@ -83,7 +83,14 @@ def concatenated(lengths: Iterable[int], capacity: int) -> Iterator[list[tuple[i
 
     >>> list(concatenated([6, 5], capacity=10))
     [[(0, 0, 6), (1, 0, 4)], [(1, 4, 5)]]
+
+    Raises
+    ------
+    CallFault
+        rows have no room at all
     """
+    if capacity < 1:
+        raise CallFault(f"rows of {capacity} tokens: a row takes 1 or more")
     row, free = [], capacity
     for number, length in enumerate(lengths):
         start = 0
@@ -145,8 +152,8 @@ def join(documents: Sequence[Tokens]) -> Tokens:
 class Packer:
     """Packed rows out of a blend of documents, in bounded memory: one iteration goes on where the last one stopped.
 
-    No more than `open_rows` rows of documents are held. The state is a few numbers: on resuming, the documents of open
-    rows are read again.
+    No more than `open_rows` rows of documents are held. The state is a few numbers and names: on resuming, the
+    documents of open rows are read again.
 
     Parameters
     ----------
@@ -193,7 +200,7 @@ class Packer:
         return {
             "source": self.source.state_dict(),
             "capacity": self._rows.capacity,
-            "open": [[list(address) for address, _ in row] for row in self._rows.rows],
+            "open": [[[*address, document.name] for address, document in row] for row in self._rows.rows],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -202,17 +209,21 @@ class Packer:
         Raises
         ------
         CallFault
-            the state is of rows of another length, or of more open rows than these
+            the state is of rows of another length, of more open rows than these, or of other documents
         """
         rows = OpenRows(self._rows.capacity, self._rows.most)
         if state["capacity"] != rows.capacity or len(state["open"]) > rows.most:
             theirs = f"{len(state['open'])} open rows of {state['capacity']} tokens"
             raise CallFault(f"the state has {theirs}, this packer at most {rows.most} of {rows.capacity}")
-        self.source.load_state_dict(state["source"])
         for row in state["open"]:
-            held = [(tuple(address), self.source.read(*address)) for address in row]
+            held = [(tuple(address), self.source.read(*address)) for *address, _ in row]
+            for (address, document), (*_, name) in zip(held, row, strict=True):
+                if document.name != name:
+                    says = f"document {address[1]} of {address[0]!r} was {name}, and now is {document.name}"
+                    raise CallFault(f"the state is of other documents: {says}; go on with the same streams")
             rows.rows.append(held)
             rows.free.append(rows.capacity - sum(len(document.ids) for _, document in held))
+        self.source.load_state_dict(state["source"])
         self._rows = rows
 
 

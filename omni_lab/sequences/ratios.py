@@ -1,7 +1,8 @@
 """Streams of documents in a fixed ratio, such as image : text : audio = 8 : 1 : 1 (source document O, claim O18).
 
 The source does not say in which unit. Both are offered: `clips` counts documents and is exact over every window as long
-as the ratio's sum; `tokens` counts their tokens and is never further off than one document.
+as the ratio's sum; `tokens` counts their tokens, and no stream is ever ahead of its share by more than one of its own
+documents (nor behind it by more than the others are ahead).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Blend:
     Parameters
     ----------
     streams : documents by name
-    ratio : weight by name, whole numbers; streams without one are as heavy as any other
+    ratio : weight of every stream by name, whole numbers; without it all are equally heavy
     unit : `clips` or `tokens`
 
     Examples
@@ -48,8 +49,9 @@ class Blend:
         ratio = dict(ratio or dict.fromkeys(streams, 1))
         if set(ratio) != set(streams) or not streams:
             raise CallFault(f"ratio of {', '.join(ratio)}: the streams are {', '.join(streams) or 'none'}")
-        if any(weight < 1 for weight in ratio.values()) or unit not in UNITS:
-            raise CallFault(f"ratio {ratio} in {unit!r}: weights are 1 or more, the unit is one of {', '.join(UNITS)}")
+        if any(not isinstance(weight, int) or weight < 1 for weight in ratio.values()) or unit not in UNITS:
+            right = f"weights are whole numbers, 1 or more, the unit is one of {', '.join(UNITS)}"
+            raise CallFault(f"ratio {ratio} in {unit!r}: {right}")
         self.streams, self.ratio, self.unit = streams, ratio, unit
         self._drawn = dict.fromkeys(ratio, 0)  # documents of each stream
         self._taken = dict.fromkeys(ratio, 0)  # of the unit
