@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PARTS = ("image", "audio", "connector", "decoder", "speech")  # what a stage can train
 PRECISIONS = ("no", "bf16", "fp16")
 SCENES = ("difference", "pyscenedetect")  # what finds scene cuts
-LAYOUTS = ("stream", "F0", "F1", "F2", "F3", "F4")
+LAYOUTS = ("stream", "F0", "F1", "F2", "F3", "F4")  # the omni stream, then the formats for many images
 BOUNDARIES, CONTROLS = ("explicit", "implicit"), ("speak", "text")  # of the omni stream
 GRIDS = ("budget", "omchat")  # of tiles
 DETECTORS = ("silero", "energy")  # what finds speech
@@ -90,6 +90,11 @@ def _require(holds: bool, key: str, value: Any, must: str) -> None:
         raise ConfigError(f"{key} = {value!r} is impossible: it must be {must}")
 
 
+def _rounded(count: float) -> float:
+    """A count of frames in a unit without the last bits of floats: 100 · 0.14 s is 14."""
+    return round(count, 6)
+
+
 def _check_albums(config: Config) -> None:
     albums = config.albums
     _require(albums.most <= 9, "albums.most", albums.most, "at most 9, so that every number is one word")
@@ -112,7 +117,7 @@ def _check_sequence(config: Config) -> None:
     side = math.isqrt(sequence.image_tokens)
     right = f"a square number, such as {max(side, 1) ** 2} or {(side + 1) ** 2}"
     _require(side**2 == sequence.image_tokens, "sequence.image_tokens", sequence.image_tokens, right)
-    frames = max(1, int(config.triplets.frames_per_second * sequence.unit_s))
+    frames = max(1, int(_rounded(config.triplets.frames_per_second * sequence.unit_s)))
     most = f"at most {frames}, the frames in a unit (triplets.frames_per_second × sequence.unit_s)"
     _require(sequence.frames_per_unit <= frames, "sequence.frames_per_unit", sequence.frames_per_unit, most)
     choices = (("layout", LAYOUTS), ("boundary", BOUNDARIES), ("control", CONTROLS), ("grids", GRIDS))
@@ -137,10 +142,10 @@ def _check_model(config: Config) -> None:
     right = f"the square of a divisor of {patches}, the patches along a side (model.image.size / patch)"
     fits = patches > 0 and patches % cells == 0
     _require(fits, "sequence.image_tokens", config.sequence.image_tokens, right)
-    positions = audio.frames * config.sequence.unit_s / 2  # the encoder's second convolution halves the frames
+    positions = _rounded(audio.frames * config.sequence.unit_s) / 2  # the second convolution halves the frames
     right = f"a divisor of {positions:g}, the encoder's positions in a unit (model.audio.frames × unit_s / 2)"
     tokens = config.sequence.audio_tokens
-    _require(positions % tokens == 0, "sequence.audio_tokens", tokens, right)
+    _require(positions > 0 and positions % tokens == 0, "sequence.audio_tokens", tokens, right)
 
 
 def _check_training(config: Config) -> None:
@@ -151,7 +156,8 @@ def _check_training(config: Config) -> None:
         parts = f"some of {', '.join(PARTS)}"
         known = bool(stage.train) and set(stage.train) <= set(PARTS) and len(set(stage.train)) == len(stage.train)
         _require(known, f"training.{name}.train", ",".join(stage.train), parts)
-        unit = config.sequence.image_tokens + config.sequence.audio_tokens + 2  # <unit> and <listen> or <speak>
+        marks = 2 if config.sequence.boundary == "explicit" else 1  # <unit>, and <listen> or <speak>
+        unit = config.sequence.image_tokens + config.sequence.audio_tokens + marks
         most = config.sequence.max_tokens // unit
         right = f"at most {most}: a unit takes {unit} tokens before any text, and sequence.max_tokens = "
         right += str(config.sequence.max_tokens)

@@ -171,3 +171,20 @@ def walk(config):
 
 def dict_of_leaves(config):
     return {key: value for key, _, value in leaves(config)}
+
+
+@pytest.mark.parametrize(("unit_s", "tokens"), [(0.14, 7), (0.28, 14), (0.29 * 2, 29)])
+def test_a_unit_whose_frames_are_whole_is_taken_for_it_whatever_its_last_bit(unit_s, tokens):
+    """100 · 0.14 is 14.000000000000002 in floats."""
+    found = override(tiny(), [f"sequence.{s}" for s in (
+        f"unit_s={unit_s}", f"audio_tokens={tokens}", "frames_per_unit=1", "max_tokens=512")])  # fmt: skip
+    assert found.sequence.audio_tokens == tokens
+    with pytest.raises(ConfigError, match="sequence.audio_tokens"):
+        override(tiny(), ["sequence.unit_s=1e-9", "sequence.frames_per_unit=1"])
+
+
+def test_a_stream_without_unit_marks_has_room_for_more_units():
+    tight = ["sequence.max_tokens=20", "training.audio.units=2", "training.omni.units=2", "training.vision.units=2"]
+    with pytest.raises(ConfigError, match="a unit takes 11 tokens"):
+        override(tiny(), tight)
+    assert override(tiny(), [*tight, "sequence.boundary=implicit"]).training.omni.units == 2
