@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from omni_lab.config import AlbumConfig, override, tiny
+from omni_lab.errors import CallFault
 from omni_lab.evaluation.answers import sit
 from omni_lab.evaluation.formats import EXAM, by_kind, exam_albums, make_album_exam
 from omni_lab.model.omni import OmniModel, OmniOutput
@@ -65,6 +66,16 @@ def test_a_batch_is_a_function_of_seed_step_and_rank_and_a_stage_begins_with_sho
     assert min((mixture.batch(step).streams.kind == IMAGE_KIND).sum(1).min() for step in range(20)) == 4
     other = AlbumMixture(override(mixture.config, ["seed=1"])).batch(3).streams
     assert not torch.equal(other.input_ids, mixture.batch(3).streams.input_ids)
+
+
+def test_a_stage_of_many_pictures_begins_with_as_many_as_an_album_must_have():
+    mixture = AlbumMixture(configured("F0", "albums.fewest=3", "albums.videos=0"))
+    assert (mixture.batch(0).streams.kind == IMAGE_KIND).sum(1).tolist() == [3 * 4] * 4
+
+
+def test_albums_that_do_not_divide_over_processes_are_refused():
+    with pytest.raises(CallFault, match="training.albums.batch=4: does not divide over 3 processes"):
+        AlbumMixture(configured("F0")).batch(0, 0, 3)
 
 
 def test_single_arms_see_at_least_as_many_pictures_and_questions_as_the_others():

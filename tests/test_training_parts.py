@@ -12,6 +12,7 @@ from omni_lab.config import TICKS_PER_SECOND, override, tiny
 from omni_lab.errors import CallFault
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import PAD_KIND
+from omni_lab.sequences.items import SequenceFault
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, TEXT_KIND
 from omni_lab.sequences.vocabulary import WorldVocabulary
 from omni_lab.training.mixture import SENSES, STAGES, Mixture
@@ -302,3 +303,12 @@ def test_an_unknown_stage_is_refused():
 def test_a_stage_that_learns_from_sound_refuses_a_layout_without_any(stage):
     with pytest.raises(CallFault, match=f"sequence.layout=F4 has no place for the sound .*'{stage}'"):
         Mixture(override(tiny(), ["sequence.layout=F4"]), stage)
+
+
+def test_what_cannot_be_learned_from_is_one_line_also_when_batches_are_made_ahead():
+    """A loader's worker would turn it into a page that begins with its own name."""
+    short = override(CONFIG, ["sequence.max_tokens=50"])
+    with pytest.raises(SequenceFault, match=r"^clip world-train-\d+_0_\d+: \d+ tokens, but .* is 50; [^\n]*$"):
+        next(Mixture(short, "omni").batches(0))
+    with pytest.raises(CallFault, match=r"^training.omni.batch=4: does not divide over 3 processes$"):
+        next(Mixture(CONFIG, "omni").batches(0, 0, 3))

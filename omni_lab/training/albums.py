@@ -14,7 +14,7 @@ from omni_lab.sequences.albums import as_album_document
 from omni_lab.sequences.batch import make_batch
 from omni_lab.sequences.formats import lay_out
 from omni_lab.sequences.vocabulary import build_vocabulary
-from omni_lab.training.mixture import StageBatch, made_ahead
+from omni_lab.training.mixture import StageBatch, made_ahead, samples_of
 from omni_lab.world.albums import write_album
 
 SHORT = AlbumConfig(most=2, frames=3)  # what a stage begins with: which of two is learned sooner than which of five
@@ -33,12 +33,12 @@ class AlbumMixture:
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
         """The albums of `step` that belong to `rank`."""
-        total, config = self.settings.batch, self.config
-        samples = range(config.seed * SAMPLES + step * total + rank, config.seed * SAMPLES + (step + 1) * total, ranks)
-        asked = config.albums
+        config, asked = self.config, self.config.albums
+        samples = samples_of(self.stage, self.settings.batch, step, rank, ranks)
         if step < self.settings.find * self.settings.steps:
-            asked = replace(asked, most=min(SHORT.most, asked.most), frames=SHORT.frames)
-        albums = [write_album(sample, asked, config.world) for sample in samples]
+            most = min(asked.most, max(asked.fewest, SHORT.most))
+            asked = replace(asked, most=most, frames=SHORT.frames)
+        albums = [write_album(config.seed * SAMPLES + sample, asked, config.world) for sample in samples]
         size, noise = config.model.image.size, config.world.image_noise
         rows = [lay_out(as_album_document(album, size, noise), config, supervised=False) for album in albums]
         return StageBatch(make_batch(rows, self.vocabulary, config), None)

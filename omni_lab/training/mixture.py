@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig
 from omni_lab.errors import CallFault
 from omni_lab.sequences.batch import Batch, make_batch
-from omni_lab.sequences.items import Sequence
+from omni_lab.sequences.items import Sequence, SequenceFault
 from omni_lab.sequences.stream import omni_stream, unit_ticks
 from omni_lab.sequences.vocabulary import build_vocabulary
 from omni_lab.triplets.record import Triplet
@@ -115,15 +115,13 @@ class Mixture:
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
         """The rows of `step` that belong to `rank`."""
-        total = self.settings.batch
-        if total % ranks:
-            raise CallFault(f"training.{self.stage}.batch={total}: does not divide over {ranks} processes")
+        samples = samples_of(self.stage, self.settings.batch, step, rank, ranks)
         whole: list[Sequence] = []
         alone: list[Sequence] = []  # single seconds
         at: list[int] = []  # which unit each of them is, among all units of the streams
         units = 0
-        for sample in range(step * total + rank, (step + 1) * total, ranks):
-            if self.films and self.stage == "omni" and sample == step * total:
+        for sample in samples:
+            if self.films and self.stage == "omni" and sample == step * self.settings.batch:
                 whole.append(self._laid_out(self._film(step)))
             else:
                 script = self._script(sample)
@@ -145,6 +143,19 @@ class Mixture:
         yield from made_ahead(self.batch, range(first, self.settings.steps), rank, ranks)
 
 
+def samples_of(stage: str, batch: int, step: int, rank: int, ranks: int) -> range:
+    """Numbers of the samples of one step that belong to one rank.
+
+    Raises
+    ------
+    CallFault
+        the batch does not divide over the ranks
+    """
+    if batch % ranks:
+        raise CallFault(f"training.{stage}.batch={batch}: does not divide over {ranks} processes")
+    return range(step * batch + rank, (step + 1) * batch, ranks)
+
+
 def _by_ear_alone(moment: Triplet) -> Triplet:
     """The clip with no other exchange than the one that is answered by finding what is heard."""
     answers = {fact["start"] for fact in moment.facts if fact["fact"] in BY_EAR}
@@ -158,12 +169,22 @@ def made_ahead(
     """Batches that `make` gives for (step, rank, ranks), from a process of their own while the last is learned from.
 
     A thread would not do: making a batch is Python's work, and would hold up every operation of the model.
+
+    Raises
+    ------
+    SequenceFault, CallFault
+        as `make`
     """
-    if steps:
-        made = _Steps(make, rank, ranks)
-        yield from DataLoader(
-            made, batch_size=None, sampler=steps, num_workers=1, prefetch_factor=2, worker_init_fn=_leave_ctrl_c
-        )
+    if not steps:
+        return
+    loader = DataLoader(
+        _Steps(make, rank, ranks), batch_size=None, sampler=steps, num_workers=1, prefetch_factor=2,
+        worker_init_fn=_leave_ctrl_c,
+    )  # fmt: skip
+    for made in loader:
+        if isinstance(made, SequenceFault | CallFault):
+            raise made
+        yield made
 
 
 class _Steps(Dataset):
@@ -172,8 +193,11 @@ class _Steps(Dataset):
     def __init__(self, make: Callable[[int, int, int], StageBatch], rank: int, ranks: int) -> None:
         self.make, self.rank, self.ranks = make, rank, ranks
 
-    def __getitem__(self, step: int) -> StageBatch:
-        return self.make(step, self.rank, self.ranks)
+    def __getitem__(self, step: int) -> StageBatch | SequenceFault | CallFault:
+        try:
+            return self.make(step, self.rank, self.ranks)
+        except (SequenceFault, CallFault) as fault:
+            return fault  # raised here, its one line would arrive as a page of the loader's own
 
 
 def _leave_ctrl_c(worker: int) -> None:
