@@ -22,18 +22,22 @@ FILMS = (1, 3, 2, 2, 4, 1, 1, 5, 2, 3)  # clips of each
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """24 clips in 8 shards; clip n lasts (n + 1) · 100 ticks and has one to three pictures."""
-    folder = tmp_path_factory.mktemp("out")
+    """24 clips in 8 shards."""
+    return shards_of(tmp_path_factory.mktemp("out"), [f"film{film:02d}" for film in range(len(FILMS))])
+
+
+def shards_of(folder, films: list[str]):
+    """The clips of films, three in a shard; clip n lasts (n + 1) · 100 ticks and has one to three pictures."""
     picture = io.BytesIO()
     Image.fromarray(np.full((8, 8, 3), 99, np.uint8)).save(picture, "JPEG")
     count = 0
     with ShardWriter(folder, "hash", clips_per_shard=3) as writer:
-        for film, clips in enumerate(FILMS):
+        for film, clips in zip(films, FILMS, strict=True):
             for _ in range(clips):
-                clip = made(f"film{film:02d}", (count + 1) * 100, 1 + count % 3, picture.getvalue())
+                clip = made(film, (count + 1) * 100, 1 + count % 3, picture.getvalue())
                 writer.add(clip, [data for _, data in members_of(clip)])
                 count += 1
-            writer.end_film(FilmEntry(f"film{film:02d}", f"film{film}.mp4", clips, 0))
+            writer.end_film(FilmEntry(film, f"{film}.mp4", clips, 0))
         writer.close()
     return folder
 
@@ -127,13 +131,16 @@ def test_going_on_with_another_number_of_readers_loses_nothing(out):
     assert had + rest != []
 
 
-def test_a_state_of_another_order_is_refused(out):
+def test_a_state_of_another_order_or_of_other_shards_is_refused(out, tmp_path):
     with pytest.raises(CallFault, match="seed 1, this stream has seed 2"):
         ClipStream(out, seed=2).load_state_dict(ClipStream(out, seed=1).state_dict())
     with pytest.raises(CallFault, match="window 4, this stream has window 1"):
         ClipStream(out, window=1).load_state_dict(ClipStream(out).state_dict())
     with pytest.raises(CallFault, match="shuffle True, this stream has shuffle False"):
         ClipStream(out, shuffle=False).load_state_dict(ClipStream(out).state_dict())
+    others = shards_of(tmp_path / "others", [f"other{film}" for film in range(len(FILMS))])
+    with pytest.raises(CallFault, match="the state is of shards .* go on with the stream's own arguments and shards"):
+        ClipStream(others).load_state_dict(ClipStream(out).state_dict())
     with pytest.raises(CallFault, match="rank 2 of 2"):
         ClipStream(out, rank=2, world_size=2)
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from omni_lab.errors import CallFault
-from omni_lab.triplets.index import Index
+from omni_lab.triplets.index import Index, digest
 from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.shards import decoded, read_clip
 
@@ -60,7 +60,9 @@ class ClipStream:
             raise CallFault(f"rank {rank} of {world_size}, window {window}: {says}")
         self.folder, self.seed, self.shuffle = Path(folder), seed, shuffle
         self.rank, self.world_size, self.epoch, self.window = rank, world_size, epoch, window
-        self._table = Index.load(folder).table
+        index = Index.load(folder)
+        self._table = index.table
+        self._shards = digest([shard.rows for shard in index.shards])
         self._seen = 0  # clips of the epoch that all readers together have had
         self._lately: dict[int, np.ndarray] = {}  # the order of the epoch that was asked for last
 
@@ -112,7 +114,7 @@ class ClipStream:
         """Go to the beginning of an epoch."""
         self.epoch, self._seen = epoch, 0
 
-    def state_dict(self, consumed: int | None = None) -> dict[str, int]:
+    def state_dict(self, consumed: int | None = None) -> dict[str, int | str]:
         """Say where to go on, after the last clip that was given.
 
         `consumed`: clips that training has had of this stream's iteration, where a loader's workers read them.
@@ -120,7 +122,7 @@ class ClipStream:
         seen = self._seen if consumed is None else self._seen + consumed * self.world_size
         return {**self._order_of(), "epoch": self.epoch, "seen": seen}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, int | str]) -> None:
         """Go on where `state_dict` was taken: with as many readers, or with more or fewer if all were equally far.
 
         Raises
@@ -141,9 +143,9 @@ class ClipStream:
         IterableDataset.register(type(self))
         return self
 
-    def _order_of(self) -> dict[str, int]:
+    def _order_of(self) -> dict[str, int | str]:
         """What decides the order of every epoch."""
-        return {"seed": self.seed, "shuffle": self.shuffle, "window": self.window, "clips": self._table.num_rows}
+        return {"seed": self.seed, "shuffle": self.shuffle, "window": self.window, "shards": self._shards}
 
     def _share(self) -> tuple[int, int]:
         """Readers in all, and which of them this is: ranks, and inside a rank the workers of its loader."""
