@@ -65,10 +65,11 @@ class Stage(Protocol):
         """Batches of this process from step `first` to the stage's end, a function of (seed, stage, step, rank)."""
 
 
-def _stage(accelerator, model: OmniModel, learned: Stage, run: RunFolder, found, progress: bool) -> None:
+def _stage(
+    accelerator, model: OmniModel, learned: Stage, interaction: list[Strength], run: RunFolder, found, progress: bool
+) -> None:
     """Train one stage, from its start or from the checkpoint found in it."""
     config, stage, settings = run.config, learned.stage, learned.settings
-    interaction = [Strength.read(text) for text in settings.interaction]
     objective = Objective(model, settings.caption_weight, config.training.align_units)
     choose_trained(objective, settings.train)
     optimizers = build_optimizers(objective, config.training, settings)
@@ -138,9 +139,8 @@ def train_stages(config: Config, run: RunFolder, stages: Sequence[Stage], progre
         torch.set_num_threads(config.training.threads)
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a stage leaves one sense out
     accelerator = Accelerator(mixed_precision=config.training.precision, kwargs_handlers=[unused])
-    for learned in stages:
-        for text in learned.settings.interaction:
-            Strength.read(text)  # what cannot be is said now, not after an hour
+    # of all stages at once: what cannot be is said now, not after an hour
+    interactions = [[Strength.read(text) for text in learned.settings.interaction] for learned in stages]
     torch.manual_seed(config.seed)
     model = OmniModel.build(config, len(build_vocabulary(config)))
     names = tuple(learned.stage for learned in stages)
@@ -155,7 +155,7 @@ def train_stages(config: Config, run: RunFolder, stages: Sequence[Stage], progre
         if found and found[1] == checkpoint.Place(learned.stage, learned.settings.steps):
             checkpoint.restore(found[0], model, [])
             continue
-        _stage(accelerator, model, learned, run, found, progress)
+        _stage(accelerator, model, learned, interactions[index], run, found, progress)
         accelerator.wait_for_everyone()
     return accelerator.unwrap_model(model).eval()
 
