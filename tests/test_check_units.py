@@ -9,14 +9,15 @@ from omni_lab.check import NOT_YET
 
 
 def interleave(
-    seen, heard, cues, unit_of=int, close=True, listen=True, late=True, fill=False, boundary=True, names=None
-):
+    seen, heard, cues, unit_of=int, close=True, listen=True, late=True, fill=False, boundary=True, opens=True,
+    names=None,
+):  # fmt: skip
     """The solution, and with its switches the usual mistakes."""
     names = names or {"guide": "<speak>", "visitor": "<visitor>"}
     stream, last = [], len(seen) - 1
     for unit in range(len(seen)):
-        stream += ["<unit>"] * boundary
-        stream += ["image"] * (seen[unit] or fill) + ["audio"] * (heard[unit] or fill)
+        senses = ["image"] * (seen[unit] or fill) + ["audio"] * (heard[unit] or fill)
+        stream += ["<unit>"] * boundary + senses if opens else [*senses, "<unit>"]
         stream += ["<listen>"] * listen
         for start, role, text in cues:
             home = unit_of(start)
@@ -68,6 +69,7 @@ def test_the_right_stream_passes_as_a_list_a_tuple_or_yielded():
         (but(names={"guide": "<speak>", "visitor": "<speak>"}), "every text opens with its role"),
         (but(unit_of=lambda start: int(start - 1e-6)), "a border belongs to the unit that it opens"),
         (senses_first, "a unit is finished"),
+        (but(opens=False), "the stream begins with 'image'"),
         (audio_first, "first what is seen, then what is heard"),
         (text_before_senses, "unit 0, piece 1"),
         (lambda *g: interleave(*g)[:-3], "is lost"),

@@ -102,6 +102,8 @@ def _misplaced(mine: list[str], right: list[str], texts: list[str]) -> str | Non
     """All pieces are there: the first that stands in the wrong place, and the rule about it."""
     if mine == right:
         return None
+    if mine[0] != UNIT:
+        return f"the stream begins with {mine[0]!r}: {UNIT} opens a unit, and what belongs to it comes after"
     own, true = _by_unit(mine), _by_unit(right)
     for unit, (have, need) in enumerate(zip(own, true, strict=True)):
         if {"image", "audio"} & set(have) != {"image", "audio"} & set(need):
@@ -122,10 +124,10 @@ def _misplaced(mine: list[str], right: list[str], texts: list[str]) -> str | Non
 
 
 def _by_unit(stream: list[str]) -> list[list[str]]:
-    """The pieces of every unit; what stands before the first counts to it."""
-    units: list[list[str]] = [[]]
-    for number, piece in enumerate(stream):
-        if piece == UNIT and number:
+    """The pieces of every unit of a stream that begins with one."""
+    units: list[list[str]] = []
+    for piece in stream:
+        if piece == UNIT:
             units.append([])
         units[-1].append(piece)
     return units
