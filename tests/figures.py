@@ -1,4 +1,4 @@
-"""What tests of pictures look at: the words and the named artists of a figure, and a clip with nothing in it."""
+"""What tests of pictures look at: the words and the named artists of a figure, and what is drawn in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 
+from omni_lab.config import tiny
+from omni_lab.sequences.formats import lay_out
+from omni_lab.sequences.tokens import tokenize
+from omni_lab.sequences.vocabulary import WorldVocabulary
 from omni_lab.triplets.record import Triplet
 
 
@@ -26,3 +30,13 @@ def empty_clip(**changes):
         frame_times=np.zeros(0, np.int64), audio=np.zeros(0, np.float32), cues=(), has=frozenset(),
     )  # fmt: skip
     return replace(bare, **changes)
+
+
+def laid_out(content, layout="stream", **changes):
+    """A sequence, its tokens and their words, under the tiny preset with changes to its sequence settings."""
+    config = tiny()
+    config = replace(config, sequence=replace(config.sequence, layout=layout, max_tokens=1 << 20, **changes))
+    vocabulary = WorldVocabulary(layout)
+    sequence = lay_out(content, config, supervised=False)
+    tokens = tokenize(sequence, vocabulary, config)
+    return sequence, tokens, vocabulary.pieces(tokens.ids)

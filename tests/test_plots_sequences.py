@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from figures import empty_clip, gids, words
+from figures import empty_clip, gids, laid_out, words
 from omni_lab.config import tiny
 from omni_lab.errors import CallFault
 from omni_lab.media.subtitles import Cue
@@ -24,7 +24,7 @@ from omni_lab.plots.sample import draw_sample
 from omni_lab.plots.style import drawable, save
 from omni_lab.plots.tokens import draw_stream, unit_length
 from omni_lab.sequences.batch import collate
-from omni_lab.sequences.formats import FORMATS, lay_out
+from omni_lab.sequences.formats import FORMATS
 from omni_lab.sequences.items import KINDS
 from omni_lab.sequences.masking import Strength, attention_bias, strengths
 from omni_lab.sequences.packing import best_fit, concatenated, join
@@ -92,16 +92,6 @@ def test_a_stream_that_does_not_fit_its_words_is_refused(clip, stream):
         draw_stream(clip, tokens, names[1:])
     with pytest.raises(CallFault, match="units 0 to 3"):
         draw_stream(clip, tokens, names, first_unit=9)
-
-
-def laid_out(content, layout="stream", **changes):
-    """A sequence, its tokens and their words, under the tiny preset with changes to its sequence settings."""
-    config = tiny()
-    config = replace(config, sequence=replace(config.sequence, layout=layout, max_tokens=1 << 20, **changes))
-    vocabulary = WorldVocabulary(layout)
-    sequence = lay_out(content, config, supervised=False)
-    tokens = tokenize(sequence, vocabulary, config)
-    return sequence, tokens, vocabulary.pieces(tokens.ids)
 
 
 def token_of(gid):

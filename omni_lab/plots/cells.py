@@ -20,14 +20,14 @@ from matplotlib.textpath import TextPath
 
 from omni_lab.errors import CallFault
 from omni_lab.plots.palette import MODALITY_COLOURS, MODALITY_ORDER, ink, role_colours, shade
-from omni_lab.plots.style import drawable
+from omni_lab.plots.style import drawable, how_many, shortened
 from omni_lab.sequences.items import KINDS
 from omni_lab.sequences.tokens import NO_ROLE, Tokens
 
 SIZE = 8  # of the words, points
 GAP = 0.05  # between cells that hold words
 HIGH = 0.29  # of a cell that holds a word
-_MOST_ROLES = 3  # in a legend of one line
+_LONGEST = 24  # letters of a word, so that no cell is wider than its column
 BAR = 0.16  # of a cell's height: the role's bar below it
 
 
@@ -70,8 +70,8 @@ def token_pieces(tokens: Tokens, chosen: Int64[np.ndarray, " chosen"], widths: I
 
 
 def label(word: str) -> str:
-    """What a token says, to be written in a cell: white space alone is shown as a sign for it."""
-    return drawable(word.strip()) or ("↵" if "\n" in word else "␣")
+    """What a token says, to be written in a cell: a long word is cut, white space alone is shown as a sign for it."""
+    return shortened(drawable(word.strip()), _LONGEST) or ("↵" if "\n" in word else "␣")
 
 
 @functools.lru_cache(maxsize=4096)  # measuring takes longer than drawing, and words come again
@@ -111,7 +111,7 @@ def draw_cell(
 
 
 def draw_legend(picture: Figure, kinds: Iterable[str], roles: dict[str | None, str] | None = None) -> None:
-    """Say below a picture what its colours mean: modalities, full and pale, and the bars of roles."""
+    """Say below a picture what its colours mean: modalities, full and pale, and as many bars of roles as fit."""
     present = set(kinds)
     patches = [
         Patch(facecolor=MODALITY_COLOURS[kind], edgecolor=MODALITY_COLOURS[kind], label=kind)
@@ -122,12 +122,23 @@ def draw_legend(picture: Figure, kinds: Iterable[str], roles: dict[str | None, s
         Patch(facecolor=shade("text", supervised), edgecolor=MODALITY_COLOURS["text"], label=says)
         for supervised, says in ((True, "full: the model learns to write it"), (False, "pale: given to the model"))
     ]
-    said = [(drawable(role), colour) for role, colour in (roles or {}).items() if role]
-    for role, colour in said[:_MOST_ROLES]:
-        patches.append(Patch(facecolor=colour, label=f"bar: {role if len(role) < 12 else role[:10] + '…'}"))
-    if len(said) > _MOST_ROLES:
-        patches.append(Patch(alpha=0, label=f"and {len(said) - _MOST_ROLES} more roles"))
+    bars = [
+        Patch(facecolor=colour, label=f"bar: {shortened(drawable(role), 11)}")
+        for role, colour in (roles or {}).items()
+        if role
+    ]
+    rest: list[Patch] = []
+    shown = bars.copy()
+    while shown and sum(map(_taken, [*patches, *shown, *rest])) > picture.get_figwidth():
+        shown.pop()
+        rest = [Patch(alpha=0, label=f"and {how_many(len(bars) - len(shown), 'more role')}")]
+    patches += shown + rest
     picture.legend(handles=patches, loc="lower center", ncols=len(patches), handlelength=1.3, columnspacing=1.4)
+
+
+def _taken(patch: Patch) -> float:
+    """Inches that an entry takes in a legend: its sign, its words, and the room around them."""
+    return width_of(patch.get_label()) + 0.24
 
 
 def colours_of(tokens: Tokens, *more: str | None) -> dict[str | None, str]:
@@ -147,7 +158,7 @@ def counted(kinds: Int64[np.ndarray, " T"]) -> str:
 def in_words(tokens: Tokens) -> str:
     """Say how many tokens a sequence has, of which modalities, and how many of them are supervised."""
     total, learned = len(tokens.ids), int(tokens.loss.sum())
-    return f"{total} tokens: {counted(tokens.kind)}; {learned} supervised ({learned / total:.0%})"
+    return f"{how_many(total, 'token')}: {counted(tokens.kind)}; {learned} supervised ({learned / total:.0%})"
 
 
 def check_words(tokens: Tokens, words: list[str]) -> None:

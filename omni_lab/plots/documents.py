@@ -34,7 +34,7 @@ from omni_lab.plots.cells import (
 )
 from omni_lab.plots.palette import FAINT, MODALITY_COLOURS, shade
 from omni_lab.plots.strips import bare, draw_wave
-from omni_lab.plots.style import drawable, new_picture, styled
+from omni_lab.plots.style import drawable, how_many, new_picture, styled
 from omni_lab.sequences.items import KINDS, Sequence
 from omni_lab.sequences.tokens import Tokens
 
@@ -86,7 +86,7 @@ def draw_document(sequence: Sequence, tokens: Tokens, words: list[str]) -> Figur
         heights[row] = max(heights[row], block.height)
     tops = np.cumsum([_HEAD, *(height + _LEADING for height in heights)])
     rest = tokens.kind[len(tokens.kind) - sum(len(block.tokens) for block in blocks[len(shown) :]) :]
-    notes = [f"… and {len(rest)} more tokens: {counted(rest)}"] if len(rest) else []
+    notes = [f"… and {how_many(len(rest), 'more token')}: {counted(rest)}"] if len(rest) else []
     notes += wrap(f"not in the sequence: {'; '.join(sequence.missing)}", 150) if sequence.missing else []
     counts = in_words(tokens)
     total = float(tops[-1]) + 0.17 * len(notes) + 0.45
@@ -123,9 +123,9 @@ def draw_formats(formats: Mapping[str, Sample]) -> Figure:
     begin, side, after, row = 5.4, 0.75, 1.0, 0.8  # inches
     total = 0.45 + row * len(formats) + 0.95
     counts = {title: len(tokens.ids) for title, (_, tokens, _) in formats.items()}
-    told = "; ".join(f"{title} {count} tokens" for title, count in counts.items())
-    picture = new_picture(_WIDTH, total, f"{next(iter(formats.values()))[0].name} in {len(formats)} formats: {told}.",
-                          layout=None)  # fmt: skip
+    told = "; ".join(f"{title} {how_many(count, 'token')}" for title, count in counts.items())
+    name = next(iter(formats.values()))[0].name
+    picture = new_picture(_WIDTH, total, f"{name} in {how_many(len(formats), 'format')}: {told}.", layout=None)
     wide = _WIDTH - side - begin - 0.3 - after
     longest, shortest = max(counts.values()), min(counts.values())
     for number, (title, (sequence, tokens, words)) in enumerate(formats.items()):
@@ -143,6 +143,7 @@ def draw_formats(formats: Mapping[str, Sample]) -> Figure:
     right.spines["bottom"].set_visible(True)
     right.spines["bottom"].set_position(("outward", 8))
     right.tick_params(bottom=True, labelbottom=True)
+    right.locator_params(axis="x", integer=True)
     right.set_xlabel("tokens")
     for x, says in ((side, "how it begins"), (side + begin + 0.3, "the whole, with its length")):
         picture.text(x / _WIDTH, 1 - 0.25 / total, says, color=FAINT, fontsize=9, va="center")
@@ -216,7 +217,7 @@ def _draw_block(
     frame = Rectangle((left, top), block.width, high, fill=False, edgecolor=MODALITY_COLOURS[kind], linewidth=1.6)
     frame.set_gid(f"item:{block.item}:{kind}:{len(block.tokens)}")
     ax.add_patch(frame)
-    count = f"{len(block.tokens)} token{'s' if len(block.tokens) > 1 else ''}"
+    count = how_many(len(block.tokens), "token")
     ax.text(left + block.width / 2, top + high + 0.1, count, ha="center", va="center", fontsize=7, color=FAINT)
 
 

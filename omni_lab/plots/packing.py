@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,9 +11,10 @@ from matplotlib.patches import Patch, Rectangle
 
 from omni_lab.errors import CallFault
 from omni_lab.plots.palette import FAINT, INK, LINE, MODALITY_COLOURS, MODALITY_ORDER, role_colours
-from omni_lab.plots.style import drawable, new_picture, styled
+from omni_lab.plots.style import drawable, how_many, new_picture, styled
 
 _WIDTH, _ROW = 12.0, 0.17  # inches
+_LETTERS = 150  # of a title that goes across all of it
 _ALTERNATING = ("#56B4E9", "#0072B2")  # neighbours in a row differ
 _FREE = "#eceef1"
 
@@ -37,7 +39,7 @@ def draw_packing(
     Raises
     ------
     CallFault
-        there is nothing to draw, or a row holds more than its capacity
+        there is nothing to draw, a row holds more than its capacity, or a document has no stream
 
     >>> rows = [[(0, 0, 6), (1, 0, 4)], [(1, 4, 5)]]
     >>> draw_packing({"concatenated": rows}, capacity=10).alt
@@ -48,19 +50,24 @@ def draw_packing(
     for name, rows in packings.items():
         if (fullest := max(_filled(row) for row in rows)) > capacity:
             raise CallFault(f"{name}: a row holds {fullest} tokens, more than its capacity of {capacity}")
+        if streams and (last := max((document for row in rows for document, _, _ in row), default=-1)) >= len(streams):
+            raise CallFault(f"{name}: there is a document {last}, and streams of {len(streams)}; name one for each")
     told = {name: _in_words(rows, capacity) for name, rows in packings.items()}
     drawn = min(most_rows, max(len(rows) for rows in packings.values()))
     height = max(1.2, _ROW * (drawn + 1)) + 1.35
     alt = "; ".join(f"{name}: {says}" for name, says in told.items())
-    picture = new_picture(_WIDTH, height, f"Rows of {capacity} tokens. {alt}.")
+    picture = new_picture(_WIDTH, height, f"Rows of {how_many(capacity, 'token')}. {alt}.")
     axes = picture.subplots(1, len(packings), sharey=True, squeeze=False)[0]
     colours = role_colours(list(streams or ())) | MODALITY_COLOURS
     for ax, (name, rows) in zip(axes, packings.items(), strict=True):
         _draw_rows(ax, rows[:most_rows], capacity, streams, colours, _whole(rows))
-        ax.set_title(f"{drawable(name)}\n{told[name]}", fontsize=9)
+        room = int(_LETTERS / len(packings))
+        ax.set_title("\n".join([*wrap(drawable(name), room), *wrap(told[name], room)]), fontsize=9)
         ax.set(xlim=(0, capacity), ylim=(drawn + 0.7, -0.1), xlabel="tokens")
         if len(rows) > most_rows:
-            ax.text(0, drawn + 0.35, f"… and {len(rows) - most_rows} more rows", color=FAINT, fontsize=8, va="center")
+            more = f"… and {how_many(len(rows) - most_rows, 'more row')}"
+            ax.text(0, drawn + 0.35, more, color=FAINT, fontsize=8, va="center")
+        ax.locator_params(axis="x", integer=True)
         ax.spines["left"].set_visible(False)
         ax.tick_params(left=False, labelleft=False)
     axes[0].set_ylabel("rows")
@@ -88,8 +95,8 @@ def _whole(rows: Sequence[Row]) -> dict[int, int]:
 def _in_words(rows: Sequence[Row], capacity: int) -> str:
     density = sum(map(_filled, rows)) / (len(rows) * capacity)
     cut = len({document for row in rows for document, first, _ in row if first > 0})
-    rows_said = f"{len(rows)} row{'s' if len(rows) > 1 else ''}"
-    return f"{rows_said}, density {density:.3f}, {cut or 'no'} document{'' if cut == 1 else 's'} cut"
+    torn = how_many(cut, "document") if cut else "no documents"
+    return f"{how_many(len(rows), 'row')}, density {density:.3f}, {torn} cut"
 
 
 def _draw_rows(
@@ -99,7 +106,8 @@ def _draw_rows(
         x = 0
         for place, (document, first, end) in enumerate(row):
             colour = colours[streams[document]] if streams else _ALTERNATING[place % 2]
-            piece = Rectangle((x, number), end - first, 0.82, facecolor=colour, edgecolor="white", linewidth=0.6)
+            seam = min(0.6, 60 * (end - first) / capacity)  # points; never so much that it is all one sees
+            piece = Rectangle((x, number), end - first, 0.82, facecolor=colour, edgecolor="white", linewidth=seam)
             piece.set_gid(f"piece:{number}:{document}:{first}:{end}")
             ax.add_patch(piece)
             cuts = [x] * (first > 0) + [x + end - first] * (end < whole[document])

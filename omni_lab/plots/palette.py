@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 MODALITY_COLOURS = {
     "image": "#0072B2",
     "audio": "#E69F00",
@@ -39,9 +41,18 @@ def shade(kind: str, supervised: bool) -> tuple[float, float, float, float]:
 
 def ink(kind: str, supervised: bool) -> str:
     """The colour of words on a token of that shade over white: whichever of black and white reads better."""
-    red, green, blue, opacity = shade(kind, supervised)
-    linear = [((1 - opacity + opacity * part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    *parts, opacity = shade(kind, supervised)
+    return ink_on([1 - opacity + opacity * part for part in parts])
+
+
+def ink_on(colour: Iterable[float]) -> str:
+    """Whichever of black and white reads better on a colour, given as red, green and blue in [0, 1].
+
+    >>> ink_on((1.0, 1.0, 0.9)), ink_on((0.0, 0.0, 0.5))
+    ('#000000', '#ffffff')
+    """
+    red, green, blue = (((part + 0.055) / 1.055) ** 2.4 for part in colour)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return "#ffffff" if luminance < 0.179 else "#000000"  # where both read equally well
 
 
@@ -50,7 +61,7 @@ def role_colours(roles: list[str | None]) -> dict[str | None, str]:
     colours: dict[str | None, str] = {}
     for role in roles:
         if role not in colours:
-            others = sum(1 for known in colours if known is not None and known not in _KNOWN_ROLES)
+            others = sum(1 for known in colours if known and known not in _KNOWN_ROLES)
             free = _MORE_ROLES[others % len(_MORE_ROLES)]
-            colours[role] = _NO_ROLE if role is None else _KNOWN_ROLES.get(role, free)
+            colours[role] = _NO_ROLE if not role else _KNOWN_ROLES.get(role, free)
     return colours

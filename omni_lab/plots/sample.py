@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 
 import numpy as np
@@ -23,6 +24,7 @@ _CELLS = (0.16, 0.13, 0.11, 0.095, 0.08, 0.065, 0.05, 0.04)  # widths of a cell 
 _SPACE = 0.25  # between cells, of a cell's width
 _HEAD = 0.22  # where the number of a unit stands, inches
 _TALLEST = 1.4  # of all rows of cells, inches
+_NUMBER = 0.55  # from one number of a unit to the next, inches, at least
 
 
 @styled
@@ -44,6 +46,7 @@ def draw_sample(triplet: Triplet, sequence: Sequence, tokens: Tokens) -> Figure:
     length = max(seconds(triplet.duration), seconds(unit * units))
     column = seconds(unit) * WIDE / length  # inches
     cell, placed = _fitted(tokens, units, column)
+    every = math.ceil(_NUMBER / column)
     rows = 1 + max(row for places in placed.values() for row, _ in places)
     colours = colours_of(tokens, *dict.fromkeys(cue.role for cue in triplet.cues))
     lacks = f"not in the stream: {'; '.join(sequence.missing)}" if sequence.missing else ""
@@ -57,10 +60,11 @@ def draw_sample(triplet: Triplet, sequence: Sequence, tokens: Tokens) -> Figure:
         per_s = length / WIDE  # seconds per inch
         for number, places in placed.items():
             start = seconds(unit * number)
-            ax.axvline(start, color=LINE, linewidth=0.8).set_gid(f"unit:{number}")
-            ax.text(start + 0.04 * per_s, 0.1, f"unit {number}", color=FAINT, fontsize=7, va="center")
+            ax.axvline(start, color=LINE, linewidth=min(0.8, 4 * column)).set_gid(f"unit:{number}")
+            if number % every == 0:
+                ax.text(start + 0.04 * per_s, 0.1, f"unit {number}", color=FAINT, fontsize=7, va="center")
             for token, (row, x) in zip(np.flatnonzero(tokens.unit == number), places, strict=True):
-                left, top = start + (x + 0.04) * per_s, _HEAD + row * _pitch(cell)
+                left, top = start + (x + _edge(column)) * per_s, _HEAD + row * _pitch(cell)
                 draw_cell(ax, tokens, int(token), left, top, cell * per_s, cell, colours=colours)
         ax.axvline(seconds(unit * units), color=LINE, linewidth=0.8)
 
@@ -71,6 +75,11 @@ def draw_sample(triplet: Triplet, sequence: Sequence, tokens: Tokens) -> Figure:
     return picture
 
 
+def _edge(column: float) -> float:
+    """Room left free at either side of a unit's column, inches."""
+    return min(0.04, column / 8)
+
+
 def _pitch(cell: float) -> float:
     """From one row of cells to the next, with the bars of roles between."""
     return cell * (1 + BAR + _SPACE)
@@ -78,12 +87,13 @@ def _pitch(cell: float) -> float:
 
 def _fitted(tokens: Tokens, units: int, column: float) -> tuple[float, dict[int, list[tuple[int, float]]]]:
     """The largest cells with which no unit is too tall, and the row and left edge of every token in them."""
-    for cell in _CELLS:
+    for most in _CELLS:
+        cell = min(most, column - 2 * _edge(column))
         placed = {}
         for unit in range(units):
             mine = np.flatnonzero(tokens.unit == unit)
             pieces: list[Piece] = token_pieces(tokens, mine, [cell] * len(mine))
-            placed[unit] = flow(pieces, column - 0.08, _SPACE * cell)
+            placed[unit] = flow(pieces, column - 2 * _edge(column), _SPACE * cell)
         rows = 1 + max((row for places in placed.values() for row, _ in places), default=0)
         if rows * _pitch(cell) <= _TALLEST:
             break

@@ -15,6 +15,7 @@ from omni_lab.triplets.record import Triplet
 
 _WINDOW, _HOP = 512, 160  # samples: 32 ms, every 10 ms
 _NARROWEST = 0.45  # of a frame, inches: smaller ones cannot be made out
+LOWEST = 0.3  # inches, of a strip of frames however flat they are
 _MEL_TICKS_HZ = (250, 1000, 4000)
 
 
@@ -78,16 +79,19 @@ def thumbnails(triplet: Triplet, inch_per_s: float, highest_in: float) -> tuple[
 def draw_frames(
     ax: Axes, triplet: Triplet, inch_per_s: float, every: int, height_in: float, span: tuple[float, float]
 ) -> None:
-    """Draw every so-manieth frame of a span (s) centred on its own time; a tick marks the time of each frame."""
+    """Draw every so-manieth frame of a span (s) centred on its own time; a tick marks the time of each frame.
+
+    What of a frame lies outside of the span is cut off.
+    """
     times = triplet.frame_times / TICKS_PER_SECOND
     inside = np.flatnonzero((times >= span[0]) & (times < span[1]))
     half = height_in * triplet.frames.shape[2] / triplet.frames.shape[1] / inch_per_s / 2  # seconds
     for index in inside[every // 2 :: every]:
         time, frame = times[index], triplet.frames[index]
         box = (time - half, time + half, 0, 1)
-        ax.imshow(frame, extent=box, aspect="auto", interpolation="antialiased", clip_on=False)
+        ax.imshow(frame, extent=box, aspect="auto", interpolation="antialiased")
     ax.plot(times[inside], np.zeros(len(inside)), "|", color=MODALITY_COLOURS["image"], markersize=7, clip_on=False)
-    ax.set_ylim(0, 1)
+    ax.set_ylim(0, max(1, LOWEST / height_in))
 
 
 def draw_wave(ax: Axes, audio: Float32[np.ndarray, " samples"], start_s: float = 0.0, most: int = 1500) -> None:

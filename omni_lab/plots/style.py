@@ -110,6 +110,24 @@ def drawable(text: str) -> str:
     return "".join(c if c == "\n" or (c.isprintable() and ord(c) in letters) else "□" for c in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """The same text, with … for what is beyond so many letters.
+
+    >>> shortened("panorama", 5)
+    'pano…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def how_many(count: int, noun: str) -> str:
+    """A number and what it counts.
+
+    >>> how_many(1, "token"), how_many(2, "token")
+    ('1 token', '2 tokens')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 @functools.cache
 def _letters() -> frozenset[int]:
     return frozenset().union(*(get_font(findfont(name)).get_charmap() for name in _fonts()))

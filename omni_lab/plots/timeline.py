@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 
 from omni_lab.media.clock import seconds
 from omni_lab.plots.palette import FAINT, LINE, role_colours
-from omni_lab.plots.strips import bare, draw_frames, draw_log_mel, draw_wave, name_strip, say, thumbnails
-from omni_lab.plots.style import Picture, drawable, new_picture, styled
+from omni_lab.plots.strips import LOWEST, bare, draw_frames, draw_log_mel, draw_wave, name_strip, say, thumbnails
+from omni_lab.plots.style import Picture, drawable, how_many, new_picture, shortened, styled
 from omni_lab.triplets.record import Triplet
 
 _WIDTH, _LEFT, _RIGHT = 12.0, 1.15, 0.2  # inches
@@ -56,13 +56,14 @@ def over_time(
     lanes = {role: _lane_height(triplet, role, inch_per_s) for role in roles}
     seen = "image" in triplet.has and len(triplet.frames) > 0
     every, tall = thumbnails(triplet, inch_per_s, _HIGHEST) if seen else (0, 0.5)
-    heights = [tall, 0.6, 0.9, *(lanes.values() or [0.5]), *(strip.height for strip in below)]
+    heights = [max(tall, LOWEST), 0.6, 0.9, *(lanes.values() or [0.5]), *(strip.height for strip in below)]
     gap, top = 0.1, 0.42 + 0.16 * note.count("\n") + 0.16 * bool(note)
     total = top + sum(heights) + gap * (len(heights) - 1) + foot
     has = [name for name in ("image", "audio", "text") if name in triplet.has]
     picture = new_picture(
         _WIDTH, total, f"Clip {triplet.clip_id}, {seconds(triplet.duration):.2f} seconds over time. It has "
-        f"{', '.join(has) or 'nothing'}: {len(triplet.frames)} frames, {len(triplet.cues)} cues by {len(roles)} roles."
+        f"{', '.join(has) or 'nothing'}: {how_many(len(triplet.frames), 'frame')}, "
+        f"{how_many(len(triplet.cues), 'cue')} by {how_many(len(roles), 'role')}."
         f"{told}", layout=None,
     )  # fmt: skip
     axes, y = [], total - top
@@ -152,7 +153,7 @@ def _cues(ax: Axes, triplet: Triplet, role: str | None, colour: str, inch_per_s:
         size = min(7.5, width * 72 * 0.85) if upright else 7.5
         words = "\n".join(_wrapped(text, width))
         if upright:
-            words = textwrap.shorten(text, max(1, int(height_in / _LETTER)), placeholder="…")
+            words = shortened(text, max(1, int(height_in / _LETTER)))
         label = ax.text((start + end) / 2, 0.5, words, rotation=90 * upright, fontsize=size, linespacing=1.15)
         label.set(ha="center", va="center", clip_on=True)
         label.set_gid(f"cue:{drawable(role or 'no role')}")

@@ -11,8 +11,8 @@ from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.errors import CallFault
 from omni_lab.plots.cells import HIGH, check_words, draw_cell, draw_legend, flow, label, token_pieces, width_of
 from omni_lab.plots.palette import FAINT, INK, LINE
-from omni_lab.plots.strips import bare, draw_frames, draw_log_mel, say, thumbnails
-from omni_lab.plots.style import new_picture, styled
+from omni_lab.plots.strips import LOWEST, bare, draw_frames, draw_log_mel, say, thumbnails
+from omni_lab.plots.style import how_many, new_picture, styled
 from omni_lab.sequences.items import KINDS
 from omni_lab.sequences.tokens import AUDIO_KIND, CONTROL_KIND, IMAGE_KIND, Tokens
 from omni_lab.triplets.record import Triplet
@@ -21,6 +21,8 @@ _COLUMN, _LEFT, _RIGHT = 3.2, 0.95, 0.2  # inches: one unit, and the margins bes
 _SENSE_CELL, _ROW = 0.35, 0.36  # inches
 _HEADER = 0.3  # inches
 _TALLEST = 1.5  # of a frame, inches
+_NARROWEST = 7.5  # of a picture, inches: its legend has to fit
+_MOST_ROWS = 40
 
 
 @styled
@@ -29,7 +31,7 @@ def draw_stream(triplet: Triplet, tokens: Tokens, words: list[str], first_unit: 
 
     A column is one unit, read row by row. The colour of a cell is its token's modality; full colour is supervised
     (the model learns to write it), 35 % is given to it. An image cell shows the part of the picture that its token
-    stands for, an audio cell its piece of the waveform.
+    stands for, an audio cell its piece of the waveform. A column ends after some rows and says how much more there is.
 
     Parameters
     ----------
@@ -47,16 +49,17 @@ def draw_stream(triplet: Triplet, tokens: Tokens, words: list[str], first_unit: 
         raise CallFault(f"first_unit={first_unit}: this stream has units 0 to {int(tokens.unit.max())}")
     unit_s = unit_length(triplet, tokens) / TICKS_PER_SECOND
     placed = {u: _placed(tokens, words, u) for u in chosen}
-    rows = 1 + max(row for cells in placed.values() for _, row, _, _ in cells)
+    rows = min(_MOST_ROWS + 1, 1 + max(row for cells in placed.values() for _, row, _, _ in cells))
     inch_per_s = _COLUMN / unit_s
     seen = "image" in triplet.has and len(triplet.frames) > 0
     every, tall = thumbnails(triplet, inch_per_s, _TALLEST) if seen else (0, 0.4)
-    heights = (tall, 0.6 if triplet.audio.size else 0.3, _HEADER + rows * _ROW)
-    width, total = _LEFT + _COLUMN * len(chosen) + _RIGHT, 0.15 + sum(heights) + 0.55 + 0.4
+    heights = (max(tall, LOWEST), 0.6 if triplet.audio.size else 0.3, _HEADER + rows * _ROW)
+    width, total = max(_LEFT + _COLUMN * len(chosen) + _RIGHT, _NARROWEST), 0.15 + sum(heights) + 0.55 + 0.4
     supervised = int(tokens.loss[np.isin(tokens.unit, chosen)].sum())
     picture = new_picture(
         width, total, f"The omni stream of clip {triplet.clip_id}, units {chosen[0]} to {chosen[-1]}: frames, log-mel, "
-        f"and {int(np.isin(tokens.unit, chosen).sum())} tokens coloured by modality, {supervised} of them supervised.",
+        f"and {how_many(int(np.isin(tokens.unit, chosen).sum()), 'token')} coloured by modality, "
+        f"{supervised} of them supervised.",
         layout=None,
     )  # fmt: skip
     span = (chosen[0] * unit_s, (chosen[-1] + 1) * unit_s)
@@ -73,6 +76,9 @@ def draw_stream(triplet: Triplet, tokens: Tokens, words: list[str], first_unit: 
         title = f"unit {unit}    {unit * unit_s:g} to {(unit + 1) * unit_s:g} s"
         axes[2].text(column * _COLUMN + 0.04, 0.12, title, color=FAINT, va="center", fontsize=8)
         _cells(axes[2], triplet, tokens, words, placed[unit], column * _COLUMN + 0.04, unit_s)
+        if rest := sum(row >= _MOST_ROWS for _, row, _, _ in placed[unit]):
+            says, below = f"… and {how_many(rest, 'more token')}", _HEADER + (_MOST_ROWS + 0.4) * _ROW
+            axes[2].text(column * _COLUMN + 0.04, below, says, color=FAINT, va="center", fontsize=8)
     for column in range(1, len(chosen)):
         if seen:
             axes[0].axvline((chosen[0] + column) * unit_s, color=LINE, linewidth=0.8)
@@ -127,11 +133,13 @@ def _senses(
 def _cells(
     ax: Axes, triplet: Triplet, tokens: Tokens, words: list[str], placed: list, left: float, unit_s: float
 ) -> None:
-    """Draw the cells of one unit; image and audio cells show what their token stands for."""
+    """Draw the cells of one unit, as many rows as there is room for; those of senses show what they stand for."""
     of_kind: dict[str, list[int]] = {}
     for token, *_ in placed:
         of_kind.setdefault(KINDS[tokens.kind[token]], []).append(token)
     for token, row, x, wide in placed:
+        if row >= _MOST_ROWS:
+            break
         kind = KINDS[tokens.kind[token]]
         sense = kind in ("image", "audio")
         y = _HEADER + row * _ROW
