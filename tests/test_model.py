@@ -9,7 +9,7 @@ import torch
 from omni_lab.config import TICKS_PER_SECOND, override, tiny
 from omni_lab.errors import ConfigError
 from omni_lab.model.audio import AudioEncoder, LogMel
-from omni_lab.model.image import ImageEncoder, blank
+from omni_lab.model.image import ImageEncoder
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import PAD_KIND, collate
 from omni_lab.sequences.stream import omni_stream
@@ -255,10 +255,6 @@ def test_sizes_that_do_not_divide_are_refused():
         AudioEncoder(wrong)
     with pytest.raises(ConfigError, match="does not divide 16000"):
         LogMel(40, 99)
-
-
-def test_a_blank_picture_is_grey():
-    assert (blank(torch.zeros((1, 2, 8, 8, 3), dtype=torch.uint8)) == 127).all()
 
 
 def pretrained(folder, size=48, mels=40):

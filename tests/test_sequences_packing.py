@@ -196,8 +196,15 @@ def test_a_state_of_other_rows_is_refused(wrong):
 def test_a_ratio_in_clips_is_exact_over_every_window(weights, start):
     ratio = {f"s{i}": weight for i, weight in enumerate(weights)}
     total = sum(weights)
-    window = list(Blend.course(ratio, start + total))[start:]
+    blend = Blend({name: Numbered(0, 1, 2) for name in ratio}, ratio)
+    window = [name for (name, _), _ in islice(blend, start, start + total)]
     assert {name: window.count(name) for name in ratio} == ratio
+
+
+def test_eight_to_one_to_one_in_clips_is_spread_evenly():
+    ratio = {"image": 8, "text": 1, "audio": 1}
+    blend = Blend({name: Numbered(0, 1, 2) for name in ratio}, ratio)
+    assert "".join(name[0] for (name, _), _ in islice(blend, 20)) == 2 * "iiiitaiiii"
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.integers(12, 90)), min_size=1, max_size=4))

@@ -5,7 +5,6 @@ Glossary: U units · F frames per unit · S picture side · P patches per side �
 
 from __future__ import annotations
 
-import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -53,8 +52,3 @@ class ImageEncoder(nn.Module):
             "(units frames) (rows high columns wide) width -> units (rows columns) (frames high wide width)",
             frames=count, rows=self.cells, columns=self.cells, high=self.per_cell, wide=self.per_cell,
         )  # fmt: skip
-
-
-def blank(frames: UInt8[Tensor, "U F S S 3"]) -> UInt8[Tensor, "U F S S 3"]:
-    """Mid-grey frames of the same shape: a muted picture."""
-    return torch.full_like(frames, 127)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 # Mid-grey is nearest to zero once an encoder has brought pixels to -1 … 1: neither black nor white, so no edge that
-# looks like the picture's own. It is also what a muted picture shows (`omni_lab.model.image.blank`).
+# looks like the picture's own.
 NEUTRAL = 127
 
 
