@@ -249,12 +249,11 @@ def run_demo(config: Config, out: Path | str, films: Path | None = None, quick: 
     shown = next((clip for clip in clips["test"] if clip.facts), None) or world_clips(config, "test", 1)[0]
     with watch.part("report", "pictures and report"):
         from omni_lab.plots.report import write_report
-        from omni_lab.plots.style import png_bytes
 
         pictures = draw(summary, metrics, shown, config)
         (out / "figures").mkdir(exist_ok=True)
         for name, picture in pictures.items():
-            (out / "figures" / f"{name}.png").write_bytes(png_bytes(picture))
+            (out / "figures" / f"{name}.png").write_bytes(picture.png)
         clip = clip_for_report(model, shown, _video_of(shown, films), config)
         summary["parts"] = watch.seconds
         summary["seconds"] = sum(watch.seconds.values())

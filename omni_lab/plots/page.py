@@ -7,10 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from omni_lab.plots.palette import MODALITY_COLOURS, UNSUPERVISED, ink, rgb
-from omni_lab.plots.style import Picture, png_bytes
+from omni_lab.plots.style import Picture
 
 _CSS = """
 :root { --page: #ffffff; --card: #f6f7f9; --ink: #1b1f24; --faint: #5b626c; --line: #d5d9e0; --now: #fff3c4;
@@ -122,13 +120,12 @@ class FilmPlayer:
         return f'<video controls width="{self.width}" src="{source}"></video>'
 
 
-def figure(picture: Figure, name: str, caption: str = "") -> str:
+def figure(picture: Picture, name: str, caption: str = "") -> str:
     """A picture as an embedded PNG, with the words it brings for those who cannot see it."""
-    alt = picture.alt if isinstance(picture, Picture) and picture.alt else name
-    png = embedded(png_bytes(picture), "image/png")
+    png = embedded(picture.png, "image/png")
     width = round(picture.get_size_inches()[0] * 84)
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img src="{png}" alt="{escape(alt)}" style="width: {width}px">{note}</figure>'
+    return f'<figure><img src="{png}" alt="{escape(picture.alt or name)}" style="width: {width}px">{note}</figure>'
 
 
 def table(head: list[str], rows: list[list[str]], numbers: int = 0) -> str:

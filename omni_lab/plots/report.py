@@ -8,8 +8,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from omni_lab.plots.curves import draw_losses
 from omni_lab.plots.facts import (
     CONTROLS,
@@ -27,6 +25,7 @@ from omni_lab.plots.facts import (
 from omni_lab.plots.heatmaps import draw_attention, draw_reliance, draw_retrieval
 from omni_lab.plots.page import chip, document, figure, number, table
 from omni_lab.plots.player import clip_section
+from omni_lab.plots.style import Picture
 
 LARGEST = 6_000_000  # bytes of the page
 _KNOWN = ("stream", "triplet", "losses", "facts", "controls", "reliance", "retrieval", "attention")
@@ -55,7 +54,7 @@ def write_report(
     folder: Path,
     summary: dict[str, Any],
     metrics: list[dict[str, Any]],
-    pictures: dict[str, Figure],
+    pictures: dict[str, Picture],
     clip: dict[str, Any],
 ) -> Path:
     """Write `report.html` into a run folder: self-contained, and complete even where the run is not.
@@ -77,7 +76,7 @@ def write_report(
     folder = Path(folder)
     name = str(summary.get("name") or folder.resolve().name)
 
-    def shown(key: str, draw: Callable[[], Figure], caption: str = "") -> str:
+    def shown(key: str, draw: Callable[[], Picture], caption: str = "") -> str:
         return figure(pictures[key] if key in pictures else draw(), key, caption)
 
     sections = [

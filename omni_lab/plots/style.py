@@ -61,15 +61,15 @@ class Picture(Figure):
 
     alt: str = ""  # one or two sentences for those who cannot see it
 
+    @functools.cached_property
+    def png(self) -> bytes:
+        """The finished picture as PNG: rendered when it is first asked for, and not again."""
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=DPI)
+        return buffer.getvalue()
+
     def _repr_png_(self) -> bytes:
-        return png_bytes(self)
-
-
-def png_bytes(picture: Figure) -> bytes:
-    """A figure as PNG."""
-    buffer = io.BytesIO()
-    picture.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+        return self.png
 
 
 def save(picture: Figure, path: Path) -> None:

@@ -136,7 +136,6 @@ def numbers(found: dict[str, dict]) -> dict[str, float]:
 def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool = False) -> dict:
     """Run every arm once per seed and record every number with its interval over seeds, and the figure."""
     from omni_lab.plots.formats import draw_format_scores
-    from omni_lab.plots.style import png_bytes
 
     name = "formats-quick" if quick else "formats"
     config = override(config, QUICK) if quick else config
@@ -153,5 +152,5 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
     record = write_record(results / name, CLAIM, command, range(seeds), metrics, CRITERIA, details)
     figures = results.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    (figures / f"{name}.png").write_bytes(png_bytes(draw_format_scores(record)))
+    (figures / f"{name}.png").write_bytes(draw_format_scores(record).png)
     return record
