@@ -294,6 +294,13 @@ def test_arrays_that_are_no_picture(array, says):
     assert "\n" not in str(fault.value)
 
 
+@pytest.mark.parametrize("thing", [b"bytes", [[0, 255]], None])
+def test_other_things_are_called_neither_broken_nor_cut_off(thing):
+    """Whoever gives bytes or a list is told what to give, not to fetch it again."""
+    with pytest.raises(NotPicture, match=rf"^the given {type(thing).__name__}: is no picture; give a path"):
+        open_still(thing)
+
+
 def test_a_deep_image_with_pixels_that_are_no_number():
     """NaN in a float image is neither black nor white."""
     with pytest.raises(NotPicture, match="no number"):

@@ -73,6 +73,8 @@ def open_still(source: str | Path | np.ndarray | PIL.Image.Image) -> UInt8[np.nd
                 return _as_rgb(_from_array(source, name), name)
             if isinstance(source, PIL.Image.Image):
                 return _as_rgb(source, name)
+            if not isinstance(source, str | Path):
+                raise NotPicture(name, "is no picture; give a path, a PIL image or an array")
             with open_file(source) as file, PIL.Image.open(file, formats=_formats()) as image:
                 return _as_rgb(image, name)
         except MediaFault:
