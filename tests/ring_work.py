@@ -16,7 +16,7 @@ from ring_cases import Case, cases, dense, drawn, mask
 from omni_lab.attention import blocks
 from omni_lab.attention.engines import shared_attention
 from omni_lab.attention.exchange import Exchange
-from omni_lab.attention.plan import Plan
+from omni_lab.attention.shared import SharedRow
 from omni_lab.errors import OmniLabError
 
 
@@ -27,11 +27,11 @@ def errors(case: Case, exchange: Exchange) -> dict:
     """
     layout, edges, row, kinds, matrix = drawn(case)
     rank = exchange.rank
-    plan = Plan(layout, exchange, edges, case.causal, None if matrix is None else kinds, matrix)
+    shared = SharedRow(layout, exchange, edges, case.causal, None if matrix is None else kinds, matrix)
     mine = {name: layout.shard(row[name], rank, dim=2) for name in row}
     leaves = [mine[name].requires_grad_() for name in ("query", "key", "value")]
     before = exchange.sent
-    out = shared_attention(*leaves, plan, engine=case.engine)
+    out = shared_attention(*leaves, shared, engine=case.engine)
     forward = exchange.sent - before
     out.backward(mine["grad"])
     found = dict(zip(("out", "query", "key", "value"), (out.detach(), *(x.grad for x in leaves)), strict=True))
@@ -105,17 +105,20 @@ def disagree(exchanges: dict[int, Exchange]) -> dict:
     odd = exchange.rank == 2
     parts = [layout.shard(row[name], exchange.rank, dim=2) for name in ("query", "key", "value")]
     tries = {
-        "dtype": ([x.float() for x in parts] if odd else parts, Plan(layout, exchange, edges)),
-        "shape": ([x[:, :, :-1] for x in parts] if odd else parts, Plan(layout, exchange, edges)),
-        "layout": (parts, Plan(type(layout)(layout.tokens, 4, "contiguous" if odd else "zigzag"), exchange, edges)),
-        "cu_seqlens": (parts, Plan(layout, exchange, (0, 40, 101) if odd else edges)),
-        "causal": (parts, Plan(layout, exchange, edges, causal=not odd)),
-        "strength": (parts, Plan(layout, exchange, edges, True, kinds, torch.ones(5, 5) * (0.5 if odd else 1.0))),
+        "dtype": ([x.float() for x in parts] if odd else parts, SharedRow(layout, exchange, edges)),
+        "shape": ([x[:, :, :-1] for x in parts] if odd else parts, SharedRow(layout, exchange, edges)),
+        "layout": (
+            parts,
+            SharedRow(type(layout)(layout.tokens, 4, "contiguous" if odd else "zigzag"), exchange, edges),
+        ),
+        "cu_seqlens": (parts, SharedRow(layout, exchange, (0, 40, 101) if odd else edges)),
+        "causal": (parts, SharedRow(layout, exchange, edges, causal=not odd)),
+        "strength": (parts, SharedRow(layout, exchange, edges, True, kinds, torch.ones(5, 5) * (0.5 if odd else 1.0))),
     }
-    for name, (tensors, plan) in tries.items():
+    for name, (tensors, shared) in tries.items():
         before = exchange.sent
         try:
-            shared_attention(*tensors, plan, engine="reference")
+            shared_attention(*tensors, shared, engine="reference")
             said[name] = "nothing"
         except OmniLabError as fault:
             said[name] = f"{type(fault).__name__}: {fault}"
@@ -135,7 +138,7 @@ def perturbed(exchanges: dict[int, Exchange]) -> dict:
             changed = {name: x + change * inside[:, None] for name, x in row.items()}
             parts = {name: layout.shard(x, exchange.rank, dim=2) for name, x in changed.items()}
             leaves = [parts[name].requires_grad_() for name in ("query", "key", "value")]
-            out = shared_attention(*leaves, Plan(layout, exchange, edges), engine="reference")
+            out = shared_attention(*leaves, SharedRow(layout, exchange, edges), engine="reference")
             out.backward(parts["grad"])
             results.append([out.detach(), *(leaf.grad for leaf in leaves)])
         mine = layout.shard(inside, exchange.rank, fill=False)
@@ -209,14 +212,14 @@ def lost(exchanges: dict[int, Exchange], how: int) -> dict:
     exchange = Exchange(exchanges[3].group, patience_s=4.0)
     layout, edges, row, _, _ = drawn(Case(ranks=3))
     leaves = [layout.shard(row[name], exchange.rank, dim=2) for name in ("query", "key", "value")]
-    plan = Plan(layout, exchange, edges)
-    shared_attention(*leaves, plan, engine="reference")
+    shared = SharedRow(layout, exchange, edges)
+    shared_attention(*leaves, shared, engine="reference")
     started = time.monotonic()
     if exchange.rank == 1:
         os.kill(os.getpid(), how)
     try:
         while True:
-            shared_attention(*leaves, plan, engine="reference")
+            shared_attention(*leaves, shared, engine="reference")
     except OmniLabError as fault:
         return {"says": f"{type(fault).__name__}: {fault}", "seconds": time.monotonic() - started}
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from omni_lab.attention.engines import choose, refuses
 from omni_lab.attention.exchange import Exchange
 from omni_lab.attention.layout import Layout, pieces
-from omni_lab.attention.plan import Plan
+from omni_lab.attention.shared import SharedRow
 from omni_lab.errors import CallFault
 
 LAYOUTS = st.builds(Layout, st.integers(1, 70), st.integers(1, 5), st.sampled_from(["zigzag", "contiguous"]))
 
 
 class Ranks(Exchange):
-    """What a plan asks of an exchange, without processes."""
+    """What a shared asks of an exchange, without processes."""
 
     def __init__(self, ranks: int) -> None:
         super().__init__(alone=True)
@@ -60,7 +60,7 @@ def test_shards_joined_are_the_row(layout):
 @pytest.mark.parametrize("ranks", [2, 4, 8])
 def test_zigzag_is_even_where_contiguous_gives_the_last_rank_twice_its_share(ranks):
     tokens = 2 * ranks * 64
-    balance = {kind: Plan(Layout(tokens, ranks, kind), Ranks(ranks)).balance for kind in ("zigzag", "contiguous")}
+    balance = {kind: SharedRow(Layout(tokens, ranks, kind), Ranks(ranks)).balance for kind in ("zigzag", "contiguous")}
     assert balance["zigzag"] == 1.0
     assert balance["contiguous"] == pytest.approx(2 - 1 / ranks, rel=0.01)
 
@@ -70,14 +70,14 @@ def heads(query: int, key: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor
 
 
 def test_engines_refuse_what_they_cannot_express():
-    plan = Plan(Layout(4096, 4), Ranks(4))
-    assert "6 query" in refuses("ulysses", *heads(6, 2, 1024), plan)
-    assert "3 key heads" in refuses("ulysses", *heads(12, 3, 1024), plan)
-    assert not refuses("ulysses", *heads(8, 2, 1024), plan)  # two key heads, each repeated for two ranks
-    assert refuses("torch", *heads(4, 4, 1024), plan) == "attention on cpu"
+    shared = SharedRow(Layout(4096, 4), Ranks(4))
+    assert "6 query" in refuses("ulysses", *heads(6, 2, 1024), shared)
+    assert "3 key heads" in refuses("ulysses", *heads(12, 3, 1024), shared)
+    assert not refuses("ulysses", *heads(8, 2, 1024), shared)  # two key heads, each repeated for two ranks
+    assert refuses("torch", *heads(4, 4, 1024), shared) == "attention on cpu"
     on_cuda = [torch.empty(1, 4, 1024, 8, device="meta") for _ in range(2)]
-    assert refuses("torch", *on_cuda, plan) == "attention on meta"
-    assert not refuses("reference", *heads(7, 7, 1024), plan)
+    assert refuses("torch", *on_cuda, shared) == "attention on meta"
+    assert not refuses("reference", *heads(7, 7, 1024), shared)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_engines_refuse_what_they_cannot_express():
     ],
 )
 def test_auto_chooses_by_heads_mask_and_length_and_says_why(tokens, ranks, shape, edges, engine):
-    plan = Plan(Layout(tokens, ranks), Ranks(ranks), edges)
-    chosen, why = choose(*heads(*shape, plan.layout.per_rank), plan)
+    shared = SharedRow(Layout(tokens, ranks), Ranks(ranks), edges)
+    chosen, why = choose(*heads(*shape, shared.layout.per_rank), shared)
     assert chosen == engine
     assert why
 
@@ -104,10 +104,10 @@ def test_what_does_not_fit_is_said():
     with pytest.raises(CallFault, match="both must be 1 or more"):
         Layout(0, 2)
     with pytest.raises(CallFault, match="rise from 0 to at most the row's 8"):
-        Plan(Layout(8), Exchange(), (0, 5, 4))
+        SharedRow(Layout(8), Exchange(), (0, 5, 4))
     with pytest.raises(CallFault, match="for 2 ranks on 1"):
-        Plan(Layout(8, 2), Exchange())
+        SharedRow(Layout(8, 2), Exchange())
     with pytest.raises(CallFault, match="kind of each of the row's 8"):
-        Plan(Layout(8), Exchange(), strength=torch.ones(5, 5))
+        SharedRow(Layout(8), Exchange(), strength=torch.ones(5, 5))
     with pytest.raises(CallFault, match="9 places for a row of 8"):
         Layout(8).shard(torch.ones(9), 0)

@@ -28,8 +28,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from omni_lab.attention.plan import Plan
 from omni_lab.attention.ring import attend_blocks, block_backward, ring
+from omni_lab.attention.shared import SharedRow
 from omni_lab.errors import CallFault
 
 SHORT = 512  # tokens per rank up to which one message costs more than what it carries
@@ -41,7 +41,7 @@ def shared_attention(
     query: Float[Tensor, "B H L K"],
     key: Float[Tensor, "B G L K"],
     value: Float[Tensor, "B G L K"],
-    plan: Plan,
+    row: SharedRow,
     scale: float | None = None,
     engine: str = "auto",
 ) -> Float[Tensor, "B H L K"]:
@@ -55,15 +55,15 @@ def shared_attention(
         a rank has died or stands still
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    plan.agree(query, key, value, scale, engine)
+    row.agree(query, key, value, scale, engine)
     if engine == "auto":
-        engine, why = choose(query, key, plan)
-        _say_once(plan.layout.tokens, plan.layout.ranks, engine, why)
+        engine, why = choose(query, key, row)
+        _say_once(row.layout.tokens, row.layout.ranks, engine, why)
     if engine not in ENGINES:
         raise CallFault(f"engine {engine!r}: there are auto, {', '.join(ENGINES)}")
-    if cannot := refuses(engine, query, key, plan):
+    if cannot := refuses(engine, query, key, row):
         raise CallFault(f"engine {engine!r} cannot express {cannot}; use reference")
-    return ENGINES[engine](query, key, value, plan, scale)
+    return ENGINES[engine](query, key, value, row, scale)
 
 
 @functools.cache
@@ -71,35 +71,35 @@ def _say_once(tokens: int, ranks: int, engine: str, why: str) -> None:
     _log.info("attention over %d tokens on %d ranks: %s (%s)", tokens, ranks, engine, why)
 
 
-def refuses(engine: str, query: Tensor, key: Tensor, plan: Plan) -> str:
+def refuses(engine: str, query: Tensor, key: Tensor, row: SharedRow) -> str:
     """What an engine cannot express of what is asked; empty where it can."""
-    ranks, heads, key_heads = plan.exchange.ranks, query.shape[1], key.shape[1]
+    ranks, heads, key_heads = row.exchange.ranks, query.shape[1], key.shape[1]
     if engine == "ulysses" and (heads % ranks or (key_heads % ranks and ranks % key_heads)):
         return f"{heads} query and {key_heads} key heads shared out over {ranks} ranks"
     if engine == "torch":
         if query.device.type != "cuda":
             return f"attention on {query.device.type}"
-        if plan.strength is not None:
+        if row.strength is not None:
             return "strengths between modalities"
-        if plan.documents != (0, plan.layout.tokens) or plan.layout.tokens != plan.layout.per_rank * ranks:
+        if row.documents != (0, row.layout.tokens) or row.layout.tokens != row.layout.per_rank * ranks:
             return "documents side by side, or padding"
-        if not plan.causal or plan.layout.kind != "zigzag":
+        if not row.causal or row.layout.kind != "zigzag":
             return "anything but causal attention over a zigzag"
     return ""
 
 
-def choose(query: Tensor, key: Tensor, plan: Plan) -> tuple[str, str]:
+def choose(query: Tensor, key: Tensor, row: SharedRow) -> tuple[str, str]:
     """The engine for a device, heads, mask and length, and why; the same on every rank."""
-    ranks, held = plan.exchange.ranks, plan.layout.per_rank
+    ranks, held = row.exchange.ranks, row.layout.per_rank
     heads, key_heads = query.shape[1], key.shape[1]
     if ranks == 1:
         return "reference", "one rank"
-    if not refuses("torch", query, key, plan):
+    if not refuses("torch", query, key, row):
         return "torch", "fused kernels for plain causal attention on CUDA"
     if held <= SHORT:
         return "allgather", f"{held} tokens per rank: one message costs more than what it carries"
-    if not refuses("ulysses", query, key, plan):
-        if (uneven := plan.balance) > UNEVEN:
+    if not refuses("ulysses", query, key, row):
+        if (uneven := row.balance) > UNEVEN:
             return "ulysses", f"documents give the dearest rank {uneven:.2f} of the mean work, heads divide evenly"
         if 2 * key_heads * ranks > 2 * (heads + max(key_heads, ranks)):
             return (
@@ -109,51 +109,51 @@ def choose(query: Tensor, key: Tensor, plan: Plan) -> tuple[str, str]:
     return "reference", f"{key_heads} key heads round {ranks} ranks, hidden behind {held} tokens of work each"
 
 
-def ulysses_attention(query: Tensor, key: Tensor, value: Tensor, plan: Plan, scale: float) -> Tensor:
+def ulysses_attention(query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float) -> Tensor:
     """All tokens for a share of the heads, ordinary attention there, and back to all heads for a share of the tokens.
 
     Fewer key heads than ranks are repeated, so that each rank has the one its queries share.
     """
-    ranks, layout = plan.exchange.ranks, plan.layout
+    ranks, layout = row.exchange.ranks, row.layout
     repeats = max(1, ranks // key.shape[1])
 
     def whole_row(heads: Tensor) -> Tensor:
         """A share of the heads, B H/W T K, for all heads of a share of the tokens, B H L K."""
         by_rank = heads.unflatten(1, (ranks, -1)).movedim(1, 0)
-        return layout.join(list(_AllToAll.apply(by_rank, plan.exchange)), dim=2)
+        return layout.join(list(_AllToAll.apply(by_rank, row.exchange)), dim=2)
 
     rows = (whole_row(x) for x in (query, *(x.repeat_interleave(repeats, 1) for x in (key, value))))
-    out = row_attention(*rows, plan, scale)
+    out = row_attention(*rows, row, scale)
     by_rank = torch.stack([layout.shard(out, rank, dim=2) for rank in range(ranks)])
-    return _AllToAll.apply(by_rank, plan.exchange).movedim(0, 1).flatten(1, 2)
+    return _AllToAll.apply(by_rank, row.exchange).movedim(0, 1).flatten(1, 2)
 
 
 def row_attention(
     query: Float[Tensor, "B H T K"],
     key: Float[Tensor, "B G T K"],
     value: Float[Tensor, "B G T K"],
-    plan: Plan,
+    row: SharedRow,
     scale: float,
 ) -> Float[Tensor, "B H T K"]:
     """Attention over a whole row in this process: the model's own where nothing but causality is asked."""
-    if plan.strength is None and plan.documents == (0, plan.layout.tokens):
+    if row.strength is None and row.documents == (0, row.layout.tokens):
         return F.scaled_dot_product_attention(
-            query, key, value, is_causal=plan.causal, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
+            query, key, value, is_causal=row.causal, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
         )
-    return ring(query, key, value, plan.alone, scale)
+    return ring(query, key, value, row.alone, scale)
 
 
-def allgather_attention(query: Tensor, key: Tensor, value: Tensor, plan: Plan, scale: float) -> Tensor:
+def allgather_attention(query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float) -> Tensor:
     """Keys and values of all ranks at once; they are gathered once more in backward rather than kept."""
-    return _Gathered.apply(query, key, value, plan, scale)
+    return _Gathered.apply(query, key, value, row, scale)
 
 
-def torch_attention(query: Tensor, key: Tensor, value: Tensor, plan: Plan, scale: float) -> Tensor:
+def torch_attention(query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float) -> Tensor:
     """Torch's context parallel, whose load balancing is the same zigzag; on CUDA only."""
     from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.tensor.experimental import context_parallel
 
-    with context_parallel(DeviceMesh.from_group(plan.exchange.group, "cuda")):
+    with context_parallel(DeviceMesh.from_group(row.exchange.group, "cuda")):
         return F.scaled_dot_product_attention(
             query, key, value, is_causal=True, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
         )
@@ -182,27 +182,27 @@ class _AllToAll(torch.autograd.Function):
 
 class _Gathered(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, plan: Plan, scale: float) -> Tensor:
-        out, lse = attend_blocks(query, _round(plan, torch.stack((key, value))), plan, scale)
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float) -> Tensor:
+        out, lse = attend_blocks(query, _round(row, torch.stack((key, value))), row, scale)
         ctx.save_for_backward(query, key, value, out, lse)
-        ctx.plan, ctx.scale = plan, scale
+        ctx.row, ctx.scale = row, scale
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, out, lse = ctx.saved_tensors
-        exchange = ctx.plan.exchange
+        exchange = ctx.row.exchange
         grad_query = torch.zeros_like(query, dtype=lse.dtype)
         of_all = [
-            block_backward(grad_query, grad, query, out, lse, held, step, ctx.plan, ctx.scale)
-            for step, held in enumerate(_round(ctx.plan, torch.stack((key, value))))
+            block_backward(grad_query, grad, query, out, lse, held, step, ctx.row, ctx.scale)
+            for step, held in enumerate(_round(ctx.row, torch.stack((key, value))))
         ]
         in_order = [of_all[(exchange.rank - rank) % exchange.ranks] for rank in range(exchange.ranks)]
         grad_key, grad_value = exchange.all_to_all(torch.stack(in_order)).sum(0).to(key.dtype)
         return grad_query.to(query.dtype), grad_key, grad_value, None, None
 
 
-def _round(plan: Plan, held: Tensor) -> list[Tensor]:
+def _round(row: SharedRow, held: Tensor) -> list[Tensor]:
     """Keys and values of all ranks, this rank's first, as the ring would bring them."""
-    everyone = plan.exchange.all_gather(held)
-    return [everyone[(plan.exchange.rank - step) % plan.exchange.ranks] for step in range(plan.exchange.ranks)]
+    everyone = row.exchange.all_gather(held)
+    return [everyone[(row.exchange.rank - step) % row.exchange.ranks] for step in range(row.exchange.ranks)]

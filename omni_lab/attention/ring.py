@@ -21,56 +21,56 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omni_lab.attention.blocks import accumulated, attend, attend_backward, merge_
-from omni_lab.attention.plan import Plan
+from omni_lab.attention.shared import SharedRow
 
 
 def ring_attention(
     query: Float[Tensor, "B H L K"],
     key: Float[Tensor, "B G L K"],
     value: Float[Tensor, "B G L K"],
-    plan: Plan,
+    row: SharedRow,
     scale: float | None = None,
 ) -> Float[Tensor, "B H L K"]:
     """Attention of this rank's queries to the whole row; all ranks call it together.
 
     Parameters
     ----------
-    plan : how the row is shared out, its documents, and how strongly modalities interact
+    row : how the row is shared out, its documents, and how strongly modalities interact
     scale : of the scores; 1 / √K where it is None
 
     Raises
     ------
     CallFault
-        the ranks do not agree on shapes, types or plan
+        the ranks do not agree on shapes, types or what they share
     RankLost
         a rank has died or stands still
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    plan.agree(query, key, value, scale, "reference")
-    return ring(query, key, value, plan, scale)
+    row.agree(query, key, value, scale, "reference")
+    return ring(query, key, value, row, scale)
 
 
-def ring(query: Tensor, key: Tensor, value: Tensor, plan: Plan, scale: float) -> Tensor:
+def ring(query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float) -> Tensor:
     """The same, where the ranks are known to agree."""
-    return _Ring.apply(query, key, value, plan, scale)
+    return _Ring.apply(query, key, value, row, scale)
 
 
 class _Ring(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, plan: Plan, scale: float) -> Tensor:
-        passing = plan.exchange.round(torch.stack((key, value)))
-        out, lse = attend_blocks(query, passing, plan, scale)
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float) -> Tensor:
+        passing = row.exchange.round(torch.stack((key, value)))
+        out, lse = attend_blocks(query, passing, row, scale)
         ctx.save_for_backward(query, key, value, out, lse)
-        ctx.plan, ctx.scale = plan, scale
+        ctx.row, ctx.scale = row, scale
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, out, lse = ctx.saved_tensors
-        exchange, home = ctx.plan.exchange, None
+        exchange, home = ctx.row.exchange, None
         grad_query = torch.zeros_like(query, dtype=lse.dtype)
         for step, held in enumerate(exchange.round(torch.stack((key, value)))):
-            grad_held = block_backward(grad_query, grad, query, out, lse, held, step, ctx.plan, ctx.scale)
+            grad_held = block_backward(grad_query, grad, query, out, lse, held, step, ctx.row, ctx.scale)
             if home is not None:
                 grad_held += home.wait()  # what the ranks before have added for the block that is held now
             home = exchange.pass_on(grad_held)
@@ -79,7 +79,7 @@ class _Ring(torch.autograd.Function):
 
 
 def attend_blocks(
-    query: Float[Tensor, "B H L K"], blocks: Iterable[Float[Tensor, "2 B G L K"]], plan: Plan, scale: float
+    query: Float[Tensor, "B H L K"], blocks: Iterable[Float[Tensor, "2 B G L K"]], row: SharedRow, scale: float
 ) -> tuple[Float[Tensor, "B H L K"], Float[Tensor, "B H L"]]:
     """Output and `lse` of this rank's queries over keys and values of all ranks, one after the other.
 
@@ -88,7 +88,7 @@ def attend_blocks(
     out = torch.zeros_like(query, dtype=accumulated(query.dtype))
     lse = torch.full(query.shape[:-1], -math.inf, dtype=out.dtype, device=out.device)
     for step, (key, value) in enumerate(blocks):
-        for (mine, theirs, causal), bias in plan.pieces(step):
+        for (mine, theirs, causal), bias in row.pieces(step):
             block = attend(query[:, :, mine], key[:, :, theirs], value[:, :, theirs], causal, bias, scale)
             merge_(out[:, :, mine], lse[:, :, mine], *block)
     return out.to(query.dtype), lse
@@ -102,12 +102,12 @@ def block_backward(
     lse: Float[Tensor, "B H L"],
     held: Float[Tensor, "2 B G L K"],
     step: int,
-    plan: Plan,
+    row: SharedRow,
     scale: float,
 ) -> Float[Tensor, "2 B G L K"]:
     """What this rank's queries add to the gradients of the block held in a step; their own is added to `grad_query`."""
     grad_held = torch.zeros_like(held, dtype=lse.dtype)
-    for (mine, theirs, causal), bias in plan.pieces(step):
+    for (mine, theirs, causal), bias in row.pieces(step):
         of_queries = (x[:, :, mine] for x in (grad, query))
         of_keys = (x[:, :, theirs] for x in held)
         of_all = (x[:, :, mine] for x in (out, lse))

@@ -155,7 +155,7 @@ class OmniModel(PreTrainedModel):
 
         Rows are padded on the right, where causal attention never looks: a row that holds one document needs no mask.
         `strength` is how strongly modalities interact (`sequences.masking.strengths`). Of a batch that is shared out
-        (`Shard`) this rank's tokens are predicted, and the strength stands in its plan.
+        (`Shard`) this rank's tokens are predicted, and the strength stands in its row.
         """
         embeddings = self.embed(batch, seen, heard)
         places = {}
@@ -164,7 +164,7 @@ class OmniModel(PreTrainedModel):
                 not embeddings.requires_grad and torch.is_grad_enabled()
             ):  # else other ranks wait for this one's backward
                 embeddings.requires_grad_()
-            places = {"attention_mask": NO_MASK, "position_ids": batch.position, "plan": batch.plan}
+            places = {"attention_mask": NO_MASK, "position_ids": batch.position, "row": batch.row}
         elif (bias := attention_bias(batch, strength)) is not None:
             places = {"attention_mask": bias.to(embeddings.dtype), "position_ids": batch.position}
         hidden = self.decoder(inputs_embeds=embeddings, **places).last_hidden_state

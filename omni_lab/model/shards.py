@@ -17,19 +17,19 @@ from torch import Tensor
 
 from omni_lab.attention.exchange import Exchange
 from omni_lab.attention.layout import Layout
-from omni_lab.attention.plan import Plan
+from omni_lab.attention.shared import SharedRow
 from omni_lab.sequences.batch import IGNORED, NO_DOCUMENT, PAD_KIND, Batch
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND
 
 
 @dataclass
 class Shard(Batch):
-    """The tokens of one rank as a batch of one row; `plan` says how attention reaches the others."""
+    """The tokens of one rank as a batch of one row; `row` says how attention reaches the others."""
 
     label: Int64[Tensor, "1 L"]
     seen_tokens: Int64[Tensor, " images"]  # of the tokens of all units in `seen`: those that stand here, in order
     heard_tokens: Int64[Tensor, " sounds"]
-    plan: Plan
+    row: SharedRow
 
     @property
     def labels(self) -> Int64[Tensor, "1 L"]:
@@ -82,5 +82,5 @@ def share_out(
         label=held(batch.labels[real], IGNORED),
         seen_tokens=senses["seen"][1],
         heard_tokens=senses["heard"][1],
-        plan=Plan(shared, exchange, batch.cu_seqlens.tolist(), kinds=kind[None], strength=strength),
+        row=SharedRow(shared, exchange, batch.cu_seqlens.tolist(), kinds=kind[None], strength=strength),
     )

@@ -22,7 +22,7 @@ from omni_lab.sequences.masking import modality_bias
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class SharedRow:
     """One row and how its attention is shared; give the same to every layer.
 
     Parameters
@@ -62,7 +62,7 @@ class Plan:
         return tuple(int(edge) for edge in self.cu_seqlens)
 
     @cached_property
-    def alone(self) -> Plan:
+    def alone(self) -> SharedRow:
         """The same row in this process alone."""
         return replace(self, layout=Layout(self.layout.tokens), exchange=Exchange(alone=True))
 
@@ -77,12 +77,12 @@ class Plan:
         return max(work) * len(work) / max(1, sum(work))
 
     def agree(self, query: Tensor, key: Tensor, value: Tensor, scale: float, engine: str) -> None:
-        """Compare shapes, types and plan over all ranks before anything is sent.
+        """Compare shapes, types and what is shared over all ranks, before anything is sent.
 
         Raises
         ------
         CallFault
-            they differ, or this rank's tensors do not fit its own plan
+            they differ, or this rank's tensors do not fit its own row
         """
         exchange, held = self.exchange, self.layout.per_rank
         shapes = {"shape of queries": tuple(query.shape), "shape of keys": tuple(key.shape)}
