@@ -35,7 +35,7 @@ ORDER = (
     ("evaluation",),
     ("analysis",),
     ("plots",),
-    ("reproduce", "demo", "check", "doctor", "commands", "cli_triplets", "cli_sequences", "cli"),
+    ("reproduce", "demo", "check", "doctor", "commands", "cli_triplets", "cli_sequences", "cli_plan", "cli"),
 )
 RANK = {group: rank for rank, groups in enumerate(ORDER) for group in groups}
 NEVER = {"plots": {"model", "training", "adapters"}}  # plots draws arrays and records
