@@ -165,7 +165,7 @@ def _table(plans: list[dict[str, Any]]) -> list[str]:
         held = "".join(f"{memory[name]:>7.1f}" for name in ("optimizer", "activations", "other", "total"))
         yes = "".join(f"{'yes' if plan[name] else 'NO':<5}" for name in ("fits", "hides"))
         lines.append(
-            f"{plan['gpus']:>5}{plan['ranks']:>6}{plan['tokens_per_gpu']:>7} |{seconds} |{memory['weights']:>8.1f}{held} "
-            f"| {yes}{plan['tokens_per_s']:>9,.0f}{plan['mfu']:>5.2f}"
+            f"{plan['gpus']:>5}{plan['ranks']:>6}{plan['tokens_per_gpu']:>7} |{seconds} "
+            f"|{memory['weights']:>8.1f}{held} | {yes}{plan['tokens_per_s']:>9,.0f}{plan['mfu']:>5.2f}"
         )
     return lines

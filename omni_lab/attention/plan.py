@@ -183,8 +183,8 @@ def crossings(decoder: DecoderConfig, layout: str, machine: Machine) -> dict[str
     `formula` is the closed form, for zigzag; `simulated` what the simulation finds, None where it hides at no length.
     """
     found = {}
-    for link, ranks in (("nvlink", machine.node), ("network", 2 * machine.node)):
-        if ranks < 3:
+    for link, ranks in (("nvlink", machine.node), ("network", max(4, 2 * machine.node))):
+        if ranks < 3:  # the closed form's steps are not there
             continue
 
         def passes(shard_tokens: int, ranks: int = ranks) -> tuple[Pass, Pass]:

@@ -113,8 +113,7 @@ def ring_passes(decoder: DecoderConfig, tokens: int, ranks: int, layout: str, ma
     and V beside them; the last hop brings them home when no work is left to hide it.
     """
     flops = attention_flops(1, decoder.heads, decoder.head_dim) / (machine.peak_flops * machine.attention_use)
-    rank, step = np.ogrid[:ranks, :ranks]
-    seconds = flops * block_pairs(tokens, ranks, layout)[rank, (rank - step) % ranks]  # W S
+    seconds = flops * by_step(block_pairs(tokens, ranks, layout))  # W S
     elements = 2 * shard(tokens, ranks, layout) * decoder.kv_heads * decoder.head_dim
     moves = np.arange(ranks + 1) < ranks - 1
     keys = BF16 * elements * moves.astype(np.int64)

@@ -16,7 +16,7 @@ from omni_lab.plots.style import new_picture, styled
 _TIMES = {
     "work_s": ("compute", "#56B4E9"),
     "waiting_s": ("waiting for busier ranks", LINE),
-    "exposed_attention_s": ("exposed: keys and values", "#CC79A7"),
+    "exposed_attention_s": ("exposed: attention", "#CC79A7"),
     "exposed_weights_s": ("exposed: weights", "#8C6D31"),
 }
 _HELD = {
@@ -63,7 +63,7 @@ def draw_plan(record: dict[str, Any]) -> Figure:
         _bars(below, [{part: memory[part] / _GIB for part in _HELD} for memory in held], _HELD, "memory", tokens)
         _limits(below, machine)
         _mark_crossing(top, plans, record["most_ranks"].get(str(tokens)))
-        top.set_title(f"{tokens:,} tokens", pad=16)
+        top.set_title(f"{tokens:,} tokens · {record['engine']}, {record['layout']}", pad=16)
         for ax in (top, below):
             ax.set_xticks(range(len(plans)), [f"{plan['gpus']}" for plan in plans])
             ax.set_xlim(-0.6, len(plans) - 0.4)
@@ -73,7 +73,8 @@ def draw_plan(record: dict[str, Any]) -> Figure:
     for row, parts in ((0, _TIMES), (1, _HELD)):
         handles = [axes[row, 0].containers[number] for number in range(len(parts))]
         names = [name for name, _ in parts.values()]
-        picture.legend(handles, names, loc=f"outside {'upper' if row == 0 else 'lower'} center", ncols=len(parts))
+        side = "upper" if row == 0 else "lower"
+        picture.legend(handles, names, loc=f"outside {side} center", ncols=len(parts) if width > 7 else 2)
     return picture
 
 
@@ -95,6 +96,7 @@ def _limits(ax: Axes, machine: dict[str, Any]) -> None:
     ax.axhline(free, color=INK, linewidth=0.8, linestyle=(0, (4, 3))).set_gid(f"limit:{free:g}")
     right = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 8}
     ax.text(1, there, f"{machine['name']}: {there:g} GiB", **right)
+    ax.text(1, free, "less the reserve", **{**right, "va": "top"})
     ax.set_ylim(top=max(ax.get_ylim()[1], 1.12 * there))
 
 
