@@ -106,6 +106,16 @@ def ring_bandwidth(ranks: int, machine: Machine) -> Float[np.ndarray, " W"]:
     return np.where(inside, float(machine.nvlink), float(machine.network))
 
 
+def by_step(pairs: Int64[np.ndarray, "W W"]) -> Int64[np.ndarray, "W S"]:
+    """Order every rank's blocks as they come to it: its own keys first, then those of the rank before it, and so on.
+
+    >>> by_step(block_pairs(6, 3, "contiguous")).tolist()
+    [[3, 0, 0], [3, 4, 0], [3, 4, 4]]
+    """
+    rank, step = np.ogrid[: len(pairs), : len(pairs)]
+    return pairs[rank, (rank - step) % len(pairs)]
+
+
 def ring_passes(decoder: DecoderConfig, tokens: int, ranks: int, layout: str, machine: Machine) -> tuple[Pass, Pass]:
     """Simulate ring attention in one layer, forward and backward, with the messages that `ring_traffic` counts.
 
