@@ -184,6 +184,9 @@ class TrainingConfig:
     checkpoint_every: int = 100  # steps
     precision: str = "no"  # accelerate's mixed precision: no, bf16, fp16
     threads: int = 0  # torch threads per process; 0 leaves torch's choice
+    ring: int = 1  # processes that share the tokens of one row; 1 gives every process rows of its own
+    engine: str = "auto"  # how they attend: auto, reference (the ring), ulysses, allgather or torch
+    patience_s: float = 300.0  # a process that the others of its ring wait for so long is lost, and ends them
 
 
 @dataclass(frozen=True)

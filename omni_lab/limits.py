@@ -22,6 +22,7 @@ SCENES = ("difference", "pyscenedetect")  # what finds scene cuts
 LAYOUTS = ("stream", "F0", "F1", "F2", "F3", "F4")  # the omni stream, then the formats for many images
 BOUNDARIES, CONTROLS = ("explicit", "implicit"), ("speak", "text")  # of the omni stream
 GRIDS = ("budget", "omchat")  # of tiles
+ENGINES = ("auto", "reference", "ulysses", "allgather", "torch")  # of attention over a shared row
 DETECTORS = ("silero", "energy")  # what finds speech
 SHARE, POSITIVE, COUNT, ANY_COUNT = "between 0 and 1", "above 0", "1 or more", "0 or more"
 FEW_BITS = "-1 (off) to 16: unrelated hashes differ in about 32"
@@ -60,6 +61,8 @@ RANGES = (  # the first pattern that fits a key decides; any other number must b
     ("training.*_lr", POSITIVE),
     ("training.grad_clip", POSITIVE),
     ("training.checkpoint_every", COUNT),
+    ("training.ring", COUNT),
+    ("training.patience_s", POSITIVE),
     ("evaluation.*", COUNT),
 )
 
@@ -151,6 +154,7 @@ def _check_model(config: Config) -> None:
 def _check_training(config: Config) -> None:
     training, precision = config.training, config.training.precision
     _require(precision in PRECISIONS, "training.precision", precision, f"one of {', '.join(PRECISIONS)}")
+    _require(training.engine in ENGINES, "training.engine", training.engine, f"one of {', '.join(ENGINES)}")
     for name in ("vision", "audio", "omni", "albums"):
         stage: StageConfig = getattr(training, name)
         parts = f"some of {', '.join(PARTS)}"

@@ -12,11 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from omni_lab.attention.exchange import Exchange
 from omni_lab.config import override, tiny
 from omni_lab.errors import CallFault, InputFault
+from omni_lab.model.omni import OmniModel
 from omni_lab.training import checkpoint
-from omni_lab.training.loop import train, trained
-from omni_lab.training.run import RunFolder
+from omni_lab.training.albums import AlbumMixture
+from omni_lab.training.loop import train, train_stages, trained
+from omni_lab.training.mixture import Mixture
+from omni_lab.training.run import RunFolder, read_config
 
 SETTINGS = [
     "training.vision.steps=3", "training.audio.steps=2", "training.omni.steps=4", "training.vision.batch=4",
@@ -97,34 +101,60 @@ def test_a_torn_checkpoint_is_named(tmp_path):
         train(config, run, progress=False)
 
 
-def test_two_processes_learn_what_one_learns(tmp_path):
-    """Under `accelerate launch` with 2 gloo processes, the same global batch gives the same losses and weights."""
+LAUNCHED = """
+import sys
+import torch
+from omni_lab.config import override, tiny
+from omni_lab.training.albums import AlbumMixture
+from omni_lab.training.loop import train, train_stages
+from omni_lab.training.run import RunFolder
+
+config = override(tiny(), {settings!r})
+train(config, RunFolder(sys.argv[1] + "/rows", config), progress=False)
+assert torch.distributed.get_world_size() == 2
+config = override(tiny(), {shared!r})
+train_stages(config, RunFolder(sys.argv[1] + "/shared", config), [AlbumMixture(config)], progress=False)
+"""
+# all weights move, so that encoders get their gradients through shared rows too
+ALBUMS = [
+    "sequence.layout=F4", "training.albums.steps=4", "training.albums.batch=3", "training.checkpoint_every=2",
+    "training.albums.train=image,connector,decoder", "training.albums.interaction=text>image=0.5",
+]  # fmt: skip
+
+
+def test_two_processes_learn_what_one_learns_with_rows_of_their_own_and_with_shared_rows(tmp_path):
+    """Under `torchrun` with 2 gloo processes, the same global batch gives the same losses and weights."""
     settings = [*SETTINGS, "training.omni.align_weight=0.0"]  # alignment's negatives are each process's own
-    config = override(tiny(), settings)
     script = tmp_path / "launched.py"
-    script.write_text(
-        "import sys\n"
-        "from omni_lab.config import override, tiny\n"
-        "from omni_lab.training.loop import train\n"
-        "from omni_lab.training.run import RunFolder\n"
-        f"config = override(tiny(), {settings!r})\n"
-        "train(config, RunFolder(sys.argv[1], config), progress=False)\n"
-    )
+    script.write_text(LAUNCHED.format(settings=settings, shared=[*ALBUMS, "training.ring=2"]))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    launch = f"{sys.executable} -m accelerate.commands.launch --cpu --num_processes 2 --num_machines 1".split()
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    alone, both = tmp_path / "alone", tmp_path / "both"
-    with subprocess.Popen([*launch, str(script), str(both)], env=environment) as launched:
+    launch = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2".split()
+    rows, albums = override(tiny(), settings), override(tiny(), ALBUMS)
+    alone = RunFolder(tmp_path / "rows-alone", rows), RunFolder(tmp_path / "shared-alone", albums)
+    with subprocess.Popen([*launch, str(script), str(tmp_path)], env=environment) as launched:
         try:
-            train(config, RunFolder(alone, config), progress=False)  # while they start
+            train(rows, alone[0], progress=False)  # while they start
+            train_stages(albums, alone[1], [AlbumMixture(albums)], progress=False)
             assert launched.wait(300) == 0
         finally:
             launched.kill()
-    one, two = RunFolder(alone, config).metrics(), RunFolder(both, config).metrics()
-    # the first step sees the same weights; after it, rounding is magnified by optimizers that normalise gradients
-    assert two[0]["loss"] == pytest.approx(one[0]["loss"], rel=1e-5)
-    assert two[0]["grad_norm"] == pytest.approx(one[0]["grad_norm"], rel=1e-3)
-    assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in one], rel=0.02)
+    for run, name in zip(alone, ("rows", "shared"), strict=True):
+        one, two = run.metrics(), RunFolder(tmp_path / name, read_config(tmp_path / name)).metrics()
+        # the first step sees the same weights; after it, rounding is magnified by optimizers that normalise gradients
+        assert two[0]["loss"] == pytest.approx(one[0]["loss"], rel=1e-5)
+        assert two[0]["grad_norm"] == pytest.approx(one[0]["grad_norm"], rel=1e-3)
+        assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in one], rel=0.02)
+        assert [r["tokens"] for r in two] == [r["tokens"] for r in one]
+    found, _ = checkpoint.latest(tmp_path / "shared" / "checkpoints", ("albums",))
+    assert OmniModel.load(found).decoder.config._attn_implementation == "sdpa", "it is loaded as any other"
+
+
+def test_a_ring_that_does_not_fit_is_refused(tmp_path):
+    odd = override(tiny(), ["training.ring=2"])
+    with pytest.raises(CallFault, match="1 processes do not divide into rings of 2"):
+        train(odd, RunFolder(tmp_path / "odd", odd), progress=False)
+    with pytest.raises(CallFault, match="this stage has captions"):
+        Mixture(tiny(), "vision").batch(0).shared(Exchange(), None)
 
 
 def test_a_stage_begins_with_its_interaction_and_an_impossible_one_is_refused_before_anything_trains(tmp_path):

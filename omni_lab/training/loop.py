@@ -1,4 +1,4 @@
-"""The loop: one for every stage, the same under `python` and under `accelerate launch`.
+"""The loop: one for every stage, the same under `python` and under `torchrun`.
 
 An interrupted run goes on as if nothing had happened: batches are a function of (seed, stage, step), and a checkpoint
 holds weights and optimizer state.
@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
+import torch.distributed as dist
 from tqdm import tqdm
 
-from omni_lab.config import Config, StageConfig
+from omni_lab.attention.exchange import Exchange
+from omni_lab.config import Config, StageConfig, TrainingConfig
+from omni_lab.errors import CallFault
 from omni_lab.model.omni import OmniModel
+from omni_lab.model.parallel import share_attention
 from omni_lab.sequences.masking import Strength, strengths
 from omni_lab.sequences.vocabulary import build_vocabulary
 from omni_lab.training import checkpoint
@@ -48,6 +52,17 @@ def _interruption() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+def _ring(accelerator, training: TrainingConfig) -> Exchange | None:
+    """The ring of processes that share rows, where they do: neighbours by number."""
+    ranks, size = accelerator.num_processes, training.ring
+    if ranks % size:
+        raise CallFault(f"training.ring={size}: {ranks} processes do not divide into rings of {size}")
+    if size == 1:
+        return None
+    groups = [dist.new_group(list(range(first, first + size))) for first in range(0, ranks, size)]
+    return Exchange(groups[accelerator.process_index // size], training.patience_s)
+
+
 def _set_rates(optimizers: list, share: float) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -66,9 +81,16 @@ class Stage(Protocol):
 
 
 def _stage(
-    accelerator, model: OmniModel, learned: Stage, interaction: list[Strength], run: RunFolder, found, progress: bool
+    accelerator,
+    exchange: Exchange | None,
+    model: OmniModel,
+    learned: Stage,
+    interaction: list[Strength],
+    run: RunFolder,
+    found,
+    progress: bool,
 ) -> None:
-    """Train one stage, from its start or from the checkpoint found in it."""
+    """Train one stage, from its start or from the checkpoint found in it; `exchange` is the ring that shares rows."""
     config, stage, settings = run.config, learned.stage, learned.settings
     objective = Objective(model, settings.caption_weight, config.training.align_units)
     choose_trained(objective, settings.train)
@@ -83,29 +105,36 @@ def _stage(
     prepared, *optimizers = accelerator.prepare(objective, *optimizers)
     model.train()
     ranks, rank, main = accelerator.num_processes, accelerator.process_index, accelerator.is_main_process
+    rows = rank // config.training.ring, ranks // config.training.ring  # whose rows these are, of how many rings
     bar = tqdm(total=settings.steps, initial=first, desc=f"{stage:>6}", unit="step", disable=not (progress and main))
     started = time.perf_counter()
     with _interruption() as interrupted, bar:
-        for step, batch in enumerate(learned.batches(first, rank, ranks), first):
+        for step, batch in enumerate(learned.batches(first, *rows), first):
             batch = batch.to(accelerator.device)
+            strength = strengths(interaction, step / settings.steps)
+            if exchange:
+                batch = batch.shared(exchange, strength)
             counts = accelerator.reduce(supervised(batch).to(accelerator.device), "mean").tolist()
             share = learning_rate_share(step, settings, config.training.warmup_steps)
             _set_rates(optimizers, share)
-            strength = strengths(interaction, step / settings.steps)
             losses = prepared(batch, alignment_weight(step, settings), tuple(counts), strength)
             accelerator.backward(losses["loss"])
             norms = clip_per_part(objective, config.training.grad_clip)
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
-            values = accelerator.reduce(torch.stack([v.detach() for v in losses.values()]), "mean").tolist()
+            figures = [
+                *(v.detach() for v in losses.values()),
+                torch.tensor(float(batch.tokens), device=accelerator.device),
+            ]
+            *values, tokens = accelerator.reduce(torch.stack(figures), "mean").tolist()
             if main:
                 now = time.perf_counter()
                 run.log(
                     {
                         "stage": stage, "step": step, **dict(zip(losses, values, strict=True)),
                         "lr": config.training.muon_lr * settings.lr_scale * share,
-                        "tokens": batch.tokens * ranks, "seconds": now - started, "grad_norm": norms,
+                        "tokens": round(tokens * ranks), "seconds": now - started, "grad_norm": norms,
                     }
                 )  # fmt: skip
                 started = now
@@ -141,8 +170,11 @@ def train_stages(config: Config, run: RunFolder, stages: Sequence[Stage], progre
     accelerator = Accelerator(mixed_precision=config.training.precision, kwargs_handlers=[unused])
     # of all stages at once: what cannot be is said now, not after an hour
     interactions = [[Strength.read(text) for text in learned.settings.interaction] for learned in stages]
+    exchange = _ring(accelerator, config.training)
     torch.manual_seed(config.seed)
     model = OmniModel.build(config, len(build_vocabulary(config)))
+    if exchange:
+        share_attention(model.decoder, config.training.engine)
     names = tuple(learned.stage for learned in stages)
     found = checkpoint.latest(run.checkpoints, names)
     if found and accelerator.is_main_process:
@@ -155,7 +187,7 @@ def train_stages(config: Config, run: RunFolder, stages: Sequence[Stage], progre
         if found and found[1] == checkpoint.Place(learned.stage, learned.settings.steps):
             checkpoint.restore(found[0], model, [])
             continue
-        _stage(accelerator, model, learned, interactions[index], run, found, progress)
+        _stage(accelerator, exchange, model, learned, interactions[index], run, found, progress)
         accelerator.wait_for_everyone()
     return accelerator.unwrap_model(model).eval()
 

@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from jaxtyping import Float32
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from omni_lab.attention.exchange import Exchange
 from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig
 from omni_lab.errors import CallFault
+from omni_lab.model.shards import share_out
 from omni_lab.sequences.batch import Batch, make_batch
 from omni_lab.sequences.items import Sequence, SequenceFault
 from omni_lab.sequences.stream import omni_stream, unit_ticks
@@ -44,6 +48,18 @@ class StageBatch:
     def to(self, device) -> StageBatch:
         """The same on another device."""
         return StageBatch(self.streams.to(device), self.captions and self.captions.to(device))
+
+    def shared(self, exchange: Exchange, strength: Float32[Tensor, "M M"] | None) -> StageBatch:
+        """This rank's part of a batch that all ranks of a ring have in full.
+
+        Raises
+        ------
+        CallFault
+            it has captions, which are short, and are shared out whole by data parallel training
+        """
+        if self.captions is not None:
+            raise CallFault("training.ring shares long rows of streams; this stage has captions: use training.ring=1")
+        return StageBatch(share_out(self.streams, exchange, strength), None)
 
 
 class Mixture:
