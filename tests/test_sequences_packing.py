@@ -279,7 +279,7 @@ def test_a_stream_that_ends_goes_on_at_every_row_to_the_last_open_one(unit):
     """Documents of one token and of a whole row among them, and one stream that ends before the other."""
 
     def packer():
-        streams = {"long": Few(0, 1, 301, 30), "short": Few(1, 1, 30, 7)}
+        streams = {"long": Few(0, 1, 301, 14), "short": Few(1, 1, 30, 20)}
         return Packer(Blend(streams, {"long": 4, "short": 1}, unit), 300, open_rows=4)
 
     whole = [row.name for row in packer()]
