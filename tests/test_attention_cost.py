@@ -223,6 +223,7 @@ def test_both_links_have_a_crossing_and_a_hopeless_one_has_none():
     assert most_ranks(1 << 20, crossings(SEVEN, "zigzag", hopeless), hopeless) == H100.node
     alone = crossings(SEVEN, "zigzag", replace(H100, node=1))
     assert alone == {"network": found["network"]}
+    assert crossings(SEVEN, "zigzag", replace(H100, node=72)) == found  # of as many ranks, no longer contexts exist
 
 
 @pytest.mark.parametrize("tokens", [4096, 20_000, 131_072])
@@ -334,6 +335,26 @@ def test_collectives_use_every_card_of_a_node_and_a_ring_but_one():
     assert exchange_s(15e9, 16, machine) == pytest.approx(8e9 / 50e9)
     assert exchange_s(7e9, 8, machine) == pytest.approx(7e9 / 450e9)
     assert collective_s(0, 16, H100) == pytest.approx(8 * H100.latency_s)
+
+
+def test_weights_travel_three_times_and_hide_behind_what_is_computed():
+    task = Task(SEVEN, 152_064, 32_768, 16, 1, recompute=False)
+    machine = replace(H100, latency_s=0.0)
+    whole = parameters(SEVEN, 152_064)
+    gather, scatter = collective_s(whole * BF16, 16, machine), collective_s(whole * FLOAT32, 16, machine)
+    exposed = plan_step(task, replace(machine, peak_flops=1e30))["exposed_weights_s"]
+    assert exposed == pytest.approx(2 * gather + scatter)
+    forward_s = (
+        0.4 * gather
+    )  # of all layers; backward takes more than twice as long, and hides less than all of the rest
+    attention = attention_flops(32_768 * 32_769 // 2, SEVEN.heads, SEVEN.head_dim)
+    layers = SEVEN.layers * np.array([2 * layer_matrices(SEVEN) * 32_768, attention])
+    fast = replace(machine, peak_flops=layers.sum() / forward_s, matmul_use=1.0, attention_use=1.0)
+    backward_s = layers @ [2, 2.5] / fast.peak_flops
+    assert 0 < backward_s < gather + scatter
+    left = gather - forward_s + gather + scatter - backward_s
+    assert plan_step(task, fast)["exposed_weights_s"] == pytest.approx(left)
+    assert plan_step(task, machine)["exposed_weights_s"] == 0
 
 
 def test_what_a_plan_changes_changes_what_it_should():

@@ -9,6 +9,7 @@ Glossary: T tokens · W ranks · t tokens per rank · H query heads · H2 key an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -76,8 +77,8 @@ def block_pairs(
     pairs = np.zeros((ranks, ranks), np.int64)
     for start, stop in _spans(tokens, documents):
         a, b = first.clip(start, stop), end.clip(start, stop)
-        between = _causal(a[:, None, :, None], b[:, None, :, None], a[None, :, None, :], b[None, :, None, :])
-        pairs += between.sum((2, 3))
+        for query, key in product(range(CHUNKS[layout]), repeat=2):
+            pairs += _causal(a[:, query, None], b[:, query, None], a[:, key], b[:, key])
     return pairs
 
 
