@@ -139,6 +139,13 @@ def test_the_picture_shows_the_records_shares_and_marks_the_crossing(record):
     assert "communication hides up to" in figure.alt and "h100" in figure.alt
 
 
+def test_no_bar_grows_out_of_the_picture(capsys):
+    asked = ("--tokens", 131_072, 524_288, "--gpus", 8, 64, "--no-recompute", "--json")
+    figure = draw_plan(json.loads(plan(capsys, *asked)[1]))
+    for bar in gids(figure, "memory:").values():
+        assert bar.get_y() + bar.get_height() <= bar.axes.get_ylim()[1]
+
+
 def test_no_crossing_is_drawn_where_it_lies_outside_or_sequences_share_the_gpus(capsys, record):
     few = {**record, "plans": [step for step in record["plans"] if step["gpus"] <= 32]}
     assert not gids(draw_plan(few), "crossing:")

@@ -69,7 +69,8 @@ def draw_plan(record: dict[str, Any]) -> Figure:
             ax.set_xlim(-0.6, len(plans) - 0.4)
         below.set_xlabel("GPUs")
     axes[0, 0].set(ylabel="share of a step's time", ylim=(0, 1))
-    axes[1, 0].set_ylabel("GiB of one GPU")
+    highest = max(1.12 * machine["memory"], *(1.04 * plan["memory"]["total"] for plan in record["plans"]))
+    axes[1, 0].set(ylabel="GiB of one GPU", ylim=(0, highest / _GIB))
     for row, parts in ((0, _TIMES), (1, _HELD)):
         handles = [axes[row, 0].containers[number] for number in range(len(parts))]
         names = [name for name, _ in parts.values()]
@@ -97,7 +98,6 @@ def _limits(ax: Axes, machine: dict[str, Any]) -> None:
     right = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 8}
     ax.text(1, there, f"{machine['name']}: {there:g} GiB", **right)
     ax.text(1, free, "less the reserve", **{**right, "va": "top"})
-    ax.set_ylim(top=max(ax.get_ylim()[1], 1.12 * there))
 
 
 def _mark_crossing(ax: Axes, plans: list[dict[str, Any]], most: int | None) -> None:
