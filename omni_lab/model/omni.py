@@ -21,6 +21,7 @@ from omni_lab.model.connector import Connector
 from omni_lab.model.image import ImageEncoder
 from omni_lab.model.parallel import NO_MASK
 from omni_lab.model.pretrained import empty_part, load_parts
+from omni_lab.model.rope import rope_of, set_rope
 from omni_lab.model.shards import Shard
 from omni_lab.sequences.batch import IGNORED, Batch
 from omni_lab.sequences.masking import attention_bias
@@ -28,16 +29,25 @@ from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, TEXT_KIND
 
 
 class OmniConfig(PretrainedConfig):
-    """Hugging Face's side of our settings: the whole `Config` as a dictionary, the vocabulary's size, and the
-    configurations of the parts that were pretrained, by name."""
+    """Hugging Face's side of our settings: the whole `Config` as a dictionary, the vocabulary's size, configurations of
+    the parts that were pretrained, by name, and the decoder's rotary positions (theta, factor) where stages of
+    training have changed them."""
 
     model_type = "omni_lab"
 
-    def __init__(self, settings: dict | None = None, vocabulary: int = 0, parts: dict | None = None, **kwargs) -> None:
+    def __init__(
+        self,
+        settings: dict | None = None,
+        vocabulary: int = 0,
+        parts: dict | None = None,
+        rope: tuple[float, float] | list[float] | None = None,
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         self.settings = settings or {}
         self.vocabulary = vocabulary
         self.parts = parts or {}
+        self.rope = rope
 
 
 @dataclass
@@ -80,6 +90,8 @@ class OmniModel(PreTrainedModel):
                     use_cache=False,
                 )
             )
+        if config.rope:
+            set_rope(self.decoder, *config.rope)
         width = self.decoder.config.hidden_size
         self.connector = nn.ModuleDict(
             {
@@ -107,6 +119,11 @@ class OmniModel(PreTrainedModel):
     def load(cls, folder: Path | str) -> OmniModel:
         """A trained model from a checkpoint folder (safetensors)."""
         return cls.from_pretrained(folder, use_safetensors=True).eval()
+
+    def save_pretrained(self, *args, **kwargs) -> None:
+        """Save the weights, and the rotary positions that they were last trained with."""
+        self.config.rope = rope_of(self.decoder)
+        super().save_pretrained(*args, **kwargs)
 
     def _init_weights(self, module: nn.Module) -> None:
         """Towers and decoder initialise themselves; filters, which no checkpoint holds, are computed again."""
