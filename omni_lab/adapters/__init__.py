@@ -1,0 +1,1 @@
+"""Any model behind one small interface: ours, and those of Hugging Face."""
