@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from omni_lab import __version__
+from omni_lab.cli_evaluate import add_evaluate
 from omni_lab.cli_plan import add_plan
 from omni_lab.cli_sequences import add_sequences
 from omni_lab.cli_triplets import add_triplets
@@ -69,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_world(commands)
     add_triplets(commands)
     add_sequences(commands)
+    add_evaluate(commands)
     add_plan(commands)
     _add_reproduce(commands)
     _add_config(commands)

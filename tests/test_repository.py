@@ -35,7 +35,18 @@ ORDER = (
     ("evaluation",),
     ("analysis",),
     ("plots",),
-    ("reproduce", "demo", "check", "doctor", "commands", "cli_triplets", "cli_sequences", "cli_plan", "cli"),
+    (
+        "reproduce",
+        "demo",
+        "check",
+        "doctor",
+        "commands",
+        "cli_triplets",
+        "cli_sequences",
+        "cli_evaluate",
+        "cli_plan",
+        "cli",
+    ),
 )
 RANK = {group: rank for rank, groups in enumerate(ORDER) for group in groups}
 NEVER = {"plots": {"model", "training", "adapters"}}  # plots draws arrays and records

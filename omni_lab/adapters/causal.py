@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ from omni_lab.errors import CallFault, InputFault
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_TABLES = ("wpe", "embed_positions", "position_embeddings")  # how models name a table with one row per position
+# how models without rotary positions name a table with one row per position
+_TABLES = {"wpe", "embed_positions", "position_embeddings", "positions_embed", "pos_encoding"}
 _ADAPTER = "adapter_config.json"
 
 
@@ -122,8 +124,9 @@ class CausalReader:
 
     @cached_property
     def _table(self) -> int | None:
-        parts = (name for part in (self.model.named_modules(), self.model.named_buffers()) for name, _ in part)
-        return self.trained if any(name.rpartition(".")[2] in _TABLES for name in parts) else None
+        parts = chain(self.model.named_modules(), self.model.named_buffers())
+        names = {name.rpartition(".")[2] for name, _ in parts}
+        return self.trained if names & _TABLES and "rotary_emb" not in names else None
 
     def read(self, trials: Sequence[Trial]) -> list[bool]:
         """Which trials are answered right, one sequence at a time.

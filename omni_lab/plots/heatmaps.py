@@ -43,7 +43,7 @@ def draw_reliance(reliance: dict[str, Any]) -> Figure:
     picture = new_picture(1.25 * len(columns) + 1.9, 0.85 * len(rows) + 1.2, f"Modality confusion matrix. {said}.")
     ax = picture.subplots()
     labels = [[cell(r, c) for c in range(len(columns))] for r in range(len(rows))]
-    _heat(ax, values, labels)
+    heat(ax, values, labels)
     counts = reliance.get("n")
     each = counts if isinstance(counts, list) else [counts] * len(rows)
     _names(
@@ -84,7 +84,7 @@ def draw_attention(attention: dict[str, Any]) -> Figure:
             ax.set_visible(False)
             continue
         labels = [[f"{value:.2f}".lstrip("0") if value < 0.995 else "1" for value in line] for line in masses[layer]]
-        _heat(ax, masses[layer], labels, size=8)
+        heat(ax, masses[layer], labels, size=8)
         first = layer % across == 0
         _names(ax, keys, queries if first else [""] * len(queries), queries)
         ax.set_title(f"layer {layer + 1}")
@@ -117,7 +117,7 @@ def draw_retrieval(retrieval: dict[str, Any]) -> Figure:
     said = ", ".join(f"{a} to {b} {s['r1']:.2f}" for (a, b), s in found.items())
     picture = new_picture(1.25 * len(names) + 1.9, 0.85 * len(names) + 1.35, f"Retrieval, recall at 1: {said}.")
     ax = picture.subplots()
-    _heat(ax, values, labels)
+    heat(ax, values, labels)
     _names(ax, names, names, names)
     ax.set(xlabel="finds", ylabel="given")
     chances = sorted({f"{s['chance']:.3f}" for s in found.values() if s.get("chance") is not None})
@@ -127,7 +127,7 @@ def draw_retrieval(retrieval: dict[str, Any]) -> Figure:
     return picture
 
 
-def _heat(ax: Axes, values: np.ndarray, labels: list[list[str]], size: float = 9) -> None:
+def heat(ax: Axes, values: np.ndarray, labels: list[list[str]], size: float = 9) -> None:
     """A heat table of shares in [0, 1] with a label in every cell; what is not a number stays pale."""
     import seaborn
 
