@@ -40,7 +40,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--trials", type=count, default=20, help="per cell (default: %(default)s)")
     says = "folder for the cells that are done, so that a stopped call goes on, and for the picture"
     parser.add_argument("--out", type=Path, help=says)
-    parser.add_argument("--device", help="such as cpu or cuda (default: a GPU where there is one)")
+    parser.add_argument("--device", help="such as cpu, cuda, or auto: all (default: a GPU where there is one)")
     parser.add_argument("--dtype", choices=_DTYPES, help="of weights and arithmetic (default: as they are stored)")
     parser.add_argument("--rope-theta", type=float, metavar="THETA", help="base of rotary positions instead of its own")
     parser.add_argument(

@@ -296,6 +296,17 @@ def test_a_device_that_is_not_there_is_named(folders):
         CausalReader.load(str(folders["qwen2"]), device="nowhere")
 
 
+def test_a_model_is_spread_over_what_there_is(folders):
+    reader = CausalReader.load(str(folders["qwen2"]), device="auto")
+    assert reader.read([Trial("text", 100, 0.5, 1)]) == [False]
+
+
+def test_a_fault_without_words_is_named_by_its_kind(folders, monkeypatch):
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda source: exec("raise KeyError"))
+    with pytest.raises(InputFault, match=r"cannot be loaded \(KeyError\)"):
+        CausalReader.load(str(folders["qwen2"]))
+
+
 def test_too_little_memory_is_named(folders, monkeypatch):
     reader = CausalReader.load(str(folders["qwen2"]))
 

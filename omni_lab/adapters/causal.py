@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # how models without rotary positions name a table with one row per position
 _TABLES = {"wpe", "embed_positions", "position_embeddings", "positions_embed", "pos_encoding"}
-_ADAPTER = "adapter_config.json"
 
 
 class CausalReader:
@@ -67,7 +66,7 @@ class CausalReader:
         Parameters
         ----------
         source : folder or hub name of a causal language model, or of a PEFT adapter (extra `real`)
-        device : such as "cpu" or "cuda"; None takes a GPU where there is one
+        device : such as "cpu" or "cuda"; None takes a GPU where there is one, "auto" spreads the model over all
         dtype : of weights and arithmetic, such as "bfloat16"; "auto" as they are stored
         rope_theta : base of the rotary positions instead of the model's own
         rope_factor : what every position is divided by (position interpolation)
@@ -83,11 +82,7 @@ class CausalReader:
         changed = [f"θ {rope_theta:g}"] if rope_theta is not None else []
         changed += [f"positions / {rope_factor:g}"] if rope_factor != 1 else []
         changed += [dtype] if dtype != "auto" else []
-        model, tokenizer = _load(source, dtype)
-        try:
-            model.to(device)
-        except (RuntimeError, AssertionError) as error:
-            raise CallFault(f"device {device}: {str(error).splitlines()[0]}") from None
+        model, tokenizer = _load(source, device, dtype)
         if rope_theta is not None or rope_factor != 1:
             from omni_lab.model.rope import set_rope
 
@@ -155,18 +150,28 @@ class CausalReader:
         return bool((said.logits[0].argmax(-1) == ids[0, -passage.answer :]).all())
 
 
-def _load(source: str, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model and the tokenizer of a folder or hub name; an adapter without a tokenizer has its model's."""
+def _load(source: str, device: str, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and the tokenizer of a folder or hub name; an adapter has the tokenizer of its model."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if (Path(source) / _ADAPTER).exists() and importlib.util.find_spec("peft") is None:
+    if (Path(source) / "adapter_config.json").exists() and importlib.util.find_spec("peft") is None:
         raise CallFault(f"{source}: an adapter needs peft: pip install -e '.[real]'")
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, output_loading_info=True)
-        own = (Path(source) / "tokenizer_config.json").exists() or not (Path(source) / _ADAPTER).exists()
-        tokenizer = AutoTokenizer.from_pretrained(source if own else model.name_or_path)
+        torch.empty(0, device=None if device == "auto" else device)
+    except (RuntimeError, AssertionError) as fault:
+        raise CallFault(f"device {device}: {_reason(fault)}") from None
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            source, device_map=device, dtype=dtype, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(model.name_or_path)
     except Exception as fault:
-        raise InputFault(f"{source}: cannot be loaded ({str(fault).splitlines()[0]})") from fault
+        raise InputFault(f"{source}: cannot be loaded ({_reason(fault)})") from fault
     if missing := sorted(found["missing_keys"]):
         raise InputFault(f"{source}: {len(missing)} weights are missing, such as {missing[0]}")
     return model, tokenizer
+
+
+def _reason(fault: BaseException) -> str:
+    """The first line of what a fault says."""
+    return next(iter(str(fault).splitlines()), type(fault).__name__)
