@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+import types
 
 import pytest
 from PIL import Image
@@ -97,6 +99,29 @@ def test_what_is_no_model_is_one_line(capsys, own_folder):
     (own_folder / "run" / "checkpoints").mkdir(parents=True)
     code, _, err = needles(capsys, "run", "--dtype", "float16", "--rope-theta", "9")
     assert code == 2 and err.startswith("omni-lab: --dtype, --rope-theta: for models of Hugging Face; run is a run")
+
+
+def test_a_run_of_ours_is_asked_about_all_its_kinds(capsys, own_folder, monkeypatch):
+    class OmniReader:
+        kinds, trained = ("text", "what"), 64
+        chance, shortest = staticmethod({"text": 0.125, "what": 0.25}.get), staticmethod(lambda kind: 10)
+
+        def __init__(self, folder):
+            self.name = folder
+
+        def read(self, trials):
+            return [trial.present and trial.kind == "what" for trial in trials]
+
+    monkeypatch.setitem(sys.modules, "omni_lab.adapters.ours", types.SimpleNamespace(OmniReader=OmniReader))
+    (own_folder / "run" / "checkpoints").mkdir(parents=True)
+    code, out, _ = needles(capsys, "run", "--lengths", "64", "--depths", ".5", "0")
+    text, what = (table.splitlines() for table in out.split("\n\n"))
+    assert code == 0 and text[0] == "text: accuracy and 95 % interval of 20 trials a cell; trained to 64 tokens"
+    assert [line.split()[:2] for line in what[2:4]] == [["0.00", "1.00"], ["0.50", "1.00"]], "shallow comes first"
+    assert [table[-2].split()[2] for table in (text, what)] == ["0.00", "0.00"]
+    assert [table[-1].split() for table in (text, what)] == [["chance", "0.12"], ["chance", "0.25"]]
+    code, out, _ = needles(capsys, "run", "--lengths", "64", "--kinds", "what", "--json")
+    assert {cell["kind"] for cell in json.loads(out)["cells"]} == {"what"}
 
 
 def cells(kind="text", lengths=(64, 128), depths=(0.0, 1.0), right=3):
