@@ -79,7 +79,8 @@ def lay_out(trial: Trial, tokenizer: PreTrainedTokenizerBase) -> Passage:
 
 def writes_numbers(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether numbers come back as they were; they do not where digits are unknown, or the vocabulary is missing."""
-    return "4821 9037 1265" in tokenizer.decode(_encode("is 4821 9037 1265", tokenizer))
+    said = tokenizer.decode(_encode("is 4821 9037 1265", tokenizer))
+    return "482190371265" in said.replace(" ", "")
 
 
 def shortest(tokenizer: PreTrainedTokenizerBase) -> int:
