@@ -9,7 +9,6 @@ from typing import Any
 
 from omni_lab.attention.machine import CHUNKS, ENGINES, MACHINES, Machine
 from omni_lab.commands import add_json, add_settings, answer, command, configured, count
-from omni_lab.errors import CallFault
 
 EXAMPLES = """omni-lab plan --tokens 131072 524288 --figure plan.png
   omni-lab plan --tokens 131072 --gpus 8 64 --gpu h800 --network 25
@@ -35,7 +34,8 @@ def add_plan(commands: Any) -> None:
     """Add `omni-lab plan`."""
     says = "time, memory and communication of a training step on a long context, on paper and by simulation"
     parser = command(commands, "plan", says, EXAMPLES, plan)
-    parser.add_argument("--tokens", type=count, nargs="+", metavar="N", help="tokens in one sequence; may be several")
+    says = "tokens in one sequence (default: 131072 524288)"
+    parser.add_argument("--tokens", type=count, nargs="+", default=[131_072, 524_288], metavar="N", help=says)
     gpus = [8, 16, 32, 64, 128, 256, 512]
     says = "GPUs in all (default: 8 to 512)"
     parser.add_argument("--gpus", type=count, nargs="+", default=gpus, metavar="N", help=says)
@@ -64,8 +64,6 @@ def add_plan(commands: Any) -> None:
 
 def plan(arguments: argparse.Namespace) -> None:
     """`omni-lab plan`: a table per length, and where communication stops hiding behind compute."""
-    if not arguments.tokens:
-        raise CallFault("--tokens is missing: give one length or more, such as --tokens 131072 524288")
     config = configured(arguments.preset, arguments.settings)
     machine = _machine(arguments)
     from omni_lab.attention.memory import parameters

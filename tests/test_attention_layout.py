@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from omni_lab.attention.cost import block_pairs
 from omni_lab.attention.engines import choose, refuses
 from omni_lab.attention.exchange import Exchange
 from omni_lab.attention.layout import Layout, pieces
@@ -30,6 +31,7 @@ class Ranks(Exchange):
 def test_pieces_are_the_pairs_that_documents_allow_each_once(layout, data, causal):
     edges = sorted({0, *data.draw(st.lists(st.integers(0, layout.tokens), max_size=6))})
     counted = np.zeros((layout.tokens, layout.tokens), int)
+    work = np.zeros((layout.ranks, layout.ranks), int)
     places = [layout.places(rank).numpy() for rank in range(layout.ranks)]
     for rank in range(layout.ranks):
         for other in range(layout.ranks):
@@ -41,9 +43,12 @@ def test_pieces_are_the_pairs_that_documents_allow_each_once(layout, data, causa
                     seen = np.tril(seen)
                 assert seen.sum() == piece.pairs > 0
                 counted[np.ix_(mine, theirs)] += seen
+                work[rank, other] += piece.pairs
     document = np.searchsorted(edges, np.arange(layout.tokens), side="right")
     allowed = (document[:, None] == document) & (np.arange(layout.tokens) < edges[-1])
     assert (counted == (np.tril(allowed) if causal else allowed)).all()
+    if causal:
+        assert (work == block_pairs(layout.tokens, layout.ranks, layout.kind, edges)).all()
 
 
 @given(LAYOUTS)
@@ -99,7 +104,7 @@ def test_auto_chooses_by_heads_mask_and_length_and_says_why(tokens, ranks, shape
 
 
 def test_what_does_not_fit_is_said():
-    with pytest.raises(CallFault, match="there are zigzag, contiguous"):
+    with pytest.raises(CallFault, match="there are contiguous, zigzag"):
         Layout(8, 2, "striped")
     with pytest.raises(CallFault, match="both must be 1 or more"):
         Layout(0, 2)

@@ -9,7 +9,7 @@ Glossary: T tokens · W ranks · t tokens per rank · H query heads · H2 key an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -39,20 +39,19 @@ def shard(tokens: int, ranks: int, layout: str) -> int:
     Raises
     ------
     CallFault
-        there is no such layout, less than a token for each of its chunks, or more tokens than can be counted with
+        there is no such layout, no token, no rank, or more tokens than can be counted with
     """
     if layout not in CHUNKS:
         raise CallFault(f"layout {layout!r}: there are {', '.join(CHUNKS)}")
     if tokens > MOST_TOKENS:
         raise CallFault(f"{tokens} tokens: pairs are counted in 64 bits, which up to {MOST_TOKENS} tokens fit")
-    chunks = CHUNKS[layout] * ranks
-    if ranks < 1 or tokens < chunks:
-        raise CallFault(f"{tokens} tokens over {ranks} ranks: {layout} needs one rank or more, and {chunks} tokens")
-    return CHUNKS[layout] * -(-tokens // chunks)
+    if ranks < 1 or tokens < 1:
+        raise CallFault(f"a row of {tokens} tokens over {ranks} ranks: both must be 1 or more")
+    return CHUNKS[layout] * -(-tokens // (CHUNKS[layout] * ranks))
 
 
 def block_pairs(
-    tokens: int, ranks: int, layout: str = "zigzag", documents: Sequence[int] | None = None
+    tokens: int, ranks: int, layout: str = "zigzag", cu_seqlens: Sequence[int] | None = None
 ) -> Int64[np.ndarray, "ranks ranks"]:
     """Count the pairs of causal attention between the queries of every rank (rows) and the keys of every rank.
 
@@ -63,7 +62,7 @@ def block_pairs(
 
     Parameters
     ----------
-    documents : lengths of what is packed into the sequence, T in all; a query sees its own document only
+    cu_seqlens : where documents begin, and where the last ends; a query sees its own document only
 
     >>> block_pairs(8, 2, "contiguous").tolist(), block_pairs(8, 2, "zigzag").tolist()
     ([[10, 0], [16, 10]], [[10, 8], [8, 10]])
@@ -71,11 +70,11 @@ def block_pairs(
     Raises
     ------
     CallFault
-        the layout cannot be, or the documents do not fill the sequence
+        the layout cannot be, or the documents do not lie in the sequence
     """
     first, end = _chunks(tokens, ranks, layout)
     pairs = np.zeros((ranks, ranks), np.int64)
-    for start, stop in _spans(tokens, documents):
+    for start, stop in _spans(tokens, cu_seqlens):
         a, b = first.clip(start, stop), end.clip(start, stop)
         for query, key in product(range(CHUNKS[layout]), repeat=2):
             pairs += _causal(a[:, query, None], b[:, query, None], a[:, key], b[:, key])
@@ -83,7 +82,7 @@ def block_pairs(
 
 
 def attended_pairs(
-    tokens: int, ranks: int, layout: str = "zigzag", documents: Sequence[int] | None = None
+    tokens: int, ranks: int, layout: str = "zigzag", cu_seqlens: Sequence[int] | None = None
 ) -> Int64[np.ndarray, " ranks"]:
     """Count the pairs of causal attention that the queries of every rank take part in: the rank's work.
 
@@ -92,7 +91,7 @@ def attended_pairs(
     """
     first, end = _chunks(tokens, ranks, layout)
     pairs = np.zeros(ranks, np.int64)
-    for start, stop in _spans(tokens, documents):
+    for start, stop in _spans(tokens, cu_seqlens):
         pairs += _causal(first.clip(start, stop), end.clip(start, stop), start, stop).sum(1)
     return pairs
 
@@ -196,15 +195,12 @@ def _chunks(tokens: int, ranks: int, layout: str) -> tuple[np.ndarray, np.ndarra
     return (number * size).clip(max=tokens), ((number + 1) * size).clip(max=tokens)
 
 
-def _spans(tokens: int, documents: Sequence[int] | None) -> list[tuple[int, int]]:
+def _spans(tokens: int, cu_seqlens: Sequence[int] | None) -> list[tuple[int, int]]:
     """First token and one past the last of every document."""
-    lengths = [tokens] if documents is None else list(documents)
-    if sum(lengths) != tokens or min(lengths, default=0) < 1:
-        raise CallFault(
-            f"documents of {sum(lengths)} tokens do not fill a sequence of {tokens}; each needs one or more"
-        )
-    ends = np.cumsum(lengths).tolist()
-    return list(zip([0, *ends], ends, strict=False))
+    edges = [0, tokens] if cu_seqlens is None else list(cu_seqlens)
+    if edges[:1] != [0] or edges[-1] > tokens or edges != sorted(edges):
+        raise CallFault(f"cu_seqlens {edges}: they rise from 0 to at most the {tokens} tokens there are")
+    return list(pairwise(edges))
 
 
 def _causal(a: np.ndarray, b: np.ndarray, c: np.ndarray | int, d: np.ndarray | int) -> np.ndarray:

@@ -23,9 +23,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from omni_lab.attention.machine import CHUNKS
 from omni_lab.errors import CallFault
-
-KINDS = ("zigzag", "contiguous")
 
 
 @dataclass(frozen=True)
@@ -41,24 +40,20 @@ class Layout:
     kind: str = "zigzag"
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise CallFault(f"layout {self.kind!r}: there are {', '.join(KINDS)}")
+        if self.kind not in CHUNKS:
+            raise CallFault(f"layout {self.kind!r}: there are {', '.join(CHUNKS)}")
         if self.tokens < 1 or self.ranks < 1:
             raise CallFault(f"a row of {self.tokens} tokens over {self.ranks} ranks: both must be 1 or more")
 
     @property
     def chunk(self) -> int:
         """Tokens of a chunk."""
-        return -(-self.tokens // (self.ranks * self._per_rank))
+        return -(-self.tokens // (self.ranks * CHUNKS[self.kind]))
 
     @property
     def per_rank(self) -> int:
         """Tokens that every rank holds, padding included."""
-        return self.chunk * self._per_rank
-
-    @property
-    def _per_rank(self) -> int:
-        return 2 if self.kind == "zigzag" else 1
+        return self.chunk * CHUNKS[self.kind]
 
     def chunks(self, rank: int) -> tuple[range, ...]:
         """Places in the row that a rank holds, one range per chunk, in the order in which it holds them."""

@@ -63,6 +63,9 @@ class Task:
             raise CallFault(f"engine {self.engine!r}: there are {', '.join(ENGINES)}")
         if min(self.gpus, self.ranks) < 1 or self.gpus % self.ranks:
             raise CallFault(f"{self.gpus} GPUs cannot be shared out over sequences of {self.ranks} ranks each")
+        if self.tokens < shard(1, self.ranks, self.layout) * self.ranks:
+            says = f"{self.tokens} tokens over {self.ranks} ranks: {self.layout} needs"
+            raise CallFault(f"{says} {shard(1, self.ranks, self.layout) * self.ranks} tokens")
         if not 0 <= self.supervised <= 1:
             raise CallFault(f"supervised = {self.supervised:g} is impossible: it must be between 0 and 1")
         if self.vocabulary < 1:

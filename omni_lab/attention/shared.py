@@ -15,6 +15,7 @@ from typing import Any
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from omni_lab.attention.cost import attended_pairs, balance
 from omni_lab.attention.exchange import Exchange
 from omni_lab.attention.layout import Layout, Piece, pieces
 from omni_lab.errors import CallFault
@@ -68,13 +69,9 @@ class SharedRow:
 
     @cached_property
     def balance(self) -> float:
-        """The work of the rank that has most, against the mean: 1 is even."""
-        ranks = range(self.layout.ranks)
-        work = [
-            sum(p.pairs for other in ranks for p in pieces(self.layout, rank, other, self.documents, self.causal))
-            for rank in ranks
-        ]
-        return max(work) * len(work) / max(1, sum(work))
+        """The work of the rank that has most, against the mean: 1 is even. Of causal attention."""
+        layout = self.layout
+        return balance(attended_pairs(layout.tokens, layout.ranks, layout.kind, self.documents))
 
     def agree(self, query: Tensor, key: Tensor, value: Tensor, scale: float, engine: str) -> None:
         """Compare shapes, types and what is shared over all ranks, before anything is sent.
