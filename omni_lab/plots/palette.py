@@ -1,4 +1,4 @@
-"""Colours, defined once: modalities (Okabe–Ito, safe for colour-blind readers), roles, and supervision."""
+"""Colours, defined once: modalities (Okabe–Ito, safe for colour-blind readers), roles, ranks, and supervision."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ INK, FAINT, LINE = "#1b1f24", "#666c75", "#c9ced6"
 _KNOWN_ROLES = {"guide": "#CC79A7", "visitor": "#56B4E9"}
 _MORE_ROLES = ("#8C6D31", "#6B6ECF", "#17838F", "#B5BD61")
 _NO_ROLE = "#B0B5BD"
+# Paul Tol's muted scheme, safe for colour-blind readers too; none of them a modality's
+_RANKS = ("#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#CC6677")
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
@@ -65,3 +67,12 @@ def role_colours(roles: list[str | None]) -> dict[str | None, str]:
             free = _MORE_ROLES[others % len(_MORE_ROLES)]
             colours[role] = _NO_ROLE if not role else _KNOWN_ROLES.get(role, free)
     return colours
+
+
+def rank_colour(rank: int) -> str:
+    """The colour of a rank of several that work together; beyond eight they come again, so write the number too.
+
+    >>> rank_colour(0) == rank_colour(8) != rank_colour(1)
+    True
+    """
+    return _RANKS[rank % len(_RANKS)]
