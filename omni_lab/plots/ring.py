@@ -28,7 +28,7 @@ _IDLE = {"facecolor": "white", "edgecolor": LINE, "hatch": "////", "linewidth": 
 
 
 @styled
-def draw_ring_pairs(holders: Mapping[str, Int64[np.ndarray, " T"]], cu_seqlens: Sequence[int]) -> Figure:
+def draw_ring_pairs(holders: Mapping[str, Int64[np.ndarray, " T"]], ranks: int, cu_seqlens: Sequence[int]) -> Figure:
     """Draw the causal pairs of a row, layout by layout, in the colour of the rank that computes them.
 
     The bands along both edges show who holds which token. A block's number is the step in which it is computed: 0 with
@@ -38,14 +38,16 @@ def draw_ring_pairs(holders: Mapping[str, Int64[np.ndarray, " T"]], cu_seqlens: 
     Parameters
     ----------
     holders : name of a layout → the rank that holds each token
+    ranks : how many there are, also those that hold none
     cu_seqlens : where documents begin, and where the last ends
 
     Raises
     ------
     CallFault
-        there is no layout, they differ in length, the row is too long to be read, or documents do not lie in it
+        there is no layout, they differ in length, the row or the ring is too long to be read, or documents or ranks do
+        not fit it
 
-    >>> draw_ring_pairs({"contiguous": np.array([0, 0, 1, 1])}, [0, 4]).alt
+    >>> draw_ring_pairs({"contiguous": np.array([0, 0, 1, 1])}, 2, [0, 4]).alt
     'Pairs of a row of 4 tokens on 2 ranks. contiguous: rank 0 computes 3, rank 1 7; the busiest has 1.40 of the mean.'
     """
     lengths = {len(holder) for holder in holders.values()}
@@ -53,8 +55,9 @@ def draw_ring_pairs(holders: Mapping[str, Int64[np.ndarray, " T"]], cu_seqlens: 
         raise CallFault(f"who holds each token of one row of at most {MOST_TOKENS:,} is to be given, once per layout")
     if cu_seqlens[0] != 0 or cu_seqlens[-1] > tokens or any(a > b for a, b in pairwise(cu_seqlens)):
         raise CallFault(f"cu_seqlens {list(cu_seqlens)}: they rise from 0 to at most the row's {tokens} tokens")
-    ranks = 1 + max(int(holder.max()) for holder in holders.values())
     _few_enough(ranks)
+    if any(holder.min() < 0 or holder.max() >= ranks for holder in holders.values()):
+        raise CallFault(f"a token is held by no rank of {ranks}: they are counted from 0")
     allowed = _allowed(tokens, cu_seqlens)
     work = {name: np.bincount(holder, allowed.sum(1), ranks).astype(int) for name, holder in holders.items()}
     told = {
@@ -131,8 +134,8 @@ def draw_ring_steps(work: Mapping[str, Int64[np.ndarray, "W W"]]) -> Figure:
 
 
 def _few_enough(ranks: int) -> None:
-    if ranks > MOST_RANKS:
-        raise CallFault(f"a ring of {ranks} ranks cannot be read as a picture; draw {MOST_RANKS} or fewer")
+    if not 1 <= ranks <= MOST_RANKS:
+        raise CallFault(f"a ring of {ranks} ranks cannot be read as a picture; draw 1 to {MOST_RANKS}")
 
 
 def _allowed(tokens: int, cu_seqlens: Sequence[int]) -> np.ndarray:
