@@ -22,7 +22,7 @@ from omni_lab.plots.style import drawable, how_many, new_picture, styled
 
 MOST_RANKS, MOST_TOKENS = 8, 1024  # beyond that nobody can read it
 _MAP, _WIDTH = 4.3, 11.5  # inches: a map of pairs, all panels of a pass
-_EMPTY = (243, 244, 246)  # of pairs that nobody computes
+_EMPTY = np.array((243, 244, 246)) / 255  # of pairs that nobody computes
 _PALER = 0.22  # how much paler the map's colours become from the first step to the last, per step of four
 _IDLE = {"facecolor": "white", "edgecolor": LINE, "hatch": "////", "linewidth": 0.6}
 
@@ -48,7 +48,7 @@ def draw_ring_pairs(holders: Mapping[str, Int64[np.ndarray, " T"]], ranks: int, 
         not fit it
 
     >>> draw_ring_pairs({"contiguous": np.array([0, 0, 1, 1])}, 2, [0, 4]).alt
-    'Pairs of a row of 4 tokens on 2 ranks. contiguous: rank 0 computes 3, rank 1 7; the busiest has 1.40 of the mean.'
+    'Pairs of a row of 4 tokens on 2 ranks. contiguous: rank 0 3, rank 1 7; the busiest has 1.40 of the mean.'
     """
     lengths = {len(holder) for holder in holders.values()}
     if len(lengths) != 1 or not 1 <= (tokens := lengths.pop()) <= MOST_TOKENS:
@@ -64,12 +64,10 @@ def draw_ring_pairs(holders: Mapping[str, Int64[np.ndarray, " T"]], ranks: int, 
         name: f"the busiest has {pairs.max() * ranks / max(1, pairs.sum()):.2f} of the mean"
         for name, pairs in work.items()
     }
-    says = "; ".join(
-        f"{name}: rank 0 computes {work[name][0]}"
-        + "".join(f", rank {rank} {pairs}" for rank, pairs in enumerate(work[name][1:], 1))
-        + f"; {told[name]}"
-        for name in holders
-    )
+    counts = {
+        name: ", ".join(f"rank {rank} {count}" for rank, count in enumerate(pairs)) for name, pairs in work.items()
+    }
+    says = "; ".join(f"{name}: {counts[name]}; {told[name]}" for name in holders)
     alt = f"Pairs of a row of {how_many(tokens, 'token')} on {how_many(ranks, 'rank')}. {says}."
     picture = new_picture((_MAP + 0.7) * len(holders) + 0.6, _MAP + 1.5, alt)
     axes = picture.subplots(1, len(holders), squeeze=False)[0]
@@ -148,27 +146,32 @@ def _allowed(tokens: int, cu_seqlens: Sequence[int]) -> np.ndarray:
 def _draw_pairs(ax: Axes, holder: Int64[np.ndarray, " T"], ranks: int, allowed: np.ndarray) -> None:
     """The map of pairs, and who holds which token along its edges."""
     tokens = len(holder)
-    colours = np.array([rgb(rank_colour(rank)) for rank in range(ranks)])[holder]  # T 3
-    step = (holder[:, None] - holder) % ranks
-    strength = 1 - _PALER * 4 * step / max(4, ranks)
-    shown = 255 - strength[..., None] * (255 - colours[:, None])
+    faded = np.array([[_faded(rank, step, ranks) for step in range(ranks)] for rank in range(ranks)])  # W S 3
+    shown = faded[holder[:, None], (holder[:, None] - holder) % ranks]
     shown[~allowed] = _EMPTY
-    ax.imshow(shown.round().astype(np.uint8), extent=(0, tokens, tokens, 0), interpolation="nearest")
+    ax.imshow(shown, extent=(0, tokens, tokens, 0), interpolation="nearest")
+    colours = faded[holder, 0]
     band = 0.03 * tokens
     look = {"interpolation": "nearest", "clip_on": False}
-    ax.imshow(colours[None].astype(np.uint8), extent=(0, tokens, -0.4 * band, -1.4 * band), **look)
-    ax.imshow(colours[:, None].astype(np.uint8), extent=(-1.4 * band, -0.4 * band, tokens, 0), **look)
+    ax.imshow(colours[None], extent=(0, tokens, -0.4 * band, -1.4 * band), **look)
+    ax.imshow(colours[:, None], extent=(-1.4 * band, -0.4 * band, tokens, 0), **look)
     ax.set(xlim=(0, tokens), ylim=(tokens, 0))
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.locator_params(integer=True)
     ax.tick_params(axis="y", pad=14)
 
 
+def _faded(rank: int, step: int, ranks: int) -> list[float]:
+    """A rank's colour, the paler the later the step, as red, green and blue in [0, 1]."""
+    strength = 1 - _PALER * 4 * step / max(4, ranks)
+    return [1 - strength * (1 - part / 255) for part in rgb(rank_colour(rank))]
+
+
 def _number_blocks(ax: Axes, holder: Int64[np.ndarray, " T"], ranks: int, cu_seqlens: Sequence[int]) -> None:
     """Write its step into every block of pairs that has room for it."""
     turns = np.flatnonzero(np.diff(holder)) + 1
     runs = [
-        [(a, b) for a, b in pairwise(sorted({start, end, *turns[(turns > start) & (turns < end)].tolist()}))]
+        list(pairwise(sorted({start, end, *turns[(turns > start) & (turns < end)].tolist()})))
         for start, end in pairwise(cu_seqlens)
     ]
     for of_document in runs:
@@ -179,12 +182,10 @@ def _number_blocks(ax: Axes, holder: Int64[np.ndarray, " T"], ranks: int, cu_seq
                 points = min(last - first, end - start) / len(holder) * _MAP * 72 * (0.7 if itself else 1)
                 if points < 7:
                     continue
-                third = 1 / 3 if itself else 1 / 2
-                x, y = start + third * (end - start), last - third * (last - first)
-                paler = 1 - _PALER * 4 * step / max(4, ranks)
-                face = [1 - paler * (1 - part / 255) for part in rgb(rank_colour(rank))]
-                size = min(9.0, 0.85 * points)
-                text = ax.text(x, y, str(step), ha="center", va="center", fontsize=size, color=ink_on(face))
+                middle = 1 / 3 if itself else 1 / 2  # of a triangle, of a rectangle
+                x, y = start + middle * (end - start), last - middle * (last - first)
+                look = {"fontsize": min(9.0, 0.85 * points), "color": ink_on(_faded(rank, step, ranks))}
+                text = ax.text(x, y, str(step), ha="center", va="center", **look)
                 text.set_gid(f"step:{first}:{start}:{rank}:{step}")
 
 
