@@ -95,15 +95,15 @@ def test_a_map_says_how_even_the_work_is():
 def test_blocks_go_round_and_all_that_is_computed_or_waited_for_is_there():
     work = {kind: by_step(block_pairs(64, 4, kind)) for kind in KINDS}
     picture = draw_ring_steps(work)
+    held, done, waits = (gids(picture, name) for name in ("holds:", "work:", "waits:"))
     for step, rank in itertools.product(range(4), repeat=2):
         owner = (rank - step) % 4
-        block = gids(picture, f"holds:{step}:{rank}:")[f"holds:{step}:{rank}:{owner}"]
-        assert block.get_facecolor() == to_rgba(rank_colour(owner))
+        assert held[f"holds:{step}:{rank}:{owner}"].get_facecolor() == to_rgba(rank_colour(owner))
         for kind, pairs in work.items():
-            assert gids(picture, f"work:{kind}:{step}:{rank}").popitem()[1].get_height() == pairs[rank, step]
-            idle = pairs[:, step].max() - pairs[rank, step]
-            waits = [bar.get_height() for bar in gids(picture, f"waits:{kind}:{step}:{rank}").values()]
-            assert sum(waits) == idle
+            assert done[f"work:{kind}:{step}:{rank}"].get_height() == pairs[rank, step]
+            wait, idle = waits.get(f"waits:{kind}:{step}:{rank}"), pairs[:, step].max() - pairs[rank, step]
+            assert (wait.get_height() if wait else 0) == idle
+    assert len(held) == 4 * 4
     assert len(gids(picture, "goes:")) == 3 * 4  # W − 1 hops each
     assert "zigzag\npairs (100% at work)" in words(picture)
 
