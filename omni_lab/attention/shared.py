@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
@@ -81,12 +82,20 @@ class SharedRow:
         CallFault
             they differ, or this rank's tensors do not fit its own row
         """
-        exchange, held = self.exchange, self.layout.per_rank
-        shapes = {"shape of queries": tuple(query.shape), "shape of keys": tuple(key.shape)}
-        exchange.agree(query.device, engine=engine, **shapes, dtype=query.dtype, scale=scale, **self._facts)
+        held = self.layout.per_rank
+        parts = {"queries": query, "keys": key, "values": value}
+        shapes = {f"shape of {name}": tuple(part.shape) for name, part in parts.items()}
+        dtypes = {f"dtype of {name}": part.dtype for name, part in parts.items()}
+        learns = torch.is_grad_enabled() and any(part.requires_grad for part in parts.values())
+        self.exchange.agree(
+            query.device, engine=engine, **shapes, **dtypes, gradient=learns, scale=scale, **self._facts
+        )
         if {query.shape[2], key.shape[2], value.shape[2]} != {held}:
             has = f"queries of {query.shape[2]} tokens, keys of {key.shape[2]}, values of {value.shape[2]}"
             raise CallFault(f"{has}: every rank holds {held} of the row's {self.layout.tokens}, padding included")
+        if key.shape != value.shape or len({(x.shape[0], x.shape[-1], x.dtype) for x in parts.values()}) > 1:
+            has = ", ".join(f"{name} {tuple(part.shape)} of {part.dtype}" for name, part in parts.items())
+            raise CallFault(f"{has}: they share rows, head width and type, keys and values all of their shape")
         if query.shape[1] % key.shape[1]:
             raise CallFault(f"{query.shape[1]} query heads do not divide over {key.shape[1]} key heads")
 
@@ -117,7 +126,7 @@ class SharedRow:
         mine, theirs = self._held(self.exchange.rank), self._held(other)
         queries, keys = mine[1][:, piece.queries], theirs[1][:, piece.keys]
         itself = mine[0][piece.queries][:, None] == theirs[0][piece.keys]
-        return modality_bias(self.strength, queries, keys, itself)[:, None]
+        return modality_bias(self.strength.to(queries.device), queries, keys, itself)[:, None]
 
     def _held(self, rank: int) -> tuple[Int64[Tensor, " L"], Int64[Tensor, "B L"]]:
         """Places and modalities of the tokens that a rank holds."""
