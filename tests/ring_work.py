@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,13 +16,14 @@ import torch.distributed as dist
 from ring_cases import Case, cases, dense, drawn, mask
 
 from omni_lab.attention import blocks
+from omni_lab.attention.context import torch_attention
 from omni_lab.attention.engines import shared_attention
 from omni_lab.attention.exchange import Exchange
 from omni_lab.attention.shared import SharedRow
 from omni_lab.errors import OmniLabError
 
 
-def errors(case: Case, exchange: Exchange) -> dict:
+def errors(case: Case, exchange: Exchange, attention: Callable | None = None) -> dict:
     """How far this rank's part is from dense attention: the largest error of the output and of every gradient.
 
     In bfloat16 it is divided by the error that one device makes with dense attention in bfloat16.
@@ -31,7 +34,8 @@ def errors(case: Case, exchange: Exchange) -> dict:
     mine = {name: layout.shard(row[name], rank, dim=2) for name in row}
     leaves = [mine[name].requires_grad_() for name in ("query", "key", "value")]
     before = exchange.sent
-    out = shared_attention(*leaves, shared, engine=case.engine)
+    scale = leaves[0].shape[-1] ** -0.5
+    out = attention(*leaves, shared, scale) if attention else shared_attention(*leaves, shared, engine=case.engine)
     forward = exchange.sent - before
     out.backward(mine["grad"])
     found = dict(zip(("out", "query", "key", "value"), (out.detach(), *(x.grad for x in leaves)), strict=True))
@@ -64,6 +68,15 @@ def written_out(exchanges: dict[int, Exchange]) -> dict:
         return {case.name: errors(case, exchanges[2]) for case in chosen}
     finally:
         blocks.FUSED = fused
+
+
+def torch_ring(exchanges: dict[int, Exchange]) -> dict:
+    """Torch's own ring, which the engine takes on CUDA only: its order of tokens is that of a zigzag."""
+    found = {}
+    for ranks, heads in itertools.product(exchanges, ((4, 4), (14, 7))):
+        case = Case("torch", ranks, "float32", "one document, everything divides it", heads)
+        found[case.name] = errors(case, exchanges[ranks], torch_attention)
+    return found
 
 
 def stale(exchanges: dict[int, Exchange]) -> dict:
@@ -115,10 +128,17 @@ def disagree(exchanges: dict[int, Exchange]) -> dict:
         "causal": (parts, SharedRow(layout, exchange, edges, causal=not odd)),
         "strength": (parts, SharedRow(layout, exchange, edges, True, kinds, torch.ones(5, 5) * (0.5 if odd else 1.0))),
     }
+    same = SharedRow(layout, exchange, edges)
+    tries |= {
+        "shape of values": ([*parts[:2], parts[2][..., :8]] if odd else parts, same),
+        "dtype of values": ([*parts[:2], parts[2].float()] if odd else parts, same),
+        "gradient": ([parts[0].clone().requires_grad_(), *parts[1:]] if odd else parts, same),
+        "engine": (parts, same),
+    }
     for name, (tensors, shared) in tries.items():
         before = exchange.sent
         try:
-            shared_attention(*tensors, shared, engine="reference")
+            shared_attention(*tensors, shared, engine="allgather" if odd and name == "engine" else "reference")
             said[name] = "nothing"
         except OmniLabError as fault:
             said[name] = f"{type(fault).__name__}: {fault}"
@@ -207,21 +227,31 @@ def local_means(exchanges: dict[int, Exchange]) -> dict:
     return trained({2: exchanges[2]}, local_means=True) if 2 in exchanges else {}
 
 
-def lost(exchanges: dict[int, Exchange], how: int) -> dict:
-    """Rank 1 is lost in the second step: what the others say of it, and after how many seconds."""
+def lost(exchanges: dict[int, Exchange], how: int, who: int = 1) -> dict:
+    """A rank is lost in the second step: what the others say of it, and after how many seconds."""
     exchange = Exchange(exchanges[3].group, patience_s=4.0)
     layout, edges, row, _, _ = drawn(Case(ranks=3))
     leaves = [layout.shard(row[name], exchange.rank, dim=2) for name in ("query", "key", "value")]
     shared = SharedRow(layout, exchange, edges)
     shared_attention(*leaves, shared, engine="reference")
     started = time.monotonic()
-    if exchange.rank == 1:
+    if exchange.rank == who:
         os.kill(os.getpid(), how)
     try:
         while True:
             shared_attention(*leaves, shared, engine="reference")
     except OmniLabError as fault:
         return {"says": f"{type(fault).__name__}: {fault}", "seconds": time.monotonic() - started}
+
+
+def keeper_stalled(exchanges: dict[int, Exchange]) -> dict:
+    """Rank 0 stands still, and with it the board by which the others would find out who does."""
+    return lost(exchanges, signal.SIGSTOP, who=0)
+
+
+def keeper_dead(exchanges: dict[int, Exchange]) -> dict:
+    """Rank 0 dies, and with it the board."""
+    return lost(exchanges, signal.SIGKILL, who=0)
 
 
 def dead(exchanges: dict[int, Exchange]) -> dict:
@@ -234,11 +264,27 @@ def stalled(exchanges: dict[int, Exchange]) -> dict:
     return lost(exchanges, signal.SIGSTOP)
 
 
+def kept_by_the_first(folder: Path, rank: int) -> dist.TCPStore:
+    """The store that rank 0 keeps for all, as under `env://` without an agent; its port is told by a file."""
+    port = folder / "port"
+    if rank == 0:
+        store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        port.with_suffix(".half").write_text(str(store.port))
+        port.with_suffix(".half").rename(port)
+        return store
+    while not port.exists():
+        time.sleep(0.02)
+    return dist.TCPStore("127.0.0.1", int(port.read_text()))
+
+
 def main() -> None:
     """Do some jobs, one after the other, as one rank."""
     jobs, rank, ranks, folder = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=ranks)
+    where = {"store": kept_by_the_first(folder, rank)} if "keeper" in sys.argv[1] else {}
+    dist.init_process_group(
+        "gloo", **where or {"init_method": f"file://{folder / 'meeting'}"}, rank=rank, world_size=ranks
+    )
     groups = {size: dist.new_group(list(range(size))) for size in range(1, ranks + 1)}
     exchanges = {size: Exchange(group, patience_s=60) for size, group in groups.items() if rank < size}
     found = {job: globals()[job](exchanges) for job in jobs}

@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from omni_lab.attention import blocks
 from omni_lab.attention.cost import block_pairs
-from omni_lab.attention.engines import choose, refuses
+from omni_lab.attention.engines import choose, refuses, shared_attention
 from omni_lab.attention.exchange import Exchange
 from omni_lab.attention.layout import Layout, pieces
 from omni_lab.attention.shared import SharedRow
@@ -83,6 +85,60 @@ def test_engines_refuse_what_they_cannot_express():
     on_cuda = [torch.empty(1, 4, 1024, 8, device="meta") for _ in range(2)]
     assert refuses("torch", *on_cuda, shared) == "attention on meta"
     assert not refuses("reference", *heads(7, 7, 1024), shared)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cannot"),
+    [
+        ({}, ""),
+        ({"cu_seqlens": (0, 5, 4096)}, "documents side by side"),
+        ({"layout": Layout(4095, 4)}, "padding"),
+        ({"layout": Layout(4096, 4, "contiguous")}, "over a zigzag"),
+        ({"causal": False}, "anything but causal"),
+        ({"kinds": torch.zeros(1, 4096, dtype=torch.int64), "strength": torch.ones(5, 5)}, "strengths"),
+        ({"dtype": torch.float32}, "in torch.float32"),
+        ({"width": 12}, "width 12"),
+    ],
+)
+def test_torchs_ring_on_cuda_refuses_every_mask_but_plain_causality(changes, cannot):
+    row = {"layout": Layout(4096, 4), "exchange": Ranks(4)} | changes
+    dtype, width = row.pop("dtype", torch.bfloat16), row.pop("width", 64)
+    with FakeTensorMode():
+        query = torch.empty(1, 4, 1024, width, device="cuda", dtype=dtype)
+    found = refuses("torch", query, query, SharedRow(**row))
+    assert cannot in found
+    assert bool(cannot) == bool(found)
+    assert (choose(query, query, SharedRow(**row))[0] == "torch") == (not cannot)
+
+
+def test_strengths_come_to_the_device_of_the_tokens():
+    kinds = torch.zeros(1, 8, dtype=torch.int64, device="meta")
+    row = SharedRow(Layout(8), kinds=kinds, strength=torch.ones(5, 5))
+    assert {bias.device.type for _, bias in row.pieces(0)} == {"meta"}
+
+
+@pytest.mark.parametrize("engine", ["reference", "allgather", "ulysses"])
+def test_a_gradient_of_gradients_is_refused_since_what_is_sent_has_none(engine, monkeypatch):
+    monkeypatch.setattr(blocks, "FUSED", ())  # a fused kernel refuses by itself
+    parts = [torch.randn(1, 2, 8, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    out = shared_attention(*parts, SharedRow(Layout(8), cu_seqlens=(0, 3, 8)), engine=engine)
+    (first,) = torch.autograd.grad(out.square().sum(), parts[:1], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.square().sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "says"),
+    [
+        (((1, 4, 8, 4), (1, 2, 8, 4), (1, 2, 8, 6)), "keys and values all of their shape"),
+        (((2, 4, 8, 4), (1, 2, 8, 4), (1, 2, 8, 4)), "they share rows"),
+        (((1, 4, 8, 4), (1, 3, 8, 4), (1, 3, 8, 4)), "4 query heads do not divide over 3"),
+        (((1, 4, 7, 4), (1, 2, 7, 4), (1, 2, 7, 4)), "every rank holds 8 of the row's 8"),
+    ],
+)
+def test_tensors_that_do_not_fit_together_are_refused_even_where_all_ranks_have_the_same(shapes, says):
+    with pytest.raises(CallFault, match=says):
+        SharedRow(Layout(8)).agree(*(torch.zeros(shape) for shape in shapes), 1.0, "reference")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ PARTS = ("out", "query", "key", "value")
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What four processes have found: for every rank, by job."""
-    jobs = "matrix,written_out,perturbed,disagree,trained,stale,empty_rows,local_means"
+    jobs = "matrix,written_out,torch_ring,perturbed,disagree,trained,stale,empty_rows,local_means"
     return run_ranks(tmp_path_factory.mktemp("ring"), jobs, ranks=4)
 
 
@@ -48,6 +48,13 @@ def test_blocks_written_out_for_other_devices_are_right_too(found):
     ]
     assert len(names) > 10
     assert not wrong
+
+
+def test_torchs_own_ring_has_our_order_of_tokens(found):
+    cases_of = [(name, far) for results in found for name, far in results["torch_ring"].items()]
+    far = {name: far for name, far in cases_of if not (far["out"] <= 2e-6 and max(far[p] for p in PARTS[1:]) <= 5e-6)}
+    assert len(cases_of) == 2 * (1 + 2 + 3 + 4)
+    assert not far
 
 
 def test_another_document_changes_nothing_by_a_single_bit(found):
@@ -99,8 +106,8 @@ def test_means_over_the_tokens_of_one_rank_would_be_seen(found):
     assert far["parameters"] > 1e-4
 
 
-@pytest.mark.parametrize("how", ["dead", "stalled"])
-def test_a_lost_rank_ends_the_others_and_is_named(tmp_path, how):
-    for result in run_ranks(tmp_path, how, ranks=3, ends=(0, 2)):
-        assert result[how]["says"].startswith("RankLost: process 1 does not answer")
+@pytest.mark.parametrize(("how", "who"), [("dead", 1), ("stalled", 1), ("keeper_dead", 0), ("keeper_stalled", 0)])
+def test_a_lost_rank_ends_the_others_and_is_named(tmp_path, how, who):
+    for result in run_ranks(tmp_path, how, ranks=3, ends=tuple({0, 1, 2} - {who})):
+        assert result[how]["says"].startswith(f"RankLost: process {who} does not answer")
         assert result[how]["seconds"] < 4.0 + 2.0  # the patience that they were given, on a busy machine

@@ -7,8 +7,8 @@ engine        what travels                                                      
 `ulysses`     everything once: tokens of all ranks for a share of the heads, and back     heads that do not divide
               (Jacobs et al. 2023)
 `allgather`   keys and values, all to all ranks at once (Llama 3, section 3.3.2)          nothing; K/V in full
-`torch`       keys and values, by torch's own context parallel, with CUDA's fused         documents, modalities,
-              kernels                                                                     padding, other devices
+`torch`       keys and values, by torch's own ring with CUDA's fused kernels              documents, modalities,
+              (`context.py`)                                                              padding, float32, CPU
 ============  ==========================================================================  ======================
 
 An engine that cannot express what is asked says so: no mask is ever dropped.
@@ -26,8 +26,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from omni_lab.attention.context import torch_attention, torch_cannot
 from omni_lab.attention.ring import attend_blocks, block_backward, ring
 from omni_lab.attention.shared import SharedRow
 from omni_lab.errors import CallFault
@@ -77,14 +79,7 @@ def refuses(engine: str, query: Tensor, key: Tensor, row: SharedRow) -> str:
     if engine == "ulysses" and (heads % ranks or (key_heads % ranks and ranks % key_heads)):
         return f"{heads} query and {key_heads} key heads shared out over {ranks} ranks"
     if engine == "torch":
-        if query.device.type != "cuda":
-            return f"attention on {query.device.type}"
-        if row.strength is not None:
-            return "strengths between modalities"
-        if row.documents != (0, row.layout.tokens) or row.layout.tokens != row.layout.per_rank * ranks:
-            return "documents side by side, or padding"
-        if not row.causal or row.layout.kind != "zigzag":
-            return "anything but causal attention over a zigzag"
+        return torch_cannot(query, row)
     return ""
 
 
@@ -148,17 +143,6 @@ def allgather_attention(query: Tensor, key: Tensor, value: Tensor, row: SharedRo
     return _Gathered.apply(query, key, value, row, scale)
 
 
-def torch_attention(query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float) -> Tensor:
-    """Torch's context parallel, whose load balancing is the same zigzag; on CUDA only."""
-    from torch.distributed.device_mesh import DeviceMesh
-    from torch.distributed.tensor.experimental import context_parallel
-
-    with context_parallel(DeviceMesh.from_group(row.exchange.group, "cuda")):
-        return F.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
-        )
-
-
 ENGINES: dict[str, Callable[..., Tensor]] = {
     "reference": ring,
     "ulysses": ulysses_attention,
@@ -176,6 +160,7 @@ class _AllToAll(torch.autograd.Function):
         return exchange.all_to_all(parts)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return ctx.exchange.all_to_all(grad), None
 
@@ -189,6 +174,7 @@ class _Gathered(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, out, lse = ctx.saved_tensors
         exchange = ctx.row.exchange

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from omni_lab.attention.blocks import accumulated, attend, attend_backward, merge_
 from omni_lab.attention.shared import SharedRow
@@ -65,6 +66,7 @@ class _Ring(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable  # what it sends has no gradient
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, out, lse = ctx.saved_tensors
         exchange, home = ctx.row.exchange, None
