@@ -19,8 +19,10 @@ from omni_lab.attention import blocks
 from omni_lab.attention.context import torch_attention
 from omni_lab.attention.engines import shared_attention
 from omni_lab.attention.exchange import Exchange
+from omni_lab.attention.layout import Layout
 from omni_lab.attention.shared import SharedRow
 from omni_lab.errors import OmniLabError
+from omni_lab.training.selection import top_share
 
 
 def errors(case: Case, exchange: Exchange, attention: Callable | None = None) -> dict:
@@ -225,6 +227,34 @@ def trained(exchanges: dict[int, Exchange], local_means: bool = False) -> dict:
 def local_means(exchanges: dict[int, Exchange]) -> dict:
     """A mutation: each rank takes the mean over its own tokens, and ranks are averaged."""
     return trained({2: exchanges[2]}, local_means=True) if 2 in exchanges else {}
+
+
+def selected(exchanges: dict[int, Exchange]) -> dict:
+    """The highest share of scores on a shared row, with many ties, against the same in this process alone.
+
+    In `local` every rank takes the highest share of its own: a mutation.
+    """
+    found = {}
+    for (ranks, exchange), tokens, share in itertools.product(exchanges.items(), (3, 101), (0.0, 0.37, 1.0)):
+        layout = Layout(tokens, ranks)
+        scores = torch.randint(0, 9, (tokens,), generator=torch.Generator().manual_seed(tokens)).float()
+        places = layout.places(exchange.rank)
+        places = places[places < tokens]  # some ranks have fewer, or none
+        true = top_share(scores, share, Exchange(alone=True))
+        mine = top_share(scores[places], share, exchange, places)
+        local = top_share(scores[places], share, Exchange(alone=True))
+        found[f"{ranks}/{tokens}/{share}"] = {
+            "right": torch.equal(mine, true[places]),
+            "local": torch.equal(local, true[places]),
+            "kept": int(true.sum()),
+            "unplaced": int(top_share(scores[places], share, exchange).sum()),
+        }
+    scores = torch.full((4,), float("nan") if exchanges[4].rank == 2 else 1.0)
+    try:
+        top_share(scores, 0.5, exchanges[4])
+    except OmniLabError as fault:
+        found["says"] = f"{type(fault).__name__}: {fault}"
+    return found
 
 
 def lost(exchanges: dict[int, Exchange], how: int, who: int = 1) -> dict:

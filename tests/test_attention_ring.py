@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import pytest
 from ring_cases import ROWS, Case, cases, drawn
 from ring_processes import run_ranks
@@ -13,7 +16,7 @@ PARTS = ("out", "query", "key", "value")
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What four processes have found: for every rank, by job."""
-    jobs = "matrix,written_out,torch_ring,perturbed,disagree,trained,stale,empty_rows,local_means"
+    jobs = "matrix,written_out,torch_ring,perturbed,disagree,trained,selected,stale,empty_rows,local_means"
     return run_ranks(tmp_path_factory.mktemp("ring"), jobs, ranks=4)
 
 
@@ -98,6 +101,22 @@ def test_an_omni_model_learns_on_a_shared_row_what_one_device_learns(found):
         for far in results["trained"].values():
             assert far["loss"] < 1e-6
             assert far["parameters"] < 1e-5
+
+
+def test_the_highest_share_of_all_ranks_tokens_is_that_of_one_process(found):
+    for ranks, tokens, share in itertools.product((1, 2, 3, 4), (3, 101), (0.0, 0.37, 1.0)):
+        results = [found[rank]["selected"][f"{ranks}/{tokens}/{share}"] for rank in range(ranks)]
+        assert all(result["right"] for result in results)
+        assert {result["kept"] for result in results} == {math.floor(share * tokens + 0.5)}
+        assert sum(result["unplaced"] for result in results) == results[0]["kept"]
+    assert {results["selected"]["says"] for results in found} == {
+        "CallFault: 4 of 16 scores are not numbers: no share of them is the highest"
+    }
+
+
+def test_the_highest_share_of_each_ranks_own_tokens_would_be_seen(found):
+    for ranks in (2, 3, 4):
+        assert not all(found[rank]["selected"][f"{ranks}/101/0.37"]["local"] for rank in range(ranks))
 
 
 def test_means_over_the_tokens_of_one_rank_would_be_seen(found):
