@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from omni_lab.attention.exchange import Exchange
 from omni_lab.config import TICKS_PER_SECOND, override, tiny
 from omni_lab.errors import CallFault
 from omni_lab.model.omni import OmniModel
@@ -206,6 +207,30 @@ def test_the_mean_over_processes_is_the_mean_over_all_tokens(model, batch):
     assert torch.allclose(grad, mean_grad, atol=1e-6)
     naive = sum(model(p.streams).losses.mean().item() for p in parts) / 2
     assert naive != pytest.approx(loss, rel=1e-5), "a mean of means is something else"
+    model.zero_grad()
+
+
+def test_a_rank_without_tokens_of_what_is_trained_takes_part_in_the_sum_of_gradients(batch):
+    """Else data parallel training waits for ever for the gradients of a rank that has none."""
+    torch.manual_seed(0)
+    objective = Objective(OmniModel.build(CONFIG, len(VOCABULARY)), 0.5, 2)
+    choose_trained(objective, ("image",))
+    text = batch.streams.kind == TEXT_KIND
+    kind = torch.where((batch.streams.kind == PAD_KIND) | text, batch.streams.kind, TEXT_KIND)
+    blind = replace(batch.streams, kind=kind, seen=batch.streams.seen[:0], heard=batch.streams.heard[:0])
+    shard = replace(batch, streams=blind, captions=None).shared(Exchange(alone=True), None)
+    objective(shard, 0.0, (1.0, 1.0))["loss"].backward()
+    gradients = [p.grad for p in objective.model.image.parameters() if p.grad is not None]
+    assert gradients and not any(gradient.any() for gradient in gradients)
+
+
+def test_a_step_without_labels_costs_nothing_and_teaches_nothing(model, batch):
+    silent = replace(batch, streams=replace(batch.streams, loss_mask=batch.streams.loss_mask & False), captions=None)
+    loss = Objective(model, 0.5, 2)(silent, 0.0, tuple(supervised(silent).tolist()))["loss"]
+    model.zero_grad()
+    loss.backward()
+    assert loss == 0
+    assert not any(p.grad.any() for p in model.parameters() if p.grad is not None)
     model.zero_grad()
 
 

@@ -171,6 +171,9 @@ def train_stages(config: Config, run: RunFolder, stages: Sequence[Stage], progre
     # of all stages at once: what cannot be is said now, not after an hour
     interactions = [[Strength.read(text) for text in learned.settings.interaction] for learned in stages]
     exchange = _ring(accelerator, config.training)
+    if exchange and (aligned := [part.stage for part in stages if alignment_weight(0, part.settings) > 0]):
+        says = f"training.ring={config.training.ring}: a rank has no whole moments to align; set training."
+        raise CallFault(f"{says}{aligned[0]}.align=0")
     torch.manual_seed(config.seed)
     model = OmniModel.build(config, len(build_vocabulary(config)))
     if exchange:

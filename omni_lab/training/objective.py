@@ -7,8 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from omni_lab.model.omni import OmniModel
+from omni_lab.model.shards import Shard
 from omni_lab.sequences.batch import IGNORED
 from omni_lab.training.mixture import StageBatch
+from omni_lab.training.optimizers import part_of
 
 
 class Objective(nn.Module):
@@ -35,16 +37,26 @@ class Objective(nn.Module):
         seen = self.model.see(batch.streams) if len(batch.streams.frames) else None
         heard = self.model.hear(batch.streams) if len(batch.streams.waves) else None
         output = self.model(batch.streams, seen, heard, strength)
-        parts = {"stream": output.losses.sum() / counts[0]}
+        parts = {"stream": output.losses.sum() / (counts[0] or 1.0)}  # a step without labels teaches nothing
         loss = parts["stream"]
         parts["caption"] = loss * 0  # a process without captions reports what the others report
         if batch.captions is not None:
-            parts["caption"] = self.model(batch.captions, seen, heard, strength).losses.sum() / counts[1]
+            parts["caption"] = self.model(batch.captions, seen, heard, strength).losses.sum() / (counts[1] or 1.0)
         loss = loss + self.caption_weight * parts["caption"]
         if align_weight > 0:
             parts["align"] = self.model.alignment_loss(output.embeddings, batch.streams, self.align_units)
             loss = loss + align_weight * parts["align"]
+        if isinstance(batch.streams, Shard):
+            loss = loss + self._untouched()
         return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+
+    def _untouched(self) -> Float[Tensor, ""]:
+        """Zero, by way of a weight that is trained: a rank that holds no tokens of what is trained takes part too.
+
+        Data parallel training sums gradients once some weight of a process has got its own; the others would wait.
+        """
+        trained = (p for name, p in self.named_parameters() if p.requires_grad and part_of(name) != "align")
+        return next(trained).flatten()[0] * 0
 
 
 def supervised(batch: StageBatch) -> torch.Tensor:
