@@ -127,6 +127,23 @@ def test_a_gradient_of_gradients_is_refused_since_what_is_sent_has_none(engine, 
         first.square().sum().backward()
 
 
+@pytest.mark.parametrize("engine", ["reference", "allgather", "ulysses"])
+@pytest.mark.parametrize("fused", [("cpu",), ()])
+def test_under_autocast_it_takes_what_torchs_attention_takes_and_keeps_its_sums(engine, fused, monkeypatch):
+    monkeypatch.setattr(blocks, "FUSED", fused)
+    row = SharedRow(Layout(40), cu_seqlens=(0, 13, 40))
+    parts = [torch.randn(1, 2, 40, 16, generator=torch.Generator().manual_seed(n)) for n in range(3)]
+    halves = [part.bfloat16().requires_grad_() for part in parts]
+    leaves = [part.clone().requires_grad_() for part in parts]
+    right = shared_attention(*halves, row, engine=engine)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = shared_attention(leaves[0], leaves[1], leaves[2].bfloat16(), row, engine=engine)
+    assert torch.equal(out, right)
+    for result in (right, out):
+        result.float().square().sum().backward()
+    assert all(torch.equal(a.grad.bfloat16(), b.grad) for a, b in zip(leaves, halves, strict=True))
+
+
 @pytest.mark.parametrize(
     ("shapes", "says"),
     [

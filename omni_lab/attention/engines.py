@@ -30,7 +30,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from omni_lab.attention.context import torch_attention, torch_cannot
-from omni_lab.attention.ring import attend_blocks, block_backward, ring
+from omni_lab.attention.ring import as_autocast_would, attend_blocks, block_backward, ring
 from omni_lab.attention.shared import SharedRow
 from omni_lab.errors import CallFault
 
@@ -57,6 +57,7 @@ def shared_attention(
         a rank has died or stands still
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
+    query, key, value = as_autocast_would(query, key, value)
     row.agree(query, key, value, scale, engine)
     if engine == "auto":
         engine, why = choose(query, key, row)
@@ -65,7 +66,8 @@ def shared_attention(
         raise CallFault(f"engine {engine!r}: there are auto, {', '.join(ENGINES)}")
     if cannot := refuses(engine, query, key, row):
         raise CallFault(f"engine {engine!r} cannot express {cannot}; use reference")
-    return ENGINES[engine](query, key, value, row, scale)
+    with torch.autocast(query.device.type, enabled=False):
+        return ENGINES[engine](query, key, value, row, scale)
 
 
 @functools.cache

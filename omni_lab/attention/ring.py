@@ -13,7 +13,7 @@ Glossary: W ranks · L tokens per rank · B batch · H query heads · G key head
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -47,8 +47,22 @@ def ring_attention(
         a rank has died or stands still
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
+    query, key, value = as_autocast_would(query, key, value)
     row.agree(query, key, value, scale, "reference")
-    return ring(query, key, value, row, scale)
+    with torch.autocast(query.device.type, enabled=False):
+        return ring(query, key, value, row, scale)
+
+
+def as_autocast_would(*parts: Tensor) -> Iterator[Tensor]:
+    """Queries, keys and values in the one type in which torch's own attention takes them under autocast.
+
+    Rotated queries and keys may come in float32 beside values in bfloat16. What follows then runs without autocast,
+    which would round sums that are kept in float32 on purpose.
+    """
+    kind = parts[0].device.type
+    for part in parts:
+        lower = torch.is_autocast_enabled(kind) and part.dtype != torch.float64
+        yield part.to(torch.get_autocast_dtype(kind)) if lower else part
 
 
 def ring(query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float) -> Tensor:
