@@ -6,8 +6,10 @@ import itertools
 import math
 
 import pytest
-from ring_cases import ROWS, Case, cases, drawn
+from ring_cases import Case, cases, drawn
 from ring_processes import run_ranks
+
+from omni_lab.attention.cost import all_gather_traffic, ring_traffic, ulysses_traffic
 
 MOST = {"float64": (1e-10, 1e-10), "float32": (2e-6, 5e-6), "bfloat16": (2.0, 2.0)}  # of the output, of gradients
 PARTS = ("out", "query", "key", "value")
@@ -66,15 +68,18 @@ def test_another_document_changes_nothing_by_a_single_bit(found):
             assert result == {"others": True, "itself": True}, (rank, ranks)
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_what_travels_is_what_the_formula_says(found, row):
-    for ranks in (1, 2, 3, 4):
-        case = Case(ranks=ranks, row=row)
+def test_what_travels_is_what_the_formulas_of_the_plan_say(found):
+    counted = {"reference": ring_traffic, "allgather": all_gather_traffic, "ulysses": ulysses_traffic}
+    doubles = [case for case in cases() if case.dtype == "float64" and case.layout == "zigzag"]
+    assert {case.engine for case in doubles} == set(counted)
+    for case in doubles:
         layout, _, tensors, _, _ = drawn(case)
-        held = 2 * tensors["key"][:, :, :1].nbytes * layout.per_rank  # keys and values of one rank
-        forward, backward = (ranks - 1) * held, (ranks - 1) * held + (ranks * held if ranks > 1 else 0)
-        for rank in range(ranks):
-            assert found[rank]["matrix"][case.name]["sent"] == [forward, backward]
+        rows, _, _, width = tensors["key"].shape
+        heads = case.heads if case.engine == "ulysses" else case.heads[1:]
+        sizes = {"element": 8} if case.engine == "ulysses" else {"element": 8, "gradient": 8}
+        expected = counted[case.engine](layout.per_rank, case.ranks, *heads, width, **sizes)
+        for rank in range(case.ranks):
+            assert found[rank]["matrix"][case.name]["sent"] == [rows * sent for sent in expected], case.name
 
 
 def test_ranks_that_differ_say_in_what_before_anything_is_sent(found):

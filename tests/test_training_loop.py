@@ -16,7 +16,7 @@ from omni_lab.attention.exchange import Exchange
 from omni_lab.config import override, tiny
 from omni_lab.errors import CallFault, InputFault
 from omni_lab.model.omni import OmniModel
-from omni_lab.training import checkpoint
+from omni_lab.training import checkpoint, loop
 from omni_lab.training.albums import AlbumMixture
 from omni_lab.training.loop import train, train_stages, trained
 from omni_lab.training.mixture import Mixture
@@ -155,6 +155,13 @@ def test_a_ring_that_does_not_fit_is_refused(tmp_path):
         train(odd, RunFolder(tmp_path / "odd", odd), progress=False)
     with pytest.raises(CallFault, match="this stage has captions"):
         Mixture(tiny(), "vision").batch(0).shared(Exchange(), None)
+
+
+def test_alignment_over_a_ring_is_refused_since_its_negatives_would_be_each_ranks_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_ring", lambda *_: Exchange(alone=True))
+    aligned = override(tiny(), ["sequence.layout=F4", "training.albums.align_weight=0.3", "training.albums.align=0.5"])
+    with pytest.raises(CallFault, match="training.albums.align=0"):
+        train_stages(aligned, RunFolder(tmp_path / "aligned", aligned), [AlbumMixture(aligned)], progress=False)
 
 
 def test_a_stage_begins_with_its_interaction_and_an_impossible_one_is_refused_before_anything_trains(tmp_path):
