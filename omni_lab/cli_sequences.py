@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omni_lab.cli_triplets import clip_of
 from omni_lab.commands import add_json, add_settings, answer, command, configured
 from omni_lab.errors import CallFault
-from omni_lab.limits import LAYOUTS
+from omni_lab.limits import FORMATS
 
 if TYPE_CHECKING:
     from omni_lab.config import Config
@@ -38,7 +38,7 @@ def add_sequences(commands: Any) -> None:
     says = "which clip of shards or film: a number from 0, or a clip_id (default: 0)"
     parser.add_argument("--clip", help=says)
     says = "stream: the omni stream of a clip; F0 to F4: ways to write many images (default: stream; of pictures F4)"
-    parser.add_argument("--format", choices=LAYOUTS, help=says)
+    parser.add_argument("--format", choices=("stream", *FORMATS), help=says)
     parser.add_argument("--text", action="append", default=[], help="text that follows the pictures; may be repeated")
     parser.add_argument("--unsupervised", action="store_true", help="also what has no text to learn from")
     parser.add_argument("--png", type=Path, metavar="FILE", help="picture to write (or .pdf, .svg)")

@@ -126,6 +126,7 @@ class DecoderConfig:
     head_dim: int = 32  # width of a head's queries, keys and values
     mlp: int = 288  # inner width of the gated feed-forward
     rope_theta: float = 100.0  # base of the rotary positions; larger reaches further
+    look_back: float = 0.0  # how firmly the first layer's heads look 1, 2, 3 … tokens back before training; 0 is off
     pretrained: str | None = None  # local path or hub name; None builds it from this config
 
 
@@ -190,6 +191,26 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class ContextConfig:
+    """Growing the context: stages, each longer than the one before, that learn to find needles in texts and films."""
+
+    sight: StageConfig = field(default_factory=lambda: StageConfig(steps=120, batch=64, decay=0.4))  # before all others
+    pictures: int = 1024  # in the bank that a stage's films are put together from
+    lengths: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)  # of every stage's rows, tokens
+    thetas: tuple[float, ...] = (100.0, 400.0, 1600.0, 6400.0, 25_600.0, 102_400.0, 409_600.0)  # rotary base of a stage
+    tokens: tuple[int, ...] = (1_000_000, 300_000, 300_000, 300_000, 300_000, 400_000, 500_000)  # a stage learns from
+    rows: tuple[int, ...] = (64, 64, 32, 16, 8, 8, 4)  # per step, over all processes
+    real: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # share of rows that are one sample, not packed ones
+    needles: tuple[int, ...] = (3, 4, 4, 8, 8, 16, 16)  # asked about in one text
+    things: tuple[int, ...] = (1, 2, 3, 4, 4, 4, 4)  # asked about in one film, at most 7: shapes there are, less one
+    films: tuple[float, ...] = (0.25, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)  # share of samples that are films, not texts
+    lr_scales: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # multiplies both learning rates
+    mark: int = 20  # frames between two time marks
+    others: float = 0.3  # share of a text's sentences that are said by visitors who are not asked about
+    decay: float = 0.5  # share of a stage, at its end, over which the learning rate falls
+
+
+@dataclass(frozen=True)
 class EvaluationConfig:
     """How much of the unseen world the trained model is asked about."""
 
@@ -197,6 +218,7 @@ class EvaluationConfig:
     albums: int = 700  # held-out albums of each sort: one picture, several, a video
     retrieval_rooms: int = 118  # candidates in cross-modal retrieval
     reliance_clips: int = 160  # clips whose modalities disagree
+    needles: int = 60  # trials of every kind, length and depth
     bootstrap: int = 1000  # resamples for intervals
 
 
@@ -212,6 +234,7 @@ class Config:
     sequence: SequenceConfig = field(default_factory=SequenceConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    context: ContextConfig = field(default_factory=ContextConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
@@ -260,6 +283,19 @@ def small() -> Config:
                 checkpoint_every=1000,
                 precision="bf16",
             ),
+            context=ContextConfig(
+                sight=replace(base.context.sight, steps=5000, batch=256),
+                pictures=20_000,
+                lengths=(512, 2048, 8192, 32_768),
+                thetas=(10_000.0, 100_000.0, 1_000_000.0, 5_000_000.0),
+                tokens=(400_000_000, 200_000_000, 200_000_000, 400_000_000),
+                rows=(256, 64, 16, 4),
+                real=(1.0, 0.5, 0.5, 0.5),
+                needles=(8, 16, 16, 16),
+                things=(4, 4, 4, 4),
+                films=(0.25, 0.5, 0.5, 0.5),
+                lr_scales=(1.0, 0.5, 0.5, 0.25),
+            ),
             evaluation=replace(base.evaluation, clips=1000, retrieval_rooms=1000, reliance_clips=1000),
         )
     )
@@ -303,6 +339,13 @@ def full_7b() -> Config:
                 adamw_lr=2e-5,
                 warmup_steps=2000,
             ),
+            context=replace(
+                base.context,
+                lengths=(4096, 32_768, 131_072, 524_288),
+                thetas=(1_000_000.0, 5_000_000.0, 20_000_000.0, 50_000_000.0),
+                tokens=(4_000_000_000, 2_000_000_000, 2_000_000_000, 2_000_000_000),
+                rows=(1024, 128, 32, 8),
+            ),
         )
     )  # fmt: skip
 
@@ -341,6 +384,7 @@ __all__ = [
     "AlbumConfig",
     "AudioEncoderConfig",
     "Config",
+    "ContextConfig",
     "DecoderConfig",
     "EvaluationConfig",
     "ImageEncoderConfig",

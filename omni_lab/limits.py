@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 PARTS = ("image", "audio", "connector", "decoder", "speech")  # what a stage can train
 PRECISIONS = ("no", "bf16", "fp16")
 SCENES = ("difference", "pyscenedetect")  # what finds scene cuts
-LAYOUTS = ("stream", "F0", "F1", "F2", "F3", "F4")  # the omni stream, then the formats for many images
+FORMATS = ("F0", "F1", "F2", "F3", "F4")  # for many images
+LAYOUTS = ("stream", *FORMATS, "haystack")  # the omni stream, the formats, long rows with needles in them
 BOUNDARIES, CONTROLS = ("explicit", "implicit"), ("speak", "text")  # of the omni stream
 GRIDS = ("budget", "omchat")  # of tiles
 ENGINES = ("auto", "reference", "ulysses", "allgather", "torch")  # of attention over a shared row
@@ -51,18 +52,22 @@ RANGES = (  # the first pattern that fits a key decides; any other number must b
     ("sequence.unit_s", POSITIVE),
     ("sequence.*", COUNT),
     ("model.decoder.rope_theta", POSITIVE),
+    ("model.decoder.look_back", ANY_COUNT),
     ("model.*", COUNT),
-    ("training.*.batch", COUNT),
-    ("training.*.units", COUNT),
-    ("training.*.lr_scale", POSITIVE),
-    ("training.*.find", SHARE),
-    ("training.*.align", SHARE),
-    ("training.*.decay", SHARE),
+    ("*.batch", COUNT),
+    ("*.units", COUNT),
+    ("*.lr_scale", POSITIVE),
+    ("*.find", SHARE),
+    ("*.align", SHARE),
+    ("*.decay", SHARE),
     ("training.*_lr", POSITIVE),
     ("training.grad_clip", POSITIVE),
     ("training.checkpoint_every", COUNT),
     ("training.ring", COUNT),
     ("training.patience_s", POSITIVE),
+    ("context.others", SHARE),
+    ("context.pictures", COUNT),
+    ("context.mark", COUNT),
     ("evaluation.*", COUNT),
 )
 
@@ -85,6 +90,7 @@ def validate(config: Config) -> Config:
     _check_sequence(config)
     _check_model(config)
     _check_training(config)
+    _check_context(config)
     return config
 
 
@@ -166,3 +172,25 @@ def _check_training(config: Config) -> None:
         right = f"at most {most}: a unit takes {unit} tokens before any text, and sequence.max_tokens = "
         right += str(config.sequence.max_tokens)
         _require(stage.units <= most, f"training.{name}.units", stage.units, right)
+
+
+def _check_context(config: Config) -> None:
+    context = config.context
+    stages = len(context.lengths)
+    _require(stages > 0, "context.lengths", "", "one length or more")
+    per_stage = {
+        "lengths": COUNT, "thetas": POSITIVE, "tokens": COUNT, "rows": COUNT, "real": SHARE, "needles": COUNT,
+        "things": COUNT, "films": SHARE, "lr_scales": POSITIVE,
+    }  # fmt: skip
+    for name, rule in per_stage.items():
+        values, key = getattr(context, name), f"context.{name}"
+        listed = ",".join(f"{value:g}" for value in values)
+        _require(len(values) == stages, key, listed, f"one value for each of the {stages} stages of context.lengths")
+        _require(all(map(HOLDS[rule], values)), key, listed, f"{rule}, every one of them")
+    short = context.lengths[0]
+    whole = f"longer from stage to stage, in whole multiples of the first, {short}: others are packed of such samples"
+    rising = all(a < b for a, b in zip(context.lengths, context.lengths[1:], strict=False))
+    fits = rising and not any(length % short for length in context.lengths)
+    _require(fits, "context.lengths", ",".join(map(str, context.lengths)), whole)
+    _require(max(context.things) <= 7, "context.things", max(context.things), "at most 7, of 8 shapes")
+    _require(max(context.needles) <= 63, "context.needles", max(context.needles), "at most 63, of 64 visitors")

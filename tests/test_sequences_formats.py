@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from media_files import damage, write_film
 from PIL import Image
 
+from omni_lab import limits
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig, override, tiny
-from omni_lab.limits import LAYOUTS
 from omni_lab.media.faults import MediaFault
 from omni_lab.media.subtitles import Cue
 from omni_lab.sequences.batch import collate
@@ -273,4 +273,4 @@ def test_what_stands_in_a_row_as_text_is_text_though_a_file_has_that_name(own_fo
 
 
 def test_the_formats_are_the_layouts_that_a_configuration_may_name():
-    assert tuple(FORMATS) == LAYOUTS[1:]
+    assert tuple(FORMATS) == limits.FORMATS

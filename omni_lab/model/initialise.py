@@ -41,3 +41,21 @@ def initialise_wide(model: nn.Module) -> None:
             module.weight.normal_(std=deviation)
             if module.bias is not None:
                 module.bias.zero_()
+    if settings.decoder.look_back and "decoder" not in keep:
+        _look_back(model.decoder, settings.decoder.look_back)
+
+
+def _look_back(decoder: nn.Module, firmness: float) -> None:
+    """Let head h of the first layer begin by looking h tokens back, whatever stands there.
+
+    To find a value by its key, a later layer needs each value to know which key stood before it (induction heads,
+    Olsson et al. 2022). A small model takes about a million tokens to find that out, and in long rows does not.
+    Biases of queries and keys turn with their positions: when those of the key are set h tokens ahead, pair i adds
+    firmness · ω_i · cos(ω_i (distance − h)) to the score, which is largest h tokens back.
+    """
+    attention, omega = decoder.layers[0].self_attn, decoder.rotary_emb.inv_freq
+    size = (firmness * omega).sqrt() * attention.head_dim**0.25  # scores are divided by √head_dim
+    queries, keys = attention.q_proj.bias.view(-1, 2, len(omega)), attention.k_proj.bias.view(-1, 2, len(omega))
+    queries[:, 0] = size
+    for head, key in enumerate(keys, 1):
+        key.copy_(torch.stack([size * (omega * head).cos(), size * (omega * head).sin()]))

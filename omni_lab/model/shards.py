@@ -61,13 +61,21 @@ def share_out(
 
     documents = (batch.position[real] == 0).long().cumsum(0) - 1
     senses = {}
-    for name, number, units in (("seen", IMAGE_KIND, batch.seen), ("heard", AUDIO_KIND, batch.heard)):
+    for name, number, units, own in (
+        ("seen", IMAGE_KIND, batch.seen, batch.frames),
+        ("heard", AUDIO_KIND, batch.heard, batch.waves),
+    ):
         mine = kind == number
         per_unit = int(mine.sum()) // max(1, len(units))
         order = held(torch.where(mine, mine.long().cumsum(0) - 1, IGNORED), IGNORED)
         at = order[order != IGNORED]
         used, place = (at // max(1, per_unit)).unique(return_inverse=True)
-        senses[name] = units[used], place * per_unit + at % max(1, per_unit)
+        units = units[used]
+        if len(own):  # else they are of a bank that is encoded already
+            own, units = own[units], torch.arange(len(units), device=kind.device)
+        senses[name] = own, units, place * per_unit + at % max(1, per_unit)
+    frames, seen, seen_tokens = senses["seen"]
+    waves, heard, heard_tokens = senses["heard"]
     return Shard(
         input_ids=held(batch.input_ids[real], 0),
         kind=held(kind, PAD_KIND),
@@ -75,12 +83,12 @@ def share_out(
         unit=held(batch.unit[real], 0),
         document=held(documents, NO_DOCUMENT),
         position=held(batch.position[real], 0),
-        frames=batch.frames[senses["seen"][0]],
-        waves=batch.waves[senses["heard"][0]],
-        seen=torch.arange(len(senses["seen"][0]), device=kind.device),
-        heard=torch.arange(len(senses["heard"][0]), device=kind.device),
+        frames=frames,
+        waves=waves,
+        seen=seen,
+        heard=heard,
         label=held(batch.labels[real], IGNORED),
-        seen_tokens=senses["seen"][1],
-        heard_tokens=senses["heard"][1],
+        seen_tokens=seen_tokens,
+        heard_tokens=heard_tokens,
         row=SharedRow(shared, exchange, batch.cu_seqlens.tolist(), kinds=kind[None], strength=strength),
     )

@@ -10,6 +10,10 @@ from omni_lab.errors import CallFault
 # id: what is asked, which claims of the source documents it bears on
 EXPERIMENTS: dict[str, tuple[str, str]] = {
     "demo": ("does the whole way give a model that sees, hears, reads and combines?", "O1 O4 O8 O19 O20"),
+    "context": (
+        "is a context that grows in stages, with θ, read at every depth, where others are not?",
+        "C3 C4 C5 C11 C12",
+    ),
     "formats": ("which way to write many images is told apart best, and do many teach more than one?", "C13 C14"),
 }
 

@@ -23,12 +23,11 @@ import statistics
 from pathlib import Path
 
 from omni_lab.config import AlbumConfig, Config, override
-from omni_lab.limits import LAYOUTS
+from omni_lab.limits import FORMATS
 from omni_lab.reproduce.record import Criterion, write_record
 from omni_lab.world.albums import KINDS, STAY
 
 CLAIM = "Images marked and numbered, and frames called frames, are told apart best; many images teach more than one"
-FORMATS = LAYOUTS[1:]
 ARMS = (*FORMATS, "F4_no_video", "F0_single", "F4_single")
 QUICK = (
     "training.vision.steps=3", "training.vision.batch=4", "training.albums.steps=3", "training.albums.batch=4",

@@ -14,6 +14,7 @@ from omni_lab.config import Config
 from omni_lab.errors import ConfigError, InputFault
 from omni_lab.sequences.items import IMAGE_END, IMAGE_START, LISTEN, SPEAK, UNIT, role_token
 from omni_lab.world.albums import ALBUM_WORDS
+from omni_lab.world.haystack import HAYSTACK_WORDS
 from omni_lab.world.questions import FACTS
 from omni_lab.world.script import CELLS, MOTIONS, ROLES, SPOKEN
 
@@ -51,7 +52,8 @@ class WorldVocabulary:
 
     Parameters
     ----------
-    layout : of sequences: the formats for many images need a few more words and marks than the omni stream
+    layout : of sequences: the formats for many images need a few more words and marks than the omni stream, and
+        haystacks more words again
 
     Examples
     --------
@@ -67,6 +69,8 @@ class WorldVocabulary:
         marks = ()
         if layout != "stream":
             marks, words = (IMAGE_START, IMAGE_END), words | {*ALBUM_WORDS}
+        if layout == "haystack":
+            words |= {*HAYSTACK_WORDS}
         self.layout = layout
         self.tokens: tuple[str, ...] = (*_STREAM, *marks, *"0123456789", *sorted(words))
         self.ids: dict[str, int] = {token: index for index, token in enumerate(self.tokens)}

@@ -71,13 +71,22 @@ def _set_rates(optimizers: list, share: float) -> None:
 
 @runtime_checkable
 class Stage(Protocol):
-    """What the loop asks of a stage: its name, its settings and what it learns from."""
+    """What the loop asks of a stage: its name, its settings and what it learns from.
+
+    A stage that has a method `enter(model)` changes the model with it, its weights apart, whenever it begins, goes on
+    or is found done.
+    """
 
     stage: str
     settings: StageConfig
 
     def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
         """Batches of this process from step `first` to the stage's end, a function of (seed, stage, step, rank)."""
+
+
+def _enter(learned: Stage, model: OmniModel) -> None:
+    if enter := getattr(learned, "enter", None):
+        enter(model)
 
 
 def _stage(
@@ -102,6 +111,7 @@ def _stage(
     if found and found[1].stage == stage:
         checkpoint.restore(found[0], model, optimizers)
         first = found[1].step
+    _enter(learned, model)
     prepared, *optimizers = accelerator.prepare(objective, *optimizers)
     model.train()
     ranks, rank, main = accelerator.num_processes, accelerator.process_index, accelerator.is_main_process
@@ -189,17 +199,18 @@ def train_stages(config: Config, run: RunFolder, stages: Sequence[Stage], progre
             continue
         if found and found[1] == checkpoint.Place(learned.stage, learned.settings.steps):
             checkpoint.restore(found[0], model, [])
+            _enter(learned, model)
             continue
         _stage(accelerator, exchange, model, learned, interactions[index], run, found, progress)
         accelerator.wait_for_everyone()
     return accelerator.unwrap_model(model).eval()
 
 
-def trained(folder: Path | str) -> OmniModel:
-    """The model of a run folder's furthest checkpoint."""
+def trained(folder: Path | str, stages: tuple[str, ...] = STAGES) -> OmniModel:
+    """The model of a run folder's furthest checkpoint, of a run of those stages."""
     from omni_lab.errors import InputFault
 
-    found = checkpoint.latest(Path(folder) / "checkpoints", STAGES)
+    found = checkpoint.latest(Path(folder) / "checkpoints", stages)
     if not found:
         raise InputFault(f"{folder}: no checkpoint in it yet; train one with `omni-lab demo`")
     return OmniModel.load(found[0])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -39,6 +39,7 @@ class StageBatch:
 
     streams: Batch
     captions: Batch | None  # seconds described, or asked about alone: units of `streams`, encoded once for both
+    seen: Float[Tensor, "U image_tokens D"] | None = None  # what `streams` point into, where it is encoded already
 
     @property
     def tokens(self) -> int:
@@ -47,7 +48,8 @@ class StageBatch:
 
     def to(self, device) -> StageBatch:
         """The same on another device."""
-        return StageBatch(self.streams.to(device), self.captions and self.captions.to(device))
+        seen = None if self.seen is None else self.seen.to(device)
+        return StageBatch(self.streams.to(device), self.captions and self.captions.to(device), seen)
 
     def shared(self, exchange: Exchange, strength: Float32[Tensor, "M M"] | None) -> StageBatch:
         """This rank's part of a batch that all ranks of a ring have in full.
@@ -59,7 +61,7 @@ class StageBatch:
         """
         if self.captions is not None:
             raise CallFault("training.ring shares long rows of streams; this stage has captions: use training.ring=1")
-        return StageBatch(share_out(self.streams, exchange, strength), None)
+        return StageBatch(share_out(self.streams, exchange, strength), None, self.seen)
 
 
 class Mixture:

@@ -34,7 +34,7 @@ class Objective(nn.Module):
         then over every token of every process, however unevenly they are spread. `strength` is how strongly modalities
         interact at this step.
         """
-        seen = self.model.see(batch.streams) if len(batch.streams.frames) else None
+        seen = self.model.see(batch.streams) if len(batch.streams.frames) else batch.seen
         heard = self.model.hear(batch.streams) if len(batch.streams.waves) else None
         output = self.model(batch.streams, seen, heard, strength)
         parts = {"stream": output.losses.sum() / (counts[0] or 1.0)}  # a step without labels teaches nothing

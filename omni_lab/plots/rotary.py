@@ -1,0 +1,69 @@
+"""Rotary positions over the stages of a growing context: which pairs complete a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from omni_lab.plots.palette import FAINT, INK
+from omni_lab.plots.style import new_picture, said_instead, styled
+
+
+@styled
+def draw_turns(head_dim: int, stages: Sequence[dict[str, Any]]) -> Figure:
+    """Draw how many full turns each rotary pair makes over a row of every stage, and over the last with the first θ.
+
+    Below the line a pair never completes a turn. Where θ stays as it was, pairs that never turned in short rows begin
+    to turn in long ones, and meet angles that no training has shown.
+
+    Parameters
+    ----------
+    head_dim : width of a head; it has half as many pairs
+    stages : in order, each with `length` (tokens) and `theta`
+    """
+    if not stages:
+        return said_instead("No stage of growing context is recorded.")
+    pairs = np.arange(head_dim // 2)
+    last = stages[-1]["length"]
+    turned = [_turns(pairs, head_dim, stage["theta"], stage["length"]) for stage in stages]
+    counts = "; ".join(
+        f"{stage['length']:,} tokens, θ {stage['theta']:,.0f}: {int((turns >= 1).sum())} of {len(pairs)}"
+        for stage, turns in zip(stages, turned, strict=True)
+    )
+    picture = new_picture(7.2, 3.9, f"Rotary pairs that complete a turn within a row. {counts}.")
+    ax = picture.subplots()
+    shades = colormaps["viridis"](np.linspace(0.85, 0.0, len(stages)))
+    for stage, turns, shade in zip(stages, turned, shades, strict=True):
+        label = f"{stage['length']:,} · θ {_short(stage['theta'])}"
+        ax.plot(pairs, turns, color=shade, marker="o", markersize=3, linewidth=1.4, label=label)
+    if len(stages) > 1:
+        fixed = _turns(pairs, head_dim, stages[0]["theta"], last)
+        label = f"{last:,} · θ {_short(stages[0]['theta'])}, not raised"
+        ax.plot(pairs, fixed, color=FAINT, linestyle=(0, (3, 2)), linewidth=1.4, label=label)
+    ax.axhline(1, color=INK, linewidth=1)
+    ax.text(pairs[-1], 1.15, "one turn", ha="right", va="bottom", fontsize=8, color=INK)
+    ax.set(yscale="log", xlabel="rotary pair, fastest first", ylabel="full turns within a row")
+    ax.set_xticks(pairs[:: max(1, len(pairs) // 16)])
+    ax.grid(axis="y")
+    picture.legend(loc="outside right upper", title="row, tokens · base", title_fontsize=8)
+    return picture
+
+
+def _turns(pairs: np.ndarray, head_dim: int, theta: float, length: int) -> np.ndarray:
+    return length / (2 * np.pi * theta ** (2 * pairs / head_dim))
+
+
+def _short(theta: float) -> str:
+    """A base in few letters.
+
+    >>> _short(5e7), _short(409_600.0), _short(100.0)
+    ('50M', '410K', '100')
+    """
+    for size, letter in ((1e6, "M"), (1e3, "K")):
+        if theta >= size:
+            return f"{theta / size:.3g}{letter}"
+    return f"{theta:g}"
