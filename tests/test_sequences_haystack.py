@@ -75,8 +75,8 @@ def test_a_film_shows_what_is_asked_about_in_one_frame_and_its_answers_are_true(
             assert answer.replace(" ", "") == readings[place]
 
 
-@pytest.mark.parametrize("length", [64, 65, 86, 87, 88, 501])
-@pytest.mark.parametrize("depth", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("length", [64, 65, 86, 501])
+@pytest.mark.parametrize("depth", [0.0, 0.25, 1.0])
 def test_depth_is_exact_in_frames_and_to_a_sentence_in_texts(length, depth):
     film = writer("test").film(np.random.default_rng(length), length, 1, ("what",), depth)
     (question, _), *_ = said(film)[1]
@@ -105,11 +105,10 @@ def test_a_film_counts_its_clock_on_and_fills_what_is_left_with_a_word():
     film = writer().film(np.random.default_rng(1), 400, 1, ("when",), 0.5)
     readings = [int(reading) for reading in clock(film)]
     steps = np.diff(readings) % MARKS
-    assert set(steps.tolist()) == {0, 1} and readings[:20] == [readings[0]] * 20 != readings[1:21]
-    lefts = {
-        said(writer().film(np.random.default_rng(1), n, 1, ("when",), 0.5))[0].count("frame") for n in range(60, 83)
-    }
-    assert lefts == {0, 1, 2}, "too little for a mark and a frame"
+    every = CONFIG.context.mark
+    assert set(steps.tolist()) == {0, 1} and readings[:every] == [readings[0]] * every != readings[1 : every + 1]
+    films = [writer().film(np.random.default_rng(1), n, 1, ("when",), 0.5) for n in range(60, 60 + every + 2)]
+    assert {said(film)[0].count("frame") for film in films} == {0, 1, 2}, "too little for a mark and a frame"
 
 
 def test_the_same_generator_writes_the_same_and_another_something_else():

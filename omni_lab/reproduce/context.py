@@ -35,14 +35,14 @@ from omni_lab.reproduce.record import Criterion, write_record
 CLAIM = "A context that grows in stages, with θ, is read at every depth; the same tokens at full length alone are not"
 SETTINGS = (
     "sequence.layout=haystack", "sequence.image_tokens=1", "sequence.frames_per_unit=1", "sequence.max_tokens=4096",
-    "model.decoder.width=64", "model.decoder.layers=2", "model.decoder.mlp=128", "model.decoder.look_back=3.5",
+    "model.decoder.width=64", "model.decoder.layers=2", "model.decoder.mlp=128", "model.decoder.look_back=5",
     "training.checkpoint_every=1000000", "training.threads=1",
 )  # fmt: skip
 QUICK = (
     "context.sight.steps=2", "context.sight.batch=4", "context.pictures=64", "context.lengths=32,64,128",
     "context.thetas=100,400,1600", "context.tokens=128,128,256", "context.rows=2,2,2", "context.real=1,1,1",
     "context.needles=2,2,2", "context.things=1,1,1", "context.lr_scales=1,1,1", "context.films=.5,.5,.5",
-    "evaluation.needles=4",
+    "evaluation.needles=2",
 )  # fmt: skip
 TRAINED = ("progressive", "direct", "fixed_theta", "packed_only")
 UNTRAINED = ("theta_only", "interpolation")  # of a middle stage of the first arm

@@ -116,9 +116,12 @@ class ContextStage:
         return Haystack(join([one.tokens for one in packed]), np.concatenate([one.shows for one in packed]))
 
     def _sample(self, rng: np.random.Generator, film: bool, length: int, number: int) -> Haystack:
-        if film:
-            return self.writer.film(rng, length, self.config.context.things[number])
-        return self.writer.text(rng, length, self.config.context.needles[number])
+        """One sample; how much is asked about a film varies, so that questions begin at various places."""
+        context = self.config.context
+        if not film:
+            return self.writer.text(rng, length, context.needles[number])
+        asked = (("what",), ("when",), ("what", "when"))[rng.integers(3)]
+        return self.writer.film(rng, length, int(rng.integers(1, context.things[number], endpoint=True)), asked)
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
         """The rows of `step` that belong to `rank`."""
