@@ -1,6 +1,6 @@
 """Long rows with needles in them: texts and films of an exact number of tokens, each with its questions at the end.
 
-A film is a line of frames with a time mark every so many, two digits of a clock, as models of video write timestamps.
+A film is a line of frames with a time mark every so many, the reading of a clock.
 What is asked about a needle cannot be answered without it: nobody of that name speaks elsewhere in the text, no other
 frame shows that shape, and marks tell nothing of what they stand beside.
 """
@@ -20,7 +20,7 @@ from omni_lab.sequences.vocabulary import IMAGE, Vocabulary
 from omni_lab.world.haystack import MARKS, NAMES, Bank, needle, sentences
 from omni_lab.world.script import COLOURS, SHAPES, SPOKEN
 
-NEEDLES = {"text": len(SPOKEN), "what": len(COLOURS), "when": MARKS}  # kind: how many answers there could be
+NEEDLES = {"text": len(SPOKEN), "what": len(COLOURS), "when": len(MARKS)}  # kind: how many answers there could be
 
 
 class Haystack(NamedTuple):
@@ -39,7 +39,7 @@ class HaystackWriter:
     def __init__(self, config: Config, vocabulary: Vocabulary, bank: Bank, split: str = "train") -> None:
         self.settings, self.vocabulary, self.bank = config.context, vocabulary, bank
         self._frame = [vocabulary.control(IMAGE)] * config.sequence.image_tokens
-        self._marks = [np.array(vocabulary.encode(f"{number:02d}")) for number in range(MARKS)]
+        self._marks = [np.array(vocabulary.encode(mark)) for mark in MARKS]
         self._gallery = [np.array(vocabulary.encode(text)) for text in sentences(split)]
         self._book = [np.array(vocabulary.encode(needle(name, word))) for name in NAMES for word in SPOKEN]
 
@@ -105,7 +105,7 @@ class HaystackWriter:
         shapes = rng.permutation(len(SHAPES))[:things]
         others = np.flatnonzero(~np.isin(self.bank.shape, shapes))
         shown = [rng.choice(np.flatnonzero(self.bank.shape == shape)) for shape in shapes]
-        start = int(rng.integers(MARKS))
+        start = int(rng.integers(len(MARKS)))
         stand_in = [self._question(kind, 0, 0, start) for kind in asked] * things  # as long as the questions will be
         pieces, marks = self._reel(self._room(length, stand_in, 0), start)
         if len(marks) < things:
@@ -149,14 +149,14 @@ class HaystackWriter:
         pieces = [np.array(self.vocabulary.encode("frame " * left)[:left], np.int64)]
         marks: list[int] = []
         for number, count in enumerate(scenes, start):
-            pieces += [self._marks[number % MARKS], np.array(self._frame * count)]
-            marks += [number % MARKS] * count
+            pieces += [self._marks[number % len(MARKS)], np.array(self._frame * count)]
+            marks += [number % len(MARKS)] * count
         return pieces, marks
 
     def _question(self, kind: str, shape: SupportsInt, colour: SupportsInt, mark: int) -> tuple[list[int], int]:
         if kind == "what":
             return self._exchange(f"colour {SHAPES[shape]}", tuple(COLOURS)[colour])
-        return self._exchange(f"when {SHAPES[shape]}", f"{mark:02d}")
+        return self._exchange(f"when {SHAPES[shape]}", MARKS[mark])
 
     def _exchange(self, asked: str, answer: str) -> tuple[list[int], int]:
         """What the visitor asks and the model says, and how many tokens of it are the answer."""

@@ -120,7 +120,7 @@ class ContextStage:
         context = self.config.context
         if not film:
             return self.writer.text(rng, length, context.needles[number])
-        asked = (("what",), ("when",), ("what", "when"))[rng.integers(3)]
+        asked = (("what", "when"), ("what", "when"), ("what",), ("when",))[rng.integers(4)]
         return self.writer.film(rng, length, int(rng.integers(1, context.things[number], endpoint=True)), asked)
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:

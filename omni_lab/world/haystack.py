@@ -3,6 +3,7 @@
 The text needle is what one visitor says ("Ada says river."), among sentences about the gallery in which nobody of that
 name speaks. The visual needle is a thing whose shape no other frame of its film shows; its colour can only be seen
 (`what`), and when it came is written nowhere but in the time mark before it (`when`).
+Marks are single words, as the time tokens of Whisper (Radford et al. 2022) and Vid2Seq (Yang et al. 2023).
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ NAMES = (
     "nils", "noor", "nora", "olga", "omar", "otto", "paul", "petra", "rana", "rosa", "sami", "sara", "sofia", "sven",
     "tara", "tomas", "uma", "vera", "wanda", "yara", "yusuf", "zoe",
 )  # fmt: skip
-HAYSTACK_WORDS = (*NAMES, "says", "when", "colour", "beeps", "moves", "sign")
-MARKS = 100  # readings of a film's clock, which begins again after the last
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+MARKS = tuple(f"{_DIGITS[hour // 10]}-{_DIGITS[hour % 10]}" for hour in range(24))  # hours of a film's clock
+HAYSTACK_WORDS = (*NAMES, *MARKS, "says", "when", "colour", "beeps", "moves", "sign")
 
 
 def needle(name: str, word: str) -> str:
