@@ -205,7 +205,7 @@ class ContextConfig:
     things: tuple[int, ...] = (1, 2, 4, 4, 4, 4, 4)  # asked about in one film, at most; at most 7 of the 8 shapes
     films: tuple[float, ...] = (0.0, 0.8, 0.6, 0.5, 0.5, 0.5, 0.5)  # share of samples that are films, not texts
     lr_scales: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # multiplies both learning rates
-    mark: int = 4  # frames between two time marks
+    mark: int = 2  # frames of a film that one time mark is for; it stands behind them
     others: float = 0.3  # share of a text's sentences that are said by visitors who are not asked about
     decay: float = 0.5  # share of a stage, at its end, over which the learning rate falls
 

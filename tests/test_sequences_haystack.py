@@ -34,12 +34,13 @@ def said(haystack):
 
 
 def clock(haystack):
-    """For every frame the mark before it, read off the tokens one by one."""
-    readings, mark = [], None
+    """For every frame the mark after it, read off the tokens one by one."""
+    readings, waiting = [], 0
     for word in WORDS.pieces(haystack.tokens.ids):
-        mark = word if word in MARKS else mark
-        if word == "<image>":
-            readings.append(mark)
+        waiting += word == "<image>"
+        if word in MARKS:
+            readings += [word] * waiting
+            waiting = 0
     return readings
 
 

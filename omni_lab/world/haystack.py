@@ -2,7 +2,7 @@
 
 The text needle is what one visitor says ("Ada says river."), among sentences about the gallery in which nobody of that
 name speaks. The visual needle is a thing whose shape no other frame of its film shows; its colour can only be seen
-(`what`), and when it came is written nowhere but in the time mark before it (`when`).
+(`what`), and when it came is written nowhere but in the time mark after it (`when`).
 Marks are single words, as the time tokens of Whisper (Radford et al. 2022) and Vid2Seq (Yang et al. 2023).
 """
 
@@ -33,11 +33,8 @@ from omni_lab.world.script import (
 )
 
 NAMES = (
-    "ada", "aiko", "amir", "ana", "anton", "aya", "ben", "bo", "carla", "chen", "clara", "dara", "diego", "ella",
-    "emil", "esra", "eva", "fatima", "finn", "greta", "hana", "hugo", "ida", "igor", "ines", "ivan", "jana", "jin",
-    "jonas", "kaya", "kofi", "lara", "leila", "leo", "lina", "luca", "mara", "mei", "mila", "milo", "mina", "nadia",
-    "nils", "noor", "nora", "olga", "omar", "otto", "paul", "petra", "rana", "rosa", "sami", "sara", "sofia", "sven",
-    "tara", "tomas", "uma", "vera", "wanda", "yara", "yusuf", "zoe",
+    "ada", "amir", "aya", "ben", "chen", "clara", "diego", "emil", "fatima", "greta", "hana", "igor", "jonas", "kofi",
+    "leila", "mei", "noor", "olga", "paul", "rosa", "sami", "tara", "yusuf", "zoe",
 )  # fmt: skip
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MARKS = tuple(f"{_DIGITS[hour // 10]}-{_DIGITS[hour % 10]}" for hour in range(24))  # hours of a film's clock
