@@ -193,4 +193,4 @@ def _check_context(config: Config) -> None:
     fits = rising and not any(length % short for length in context.lengths)
     _require(fits, "context.lengths", ",".join(map(str, context.lengths)), whole)
     _require(max(context.things) <= 7, "context.things", max(context.things), "at most 7, of 8 shapes")
-    _require(max(context.needles) <= 63, "context.needles", max(context.needles), "at most 63, of 64 visitors")
+    _require(max(context.needles) <= 23, "context.needles", max(context.needles), "at most 23, of 24 visitors")

@@ -34,13 +34,12 @@ def said(haystack):
 
 
 def clock(haystack):
-    """For every frame the mark after it, read off the tokens one by one."""
-    readings, waiting = [], 0
+    """For every frame the mark before it, read off the tokens one by one."""
+    readings, mark = [], None
     for word in WORDS.pieces(haystack.tokens.ids):
-        waiting += word == "<image>"
-        if word in MARKS:
-            readings += [word] * waiting
-            waiting = 0
+        mark = word if word in MARKS else mark
+        if word == "<image>":
+            readings.append(mark)
     return readings
 
 

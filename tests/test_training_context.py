@@ -60,7 +60,7 @@ def test_steps_follow_from_tokens_and_stages_are_named_by_length():
         ("context.lengths=64,32", "longer from stage to stage"),
         ("context.real=1,1.5", r"context.real = '1,1.5' .*between 0 and 1"),
         ("context.things=1,8", "at most 7"),
-        ("context.needles=1,64", "at most 63"),
+        ("context.needles=1,24", "at most 23"),
         ("context.lengths=32,long", "must be a whole number"),
     ],
 )

@@ -1,6 +1,6 @@
 """Long rows with needles in them: texts and films of an exact number of tokens, each with its questions at the end.
 
-A film is a line of frames; after every so many stands a mark, the hour that a clock showed while they were seen.
+A film is a line of frames; before every so many stands a mark, the hour that a clock showed while they were seen.
 What is asked about a needle cannot be answered without it: nobody of that name speaks elsewhere in the text, no other
 frame shows that shape, and marks tell nothing of what they stand beside.
 """
@@ -138,7 +138,7 @@ class HaystackWriter:
     def _reel(self, room: int, start: int) -> tuple[list[np.ndarray], list[int]]:
         """Marks and frames that fill so many tokens, and the reading of the clock at every frame.
 
-        What is left over, too little for a frame and a mark, stands before the first frame as the word `frame`.
+        What is left over, too little for a mark and a frame, stands before the first mark as the word `frame`.
         """
         clock, frame = len(self._marks[0]), len(self._frame)
         every = clock + self.settings.mark * frame
@@ -149,7 +149,7 @@ class HaystackWriter:
         pieces = [np.array(self.vocabulary.encode("frame " * left)[:left], np.int64)]
         marks: list[int] = []
         for number, count in enumerate(scenes, start):
-            pieces += [np.array(self._frame * count), self._marks[number % len(MARKS)]]
+            pieces += [self._marks[number % len(MARKS)], np.array(self._frame * count)]
             marks += [number % len(MARKS)] * count
         return pieces, marks
 

@@ -2,7 +2,7 @@
 
 The text needle is what one visitor says ("Ada says river."), among sentences about the gallery in which nobody of that
 name speaks. The visual needle is a thing whose shape no other frame of its film shows; its colour can only be seen
-(`what`), and when it came is written nowhere but in the time mark after it (`when`).
+(`what`), and when it came is written nowhere but in the time mark before it (`when`).
 Marks are single words, as the time tokens of Whisper (Radford et al. 2022) and Vid2Seq (Yang et al. 2023).
 """
 
