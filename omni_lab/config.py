@@ -284,21 +284,15 @@ def small() -> Config:
                 precision="bf16",
             ),
             context=ContextConfig(
-                sight=replace(base.context.sight, steps=5000, batch=256),
-                pictures=20_000,
-                lengths=(512, 2048, 8192, 32_768),
-                thetas=(10_000.0, 100_000.0, 1_000_000.0, 5_000_000.0),
-                tokens=(400_000_000, 200_000_000, 200_000_000, 400_000_000),
-                rows=(256, 64, 16, 4),
-                real=(1.0, 0.5, 0.5, 0.5),
-                needles=(8, 16, 16, 16),
-                things=(4, 4, 4, 4),
-                films=(0.25, 0.5, 0.5, 0.5),
+                sight=replace(base.context.sight, steps=5000, batch=256), pictures=20_000,
+                lengths=(512, 2048, 8192, 32_768), thetas=(10_000.0, 100_000.0, 1_000_000.0, 5_000_000.0),
+                tokens=(400_000_000, 200_000_000, 200_000_000, 400_000_000), rows=(256, 64, 16, 4),
+                real=(1.0, 0.5, 0.5, 0.5), needles=(8, 16, 16, 16), things=(4, 4, 4, 4), films=(0.25, 0.5, 0.5, 0.5),
                 lr_scales=(1.0, 0.5, 0.5, 0.25),
             ),
             evaluation=replace(base.evaluation, clips=1000, retrieval_rooms=1000, reliance_clips=1000),
         )
-    )
+    )  # fmt: skip
 
 
 def full_7b() -> Config:
