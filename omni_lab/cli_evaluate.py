@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omni_lab.commands import add_json, answer, command, count
-from omni_lab.errors import CallFault, InputFault
+from omni_lab.errors import CallFault
 
 if TYPE_CHECKING:
     from omni_lab.adapters.reader import Reader
@@ -83,10 +83,8 @@ def _reader(arguments: argparse.Namespace) -> Reader:
         if given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise CallFault(f"{options}: for models of Hugging Face; {arguments.model} is a run folder of ours")
-        try:
-            from omni_lab.adapters.ours import OmniReader
-        except ModuleNotFoundError:
-            raise InputFault(f"{arguments.model}: a run of ours cannot be asked for needles yet") from None
+        from omni_lab.adapters.ours import OmniReader
+
         return OmniReader(arguments.model)
     from omni_lab.adapters.causal import CausalReader
 
