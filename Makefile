@@ -30,7 +30,7 @@ test: check ## what CI runs: ruff, pytest, every notebook
 check: .venv/.extras ## ruff and pytest only, without the notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest --durations=15
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
 
 notebooks: .venv/.installed ## execute every notebook and rewrite its committed outputs
 	$(BIN)/python -m jupyter nbconvert --to notebook --execute --inplace \

@@ -198,11 +198,11 @@ class ContextConfig:
     pictures: int = 1024  # in the bank that a stage's films are put together from
     lengths: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)  # of every stage's rows, tokens
     thetas: tuple[float, ...] = (100.0, 400.0, 1600.0, 6400.0, 25_600.0, 102_400.0, 409_600.0)  # rotary base of a stage
-    tokens: tuple[int, ...] = (600_000, 1_600_000, 400_000, 400_000, 400_000, 600_000, 700_000)  # a stage learns from
+    tokens: tuple[int, ...] = (600_000, 2_000_000, 400_000, 400_000, 400_000, 600_000, 1_000_000)  # a stage learns from
     rows: tuple[int, ...] = (32, 32, 16, 16, 8, 8, 4)  # per step, over all processes
     real: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # share of rows that are one sample, not packed ones
     needles: tuple[int, ...] = (3, 6, 8, 12, 16, 16, 16)  # asked about in one text, at most 23 of the 24 visitors
-    things: tuple[int, ...] = (1, 2, 4, 4, 4, 4, 4)  # the most asked about in one film, at most 7 of the 8 shapes
+    things: tuple[int, ...] = (1, 4, 4, 4, 4, 4, 4)  # the most asked about in one film, at most 7 of the 8 shapes
     films: tuple[float, ...] = (0.0, 0.8, 0.6, 0.6, 0.5, 0.5, 0.5)  # share of samples that are films, not texts
     lr_scales: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # multiplies both learning rates
     mark: int = 4  # frames of a film that one time mark is for; it stands before them

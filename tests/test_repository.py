@@ -59,7 +59,13 @@ IMPORT_NAMES = {
     "imageio-ffmpeg": "imageio_ffmpeg",
     "scenedetect-headless": "scenedetect",
 }
-PROGRAMS = {"jupyterlab": "jupyter lab", "nbconvert": "jupyter nbconvert", "nbmake": "--nbmake", "ruff": "ruff check"}
+PROGRAMS = {
+    "jupyterlab": "jupyter lab",
+    "nbconvert": "jupyter nbconvert",
+    "nbmake": "--nbmake",
+    "pytest-xdist": "-n 2",
+    "ruff": "ruff check",
+}
 ELSEWHERE = re.compile(r"runs/|\.venv|utils\.py$|.*\.mp4$")  # made by the commands, must not be, a reader's own
 MACHINE_PATH = re.compile(r"(?<![\w.:/~-])/(?:home|root|work|tmp|Users|mnt|private|opt|var)/[\w.]")
 

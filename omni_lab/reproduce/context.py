@@ -48,6 +48,7 @@ TRAINED = ("progressive", "direct", "fixed_theta", "packed_only")
 UNTRAINED = ("theta_only", "interpolation")  # of a middle stage of the first arm
 ARMS = (*TRAINED, *UNTRAINED)
 KINDS = ("text", "what", "when")
+FIRST_SEED = 10  # the recipe was chosen by looking at what seeds 0 to 3 answer about the test split
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 CRITERIA = (
     *(
@@ -179,12 +180,12 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
     """Run every arm once per seed; record every number with its interval over seeds, and draw the figures."""
     from omni_lab.plots.needles import draw_needles
     from omni_lab.plots.rotary import draw_turns
-    from omni_lab.plots.style import png_bytes
 
     name = "context-quick" if quick else "context"
     config = override(config, [*SETTINGS, *(QUICK if quick else ())])
     context, base = config.context, str(runs / f"reproduce-{name}")
-    every = [run_seed(override(config, [f"seed={n}"]), base, 1 if quick else 2) for n in range(seeds)]
+    numbered = range(FIRST_SEED, FIRST_SEED + seeds)
+    every = [run_seed(override(config, [f"seed={seed}"]), base, 1 if quick else 2) for seed in numbered]
     flat = [numbers(found, context.lengths[-1]) for found in every]
     metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
     maps = [
@@ -200,12 +201,12 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
         "maps": maps,
     }
     command = f"omni-lab reproduce context --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(results / name, CLAIM, command, range(seeds), metrics, CRITERIA, details)
+    record = write_record(results / name, CLAIM, command, numbered, metrics, CRITERIA, details)
     figures = results.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     drawn = {name: draw_needles(maps), f"{name}-rope": draw_turns(config.model.decoder.head_dim, details["stages"])}
     for figure, picture in drawn.items():
-        (figures / f"{figure}.png").write_bytes(png_bytes(picture))
+        (figures / f"{figure}.png").write_bytes(picture.png)
     return record
 
 
