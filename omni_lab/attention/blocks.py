@@ -22,6 +22,8 @@ from torch import Tensor
 
 FUSED = ("cpu",)  # devices with a kernel for any type and any bias that gives `lse`; elsewhere it is written out below
 
+ROWS = 1024  # queries whose scores are written out at once, so that memory does not grow with the block's square
+
 
 def accumulated(dtype: torch.dtype) -> torch.dtype:
     """The type in which sums over blocks are kept."""
@@ -112,34 +114,47 @@ def _told(query: Tensor, bias: Tensor | None, causal: bool) -> Tensor | None:
     return bias.masked_fill(ahead, -math.inf)
 
 
-def _scores(query: Tensor, key: Tensor, causal: bool, bias: Tensor | None, scale: float) -> Tensor:
-    """Scores of a block by key head and the query heads that share it."""
-    scores = query @ key.mT * scale  # B G H/G Q J
-    if bias is not None:
-        return scores + bias[:, :, None]
-    if causal:
-        return scores.masked_fill(torch.ones_like(scores[0, 0, 0], dtype=torch.bool).triu(1), -math.inf)
-    return scores
-
-
 def _by_group(groups: int, *tensors: Tensor) -> Iterator[Tensor]:
     """Query heads by the key head that they share, or that key head itself, in the type that sums are kept in."""
     return (x.to(accumulated(x.dtype)).unflatten(1, (groups, -1)) for x in tensors)
 
 
+def _scores(
+    query: Tensor, key: Tensor, causal: bool, bias: Tensor | None, scale: float
+) -> Iterator[tuple[slice, Tensor]]:
+    """Scores of some queries at a time, by key head and the query heads that share it; and which queries they are."""
+    for first in range(0, query.shape[3], ROWS):
+        rows = slice(first, min(first + ROWS, query.shape[3]))
+        scores = query[:, :, :, rows] @ key.mT * scale  # B G H/G Q J
+        if bias is not None:
+            scores = scores + bias[:, :, None, rows]
+        elif causal:
+            ahead = torch.ones_like(scores[0, 0, 0], dtype=torch.bool).triu(1 + first)
+            scores = scores.masked_fill(ahead, -math.inf)
+        yield rows, scores
+
+
 def _attend_written_out(query, key, value, causal, bias, scale):
     dtype = query.dtype
     query, key, value = _by_group(key.shape[1], query, key, value)
-    scores = _scores(query, key, causal, bias, scale)
-    lse = scores.logsumexp(-1)
-    weights = (scores - lse.masked_fill(lse == -math.inf, 0.0)[..., None]).exp()
-    return (weights @ value).flatten(1, 2).to(dtype), lse.flatten(1, 2)
+    out, lse = torch.empty_like(query), query.new_empty(query.shape[:-1])
+    for rows, scores in _scores(query, key, causal, bias, scale):
+        total = scores.logsumexp(-1)
+        weights = (scores - total.masked_fill(total == -math.inf, 0.0)[..., None]).exp()
+        out[:, :, :, rows], lse[:, :, :, rows] = weights @ value, total
+    return out.flatten(1, 2).to(dtype), lse.flatten(1, 2)
 
 
 def _backward_written_out(grad, query, key, value, out, lse, causal, bias, scale):
     dtype = query.dtype
     grad, query, key, value, out, lse = _by_group(key.shape[1], grad, query, key, value, out, lse)
-    weights = (_scores(query, key, causal, bias, scale) - lse[..., None]).exp()
-    of_scores = weights * (grad @ value.mT - (grad * out).sum(-1, keepdim=True)) * scale
-    by_query = (of_scores @ key).flatten(1, 2)
-    return tuple(x.to(dtype) for x in (by_query, (of_scores.mT @ query).sum(2), (weights.mT @ grad).sum(2)))
+    own = (grad * out).sum(-1, keepdim=True)
+    by_query, by_key, by_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
+    for rows, scores in _scores(query, key, causal, bias, scale):
+        mine = grad[:, :, :, rows]
+        weights = (scores - lse[:, :, :, rows, None]).exp()
+        of_scores = weights * (mine @ value.mT - own[:, :, :, rows]) * scale
+        by_query[:, :, :, rows] = of_scores @ key
+        by_key += (of_scores.mT @ query[:, :, :, rows]).sum(2, keepdim=True)
+        by_value += (weights.mT @ mine).sum(2, keepdim=True)
+    return tuple(x.flatten(1, 2).to(dtype) for x in (by_query, by_key, by_value))
