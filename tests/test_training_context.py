@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from power_cuts import stop_after
 
 from omni_lab.adapters.ours import OmniReader
 from omni_lab.adapters.reader import Reader, Trial
@@ -11,7 +12,6 @@ from omni_lab.errors import ConfigError, InputFault
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import Rope, rope_of
 from omni_lab.sequences.vocabulary import build_vocabulary
-from omni_lab.training import checkpoint
 from omni_lab.training.context import (
     ContextStage,
     SightStage,
@@ -141,20 +141,11 @@ def whole(tmp_path_factory):
     return run, train_stages(CONFIG, run, context_stages(CONFIG), progress=False)
 
 
-def test_a_run_stopped_in_a_stage_ends_as_one_that_was_not(whole, tmp_path, monkeypatch):
+def test_a_run_stopped_in_a_stage_ends_as_one_that_was_not(whole, tmp_path):
     run, model = whole
-    parts, save = RunFolder(tmp_path / "parts", CONFIG), checkpoint.save
-    for stop_at in (("sight", 2), ("context-32", 1), ("context-64", 3)):
-
-        def save_then_die(folder, place, *rest, stop_at=stop_at):
-            save(folder, place, *rest)
-            if (place.stage, place.step) == stop_at:
-                raise RuntimeError("the power went")
-
-        monkeypatch.setattr(checkpoint, "save", save_then_die)
-        with pytest.raises(RuntimeError, match="the power went"):
-            train_stages(CONFIG, parts, context_stages(CONFIG), progress=False)
-    monkeypatch.setattr(checkpoint, "save", save)
+    parts = RunFolder(tmp_path / "parts", CONFIG)
+    for place in (("sight", 2), ("context-32", 1), ("context-64", 3)):
+        stop_after(*place, lambda: train_stages(CONFIG, parts, context_stages(CONFIG), progress=False))
     again = train_stages(CONFIG, parts, context_stages(CONFIG), progress=False)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, rtol=1e-5, atol=1e-6, msg=name)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from power_cuts import stop_after
 from safetensors.torch import load_file
 
 from omni_lab.attention.exchange import Exchange
@@ -34,23 +35,13 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(found[0] / "model.safetensors")
 
 
-def test_a_run_stopped_anywhere_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
+def test_a_run_stopped_anywhere_ends_with_the_weights_of_one_that_was_not(tmp_path):
     config = override(tiny(), SETTINGS)
     train(config, RunFolder(tmp_path / "whole", config), progress=False)
 
     run = RunFolder(tmp_path / "parts", config)
-    save = checkpoint.save
-    for stop_at in (("vision", 2), ("vision", 3), ("omni", 2)):
-
-        def save_then_die(folder, place, *rest, stop_at=stop_at):
-            save(folder, place, *rest)
-            if (place.stage, place.step) == stop_at:
-                raise RuntimeError("the power went")
-
-        monkeypatch.setattr(checkpoint, "save", save_then_die)
-        with pytest.raises(RuntimeError, match="the power went"):
-            train(config, run, progress=False)
-    monkeypatch.setattr(checkpoint, "save", save)
+    for place in (("vision", 2), ("vision", 3), ("omni", 2)):
+        stop_after(*place, lambda: train(config, run, progress=False))
     train(config, run, progress=False)
 
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
