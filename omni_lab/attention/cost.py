@@ -168,6 +168,15 @@ def ulysses_traffic(
     return Traffic(sent, sent)
 
 
+def ulysses_can(ranks: int, heads: int, kv_heads: int) -> bool:
+    """Whether heads can be shared out evenly over the ranks of DeepSpeed-Ulysses.
+
+    >>> [ranks for ranks in range(1, 29) if ulysses_can(ranks, 28, 4)]
+    [1, 2, 4, 28]
+    """
+    return heads % ranks == 0 and (kv_heads % ranks == 0 or ranks % kv_heads == 0)
+
+
 def ulysses_heads(ranks: int, heads: int, kv_heads: int) -> tuple[int, int]:
     """Query heads and K/V heads that every rank of DeepSpeed-Ulysses holds.
 
@@ -179,9 +188,8 @@ def ulysses_heads(ranks: int, heads: int, kv_heads: int) -> tuple[int, int]:
     CallFault
         W is no divisor of H, or the K/V heads can neither be shared out evenly nor each go to as many ranks
     """
-    may = [w for w in range(1, heads + 1) if heads % w == 0 and (kv_heads % w == 0 or w % kv_heads == 0)]
-    if ranks not in may:
-        right = ", ".join(map(str, may))
+    if not ulysses_can(ranks, heads, kv_heads):
+        right = ", ".join(str(w) for w in range(1, heads + 1) if ulysses_can(w, heads, kv_heads))
         says = f"Ulysses over {ranks} ranks: {heads} query and {kv_heads} K/V heads can be shared out over"
         raise CallFault(f"{says} {right} ranks; beyond that take ring or allgather")
     return heads // ranks, max(kv_heads // ranks, 1)

@@ -30,6 +30,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from omni_lab.attention.context import torch_attention, torch_cannot
+from omni_lab.attention.cost import ring_traffic, ulysses_can, ulysses_traffic
 from omni_lab.attention.ring import as_autocast_would, attend_blocks, block_backward, ring
 from omni_lab.attention.shared import SharedRow
 from omni_lab.errors import CallFault
@@ -78,7 +79,7 @@ def _say_once(tokens: int, ranks: int, engine: str, why: str) -> None:
 def refuses(engine: str, query: Tensor, key: Tensor, row: SharedRow) -> str:
     """What an engine cannot express of what is asked; empty where it can."""
     ranks, heads, key_heads = row.exchange.ranks, query.shape[1], key.shape[1]
-    if engine == "ulysses" and (heads % ranks or (key_heads % ranks and ranks % key_heads)):
+    if engine == "ulysses" and not ulysses_can(ranks, heads, key_heads):
         return f"{heads} query and {key_heads} key heads shared out over {ranks} ranks"
     if engine == "torch":
         return torch_cannot(query, row)
@@ -98,11 +99,9 @@ def choose(query: Tensor, key: Tensor, row: SharedRow) -> tuple[str, str]:
     if not refuses("ulysses", query, key, row):
         if (uneven := row.balance) > UNEVEN:
             return "ulysses", f"documents give the dearest rank {uneven:.2f} of the mean work, heads divide evenly"
-        if 2 * key_heads * ranks > 2 * (heads + max(key_heads, ranks)):
-            return (
-                "ulysses",
-                f"{heads} + {key_heads} heads once are less than {key_heads} key heads round {ranks} ranks",
-            )
+        ring_sends = ring_traffic(held, ranks, key_heads, query.shape[-1])
+        if ulysses_traffic(held, ranks, heads, key_heads, query.shape[-1]).forward < ring_sends.forward:
+            return "ulysses", f"all {heads} heads once are less than {key_heads} key heads round {ranks} ranks"
     return "reference", f"{key_heads} key heads round {ranks} ranks, hidden behind {held} tokens of work each"
 
 

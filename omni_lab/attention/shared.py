@@ -123,14 +123,17 @@ class SharedRow:
     def _bias(self, piece: Piece, other: int) -> Float32[Tensor, "B 1 Q J"] | None:
         if self.strength is None:
             return None
-        mine, theirs = self._held(self.exchange.rank), self._held(other)
+        mine, theirs = self._held[self.exchange.rank], self._held[other]
         queries, keys = mine[1][:, piece.queries], theirs[1][:, piece.keys]
         itself = mine[0][piece.queries][:, None] == theirs[0][piece.keys]
         return modality_bias(self.strength.to(queries.device), queries, keys, itself)[:, None]
 
-    def _held(self, rank: int) -> tuple[Int64[Tensor, " L"], Int64[Tensor, "B L"]]:
-        """Places and modalities of the tokens that a rank holds."""
-        return self.layout.places(rank).to(self.kinds.device), self.layout.shard(self.kinds, rank, fill=-1)
+    @cached_property
+    def _held(self) -> list[tuple[Int64[Tensor, " L"], Int64[Tensor, "B L"]]]:
+        """Places and modalities of the tokens that every rank holds; the same in all layers."""
+        layout, kinds = self.layout, self.kinds
+        ranks = range(layout.ranks)
+        return [(layout.places(rank).to(kinds.device), layout.shard(kinds, rank, fill=-1)) for rank in ranks]
 
 
 def _short(numbers: Sequence[int]) -> tuple[int, ...] | str:
