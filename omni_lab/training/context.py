@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -66,7 +67,11 @@ class SightStage:
     def __init__(self, config: Config) -> None:
         self.config, self.settings = config, config.context.sight
         self.vocabulary = build_vocabulary(config)
-        self.bank = _bank(config, 0)
+
+    @cached_property
+    def bank(self) -> Bank:
+        """Its pictures, drawn when they are first wanted: a run that goes on behind this stage never does."""
+        return _bank(self.config, 0)
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
         """The pictures of `step` that belong to `rank`."""
@@ -96,8 +101,12 @@ class ContextStage:
         self.config, self.number = config, number
         self.stage = stage_names(config)[1 + number]
         self.settings = stage_settings(config, number)
-        self.writer = HaystackWriter(config, build_vocabulary(config), _bank(config, 1 + number))
         self.seen: Float[Tensor, "U image_tokens D"] | None = None  # the bank's pictures, once a model has seen them
+
+    @cached_property
+    def writer(self) -> HaystackWriter:
+        """Writes its rows, out of a bank of its own that is drawn when it is first wanted."""
+        return HaystackWriter(self.config, build_vocabulary(self.config), _bank(self.config, 1 + self.number))
 
     def enter(self, model: OmniModel) -> None:
         """Set the stage's θ and let the model see the pictures of its films."""
