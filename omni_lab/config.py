@@ -201,6 +201,7 @@ class ContextConfig:
     tokens: tuple[int, ...] = (600_000, 2_000_000, 400_000, 400_000, 400_000, 600_000, 1_000_000)  # a stage learns from
     rows: tuple[int, ...] = (32, 32, 16, 16, 8, 8, 4)  # per step, over all processes
     real: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # share of rows that are one sample, not packed ones
+    short: int = 1  # the stage, counted from 0, whose samples packed rows are made of
     needles: tuple[int, ...] = (3, 6, 8, 12, 16, 16, 16)  # asked about in one text, at most 23 of the 24 visitors
     things: tuple[int, ...] = (1, 4, 4, 4, 4, 4, 4)  # the most asked about in one film, at most 7 of the 8 shapes
     films: tuple[float, ...] = (0.0, 0.8, 0.6, 0.6, 0.5, 0.5, 0.5)  # share of samples that are films, not texts
@@ -284,7 +285,7 @@ def small() -> Config:
                 precision="bf16",
             ),
             context=ContextConfig(
-                sight=replace(base.context.sight, steps=5000, batch=256), pictures=20_000,
+                sight=replace(base.context.sight, steps=5000, batch=256), pictures=20_000, short=0,
                 lengths=(512, 2048, 8192, 32_768), thetas=(10_000.0, 100_000.0, 1_000_000.0, 5_000_000.0),
                 tokens=(400_000_000, 200_000_000, 200_000_000, 400_000_000), rows=(256, 64, 16, 4),
                 real=(1.0, 0.5, 0.5, 0.5), needles=(8, 16, 16, 16), things=(4, 4, 4, 4), films=(0.25, 0.5, 0.5, 0.5),

@@ -68,6 +68,7 @@ RANGES = (  # the first pattern that fits a key decides; any other number must b
     ("context.others", SHARE),
     ("context.pictures", COUNT),
     ("context.mark", COUNT),
+    ("context.short", ANY_COUNT),
     ("evaluation.*", COUNT),
 )
 
@@ -187,10 +188,12 @@ def _check_context(config: Config) -> None:
         listed = ",".join(f"{value:g}" for value in values)
         _require(len(values) == stages, key, listed, f"one value for each of the {stages} stages of context.lengths")
         _require(all(map(HOLDS[rule], values)), key, listed, f"{rule}, every one of them")
-    short = context.lengths[0]
-    whole = f"longer from stage to stage, in whole multiples of the first, {short}: others are packed of such samples"
     rising = all(a < b for a, b in zip(context.lengths, context.lengths[1:], strict=False))
-    fits = rising and not any(length % short for length in context.lengths)
-    _require(fits, "context.lengths", ",".join(map(str, context.lengths)), whole)
+    _require(rising, "context.lengths", ",".join(map(str, context.lengths)), "longer from stage to stage")
+    _require(context.short < stages, "context.short", context.short, f"a stage from 0 to {stages - 1}")
+    short = context.lengths[context.short]
+    for length, real in zip(context.lengths, context.real, strict=True):
+        right = f"1 for rows of {length}: they are no whole number of short samples of {short} (context.short)"
+        _require(real == 1 or length % short == 0, "context.real", real, right)
     _require(max(context.things) <= 7, "context.things", max(context.things), "at most 7, of 8 shapes")
     _require(max(context.needles) <= 23, "context.needles", max(context.needles), "at most 23, of 24 visitors")

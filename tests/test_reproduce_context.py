@@ -15,11 +15,12 @@ from omni_lab.reproduce.context import (
     QUICK,
     SETTINGS,
     TRAINED,
-    asked_at,
+    curve,
     middle,
     numbers,
     reproduce,
     settings,
+    trials,
 )
 from omni_lab.training.context import stage_settings
 
@@ -41,14 +42,15 @@ def test_every_trained_arm_learns_from_the_same_number_of_tokens_and_differs_as_
         assert mine == pytest.approx(tokens, rel=0.01)
         assert context.lengths[-1] == whole.lengths[-1]
     assert trained_on("direct")[0].lengths == (2048,) and trained_on("direct")[0].thetas == whole.thetas[-1:]
-    assert set(trained_on("fixed_theta")[0].thetas) == {whole.thetas[0]}
-    assert trained_on("packed_only")[0].real == (1.0,) + (0.0,) * 6 and set(whole.real) == {1.0}
+    assert trained_on("fixed_theta")[0].thetas == whole.thetas[:2] + (whole.thetas[1],) * 5
+    assert trained_on("packed_only")[0].real == (1.0,) * 2 + (0.0,) * 5 and set(whole.real) == {1.0}
 
 
 def test_what_is_asked_reaches_twice_as_far_as_training_and_a_film_has_a_thousand_frames():
-    lengths = asked_at(CONFIG)
-    assert lengths[-2:] == [2048, 4096] and CONFIG.context.lengths[middle(CONFIG)] in lengths
-    assert max(lengths) <= CONFIG.sequence.max_tokens
+    asked = trials(CONFIG, "progressive")
+    assert list(asked) == [64, CONFIG.context.lengths[middle(CONFIG)], 2048, 4096]
+    assert max(asked) <= CONFIG.sequence.max_tokens
+    assert asked[2048] == 60 and asked[4096] == 20 and trials(CONFIG, "direct") == {64: 20, 256: 20, 2048: 20}
     every = CONFIG.context.mark + 1
     assert 2048 * CONFIG.context.mark / every - every > 1024
 
@@ -63,13 +65,23 @@ def cells(accuracy, control=0.0):
 
 
 def test_numbers_are_means_over_depths_the_worst_depth_and_differences_at_the_longest_length():
-    found = {arm: {"cells": cells(0.5), "trained": 2048, "tokens": 1, "seconds": 2.0} for arm in ARMS}
+    found = {arm: {"cells": cells(0.5), "trained": 2048, "tokens": 1, "seconds": 2.0, "curve": {}} for arm in ARMS}
     found["progressive"]["cells"] = cells(1.0, control=0.15)
     flat = numbers(found, 2048)
     assert flat["progressive.what.2048"] == pytest.approx(0.95) and flat["progressive.what.worst"] == pytest.approx(0.9)
     assert flat["progressive.text.luck"] == pytest.approx(0.05) and flat["direct.when.64"] == pytest.approx(0.45)
     assert flat["progressive-direct.text"] == pytest.approx(0.5)
     assert {criterion.metric for criterion in CRITERIA} <= set(flat)
+
+
+def test_a_curve_has_windows_of_about_as_many_tokens_and_their_means_weigh_tokens():
+    steps = [{"tokens": 1, "loss": 8.0}] * 2000 + [{"tokens": 100, "loss": 2.0}] * 60
+    drawn = curve(steps)
+    assert len(drawn["tokens"]) == len(drawn["loss"]) <= 80 and drawn["tokens"][-1] == 8000
+    assert drawn["loss"][0] == 8.0 and drawn["loss"][-1] == 2.0
+    widths = np.diff([0, *drawn["tokens"]])
+    assert widths.max() <= 200 and np.dot(widths, drawn["loss"]) == pytest.approx(2000 * 8 + 6000 * 2)
+    assert curve([]) == {"tokens": [], "loss": []}
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +95,12 @@ def test_a_quick_run_records_every_arm_and_draws_both_figures(quick):
     assert json.loads((folder / "results" / "context-quick" / "record.json").read_text()) == record
     assert [one["model"] for one in record["details"]["maps"]] == list(ARMS)
     for one in record["details"]["maps"]:
-        assert {cell["length"] for cell in one["cells"]} == {64, 128, 256}
-        assert {cell["total"] for cell in one["cells"]} == {2}
+        lengths = {64, 128, 256} if one["model"] == "progressive" else {64, 128}
+        assert {cell["length"] for cell in one["cells"]} == lengths
+        assert {cell["total"] for cell in one["cells"]} <= {1, 2}
+    curves = record["details"]["curves"]
+    tokens = [curves[arm][0]["tokens"] for arm in TRAINED]
+    assert list(curves) == list(TRAINED) and {ends[-1] for ends in tokens} == {512} and tokens[1] == [256, 512]
     assert set(record["claims"]) == {criterion.claim for criterion in CRITERIA}
     for name in ("context-quick", "context-quick-rope"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
@@ -98,10 +114,9 @@ def test_arms_share_their_beginning_and_each_goes_its_own_way(quick):
     assert names["progressive"] == names["fixed_theta"] == names["packed_only"]
     begun = {(there / "sight-000002" / "model.safetensors").read_bytes() for there in checkpoints.values()}
     assert len(begun) == 1
-    short = {
-        (checkpoints[a] / "context-32-000002" / "model.safetensors").read_bytes() for a in TRAINED if a != "direct"
-    }
-    assert len(short) == 1
+    for stage, ways in (("context-32-000002", 1), ("context-64-000001", 1), ("context-128-000001", 3)):
+        models = {(checkpoints[a] / stage / "model.safetensors").read_bytes() for a in TRAINED if a != "direct"}
+        assert len(models) == ways, stage
 
 
 def test_the_picture_of_turns_draws_what_theory_says():

@@ -28,7 +28,7 @@ SHORT = [
     "sequence.layout=haystack", "sequence.image_tokens=1", "sequence.frames_per_unit=1", "model.decoder.width=32",
     "model.decoder.layers=2", "model.decoder.look_back=3.5", "context.pictures=64", "context.sight.steps=2",
     "context.sight.batch=4", "context.lengths=32,64", "context.thetas=100,400", "context.tokens=384,512",
-    "context.rows=4,2", "context.real=1,.5", "context.needles=2,3", "context.things=1,2", "context.lr_scales=1,.5",
+    "context.rows=4,2", "context.real=1,.5", "context.short=0", "context.needles=2,3", "context.things=1,2", "context.lr_scales=1,.5",
     "context.films=.5,.5",
     "training.checkpoint_every=1",
 ]  # fmt: skip
@@ -56,7 +56,8 @@ def test_steps_follow_from_tokens_and_stages_are_named_by_length():
     ("setting", "says"),
     [
         ("context.thetas=100", "one value for each of the 2 stages"),
-        ("context.lengths=32,48", "whole multiples of the first, 32"),
+        ("context.lengths=32,48", r"1 for rows of 48: .*short samples of 32 \(context.short\)"),
+        ("context.short=2", "a stage from 0 to 1"),
         ("context.lengths=64,32", "longer from stage to stage"),
         ("context.real=1,1.5", r"context.real = '1,1.5' .*between 0 and 1"),
         ("context.things=1,8", "at most 7"),

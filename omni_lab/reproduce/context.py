@@ -8,10 +8,12 @@ same image encoder, which learned to see from single pictures, and take the same
 
 - `progressive`: rows grow from stage to stage, and θ with them
 - `direct`: rows of the last stage's length and θ from the start
-- `fixed_theta`: as progressive, with the first stage's θ throughout
-- `packed_only`: as progressive, but after the first stage rows are packed of short samples
+- `fixed_theta`: as progressive, with θ left as it was in the last short stage
+- `packed_only`: as progressive, but after the short stages rows are packed of samples as short as theirs
 - `theta_only`: progressive's model of a middle stage, with the last stage's θ put in and no more training
 - `interpolation`: the same model, with positions divided until the longest row fits into that stage's length
+
+The short stages, the first two, are trained once: progressive, fixed_theta and packed_only share them.
 
 In every arm the heads of the first layer begin by looking a few tokens back (`model.decoder.look_back`): without, no
 arm learns to match a key with its value within this budget.
@@ -24,13 +26,16 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+
 from omni_lab.config import Config, override
 from omni_lab.reproduce.record import Criterion, write_record
+from omni_lab.training.context import SIGHT, context_stages, stage_names
+from omni_lab.training.run import RunFolder
 
 CLAIM = "A context that grows in stages, with θ, is read at every depth; the same tokens at full length alone are not"
 SETTINGS = (
@@ -48,8 +53,11 @@ TRAINED = ("progressive", "direct", "fixed_theta", "packed_only")
 UNTRAINED = ("theta_only", "interpolation")  # of a middle stage of the first arm
 ARMS = (*TRAINED, *UNTRAINED)
 KINDS = ("text", "what", "when")
+SHORT = 2  # stages that arms which grow share
 FIRST_SEED = 10  # the recipe was chosen by looking at what seeds 0 to 3 answer about the test split
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+JOBS = 2  # arms at once, each on a core of its own
+POINTS = 80  # at most, of a curve
 CRITERIA = (
     *(
         Criterion(f"progressive.{kind}.worst", 0.95, claim=f"{claim} at every depth")
@@ -73,20 +81,21 @@ def settings(arm: str, config: Config) -> list[str]:
 
     >>> from omni_lab.config import tiny
     >>> settings("fixed_theta", tiny())
-    ['context.thetas=100,100,100,100,100,100,100']
+    ['context.thetas=100,400,400,400,400,400,400']
     """
     context = config.context
-    later = len(context.lengths) - 1
+    stages = range(len(context.lengths))
     if arm == "direct":
         once = ("lengths", "thetas", "rows", "real", "needles", "things", "lr_scales", "films")
         return [
             *(f"context.{name}={getattr(context, name)[-1]}" for name in once),
             f"context.tokens={sum(context.tokens)}",
+            "context.short=0",
         ]
     if arm == "fixed_theta":
-        return [f"context.thetas={','.join([f'{context.thetas[0]:g}'] * (later + 1))}"]
+        return [f"context.thetas={','.join(f'{context.thetas[min(stage, SHORT - 1)]:g}' for stage in stages)}"]
     if arm == "packed_only":
-        return [f"context.real={','.join(['1', *'0' * later])}"]
+        return [f"context.real={','.join('1' if stage < SHORT else '0' for stage in stages)}"]
     return []
 
 
@@ -95,29 +104,31 @@ def middle(config: Config) -> int:
     return len(config.context.lengths) // 2
 
 
-def asked_at(config: Config) -> list[int]:
-    """Lengths that every arm is asked at: first, middle and last of the stages, and twice the last."""
-    lengths = config.context.lengths
-    return [lengths[0] * 2, lengths[middle(config)], lengths[-1], 2 * lengths[-1]]
+def trials(config: Config, arm: str) -> dict[int, int]:
+    """How often an arm is asked at which length: of short, middle and last rows; the first arm beyond them, too."""
+    context, often = config.context, config.evaluation.needles
+    seldom = -(-often // 3)
+    lengths = (context.lengths[SHORT - 1], context.lengths[middle(config)], context.lengths[-1])
+    if arm == ARMS[0]:
+        return {**dict.fromkeys(lengths, often), 2 * lengths[-1]: seldom}
+    return dict.fromkeys(lengths, seldom)
 
 
 def run_arm(config: Config, arm: str, runs: str) -> dict:
-    """Train an arm, or take it from the first one, and measure it: its `cells`, `tokens`, `seconds`, `trained`."""
+    """Train an arm, or take it from the first one, and measure it: `cells`, `trained`, `tokens`, `seconds`, `curve`."""
     from omni_lab.adapters.ours import OmniReader
     from omni_lab.evaluation.needles import measure
     from omni_lab.model.omni import OmniModel
     from omni_lab.model.rope import set_rope
-    from omni_lab.training.context import context_stages, stage_names
     from omni_lab.training.loop import train_stages
 
-    run = _folder(config, arm, runs)
-    first, context = _folder(config, TRAINED[0], runs), config.context
+    print(f"▸ seed {config.seed} · {arm}", flush=True)
+    run, context = _folder(config, arm, runs), config.context
+    first = _folder(config, ARMS[0], runs)
     if arm in TRAINED:
         own = override(config, settings(arm, config))
-        if run.path != first.path:
-            for stage in stage_names(config)[: 1 if arm == "direct" else 2]:
-                begun = next(first.checkpoints.glob(f"{stage}-??????"))
-                shutil.copytree(begun, run.checkpoints / begun.name, dirs_exist_ok=True)
+        if arm != ARMS[0]:
+            _begin_as(first, run, 1 if arm == "direct" else 1 + SHORT)
         model, trained = train_stages(own, run, context_stages(own)), context.lengths[-1]
     else:
         number = middle(config)
@@ -128,27 +139,66 @@ def run_arm(config: Config, arm: str, runs: str) -> dict:
         else:
             set_rope(model.decoder, factor=context.lengths[-1] / trained)
     reader = OmniReader(model, f"{arm}, seed {config.seed}", trained)
-    cells = measure(reader, KINDS, asked_at(config), DEPTHS, config.evaluation.needles, run.path / "needles", False)
-    spent = {what: sum(step[what] for step in run.metrics()) for what in ("tokens", "seconds")}
-    return {"cells": [cell.to_dict() for cell in cells], "trained": trained, **spent}
+    cells = [
+        cell.to_dict()
+        for length, often in trials(config, arm).items()
+        for cell in measure(reader, KINDS, [length], DEPTHS, often, run.path / f"needles-{length}")
+    ]
+    steps = [step for step in run.metrics() if step["stage"] != SIGHT]
+    spent = {what: sum(step[what] for step in steps) for what in ("tokens", "seconds")}
+    return {"cells": cells, "trained": trained, **spent, "curve": curve(steps)}
 
 
-def _folder(config: Config, arm: str, runs: str):
-    from omni_lab.training.run import RunFolder
+def curve(steps: list[dict]) -> dict[str, list[float]]:
+    """The loss over the `tokens` learned from so far: means over windows that hold about as many tokens each.
 
+    >>> curve([{"tokens": 2, "loss": 4.0}, {"tokens": 2, "loss": 2.0}])
+    {'tokens': [2, 4], 'loss': [4.0, 2.0]}
+    """
+    if not steps:
+        return {"tokens": [], "loss": []}
+    tokens, loss = (np.array([step[what] for step in steps]) for what in ("tokens", "loss"))
+    past = tokens.cumsum()
+    ends = np.unique(np.searchsorted(past, np.linspace(0, past[-1], POINTS + 1)[1:]))
+    firsts = np.concatenate([[0], ends[:-1] + 1])
+    means = np.add.reduceat(loss * tokens, firsts) / np.add.reduceat(tokens, firsts)
+    return {"tokens": past[ends].tolist(), "loss": means.tolist()}
+
+
+def _folder(config: Config, arm: str, runs: str) -> RunFolder:
     return RunFolder(f"{runs}-{config.seed}-{arm}", override(config, settings(arm, config)))
 
 
-def run_seed(config: Config, runs: str, jobs: int) -> dict[str, dict]:
-    """Every arm of one seed, `jobs` at a time after the first, whose stages the others begin with."""
-    print(f"▸ seed {config.seed} · {ARMS[0]}", flush=True)
-    first = run_arm(config, ARMS[0], runs)
-    print(f"▸ seed {config.seed} · {', '.join(ARMS[1:])}", flush=True)
-    others = (repeat(config), ARMS[1:], repeat(runs))
-    if jobs == 1:
-        return dict(zip(ARMS, [first, *map(run_arm, *others)], strict=True))
+def _begin_as(first: RunFolder, run: RunFolder, stages: int) -> None:
+    """Let a run begin with the first `stages` of another: what they learned, and what was written of it."""
+    names = stage_names(first.config)[:stages]
+    for name in names:
+        begun = next(first.checkpoints.glob(f"{name}-??????"))
+        shutil.copytree(begun, run.checkpoints / begun.name, dirs_exist_ok=True)
+    if not run.metrics():
+        for step in first.metrics():
+            if step["stage"] in names:
+                run.log(step)
+
+
+def run_arms(configs: list[Config], runs: str, jobs: int) -> list[dict[str, dict]]:
+    """Every arm of every seed, `jobs` at a time: first the arm that others begin with, then the one that takes longest.
+
+    Returns
+    -------
+    found : for each of `configs`, what `run_arm` gives of each of `ARMS`
+    """
+    first, longest, *others = ARMS
+    asked: dict[tuple[int, str], Future] = {}
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        return dict(zip(ARMS, [first, *pool.map(run_arm, *others)], strict=True))
+        begun = {pool.submit(run_arm, config, first, runs): number for number, config in enumerate(configs)}
+        for future in as_completed(begun):
+            number = begun[future]
+            asked[number, first] = future
+            asked[number, longest] = pool.submit(run_arm, configs[number], longest, runs)
+        for number, config in enumerate(configs):
+            asked |= {(number, arm): pool.submit(run_arm, config, arm, runs) for arm in others}
+        return [{arm: asked[number, arm].result() for arm in ARMS} for number in range(len(configs))]
 
 
 def numbers(found: dict[str, dict], longest: int) -> dict[str, float]:
@@ -185,7 +235,7 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
     config = override(config, [*SETTINGS, *(QUICK if quick else ())])
     context, base = config.context, str(runs / f"reproduce-{name}")
     numbered = range(FIRST_SEED, FIRST_SEED + seeds)
-    every = [run_seed(override(config, [f"seed={seed}"]), base, 1 if quick else 2) for seed in numbered]
+    every = run_arms([override(config, [f"seed={seed}"]) for seed in numbered], base, JOBS)
     flat = [numbers(found, context.lengths[-1]) for found in every]
     metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
     maps = [
@@ -199,6 +249,7 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
         ],
         "arms": {arm: settings(arm, config) for arm in TRAINED},
         "maps": maps,
+        "curves": {arm: [found[arm]["curve"] for found in every] for arm in TRAINED},
     }
     command = f"omni-lab reproduce context --seeds {seeds}{' --quick' if quick else ''}"
     record = write_record(results / name, CLAIM, command, numbered, metrics, CRITERIA, details)

@@ -2,7 +2,7 @@
 
 OmChat grows its context 4K → 32K → 128K → 512K with θ up to 5e7 (claims C3 and C4), and makes long rows of short
 samples where long data lack (C5). Here a row is a real long sample, with needles all over it, or is packed of samples
-as short as those of the first stage, their boundaries kept.
+as short as those of an early stage, their boundaries kept.
 
 The image encoder and its connector learn from single pictures, then stay as they are: the pictures of a stage's films
 are encoded once, as the stage begins, and batches point into them.
@@ -117,11 +117,11 @@ class ContextStage:
         """One row of a step: a real sample as long as the stage's rows, or short ones side by side."""
         context, number = self.config.context, self.number
         rng = np.random.default_rng([self.config.seed, 1 + number, step, row])
-        length, short = context.lengths[number], context.lengths[0]
+        length, short = context.lengths[number], context.lengths[context.short]
         film = rng.random() < context.films[number]
         if rng.random() < context.real[number]:
             return self._sample(rng, film, length, number)
-        packed = [self._sample(rng, film, short, 0) for _ in range(length // short)]
+        packed = [self._sample(rng, film, short, context.short) for _ in range(length // short)]
         return Haystack(join([one.tokens for one in packed]), np.concatenate([one.shows for one in packed]))
 
     def _sample(self, rng: np.random.Generator, film: bool, length: int, number: int) -> Haystack:
