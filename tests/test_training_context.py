@@ -28,8 +28,8 @@ SHORT = [
     "sequence.layout=haystack", "sequence.image_tokens=1", "sequence.frames_per_unit=1", "model.decoder.width=32",
     "model.decoder.layers=2", "model.decoder.look_back=3.5", "context.pictures=64", "context.sight.steps=2",
     "context.sight.batch=4", "context.lengths=32,64", "context.thetas=100,400", "context.tokens=384,512",
-    "context.rows=4,2", "context.real=1,.5", "context.short=0", "context.needles=2,3", "context.things=1,2", "context.lr_scales=1,.5",
-    "context.films=.5,.5",
+    "context.rows=4,2", "context.real=1,.5", "context.short=0", "context.needles=2,3", "context.things=1,2",
+    "context.lr_scales=1,.5", "context.films=.5,.5",
     "training.checkpoint_every=1",
 ]  # fmt: skip
 CONFIG = override(tiny(), SHORT)
