@@ -5,10 +5,11 @@ exercise that nobody has touched is "not attempted yet", so that a notebook runs
 comes from the package itself, which is the solution key.
 """
 
+from omni_lab.check.bases import raised_base
 from omni_lab.check.cues import rebased
 from omni_lab.check.masks import loss_mask
 from omni_lab.check.merging import merged
 from omni_lab.check.units import interleaved
 from omni_lab.check.verdict import NOT_YET, Verdict
 
-__all__ = ["NOT_YET", "Verdict", "interleaved", "loss_mask", "merged", "rebased"]
+__all__ = ["NOT_YET", "Verdict", "interleaved", "loss_mask", "merged", "raised_base", "rebased"]
