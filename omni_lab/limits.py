@@ -53,6 +53,7 @@ RANGES = (  # the first pattern that fits a key decides; any other number must b
     ("sequence.*", COUNT),
     ("model.decoder.rope_theta", POSITIVE),
     ("model.decoder.look_back", ANY_COUNT),
+    ("model.sense_size", ANY_COUNT),
     ("model.*", COUNT),
     ("*.batch", COUNT),
     ("*.units", COUNT),

@@ -192,6 +192,20 @@ def test_wide_initialisation_is_what_it_says(model):
     assert ends == 2 * sum(parts.values())
 
 
+def test_pictures_and_sounds_enter_the_decoder_as_large_as_they_are_asked_to():
+    config = override(CONFIG, ["model.sense_size=0.1"])
+    batch = collate([row(0), row(1)], config)
+    torch.manual_seed(0)
+    levelled = OmniModel.build(config, 60)
+    for sensed in (levelled.see(batch), levelled.hear(batch)):
+        size = sensed.square().mean(-1).sqrt()
+        assert torch.allclose(size, torch.full_like(size, 0.1), rtol=0.01)
+    assert set(levelled.state_dict()) - set(OmniModel.build(CONFIG, 60).state_dict()) == {
+        "connector.image.level.weight",
+        "connector.audio.level.weight",
+    }
+
+
 def test_mixed_precision_runs_and_log_mel_stays_exact(model):
     batch = collate([row(1, 2)], CONFIG)
     with torch.no_grad():

@@ -90,7 +90,7 @@ def quick(tmp_path_factory):
     return folder, reproduce(tiny(), 1, folder / "results", folder / "runs", quick=True)
 
 
-def test_a_quick_run_records_every_arm_and_draws_both_figures(quick):
+def test_a_quick_run_records_every_arm_and_draws_its_figures(quick):
     folder, record = quick
     assert json.loads((folder / "results" / "context-quick" / "record.json").read_text()) == record
     assert [one["model"] for one in record["details"]["maps"]] == list(ARMS)
@@ -102,7 +102,7 @@ def test_a_quick_run_records_every_arm_and_draws_both_figures(quick):
     tokens = [curves[arm][0]["tokens"] for arm in TRAINED]
     assert list(curves) == list(TRAINED) and {ends[-1] for ends in tokens} == {512} and tokens[1] == [256, 512]
     assert set(record["claims"]) == {criterion.claim for criterion in CRITERIA}
-    for name in ("context-quick", "context-quick-rope"):
+    for name in ("context-quick", "context-quick-learning", "context-quick-rope"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
 
 

@@ -57,6 +57,20 @@ def test_a_text_has_its_length_and_each_needle_once_and_its_answers(length, need
     assert haystack.tokens.ids[haystack.tokens.loss].tolist() == [WORDS.ids[answer] for _, answer in asked]
 
 
+def test_needles_of_training_stand_everywhere_and_at_both_ends_of_a_long_row_as_the_arcsine_law_says():
+    texts, films = [], []
+    for seed in range(400):
+        before, [(question, _)] = said(writer().text(np.random.default_rng(seed), 300, 1))
+        texts.append(before.index(question.split()[0]) / (len(before) - 3))
+        film = writer().film(np.random.default_rng(seed), 300, 1, ("what",))
+        _, [(question, _)] = said(film)
+        shown = writer().bank.shape[film.shows] == SHAPES.index(question.split()[1])
+        films.append(np.flatnonzero(shown).item() / (len(shown) - 1))
+    for depths in (texts, films):
+        shares = np.histogram(depths, [0, 0.1, 0.5, 0.9, 1])[0] / 400
+        np.testing.assert_allclose(shares, [0.205, 0.295, 0.295, 0.205], atol=0.07)
+
+
 @settings(max_examples=40, deadline=None)
 @given(length=st.integers(48, 400), things=st.integers(1, 3), seed=st.integers(0, 10**6))
 def test_a_film_shows_what_is_asked_about_in_one_frame_and_its_answers_are_true(length, things, seed):

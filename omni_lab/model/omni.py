@@ -92,11 +92,11 @@ class OmniModel(PreTrainedModel):
             )
         if config.rope:
             set_rope(self.decoder, *config.rope)
-        width = self.decoder.config.hidden_size
+        width, size = self.decoder.config.hidden_size, self.settings.model.sense_size
         self.connector = nn.ModuleDict(
             {
-                "image": Connector(self.image.width, width, self.settings.sequence.image_tokens),
-                "audio": Connector(self.audio.width, width, self.settings.sequence.audio_tokens),
+                "image": Connector(self.image.width, width, self.settings.sequence.image_tokens, size),
+                "audio": Connector(self.audio.width, width, self.settings.sequence.audio_tokens, size),
             }
         )
         self.align = nn.ModuleDict({kind: nn.Linear(width, width) for kind in ("image", "audio", "text")})

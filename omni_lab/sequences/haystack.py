@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple, SupportsInt
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from omni_lab.config import Config
 from omni_lab.errors import CallFault
@@ -28,6 +28,17 @@ class Haystack(NamedTuple):
 
     tokens: Tokens
     shows: Int64[np.ndarray, " frames"]
+
+
+def anywhere(slots: int) -> Float64[np.ndarray, " slots"]:
+    """How often a needle of training stands in each of a row's slots: the arcsine law, which favours both ends.
+
+    Were all as likely, a row of hundreds of slots would hardly ever show what stands at its beginning or end.
+
+    >>> anywhere(4).round(2).tolist()
+    [0.33, 0.17, 0.17, 0.33]
+    """
+    return np.diff(np.arcsin(np.sqrt(np.linspace(0, 1, slots + 1)))) * 2 / np.pi
 
 
 class HaystackWriter:
@@ -53,7 +64,7 @@ class HaystackWriter:
         Parameters
         ----------
         depth : where the needle begins, 0 the first word and 1 right before the question, at the nearest end of a
-            sentence; None puts every needle anywhere
+            sentence; None puts every needle anywhere, more of them near both ends (`anywhere`)
         present : False leaves the needles out and asks all the same
 
         Raises
@@ -76,7 +87,10 @@ class HaystackWriter:
         if filler:
             filler[-1] = filler[-1][: room - edges[len(filler) - 1]]
         edges = edges[: len(filler) + 1]
-        at = rng.integers(len(edges), size=needles) if depth is None else [np.abs(edges - depth * room).argmin()]
+        if depth is None:
+            at = rng.choice(len(edges), needles, p=anywhere(len(edges)))
+        else:
+            at = [np.abs(edges - depth * room).argmin()]
         for place, words in sorted(zip(at, hidden, strict=False), key=lambda put: put[0], reverse=True):
             filler.insert(place, words)
         return Haystack(self._row(f"text of {length}", filler, asked, rng), np.zeros(0, np.int64))
@@ -108,10 +122,11 @@ class HaystackWriter:
         start = int(rng.integers(len(MARKS)))
         stand_in = [self._question(kind, 0, 0, start) for kind in asked] * things  # as long as the questions will be
         pieces, marks = self._reel(self._room(length, stand_in, 0), start)
-        if len(marks) < things:
-            raise CallFault(f"a film of {length} tokens: has {len(marks)} frames beside its questions, {things} needed")
-        at = rng.permutation(len(marks))[:things] if depth is None else [round(depth * (len(marks) - 1))]
-        shows = rng.choice(others, len(marks))
+        slots = len(marks)
+        if slots < things:
+            raise CallFault(f"a film of {length} tokens: has {slots} frames beside its questions, {things} needed")
+        at = [round(depth * (slots - 1))] if depth is not None else rng.choice(slots, things, False, anywhere(slots))
+        shows = rng.choice(others, slots)
         if present:
             shows[at] = shown
         exchanges = [
