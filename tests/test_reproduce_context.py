@@ -100,7 +100,7 @@ def test_a_quick_run_records_every_arm_and_draws_its_figures(quick):
         assert {cell["total"] for cell in one["cells"]} <= {1, 2}
     curves = record["details"]["curves"]
     tokens = [curves[arm][0]["tokens"] for arm in TRAINED]
-    assert list(curves) == list(TRAINED) and {ends[-1] for ends in tokens} == {512} and tokens[1] == [256, 512]
+    assert list(curves) == list(TRAINED) and {ends[-1] for ends in tokens} == {512} and tokens[1] == [128, 256, 384, 512]
     assert set(record["claims"]) == {criterion.claim for criterion in CRITERIA}
     for name in ("context-quick", "context-quick-learning", "context-quick-rope"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
@@ -110,7 +110,7 @@ def test_arms_share_their_beginning_and_each_goes_its_own_way(quick):
     folder, _ = quick
     checkpoints = {arm: folder / "runs" / f"reproduce-context-quick-10-{arm}" / "checkpoints" for arm in TRAINED}
     names = {arm: sorted(path.name for path in there.iterdir()) for arm, there in checkpoints.items()}
-    assert names["direct"] == ["context-128-000002", "sight-000002"]
+    assert names["direct"] == ["context-128-000004", "sight-000002"]
     assert names["progressive"] == names["fixed_theta"] == names["packed_only"]
     begun = {(there / "sight-000002" / "model.safetensors").read_bytes() for there in checkpoints.values()}
     assert len(begun) == 1

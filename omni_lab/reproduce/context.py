@@ -41,13 +41,13 @@ from omni_lab.training.run import RunFolder
 CLAIM = "A context that grows in stages, with θ, is read at every depth; the same tokens at full length alone are not"
 SETTINGS = (
     "sequence.layout=haystack", "sequence.image_tokens=1", "sequence.frames_per_unit=1", "sequence.max_tokens=4096",
-    "model.decoder.width=64", "model.decoder.layers=2", "model.decoder.mlp=128", "model.decoder.look_back=8",
-    "model.decoder.rope_theta=10000", "model.sense_size=0.1",
+    "model.decoder.width=64", "model.decoder.layers=2", "model.decoder.mlp=128", "model.decoder.look_back=10",
+    "model.decoder.rope_theta=100000", "model.sense_size=1",
     "training.checkpoint_every=1000000", "training.threads=1",
 )  # fmt: skip
 QUICK = (
     "context.sight.steps=2", "context.sight.batch=4", "context.pictures=64", "context.lengths=32,64,128",
-    "context.thetas=10000,20000,40000", "context.tokens=128,128,256", "context.rows=2,2,2", "context.real=1,1,1",
+    "context.thetas=100000,200000,400000", "context.tokens=128,128,256", "context.rows=2,2,2", "context.real=1,1,1",
     "context.needles=2,2,2", "context.things=1,1,1", "context.lr_scales=1,1,1", "context.films=.5,.5,.5",
     "evaluation.needles=2",
 )  # fmt: skip
@@ -83,15 +83,16 @@ def settings(arm: str, config: Config) -> list[str]:
 
     >>> from omni_lab.config import tiny
     >>> settings("fixed_theta", tiny())
-    ['context.thetas=10000,20000,20000,20000,20000,20000,20000']
+    ['context.thetas=100000,200000,200000,200000,200000,200000,200000']
     """
     context = config.context
     stages = range(len(context.lengths))
     if arm == "direct":
-        last = ("lengths", "thetas", "rows", "real", "needles", "things", "films")
+        last = ("lengths", "thetas", "real", "needles", "things", "films")
         return [
             *(f"context.{name}={getattr(context, name)[-1]}" for name in last),
-            f"context.lr_scales={context.lr_scales[0]}",  # as fast as whoever begins
+            f"context.lr_scales={context.lr_scales[0]}",  # as fast as whoever begins,
+            "context.rows=1",  # and with no fewer steps than the others take
             f"context.tokens={sum(context.tokens)}",
             "context.short=0",
         ]

@@ -50,12 +50,17 @@ def stage_names(config: Config) -> tuple[str, ...]:
 
 
 def stage_settings(config: Config, number: int) -> StageConfig:
-    """The settings of a stage that grows the context: as many steps as its tokens take, the decoder alone trains."""
+    """The settings of a stage that grows the context: as many steps as its tokens take, the decoder alone trains.
+
+    The learning rate falls at the end of the last stage alone: a model that has come to rest on short rows is thrown
+    out of them when the next stage begins at the full rate, and some never start again.
+    """
     context = config.context
+    last = number == len(context.lengths) - 1
     steps = context.tokens[number] // (context.rows[number] * context.lengths[number])
     return StageConfig(
         steps=steps, batch=context.rows[number], train=("decoder",), lr_scale=context.lr_scales[number],
-        decay=context.decay,
+        decay=context.decay if last else 0.0,
     )  # fmt: skip
 
 
