@@ -199,13 +199,13 @@ class ContextConfig:
     pictures: int = 4096  # in the bank that a stage's films are put together from
     lengths: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)  # of every stage's rows, tokens
     thetas: tuple[float, ...] = (1e5, 2e5, 4e5, 8e5, 1.6e6, 3.2e6, 6.4e6)  # rotary base of a stage
-    tokens: tuple[int, ...] = (400_000, 1_400_000, 200_000, 300_000, 300_000, 500_000, 1_000_000)  # a stage learns from
+    tokens: tuple[int, ...] = (400_000, 600_000, 200_000, 300_000, 300_000, 500_000, 900_000)  # a stage learns from
     rows: tuple[int, ...] = (32, 32, 16, 16, 8, 8, 4)  # per step, over all processes
     real: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # share of rows that are one sample, not packed ones
     short: int = 1  # the stage, counted from 0, whose samples packed rows are made of
     needles: tuple[int, ...] = (3, 6, 8, 12, 16, 16, 16)  # asked about in one text, at most 23 of the 24 visitors
     things: tuple[int, ...] = (1, 4, 4, 4, 6, 6, 6)  # the most asked about in one film, at most 7 of the 8 shapes
-    films: tuple[float, ...] = (0.3, 0.8, 0.6, 0.6, 0.6, 0.7, 0.7)  # share of samples that are films, not texts
+    films: tuple[float, ...] = (0.3, 0.8, 0.6, 0.6, 0.5, 0.5, 0.5)  # share of samples that are films, not texts
     lr_scales: tuple[float, ...] = (1.0, 1.0, 1.0, 0.7, 0.5, 0.4, 0.3)  # multiplies both learning rates
     mark: int = 2  # frames of a film that one time mark is for; it stands before them
     others: float = 0.3  # share of a text's sentences that are said by visitors who are not asked about

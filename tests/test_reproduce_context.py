@@ -108,7 +108,7 @@ def test_a_quick_run_records_every_arm_and_draws_its_figures(quick):
 
 def test_arms_share_their_beginning_and_each_goes_its_own_way(quick):
     folder, _ = quick
-    checkpoints = {arm: folder / "runs" / f"reproduce-context-quick-10-{arm}" / "checkpoints" for arm in TRAINED}
+    checkpoints = {arm: folder / "runs" / f"reproduce-context-quick-20-{arm}" / "checkpoints" for arm in TRAINED}
     names = {arm: sorted(path.name for path in there.iterdir()) for arm, there in checkpoints.items()}
     assert names["direct"] == ["context-128-000004", "sight-000002"]
     assert names["progressive"] == names["fixed_theta"] == names["packed_only"]
