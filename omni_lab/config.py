@@ -199,7 +199,7 @@ class ContextConfig:
     pictures: int = 4096  # in the bank that a stage's films are put together from
     lengths: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)  # of every stage's rows, tokens
     thetas: tuple[float, ...] = (1e5, 2e5, 4e5, 8e5, 1.6e6, 3.2e6, 6.4e6)  # rotary base of a stage
-    tokens: tuple[int, ...] = (400_000, 600_000, 200_000, 300_000, 300_000, 500_000, 900_000)  # a stage learns from
+    tokens: tuple[int, ...] = (400_000, 1_000_000, 200_000, 300_000, 200_000, 500_000, 900_000)  # a stage learns from
     rows: tuple[int, ...] = (32, 32, 16, 16, 8, 8, 4)  # per step, over all processes
     real: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # share of rows that are one sample, not packed ones
     short: int = 1  # the stage, counted from 0, whose samples packed rows are made of
