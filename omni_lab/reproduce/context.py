@@ -7,7 +7,7 @@ thing had that is seen in a single frame (`what`) and when it was there (`when`)
 same image encoder, which learned to see from single pictures, and take the same number of tokens:
 
 - `progressive`: rows grow from stage to stage, and θ with them
-- `direct`: rows of the last stage's length and θ from the start
+- `direct`: rows of the last stage's length and θ from the start, one row a step
 - `fixed_theta`: as progressive, with θ left as it was in the last short stage
 - `packed_only`: as progressive, but after the short stages rows are packed of samples as short as theirs
 - `theta_only`: progressive's model of a middle stage, with the last stage's θ put in and no more training
@@ -15,8 +15,9 @@ same image encoder, which learned to see from single pictures, and take the same
 
 The short stages, the first two, are trained once: progressive, fixed_theta and packed_only share them.
 
-In every arm the heads of the first layer begin by looking a few tokens back (`model.decoder.look_back`): without, no
-arm learns to match a key with its value within this budget.
+In every arm the heads of the first layer begin by looking a few tokens back (`model.decoder.look_back`), and pictures
+enter the decoder about as large as what its layers add to them (`model.sense_size`); `results/LOG.md` says what each
+of the two is worth.
 
 Expected before looking: progressive finds every needle at every depth of the longest length, direct training stays near
 chance, and packed short samples do not teach what is far.
@@ -24,6 +25,7 @@ chance, and packed short samples do not teach what is far.
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -185,6 +187,13 @@ def _begin_as(first: RunFolder, run: RunFolder, stages: int) -> None:
                 run.log(step)
 
 
+def _own_line(taken) -> None:
+    """Give a process a line of its own for its progress bars; `taken` counts those that have one."""
+    with taken.get_lock():
+        os.environ["TQDM_POSITION"] = str(taken.value)
+        taken.value += 1
+
+
 def run_arms(configs: list[Config], runs: str, jobs: int) -> list[dict[str, dict]]:
     """Every arm of every seed, `jobs` at a time: first the arm that others begin with, then the one that takes longest.
 
@@ -194,7 +203,8 @@ def run_arms(configs: list[Config], runs: str, jobs: int) -> list[dict[str, dict
     """
     first, longest, *others = ARMS
     asked: dict[tuple[int, str], Future] = {}
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(jobs, spawn, _own_line, (spawn.Value("i", 0),)) as pool:
         begun = {pool.submit(run_arm, config, first, runs): number for number, config in enumerate(configs)}
         for future in as_completed(begun):
             number = begun[future]

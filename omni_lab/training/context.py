@@ -52,8 +52,8 @@ def stage_names(config: Config) -> tuple[str, ...]:
 def stage_settings(config: Config, number: int) -> StageConfig:
     """The settings of a stage that grows the context: as many steps as its tokens take, the decoder alone trains.
 
-    The learning rate falls at the end of the last stage alone: a model that has come to rest on short rows is thrown
-    out of them when the next stage begins at the full rate, and some never start again.
+    The learning rate falls at the end of the last stage alone (as in MiniCPM's warmup, stable, decay; Hu et al. 2024):
+    every stage before hands on a model that still moves.
     """
     context = config.context
     last = number == len(context.lengths) - 1
