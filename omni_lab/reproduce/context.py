@@ -29,7 +29,7 @@ import os
 import shutil
 import statistics
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 
 import numpy as np
@@ -187,8 +187,9 @@ def _begin_as(first: RunFolder, run: RunFolder, stages: int) -> None:
                 run.log(step)
 
 
-def _own_line(taken) -> None:
+def _settle(taken) -> None:
     """Give a process a line of its own for its progress bars; `taken` counts those that have one."""
+    set_start_method(None, force=True)  # of those who make its batches: not spawned anew, as it was, in every stage
     with taken.get_lock():
         os.environ["TQDM_POSITION"] = str(taken.value)
         taken.value += 1
@@ -204,7 +205,7 @@ def run_arms(configs: list[Config], runs: str, jobs: int) -> list[dict[str, dict
     first, longest, *others = ARMS
     asked: dict[tuple[int, str], Future] = {}
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(jobs, spawn, _own_line, (spawn.Value("i", 0),)) as pool:
+    with ProcessPoolExecutor(jobs, spawn, _settle, (spawn.Value("i", 0),)) as pool:
         begun = {pool.submit(run_arm, config, first, runs): number for number, config in enumerate(configs)}
         for future in as_completed(begun):
             number = begun[future]
