@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from omni_lab.plots.palette import FAINT, INK, LINE
-from omni_lab.plots.style import drawable, how_many, new_picture, said_instead, styled
+from omni_lab.plots.style import drawable, how_many, in_few_letters, new_picture, said_instead, styled
 
 # of the arms in their order, none of them a modality's; the dashes tell them apart without colour
 _LOOKS = ((INK, "-"), ("#882255", "-"), ("#B8860B", (0, (4, 1.5))), ("#88CCEE", (0, (1.5, 1))))
@@ -68,7 +68,7 @@ def draw_learning(
     low, high = ax.get_ylim()
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
-    ax.xaxis.set_major_formatter(lambda tokens, _: _short(tokens))
+    ax.xaxis.set_major_formatter(lambda tokens, _: in_few_letters(tokens, " "))
     ax.grid(axis="y")
     picture.legend(loc="outside right upper", title="way of training", title_fontsize=8)
     return picture
@@ -110,15 +110,3 @@ def _mark_stages(ax: Axes, stages: Sequence[Mapping[str, Any]], end: float) -> N
 def _range(losses: Sequence[float]) -> str:
     low, high = (f"{value:.2g}" for value in (min(losses), max(losses)))
     return low if low == high else f"{low}–{high}"
-
-
-def _short(tokens: float) -> str:
-    """A number of tokens in few letters.
-
-    >>> _short(0), _short(600_000), _short(2_500_000), _short(2e9)
-    ('0', '600 K', '2.5 M', '2 G')
-    """
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if tokens >= size:
-            return f"{tokens / size:.3g} {letter}"
-    return f"{tokens:.3g}"

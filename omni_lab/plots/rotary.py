@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from omni_lab.plots.palette import FAINT, INK
-from omni_lab.plots.style import new_picture, said_instead, styled
+from omni_lab.plots.style import in_few_letters, new_picture, said_instead, styled
 
 
 @styled
@@ -38,11 +38,11 @@ def draw_turns(head_dim: int, stages: Sequence[dict[str, Any]]) -> Figure:
     ax = picture.subplots()
     shades = colormaps["viridis"](np.linspace(0.85, 0.0, len(stages)))
     for stage, turns, shade in zip(stages, turned, shades, strict=True):
-        label = f"{stage['length']:,} · θ {_short(stage['theta'])}"
+        label = f"{stage['length']:,} · θ {in_few_letters(stage['theta'])}"
         ax.plot(pairs, turns, color=shade, marker="o", markersize=3, linewidth=1.4, label=label)
     if len(stages) > 1:
         fixed = _turns(pairs, head_dim, stages[0]["theta"], last)
-        label = f"{last:,} · θ {_short(stages[0]['theta'])}, not raised"
+        label = f"{last:,} · θ {in_few_letters(stages[0]['theta'])}, not raised"
         ax.plot(pairs, fixed, color=FAINT, linestyle=(0, (3, 2)), linewidth=1.4, label=label)
     ax.axhline(1, color=INK, linewidth=1)
     ax.text(pairs[-1], 1.15, "one turn", ha="right", va="bottom", fontsize=8, color=INK)
@@ -55,15 +55,3 @@ def draw_turns(head_dim: int, stages: Sequence[dict[str, Any]]) -> Figure:
 
 def _turns(pairs: np.ndarray, head_dim: int, theta: float, length: int) -> np.ndarray:
     return length / (2 * np.pi * theta ** (2 * pairs / head_dim))
-
-
-def _short(theta: float) -> str:
-    """A base in few letters.
-
-    >>> _short(5e7), _short(409_600.0), _short(100.0)
-    ('50M', '410K', '100')
-    """
-    for size, letter in ((1e6, "M"), (1e3, "K")):
-        if theta >= size:
-            return f"{theta / size:.3g}{letter}"
-    return f"{theta:g}"

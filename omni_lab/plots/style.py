@@ -119,6 +119,18 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def in_few_letters(number: float, gap: str = "") -> str:
+    """A large number in thousands (K), millions (M) or billions (G), with `gap` before the letter.
+
+    >>> in_few_letters(5e7), in_few_letters(409_600.0), in_few_letters(100.0), in_few_letters(2_500_000, " ")
+    ('50M', '410K', '100', '2.5 M')
+    """
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if number >= size:
+            return f"{number / size:.3g}{gap}{letter}"
+    return f"{number:g}"
+
+
 def how_many(count: int, noun: str) -> str:
     """A number and what it counts.
 
