@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from attempts import unfilled
 
 from omni_lab import check
 from omni_lab.check import NOT_YET
@@ -41,10 +42,6 @@ def test_the_right_mask_passes_in_whatever_kind_of_list_it_comes():
         verdict = check.loss_mask(attempt)
         assert verdict.right is True
         assert repr(verdict).startswith("✓ right: of a second with 17 tokens, 4 are learned")
-
-
-def unfilled(*given):
-    raise NotImplementedError
 
 
 @pytest.mark.parametrize("attempt", [unfilled, lambda *given: None, lambda *given: ...])

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import pytest
+from attempts import unfilled
 
 from omni_lab import check
 from omni_lab.check import NOT_YET
@@ -84,10 +85,6 @@ def test_the_right_stream_passes_as_a_list_a_tuple_or_yielded():
 def test_usual_mistakes_are_named(attempt, says):
     verdict = check.interleaved(attempt)
     assert verdict.right is False and says in verdict.says, verdict.says
-
-
-def unfilled(*given):
-    raise NotImplementedError
 
 
 def test_what_nobody_has_filled_in_is_not_attempted():
