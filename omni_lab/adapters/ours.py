@@ -66,15 +66,10 @@ class OmniReader:
 
     def read(self, trials: Sequence[Trial]) -> list[bool]:
         """Which trials are answered right, as many at a time as fit into `TOKENS`."""
-        right: list[bool] = []
-        first = 0
-        while first < len(trials):
-            last = first + 1
-            while last < len(trials) and (last + 1 - first) * max(t.length for t in trials[first : last + 1]) <= TOKENS:
-                last += 1
-            right += self._read([self.row(trial) for trial in trials[first:last]])
-            first = last
-        return right
+        longest = max((trial.length for trial in trials), default=1)
+        together = max(1, TOKENS // longest)
+        parts = (trials[first : first + together] for first in range(0, len(trials), together))
+        return [right for part in parts for right in self._read([self.row(trial) for trial in part])]
 
     def row(self, trial: Trial) -> Haystack:
         """The haystack of a trial."""

@@ -129,17 +129,16 @@ def run_arm(config: Config, arm: str, runs: str) -> dict:
     from omni_lab.training.loop import train_stages
 
     print(f"▸ seed {config.seed} · {arm}", flush=True)
-    run, context = _folder(config, arm, runs), config.context
-    first = _folder(config, ARMS[0], runs)
+    run, first = (_folder(config, which, runs) for which in (arm, ARMS[0]))
+    context = config.context
     if arm in TRAINED:
-        own = override(config, settings(arm, config))
         if arm != ARMS[0]:
             _begin_as(first, run, 1 if arm == "direct" else 1 + SHORT)
-        model, trained = train_stages(own, run, context_stages(own)), context.lengths[-1]
+        model, trained = train_stages(run.config, run, context_stages(run.config)), context.lengths[-1]
     else:
         number = middle(config)
         trained = context.lengths[number]
-        model = OmniModel.load(next(first.checkpoints.glob(f"context-{trained}-??????")))
+        model = OmniModel.load(_done(first, stage_names(config)[1 + number]))
         if arm == "theta_only":
             set_rope(model.decoder, context.thetas[-1])
         else:
@@ -175,11 +174,16 @@ def _folder(config: Config, arm: str, runs: str) -> RunFolder:
     return RunFolder(f"{runs}-{config.seed}-{arm}", override(config, settings(arm, config)))
 
 
+def _done(run: RunFolder, stage: str) -> Path:
+    """The one checkpoint that a stage leaves behind."""
+    return next(run.checkpoints.glob(f"{stage}-??????"))
+
+
 def _begin_as(first: RunFolder, run: RunFolder, stages: int) -> None:
     """Let a run begin with the first `stages` of another: what they learned, and what was written of it."""
     names = stage_names(first.config)[:stages]
     for name in names:
-        begun = next(first.checkpoints.glob(f"{name}-??????"))
+        begun = _done(first, name)
         shutil.copytree(begun, run.checkpoints / begun.name, dirs_exist_ok=True)
     if not run.metrics():
         for step in first.metrics():
