@@ -26,7 +26,9 @@ def result_of(output: str) -> dict:
 
 def run(path: Path, options: list[str]) -> str:
     """Run one benchmark, showing what it prints while it prints it."""
-    with subprocess.Popen([sys.executable, str(path), *options], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, str(path), *options], stdout=subprocess.PIPE, text=True
+    ) as process:
         lines = []
         for line in process.stdout:
             print(line, end="", flush=True)

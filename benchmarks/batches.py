@@ -24,11 +24,11 @@ from omni_lab.sequences.batch import collate
 from omni_lab.sequences.packing import best_fit, join
 from omni_lab.sequences.stream import omni_stream
 from omni_lab.sequences.tokens import tokenize
-from omni_lab.training.mixture import Mixture
 from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained
-from omni_lab.triplets.scripted import from_script
-from omni_lab.world.script import write_script
+from omni_lab.world.clips import from_script
+from omni_lab.world.drawing import write_script
+from omni_lab.world.lessons import Mixture
 
 GOAL, CONTEXT = 0.15, 2048
 
@@ -52,7 +52,9 @@ def main() -> None:
     settings, vocabulary, size = mixture.settings, mixture.vocabulary, config.model.image.size
 
     def render() -> list:
-        return [from_script(write_script(seed, settings.units), size) for seed in range(settings.batch)]
+        return [
+            from_script(write_script(seed, settings.units), size) for seed in range(settings.batch)
+        ]
 
     clips = render()
 
@@ -84,14 +86,19 @@ def main() -> None:
     values = []
     for number in range(rounds):
         whole = seconds(step, steps)
-        shares = {name: seconds(work, 4 * steps) / whole for name, work in (("padded", padded), ("packed", packed))}
+        shares = {
+            name: seconds(work, 4 * steps) / whole
+            for name, work in (("padded", padded), ("packed", packed))
+        }
         values.append(max(shares.values()))
         print(
             f"round {number + 1}: a step takes {whole:.3f} CPU s; its batch {shares['padded']:.3f} of it padded, "
             f"{shares['packed']:.3f} packed; rendering its clips {seconds(render, 2) / whole:.2f}"
         )
     value = statistics.median(values)
-    print(f"building a batch costs {value:.3f} of a training step on {torch.get_num_threads()} threads (goal {GOAL})")
+    print(
+        f"building a batch costs {value:.3f} of a training step on {torch.get_num_threads()} threads (goal {GOAL})"
+    )
     result = {
         "name": "batches",
         "value": round(value, 4),

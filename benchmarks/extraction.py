@@ -25,8 +25,8 @@ from pathlib import Path
 
 from omni_lab.config import TripletConfig, tiny
 from omni_lab.media.decode import decode
-from omni_lab.triplets.film import clips_of_film
-from omni_lab.triplets.members import write_clip
+from omni_lab.triplets.cutting.film import clips_of_film
+from omni_lab.triplets.shards.members import write_clip
 
 GOAL = 1.25
 CONFIG = TripletConfig()
@@ -37,19 +37,28 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     before = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     work()
     after = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime for a, b in zip(before, after, strict=True))
+    return sum(
+        b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime
+        for a, b in zip(before, after, strict=True)
+    )
 
 
 def film(seconds: int, grain: float) -> Path:
     """Write the 1080p film, or find it where an earlier run wrote it."""
+    from omni_lab.world.drawing import write_script
     from omni_lab.world.film import write_film
-    from omni_lab.world.script import write_script
 
     path = Path(tempfile.gettempdir()) / "omni_lab_benchmarks" / f"world_1080p_{seconds}s.mp4"
     if not path.exists():
         print(f"writing {path} (once)", flush=True)
         part = path.with_name(f"part_{path.name}")
-        write_film(write_script(1, seconds, tiny().world), part, size=(1920, 1080), grain=grain, progress=True)
+        write_film(
+            write_script(1, seconds, tiny().world),
+            part,
+            size=(1920, 1080),
+            grain=grain,
+            progress=True,
+        )
         part.rename(path)
     return path
 
@@ -79,7 +88,10 @@ def with_ffmpeg(path: Path) -> None:
     size = CONFIG.image_size
     frames = ["-an", "-vf", f"fps={CONFIG.frames_per_second},scale=-2:{size}", "-q:v", "2"]
     with tempfile.TemporaryDirectory() as out:
-        for taken in ([*frames, f"{out}/%05d.jpg"], ["-vn", "-ac", "1", "-ar", "16000", f"{out}/sound.wav"]):
+        for taken in (
+            [*frames, f"{out}/%05d.jpg"],
+            ["-vn", "-ac", "1", "-ar", "16000", f"{out}/sound.wav"],
+        ):
             subprocess.run([get_ffmpeg_exe(), "-v", "error", "-i", str(path), *taken], check=True)
 
 
@@ -95,8 +107,12 @@ def with_moviepy(path: Path) -> None:
 
 def main() -> None:
     """Measure, print people's text and one last line of JSON."""
-    parser = argparse.ArgumentParser(description="CPU time of building triplets, as a ratio to decoding the film.")
-    parser.add_argument("--quick", action="store_true", help="a film of 4 s and 3 rounds, instead of 20 s and 7")
+    parser = argparse.ArgumentParser(
+        description="CPU time of building triplets, as a ratio to decoding the film."
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a film of 4 s and 3 rounds, instead of 20 s and 7"
+    )
     parser.add_argument("--film", type=Path, help="measure with this film instead of the world's")
     options = parser.parse_args()
     rounds = 3 if options.quick else 7
@@ -112,16 +128,37 @@ def main() -> None:
             if turn:  # the first round imports and warms the file cache
                 times[name].append(spent)
     length = decode(path, CONFIG).duration / 16_000
-    print(f"{path.name}: {length:.1f} s, {path.stat().st_size * 8 / length / 1e6:.1f} Mbit/s, {rounds} rounds")
-    ratios = {n: [t / floor for t, floor in zip(times[n], times["decode only"], strict=True)] for n in ways}
+    print(
+        f"{path.name}: {length:.1f} s, {path.stat().st_size * 8 / length / 1e6:.1f} Mbit/s, {rounds} rounds"
+    )
+    ratios = {
+        n: [t / floor for t, floor in zip(times[n], times["decode only"], strict=True)]
+        for n in ways
+    }
     for name in ways:
         low, middle, high = min(ratios[name]), statistics.median(ratios[name]), max(ratios[name])
         spent = statistics.median(times[name])
-        print(f"{name:<12}{spent:8.3f} s CPU   {middle:5.2f} x decode only ({low:.2f} to {high:.2f})")
+        print(
+            f"{name:<12}{spent:8.3f} s CPU   {middle:5.2f} x decode only ({low:.2f} to {high:.2f})"
+        )
     ours = ratios["omni_lab"]
     value = statistics.median(ours)
-    result = {"name": "extraction", "value": round(value, 3), "unit": "x CPU time of decoding only", "goal": GOAL}
-    print(json.dumps({**result, "holds": value <= GOAL, "spread": round(max(ours) - min(ours), 3), "n": rounds}))
+    result = {
+        "name": "extraction",
+        "value": round(value, 3),
+        "unit": "x CPU time of decoding only",
+        "goal": GOAL,
+    }
+    print(
+        json.dumps(
+            {
+                **result,
+                "holds": value <= GOAL,
+                "spread": round(max(ours) - min(ours), 3),
+                "n": rounds,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 from omni_lab.config import override, tiny
 from omni_lab.sequences.batch import PAD_KIND
 from omni_lab.sequences.packing import best_fit, concatenated
-from omni_lab.training.mixture import STAGES, Mixture
+from omni_lab.world.lessons import STAGES, Mixture
 
 GOAL, CONTEXT, ROWS = 0.98, 4096, 16
 
@@ -61,7 +61,13 @@ def main() -> None:
         )
     value = statistics.median(densities)
     print(f"best fit fills {value:.4f} of {CONTEXT}-token rows (goal {GOAL})")
-    result = {"name": "packing", "value": round(value, 4), "unit": "density", "goal": GOAL, "holds": value >= GOAL}
+    result = {
+        "name": "packing",
+        "value": round(value, 4),
+        "unit": "density",
+        "goal": GOAL,
+        "holds": value >= GOAL,
+    }
     print(json.dumps({**result, "spread": round(max(densities) - min(densities), 4), "n": seeds}))
 
 

@@ -26,20 +26,26 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional as F
 
-from omni_lab.attention.cost import attended_pairs, balance, ring_traffic
-from omni_lab.attention.exchange import Exchange
-from omni_lab.attention.layout import Layout
-from omni_lab.attention.ring import ring_attention
-from omni_lab.attention.shared import SharedRow
+from omni_lab.parallel.collectives import Exchange
+from omni_lab.parallel.cost import attended_pairs, balance, ring_traffic
+from omni_lab.parallel.layout import Layout
+from omni_lab.parallel.ring import ring_attention
+from omni_lab.parallel.shared_row import SharedRow
 
 GOAL = 0.90
 HEADS, KEY_HEADS, WIDTH = 8, 2, 64
-MEMORY_HEADS, MEMORY_KEY_HEADS, MEMORY_WIDTH = 32, 4, 128  # much to hold beside what there is to compute
+MEMORY_HEADS, MEMORY_KEY_HEADS, MEMORY_WIDTH = (
+    32,
+    4,
+    128,
+)  # much to hold beside what there is to compute
 
 
 def drawn(heads: tuple[int, int], tokens: int, width: int) -> list[torch.Tensor]:
     """Query, key, value and the gradient that comes from above."""
-    return [torch.randn(1, count, tokens, width) for count in (heads[0], heads[1], heads[1], heads[0])]
+    return [
+        torch.randn(1, count, tokens, width) for count in (heads[0], heads[1], heads[1], heads[0])
+    ]
 
 
 def both_ways(attention, query, key, value, grad) -> None:
@@ -75,10 +81,17 @@ class Ranks:
     def __init__(self, ranks: int, job: str, tokens: int) -> None:
         self.folder = tempfile.TemporaryDirectory()
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        calls = [[sys.executable, __file__, "--rank", str(rank), str(ranks), job, str(tokens)] for rank in range(ranks)]
+        calls = [
+            [sys.executable, __file__, "--rank", str(rank), str(ranks), job, str(tokens)]
+            for rank in range(ranks)
+        ]
         self.processes = [
             subprocess.Popen(
-                [*call, self.folder.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+                [*call, self.folder.name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment,
             )
             for call in calls
         ]
@@ -103,10 +116,16 @@ class Ranks:
 def be_rank(rank: int, ranks: int, job: str, tokens: int, folder: str) -> None:
     """Be one of them: measure a pass of the ring for every line on standard input."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks
+    )
     exchange = Exchange()
     layout = Layout(tokens, ranks)
-    heads, width = ((HEADS, KEY_HEADS), WIDTH) if job == "time" else ((MEMORY_HEADS, MEMORY_KEY_HEADS), MEMORY_WIDTH)
+    heads, width = (
+        ((HEADS, KEY_HEADS), WIDTH)
+        if job == "time"
+        else ((MEMORY_HEADS, MEMORY_KEY_HEADS), MEMORY_WIDTH)
+    )
     row = SharedRow(layout, exchange)
     warm = SharedRow(Layout(64 * ranks, ranks), exchange)
     *few, grad = drawn(heads, warm.layout.per_rank, width)
@@ -119,7 +138,10 @@ def be_rank(rank: int, ranks: int, job: str, tokens: int, folder: str) -> None:
             started = time.perf_counter()
             both_ways(lambda *x: ring_attention(*x, row), *parts, grad)
             seconds = time.perf_counter() - started
-        print(json.dumps({"seconds": seconds, "sent": exchange.sent - sent, "held": peak.held}), flush=True)
+        print(
+            json.dumps({"seconds": seconds, "sent": exchange.sent - sent, "held": peak.held}),
+            flush=True,
+        )
     dist.destroy_process_group()
 
 
@@ -137,11 +159,16 @@ def against_one_process(tokens: int, rounds: int) -> list[float]:
     with Ranks(2, "time", tokens) as two:
         two.go()
         for number in range(rounds):
-            one = seconds_of(lambda *x: F.scaled_dot_product_attention(*x, is_causal=True, enable_gqa=True), *whole)
+            one = seconds_of(
+                lambda *x: F.scaled_dot_product_attention(*x, is_causal=True, enable_gqa=True),
+                *whole,
+            )
             found = two.go()
             ring = max(rank["seconds"] for rank in found)
             ratios.append(one / ring)
-            print(f"round {number + 1}: one process {one:.2f} s, two {ring:.2f} s: {one / ring:.3f}")
+            print(
+                f"round {number + 1}: one process {one:.2f} s, two {ring:.2f} s: {one / ring:.3f}"
+            )
     theory = ring_traffic(tokens // 2, 2, KEY_HEADS, WIDTH, element=4)
     print(f"{found[0]['sent'] / 1e6:.1f} MB left a rank, {sum(theory) / 1e6:.1f} MB by the formula")
     assert found[0]["sent"] == sum(theory)
@@ -155,11 +182,15 @@ def documents(tokens: int) -> None:
     row = SharedRow(Layout(tokens), Exchange(alone=True), edges)
     number = torch.arange(tokens) // (tokens // 16)
     mask = (number[:, None] == number).tril()
-    dense = seconds_of(lambda *x: F.scaled_dot_product_attention(*x, attn_mask=mask, enable_gqa=True), *tensors)
+    dense = seconds_of(
+        lambda *x: F.scaled_dot_product_attention(*x, attn_mask=mask, enable_gqa=True), *tensors
+    )
     aware = seconds_of(lambda *x: ring_attention(*x, row), *tensors)
     pairs = attended_pairs(tokens, 1, cu_seqlens=edges).sum()
     says = f"{tokens} tokens in 16 documents: {dense:.2f} s with a mask over all pairs, {aware:.2f} s by documents"
-    print(f"{says}: {dense / aware:.1f} times as fast; 1 pair in {tokens**2 / pairs:.0f} is attention's")
+    print(
+        f"{says}: {dense / aware:.1f} times as fast; 1 pair in {tokens**2 / pairs:.0f} is attention's"
+    )
 
 
 def memory(tokens: int) -> None:
@@ -169,7 +200,9 @@ def memory(tokens: int) -> None:
         with Ranks(ranks, "memory", tokens) as processes:
             held[ranks] = max(rank["held"] for rank in processes.go())
         share = held[ranks] / held[1]
-        print(f"{ranks} ranks, {tokens} tokens: {held[ranks] / 1e6:.0f} MB per rank at the peak, {share:.2f} of one's")
+        print(
+            f"{ranks} ranks, {tokens} tokens: {held[ranks] / 1e6:.0f} MB per rank at the peak, {share:.2f} of one's"
+        )
 
 
 def main() -> None:
@@ -178,20 +211,30 @@ def main() -> None:
         rank, ranks, job, tokens, folder = sys.argv[2:]
         be_rank(int(rank), int(ranks), job, int(tokens), folder)
         return
-    parser = argparse.ArgumentParser(description="Two processes of one thread against one process of two.")
-    parser.add_argument("--quick", action="store_true", help="4,096 tokens and 3 rounds, instead of 8,192 and 7")
+    parser = argparse.ArgumentParser(
+        description="Two processes of one thread against one process of two."
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="4,096 tokens and 3 rounds, instead of 8,192 and 7"
+    )
     quick = parser.parse_args().quick
     tokens, rounds = (4096, 3) if quick else (8192, 7)
     torch.set_num_threads(2)
     ratios = against_one_process(tokens, rounds)
     for ranks in (2, 4, 8):
-        even, not_even = (balance(attended_pairs(tokens, ranks, kind)) for kind in ("zigzag", "contiguous"))
+        even, not_even = (
+            balance(attended_pairs(tokens, ranks, kind)) for kind in ("zigzag", "contiguous")
+        )
         theory = f"2 − 1/{ranks} = {2 - 1 / ranks:.3f}"
-        print(f"{ranks} ranks: the dearest does {even:.3f} of the mean in zigzag, {not_even:.3f} contiguous ({theory})")
+        print(
+            f"{ranks} ranks: the dearest does {even:.3f} of the mean in zigzag, {not_even:.3f} contiguous ({theory})"
+        )
     documents(tokens)
     memory(tokens)
     value = statistics.median(ratios)
-    print(f"two processes of one thread do {value:.3f} of what one process of two does (goal {GOAL})")
+    print(
+        f"two processes of one thread do {value:.3f} of what one process of two does (goal {GOAL})"
+    )
     result = {"name": "ring", "value": round(value, 3), "unit": "of one process", "goal": GOAL}
     spread = round(max(ratios) - min(ratios), 3)
     print(json.dumps({**result, "holds": value >= GOAL, "spread": spread, "n": rounds}))

@@ -20,12 +20,13 @@ from pathlib import Path
 import torch
 
 from omni_lab.config import override, tiny
+from omni_lab.data.batch import StageBatch
 from omni_lab.model.omni import OmniModel
 from omni_lab.training.loop import train
-from omni_lab.training.mixture import Mixture, StageBatch
 from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained
 from omni_lab.training.run import RunFolder
+from omni_lab.world.lessons import Mixture
 
 GOAL = 0.85
 WARM = 3  # steps that are not counted
@@ -62,7 +63,11 @@ def floor(config, steps: int) -> float:
 
 def loop(config, steps: int) -> float:
     """Tokens per second of the training loop, from its own metrics."""
-    only_omni = ["training.vision.steps=0", "training.audio.steps=0", f"training.omni.steps={WARM + steps}"]
+    only_omni = [
+        "training.vision.steps=0",
+        "training.audio.steps=0",
+        f"training.omni.steps={WARM + steps}",
+    ]
     config = override(config, only_omni)
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder) / "run", config)
@@ -86,9 +91,25 @@ def main() -> None:
             f"round {number + 1}: bare loop {bare:,.0f} tokens/s, training {ours:,.0f} tokens/s, ratio {ratios[-1]:.3f}"
         )
     value = statistics.median(ratios)
-    print(f"training keeps {value:.2f} of the bare loop's speed on {torch.get_num_threads()} threads (goal {GOAL})")
-    result = {"name": "training", "value": round(value, 3), "unit": "ratio of tokens/s", "goal": GOAL}
-    print(json.dumps({**result, "holds": value >= GOAL, "spread": round(max(ratios) - min(ratios), 3), "n": rounds}))
+    print(
+        f"training keeps {value:.2f} of the bare loop's speed on {torch.get_num_threads()} threads (goal {GOAL})"
+    )
+    result = {
+        "name": "training",
+        "value": round(value, 3),
+        "unit": "ratio of tokens/s",
+        "goal": GOAL,
+    }
+    print(
+        json.dumps(
+            {
+                **result,
+                "holds": value >= GOAL,
+                "spread": round(max(ratios) - min(ratios), 3),
+                "n": rounds,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from omni_lab.config import TripletConfig, tiny
-from omni_lab.triplets.build import build
+from omni_lab.triplets.building.build import build
 
 GOAL = 1.8
 CONFIG = TripletConfig()
@@ -25,8 +25,8 @@ CONFIG = TripletConfig()
 
 def films(count: int, seconds: int) -> list[Path]:
     """Write films of the world at 720p, or find them where an earlier run wrote them."""
+    from omni_lab.world.drawing import write_script
     from omni_lab.world.film import write_film
-    from omni_lab.world.script import write_script
 
     folder = Path(tempfile.gettempdir()) / "omni_lab_benchmarks"
     made = []
@@ -34,7 +34,9 @@ def films(count: int, seconds: int) -> list[Path]:
         path = folder / f"world_720p_{seconds}s_{seed}.mp4"
         if not path.exists():
             part = path.with_name(f"part_{path.name}")
-            write_film(write_script(seed, seconds, tiny().world), part, size=(1280, 720), grain=0.015)
+            write_film(
+                write_script(seed, seconds, tiny().world), part, size=(1280, 720), grain=0.015
+            )
             part.rename(path)
         made.append(path)
     return made
@@ -50,8 +52,14 @@ def seconds_of(paths: list[Path], workers: int) -> float:
 
 def main() -> None:
     """Measure, print people's text and one last line of JSON."""
-    parser = argparse.ArgumentParser(description="Wall time of a build with one worker over that with two.")
-    parser.add_argument("--quick", action="store_true", help="6 films of 6 s and 2 rounds, instead of 16 of 10 s and 5")
+    parser = argparse.ArgumentParser(
+        description="Wall time of a build with one worker over that with two."
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="6 films of 6 s and 2 rounds, instead of 16 of 10 s and 5",
+    )
     quick = parser.parse_args().quick
     count, seconds, rounds = (6, 6, 2) if quick else (16, 10, 5)
     paths = films(count, seconds)
@@ -59,7 +67,9 @@ def main() -> None:
     for number in range(rounds):
         one, two = seconds_of(paths, 1), seconds_of(paths, 2)
         ratios.append(one / two)
-        print(f"round {number + 1}: {count} films, {one:.2f} s with one worker, {two:.2f} s with two")
+        print(
+            f"round {number + 1}: {count} films, {one:.2f} s with one worker, {two:.2f} s with two"
+        )
     value = statistics.median(ratios)
     print(f"two workers are {value:.2f} times as fast as one (goal {GOAL})")
     result = {"name": "workers", "value": round(value, 3), "unit": "x one worker", "goal": GOAL}

@@ -2,7 +2,7 @@
 
 Removed is what differs between machines and runs without telling a reader anything: widget state (GitHub then refuses
 to show the page), timings, absolute paths, progress bars' intermediate states, where printing paused.
-`tests/test_repository.py` asks that a committed notebook comes out of `tidied` unchanged.
+`tests/house/test_repository.py` asks that a committed notebook comes out of `tidied` unchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def tidied(notebook: dict[str, Any]) -> dict[str, Any]:
     for cell in notebook["cells"]:
         cell = {**cell, "metadata": {k: v for k, v in cell["metadata"].items() if k != "execution"}}
         if cell["cell_type"] == "code":
-            cell["outputs"] = [kept for output in _joined(cell["outputs"]) if (kept := _output(output)) is not None]
+            cell["outputs"] = [
+                kept for output in _joined(cell["outputs"]) if (kept := _output(output)) is not None
+            ]
         cells.append(cell)
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -37,7 +39,11 @@ def tidied(notebook: dict[str, Any]) -> dict[str, Any]:
 def texts(output: dict[str, Any]) -> list[str]:
     """Everything in an output that a reader can read; embedded pictures and sounds are left out."""
     found = [output.get("text", ""), *output.get("traceback", [])]
-    found += [value for kind, value in output.get("data", {}).items() if kind.startswith(("text/", "image/svg"))]
+    found += [
+        value
+        for kind, value in output.get("data", {}).items()
+        if kind.startswith(("text/", "image/svg"))
+    ]
     return [DATA_URI.sub("", "".join(value)) for value in found]
 
 
@@ -55,7 +61,11 @@ def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _output(output: dict[str, Any]) -> dict[str, Any] | None:
     if WIDGET in output.get("data", {}):
-        data = {kind: value for kind, value in output["data"].items() if kind not in (WIDGET, "text/plain")}
+        data = {
+            kind: value
+            for kind, value in output["data"].items()
+            if kind not in (WIDGET, "text/plain")
+        }
         if not data:
             return None
         output = {**output, "data": data}
@@ -63,20 +73,29 @@ def _output(output: dict[str, Any]) -> dict[str, Any] | None:
         text = _readable(output["text"])
         return {**output, "text": text} if "".join(text).strip() else None
     if "data" in output:
-        data = {kind: _readable(value) if kind.startswith("text/") else value for kind, value in output["data"].items()}
+        data = {
+            kind: _readable(value) if kind.startswith("text/") else value
+            for kind, value in output["data"].items()
+        }
         output = {**output, "data": data}
     return output
 
 
 def _readable(value: str | list[str]) -> str | list[str]:
     text = OVERWRITTEN.sub("", _without_paths("".join(value)))
-    return text.splitlines(keepends=True) if isinstance(value, list) else text  # files hold lines, nbformat joins them
+    return (
+        text.splitlines(keepends=True) if isinstance(value, list) else text
+    )  # files hold lines, nbformat joins them
 
 
 def _without_paths(text: str) -> str:
     """`text` with paths of this machine written relative to the repository, the home or the temporary folder."""
     text = re.sub(rf"(?<![\w/.+-]){re.escape(str(ROOT))}/", "", text)
-    for folder, written in ((str(ROOT), "."), (str(Path.home()), "~"), (tempfile.gettempdir(), "…")):
+    for folder, written in (
+        (str(ROOT), "."),
+        (str(Path.home()), "~"),
+        (tempfile.gettempdir(), "…"),
+    ):
         text = re.sub(rf"(?<![\w/.+-]){re.escape(folder)}(?![\w-])", written, text)
     return text
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from omni_lab.config import Config, config_hash, override
 from omni_lab.errors import InputFault
+from omni_lab.storage import in_project, write_json
 from omni_lab.triplets.record import Triplet
 
 QUICK = (
@@ -21,7 +22,7 @@ FIRST_EXAM_SEED = 1_000_000  # of held-out clips; training scripts have a split,
 
 def shipped_films() -> Path:
     """Where the films of the project lie."""
-    for folder in (Path("data_samples"), Path(__file__).parents[1] / "data_samples"):
+    for folder in in_project("data_samples"):
         if folder.is_dir():
             return folder
     raise InputFault(
@@ -34,8 +35,7 @@ def finished_run() -> Path:
 
     Both are looked for here and in the project's folder. A quick run is passed over: it has learned nothing.
     """
-    roots = (Path(), Path(__file__).parents[1])
-    for folder in (root / kind / "demo" for kind in ("runs", "results") for root in roots):
+    for folder in (folder for kind in ("runs", "results") for folder in in_project(kind, "demo")):
         summary = folder / "summary.json"
         if summary.exists() and not json.loads(summary.read_text(encoding="utf-8")).get("quick"):
             return folder
@@ -61,8 +61,8 @@ class Stopwatch:
 
 def clips_from_films(films: Path, out: Path, config: Config) -> dict[str, list[Triplet]]:
     """Build shards of the films in `train/` and `test/` (of all films, as test, where there are no such folders)."""
-    from omni_lab.triplets.build import build
-    from omni_lab.triplets.shards import read_shards
+    from omni_lab.triplets.building.build import build
+    from omni_lab.triplets.shards.tars import read_shards
 
     clips: dict[str, list[Triplet]] = {"train": [], "test": []}
     parted = (films / "test").is_dir()
@@ -77,44 +77,56 @@ def clips_from_films(films: Path, out: Path, config: Config) -> dict[str, list[T
         if report.clips or report.skipped:
             clips[split] = list(read_shards(shards))
     if not any(clips.values()):
-        raise InputFault(f"{films}: no film in it gave a clip; name a folder of films, with train/ and test/ in it")
+        raise InputFault(
+            f"{films}: no film in it gave a clip; name a folder of films, with train/ and test/ in it"
+        )
     return clips
 
 
-def world_clips(config: Config, split: str, count: int, seconds: int | None = None) -> list[Triplet]:
+def world_clips(
+    config: Config, split: str, count: int, seconds: int | None = None
+) -> list[Triplet]:
     """Clips of scripts that training has never drawn."""
-    from omni_lab.triplets.scripted import from_script
-    from omni_lab.world.script import write_script
+    from omni_lab.world.clips import from_script
+    from omni_lab.world.drawing import write_script
 
     size, rate = config.model.image.size, config.triplets.frames_per_second
     seconds = seconds or config.training.omni.units
-    scripts = (write_script(FIRST_EXAM_SEED + i, seconds, config.world, split) for i in range(count))
+    scripts = (
+        write_script(FIRST_EXAM_SEED + i, seconds, config.world, split) for i in range(count)
+    )
     return [from_script(script, size, config.world, rate) for script in scripts]
 
 
 def evaluate(model, config: Config, films: list[Triplet]) -> dict:
     """Everything the report shows of what a model has learned; see the docstrings of each measure."""
     from omni_lab.analysis.capture import modality_mass
+    from omni_lab.data.vocabulary import build_vocabulary
     from omni_lab.evaluation.answers import CONTROLS, by_fact, make_exam, sit, swapped
-    from omni_lab.evaluation.reliance import reliance
+    from omni_lab.evaluation.gallery.reliance import reliance
     from omni_lab.evaluation.retrieval import moments, retrieval
     from omni_lab.sequences.batch import collate
-    from omni_lab.sequences.vocabulary import build_vocabulary
+    from omni_lab.world.questions import CHANCE
 
     vocabulary, settings = build_vocabulary(config), config.evaluation
     exam = make_exam(world_clips(config, "test", settings.clips), config, vocabulary)
     held = make_exam(world_clips(config, "held_out", settings.clips), config, vocabulary)
     scores = {
-        "facts": by_fact(exam, sit(model, exam)),
-        "held_out_pairs": by_fact(held, sit(model, held), held_out=True),
-        "controls": {control: by_fact(exam, sit(model, swapped(exam, control))) for control in CONTROLS},
+        "facts": by_fact(exam, sit(model, exam), CHANCE),
+        "held_out_pairs": by_fact(held, sit(model, held), CHANCE, held_out=True),
+        "controls": {
+            control: by_fact(exam, sit(model, swapped(exam, control)), CHANCE)
+            for control in CONTROLS
+        },
         "reliance": reliance(model, config, vocabulary),
     }
     for control in scores["controls"].values():
-        control.pop("absent", None)  # its answer is that nothing carries it: there is no carrier to take away
+        control.pop(
+            "absent", None
+        )  # its answer is that nothing carries it: there is no carrier to take away
     if any(clip.facts for clip in films):
         shown = make_exam(films, config, vocabulary)
-        scores["films"] = by_fact(shown, sit(model, shown))
+        scores["films"] = by_fact(shown, sit(model, shown), CHANCE)
     batches = [collate(exam.rows[i : i + 16], config) for i in range(0, len(exam.rows), 16)]
     vectors = moments(model, batches, config.training.align_units)
     scores["retrieval"] = retrieval(vectors, settings.retrieval_rooms)
@@ -125,9 +137,9 @@ def evaluate(model, config: Config, films: list[Triplet]) -> dict:
 def answered(model, clip: Triplet, config: Config) -> list[dict]:
     """Every question of one clip with the model's answer beside the true one."""
     from omni_lab.config import TICKS_PER_SECOND
+    from omni_lab.data.vocabulary import build_vocabulary
     from omni_lab.evaluation.answers import make_exam, predict
     from omni_lab.sequences.batch import collate
-    from omni_lab.sequences.vocabulary import build_vocabulary
 
     vocabulary = build_vocabulary(config)
     exam = make_exam([clip], config, vocabulary)
@@ -151,10 +163,10 @@ def answered(model, clip: Triplet, config: Config) -> list[dict]:
 
 def clip_for_report(model, clip: Triplet, video: Path | None, config: Config) -> dict:
     """One clip as the report plays it: its film, its stream unit by unit, and every answer."""
+    from omni_lab.data.vocabulary import build_vocabulary
     from omni_lab.sequences.items import KINDS
     from omni_lab.sequences.stream import omni_stream
     from omni_lab.sequences.tokens import tokenize
-    from omni_lab.sequences.vocabulary import build_vocabulary
 
     vocabulary = build_vocabulary(config)
     sequence = omni_stream(clip, config.sequence, supervised=False)
@@ -162,7 +174,11 @@ def clip_for_report(model, clip: Triplet, video: Path | None, config: Config) ->
     questions = answered(model, clip, config)
     verdict = {place: question for question in questions for place in question["places"]}
     units = [
-        {"start_s": u * config.sequence.unit_s, "end_s": (u + 1) * config.sequence.unit_s, "chips": []}
+        {
+            "start_s": u * config.sequence.unit_s,
+            "end_s": (u + 1) * config.sequence.unit_s,
+            "chips": [],
+        }
         for u in range(int(tokens.unit.max()) + 1)
     ]
     words = vocabulary.pieces(tokens.ids)
@@ -178,19 +194,24 @@ def clip_for_report(model, clip: Triplet, video: Path | None, config: Config) ->
                 "predicted": question and question["predicted"],
             }
         )
-    return {"video": video, "title": video.stem if video else clip.clip_id, "units": units, "questions": questions}
+    return {
+        "video": video,
+        "title": video.stem if video else clip.clip_id,
+        "units": units,
+        "questions": questions,
+    }
 
 
 def draw(summary: dict, metrics: list[dict], clip: Triplet, config: Config) -> dict:
     """Every picture of the report, by name."""
-    from omni_lab.plots.curves import draw_losses
-    from omni_lab.plots.facts import draw_controls, draw_facts
-    from omni_lab.plots.heatmaps import draw_attention, draw_reliance, draw_retrieval
-    from omni_lab.plots.timeline import draw_triplet
-    from omni_lab.plots.tokens import draw_stream
+    from omni_lab.data.vocabulary import build_vocabulary
+    from omni_lab.plots.data.timeline import draw_triplet
+    from omni_lab.plots.data.tokens import draw_stream
+    from omni_lab.plots.evaluation.facts import draw_controls, draw_facts
+    from omni_lab.plots.evaluation.heatmaps import draw_attention, draw_reliance, draw_retrieval
+    from omni_lab.plots.training.curves import draw_losses
     from omni_lab.sequences.stream import omni_stream
     from omni_lab.sequences.tokens import tokenize
-    from omni_lab.sequences.vocabulary import build_vocabulary
 
     vocabulary = build_vocabulary(config)
     tokens = tokenize(omni_stream(clip, config.sequence, supervised=False), vocabulary, config)
@@ -206,12 +227,14 @@ def draw(summary: dict, metrics: list[dict], clip: Triplet, config: Config) -> d
     }
 
 
-def run_demo(config: Config, out: Path | str, films: Path | None = None, quick: bool = False) -> Path:
+def run_demo(
+    config: Config, out: Path | str, films: Path | None = None, quick: bool = False
+) -> Path:
     """Go the whole way into the run folder `out` and return the path of its report.
 
     A second call goes on from what is there, and reuses a finished run as it is.
     """
-    from omni_lab.training.run import RunFolder, peak_memory_mb, write_json
+    from omni_lab.training.run import RunFolder, peak_memory_mb
 
     out = Path(out)
     if quick:
@@ -220,7 +243,9 @@ def run_demo(config: Config, out: Path | str, films: Path | None = None, quick: 
     run = RunFolder(out, config)
     report, watch = out / "report.html", Stopwatch()
     if (out / "summary.json").exists() and report.exists():
-        print(f"▸ {out}: this run is finished; its results are used as they are (--fresh starts anew)")
+        print(
+            f"▸ {out}: this run is finished; its results are used as they are (--fresh starts anew)"
+        )
         return report
     with watch.part("triplets", "films → triplets → shards"):
         clips = clips_from_films(films, out, config)
@@ -231,7 +256,9 @@ def run_demo(config: Config, out: Path | str, films: Path | None = None, quick: 
     with watch.part("evaluation", "questions about scenes it has never seen, and controls"):
         summary = evaluate(model, config, clips["test"])
     metrics = run.metrics()
-    watch.seconds["training"] = sum(record["seconds"] for record in metrics)  # over all calls that took part
+    watch.seconds["training"] = sum(
+        record["seconds"] for record in metrics
+    )  # over all calls that took part
     summary |= {
         "seed": config.seed,
         "config_hash": config_hash(config),
@@ -246,9 +273,12 @@ def run_demo(config: Config, out: Path | str, films: Path | None = None, quick: 
         },
         "environment": json.loads((out / "environment.json").read_text()),
     }
-    shown = next((clip for clip in clips["test"] if clip.facts), None) or world_clips(config, "test", 1)[0]
+    shown = (
+        next((clip for clip in clips["test"] if clip.facts), None)
+        or world_clips(config, "test", 1)[0]
+    )
     with watch.part("report", "pictures and report"):
-        from omni_lab.plots.report import write_report
+        from omni_lab.report.run_report import write_report
 
         pictures = draw(summary, metrics, shown, config)
         (out / "figures").mkdir(exist_ok=True)
@@ -268,7 +298,9 @@ def _video_of(clip: Triplet, films: Path) -> Path | None:
     """The film a clip was cut from, found again by its content."""
     from omni_lab.media.probe import content_id
 
-    return next((film for film in sorted(films.rglob("*.mp4")) if content_id(film) == clip.source_id), None)
+    return next(
+        (film for film in sorted(films.rglob("*.mp4")) if content_id(film) == clip.source_id), None
+    )
 
 
 def print_summary(summary: dict) -> None:
@@ -278,4 +310,6 @@ def print_summary(summary: dict) -> None:
         held = summary["held_out_pairs"].get(fact)
         unseen = held["accuracy"] if held else float("nan")
         print(f"{fact:<16}{score['accuracy']:>14.3f}{unseen:>14.3f}{score['chance']:>8.3f}")
-    print(f"\n{summary['seconds']:.0f} s in all, at most {summary['peak_memory_mb']:.0f} MB of memory")
+    print(
+        f"\n{summary['seconds']:.0f} s in all, at most {summary['peak_memory_mb']:.0f} MB of memory"
+    )

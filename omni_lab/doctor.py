@@ -98,7 +98,9 @@ def system() -> dict[str, Any]:
         "os": _os_name(),
         "machine": platform.machine(),
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "memory_gb": None,
         "memory_free_gb": None,
         "disk_free_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
@@ -108,7 +110,10 @@ def system() -> dict[str, Any]:
     except ImportError:
         return found
     memory = psutil.virtual_memory()
-    return found | {"memory_gb": round(memory.total / 1e9, 1), "memory_free_gb": round(memory.available / 1e9, 1)}
+    return found | {
+        "memory_gb": round(memory.total / 1e9, 1),
+        "memory_free_gb": round(memory.available / 1e9, 1),
+    }
 
 
 def packages() -> list[Package]:
@@ -122,7 +127,11 @@ def packages() -> list[Package]:
         requirement, _, marker = line.partition(";")
         name, _, needed = re.match(r"([\w.-]+)(\[[^]]*\])?\s*(.*)", requirement.strip()).groups()
         extra = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", marker)
-        found.append(Package(name, needed.strip("() "), extra.group(1) if extra else "core", _installed(name)))
+        found.append(
+            Package(
+                name, needed.strip("() "), extra.group(1) if extra else "core", _installed(name)
+            )
+        )
     return found
 
 
@@ -139,7 +148,11 @@ def lacking(found: Iterable[Package]) -> list[Missing]:
         else:
             extras.setdefault(package.group, []).append(what)
     for extra, what in extras.items():
-        missing.append(Missing(f"extra {extra!r}: {', '.join(what)}", f"pip install -e '.[{extra}]'", core=False))
+        missing.append(
+            Missing(
+                f"extra {extra!r}: {', '.join(what)}", f"pip install -e '.[{extra}]'", core=False
+            )
+        )
     return missing
 
 
@@ -164,7 +177,9 @@ def satisfies(version: str, needed: str) -> bool:
             fits = holds[operator](have, want)
         else:
             length = max(len(have), len(want))
-            fits = holds[operator](have + (0,) * (length - len(have)), want + (0,) * (length - len(want)))
+            fits = holds[operator](
+                have + (0,) * (length - len(have)), want + (0,) * (length - len(want))
+            )
         if not fits:
             return False
     return True
@@ -177,7 +192,11 @@ def torch_device() -> dict[str, Any]:
     found = {"version": torch.__version__, "device": "cpu", "threads": torch.get_num_threads()}
     if torch.cuda.is_available():
         memory = round(torch.cuda.get_device_properties(0).total_memory / 1e9, 1)
-        found |= {"device": "cuda", "name": torch.cuda.get_device_name(0), "count": torch.cuda.device_count()}
+        found |= {
+            "device": "cuda",
+            "name": torch.cuda.get_device_name(0),
+            "count": torch.cuda.device_count(),
+        }
         return found | {"cuda": torch.version.cuda, "memory_gb": memory}
     if torch.backends.mps.is_available():
         found["device"] = "mps"
@@ -210,15 +229,22 @@ def written(report: Report) -> str:
     """The report as people read it, and as a bug report should quote it."""
     lines = [f"{name:<16}{value}" for name, value in report.system.items() if value is not None]
     for name, part in report.parts.items():
-        lines.append(f"{name:<16}" + ", ".join(f"{key} {_short(value)}" for key, value in part.items()))
+        lines.append(
+            f"{name:<16}" + ", ".join(f"{key} {_short(value)}" for key, value in part.items())
+        )
     for group in ("core", *EXTRAS):
         inside = [package for package in report.packages if package.group == group]
         if inside:
             lines += ["", f"{group}:"]
-            lines += [f"  {p.name:<20}{p.installed or '-':<16}{p.needed:<12}{_mark(p)}".rstrip() for p in inside]
+            lines += [
+                f"  {p.name:<20}{p.installed or '-':<16}{p.needed:<12}{_mark(p)}".rstrip()
+                for p in inside
+            ]
     lines.append("")
     for missing in report.missing:
-        lines.append(f"{'MISSING' if missing.core else 'optional'}: {missing.what}\n    get it with: {missing.get}")
+        lines.append(
+            f"{'MISSING' if missing.core else 'optional'}: {missing.what}\n    get it with: {missing.get}"
+        )
     lines.append("the core is whole" if report.whole else "the core is not whole: see MISSING")
     return "\n".join(lines)
 
@@ -228,7 +254,11 @@ def _mark(package: Package) -> str:
 
 
 def _short(value: Any) -> str:
-    return " ".join(f"{name} {version}" for name, version in value.items()) if isinstance(value, dict) else str(value)
+    return (
+        " ".join(f"{name} {version}" for name, version in value.items())
+        if isinstance(value, dict)
+        else str(value)
+    )
 
 
 def _installed(name: str) -> str | None:

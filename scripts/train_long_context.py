@@ -5,19 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 
-from omni_lab.commands import configured
+from omni_lab.cli.commands import configured
 from omni_lab.errors import OmniLabError
-from omni_lab.training.albums import AlbumMixture
 from omni_lab.training.loop import train_stages
 from omni_lab.training.run import RunFolder
+from omni_lab.world.albums.lessons import AlbumMixture
 
 
 def main() -> None:
     """Train, or go on where the run folder stands."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", default="small", help="tiny, small or full_7b (default: %(default)s)")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="run folder, the same on every node")
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="as `omni-lab config` lists them")
+    parser.add_argument(
+        "--preset", default="small", help="tiny, small or full_7b (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="FOLDER", help="run folder, the same on every node"
+    )
+    parser.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="as `omni-lab config` lists them"
+    )
     arguments = parser.parse_args()
     try:
         config = configured(arguments.preset, ["sequence.layout=F4", *arguments.settings])

@@ -5,6 +5,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["PYTHONPATH"] = os.path.join(
+    os.path.dirname(__file__), "support"
+)  # for processes that tests start
 os.environ["COLUMNS"] = "100"  # tables are as wide as the terminal
 
 from jaxtyping import install_import_hook

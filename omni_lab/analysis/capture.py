@@ -11,7 +11,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from omni_lab.attention.mass import attention_mass, mass_matrix
+from omni_lab.analysis.mass import attention_mass, mass_matrix
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import Batch
 from omni_lab.sequences.items import KINDS
@@ -30,7 +30,9 @@ def listening(decoder: nn.Module, heard: Callable) -> Iterator[None]:
         )
 
     AttentionInterface.register(_NAME, attend)
-    AttentionMaskInterface.register(_NAME, sdpa_mask)  # else the mask arrives as None even where there is padding
+    AttentionMaskInterface.register(
+        _NAME, sdpa_mask
+    )  # else the mask arrives as None even where there is padding
     before = decoder.config._attn_implementation
     decoder.set_attn_implementation(_NAME)
     try:
@@ -52,7 +54,9 @@ def modality_mass(model: OmniModel, batches: list[Batch]) -> dict:
         labels = batch.kind.to(model.device)
 
         def heard(layer, query, key, scaling, labels=labels):
-            rows, _ = mass_matrix(attention_mass(query, key, labels, classes, scaling), labels, classes)
+            rows, _ = mass_matrix(
+                attention_mass(query, key, labels, classes, scaling), labels, classes
+            )
             totals[layer] = totals.get(layer, 0) + rows.double().cpu()
 
         with listening(model.decoder, heard):
@@ -60,5 +64,8 @@ def modality_mass(model: OmniModel, batches: list[Batch]) -> dict:
         counts += torch.bincount(batch.kind[batch.kind >= 0].cpu(), minlength=classes)
     present = counts > 0
     names = [kind for kind, here in zip(KINDS, present.tolist(), strict=True) if here]
-    layers = [(totals[layer] / counts.clamp_min(1)[:, None])[present][:, present].tolist() for layer in sorted(totals)]
+    layers = [
+        (totals[layer] / counts.clamp_min(1)[:, None])[present][:, present].tolist()
+        for layer in sorted(totals)
+    ]
     return {"queries": names, "keys": names, "layers": layers}

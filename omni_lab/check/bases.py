@@ -10,7 +10,11 @@ import numpy as np
 from omni_lab.check.verdict import Verdict, tried
 from omni_lab.model.rope import theta_for, turns
 
-_ASKED = ((4096, 32, 100.0, 1024), (2048, 32, 100.0, 1024), (32_768, 128, 1e6, 4096))  # length, K, θ, trained
+_ASKED = (
+    (4096, 32, 100.0, 1024),
+    (2048, 32, 100.0, 1024),
+    (32_768, 128, 1e6, 4096),
+)  # length, K, θ, trained
 _CLOSE = 1e-6  # relative
 
 
@@ -30,13 +34,19 @@ def raised_base(attempt: Callable[[int, int, float, int], float]) -> Verdict:
         if wrong := _no_base(value, *asked):
             return Verdict(False, wrong)
         answers.append(float(value))
-    right = [abs(mine / theta_for(*asked) - 1) < _CLOSE for mine, asked in zip(answers, _ASKED, strict=True)]
+    right = [
+        abs(mine / theta_for(*asked) - 1) < _CLOSE
+        for mine, asked in zip(answers, _ASKED, strict=True)
+    ]
     if not all(right):
         return Verdict(False, _wrong(answers, right))
     length, head_dim, theta, trained = _ASKED[0]
     says = f"{length:,} tokens after {trained:,} take θ {answers[0]:.1f} in place of {theta:g}"
     ends = turns(head_dim, answers[0], length)[-1], turns(head_dim, theta, trained)[-1]
-    return Verdict(True, f"right: {says}; the slowest pair makes {ends[0]:.3f} turns, as before ({ends[1]:.3f})")
+    return Verdict(
+        True,
+        f"right: {says}; the slowest pair makes {ends[0]:.3f} turns, as before ({ends[1]:.3f})",
+    )
 
 
 def _no_base(value: object, length: int, head_dim: int, theta: float, trained: int) -> str | None:
@@ -69,7 +79,10 @@ def _wrong(answers: list[float], right: list[bool]) -> str:
         at = f"length {length:,}, K {head_dim}, θ {theta:,.0f}, trained {trained:,}"
         return f"right for some, wrong for {at}: what in your formula holds for one K or one factor only?"
     for mistake, says in _MISTAKES:
-        if all(abs(mine / mistake(*asked) - 1) < _CLOSE for mine, asked in zip(answers, _ASKED, strict=True)):
+        if all(
+            abs(mine / mistake(*asked) - 1) < _CLOSE
+            for mine, asked in zip(answers, _ASKED, strict=True)
+        ):
             return says
     length, head_dim, theta, trained = _ASKED[0]
     mine = answers[0]

@@ -9,9 +9,9 @@ from numbers import Integral
 
 from omni_lab.check.verdict import Verdict, tried
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.media.subtitles import Cue, Word
-from omni_lab.triplets.clips import share
-from omni_lab.triplets.cut import Clip
+from omni_lab.media.subtitles.reader import Cue, Word
+from omni_lab.triplets.cutting.clips import share
+from omni_lab.triplets.cutting.cut import Clip
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,10 @@ def rebased(attempt: Callable[[list[Cue], int, int], Sequence[Cue]]) -> Verdict:
         if isinstance(value, Verdict):
             return value
         if given != list(film.cues):
-            return Verdict(False, "your function changed the list of the film's cues: the next clip needs them all")
+            return Verdict(
+                False,
+                "your function changed the list of the film's cues: the next clip needs them all",
+            )
         if wrong := _not_cues(value):
             return Verdict(False, wrong)
         answers.append(list(value))  # type: ignore[call-overload]
@@ -82,14 +85,20 @@ def _not_cues(value: object) -> str | None:
     for cue in value:
         if not isinstance(cue.text, str):
             return f"a cue's text is a string; {cue.text!r} is a {type(cue.text).__name__}"
-        if not isinstance(cue.words, tuple) or not all(isinstance(word, Word) for word in cue.words):
+        if not isinstance(cue.words, tuple) or not all(
+            isinstance(word, Word) for word in cue.words
+        ):
             return f"a cue's words are a tuple of `Word`; {cue.text!r} has {cue.words!r}"
     return None
 
 
 def _wrong_text(answers: list[list[Cue]], film: _Cutting) -> str | None:
     """Whether a word is lost, doubled or in the wrong clip."""
-    homes = {word: clip for clip, cues in zip(film.clips, film.shared, strict=True) for word in _words(cues)}
+    homes = {
+        word: clip
+        for clip, cues in zip(film.clips, film.shared, strict=True)
+        for word in _words(cues)
+    }
     found: dict[str, list[Clip]] = {word: [] for word in homes}
     for clip, cues in zip(film.clips, answers, strict=True):
         for word in _words(cues):
@@ -98,7 +107,11 @@ def _wrong_text(answers: list[list[Cue]], film: _Cutting) -> str | None:
             found[word].append(clip)
     for cue in film.cues:
         for word in cue.text.split():
-            clips, home, rule = " and ".join(map(_named, found[word])), _named(homes[word]), _rule(cue, homes)
+            clips, home, rule = (
+                " and ".join(map(_named, found[word])),
+                _named(homes[word]),
+                _rule(cue, homes),
+            )
             if not clips:
                 return f"{word!r} is in no clip: {rule}. What is lost is still heard, and nobody will miss it"
             if len(found[word]) > 1:
@@ -121,7 +134,9 @@ def _rule(cue: Cue, homes: dict[str, Clip]) -> str:
     clips = {homes[word].start: homes[word] for word in cue.text.split()}
     if len(clips) > 1:
         cuts = "a cut goes" if len(clips) == 2 else f"{len(clips) - 1} cuts go"
-        return f"{cuts} through its cue, which is split there, each word into the clip it is said in"
+        return (
+            f"{cuts} through its cue, which is split there, each word into the clip it is said in"
+        )
     (clip,) = clips.values()
     if cue.end == clip.end:
         return "its cue ends where a clip ends, and belongs to that clip alone"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from omni_lab.check.verdict import Verdict, tried
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.media.subtitles import Cue
+from omni_lab.media.subtitles.reader import Cue
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ def _stream(lines: Sequence[tuple[int, str, str]], seconds: int) -> _Example:
     from omni_lab.config import tiny
     from omni_lab.sequences.stream import omni_stream
     from omni_lab.sequences.tokens import tokenize
-    from omni_lab.sequences.vocabulary import WorldVocabulary
     from omni_lab.triplets.record import Triplet
+    from omni_lab.world.vocabulary import WorldVocabulary
 
     config, vocabulary, length = tiny(), WorldVocabulary(), seconds * TICKS_PER_SECOND
     times = np.arange(2 * seconds, dtype=np.int64) * (TICKS_PER_SECOND // 2)
@@ -83,7 +83,10 @@ def loss_mask(attempt: Callable[[list[str], list[str | None]], Sequence[bool]]) 
         if wrong:
             return Verdict(False, wrong)
     count = sum(examples[0].supervised), len(examples[0].tokens)
-    return Verdict(True, f"right: of a second with {count[1]} tokens, {count[0]} are learned and the rest is given")
+    return Verdict(
+        True,
+        f"right: of a second with {count[1]} tokens, {count[0]} are learned and the rest is given",
+    )
 
 
 def _wrong_mask(value: object, example: _Example) -> str | None:
@@ -95,7 +98,9 @@ def _wrong_mask(value: object, example: _Example) -> str | None:
     truth = list(example.supervised)
     if len(answer) != len(truth):
         return f"return one True or False for every token: {len(truth)} were given, {len(answer)} came back"
-    strange = [v for v in answer if getattr(v, "ndim", 0) or v not in (0, 1)]  # NumPy's, PyTorch's booleans are fine
+    strange = [
+        v for v in answer if getattr(v, "ndim", 0) or v not in (0, 1)
+    ]  # NumPy's, PyTorch's booleans are fine
     if strange:
         return f"return True or False for every token; {strange[0]!r} is neither"
     answer = [bool(v) for v in answer]
@@ -113,7 +118,11 @@ def _wrong_mask(value: object, example: _Example) -> str | None:
             "that it is predicted from the place before it is the loss's own business"
         )
     kinds = [role or token for token, role in zip(example.tokens, example.roles, strict=True)]
-    off = [place for place, (given, right) in enumerate(zip(answer, truth, strict=True)) if given != right]
+    off = [
+        place
+        for place, (given, right) in enumerate(zip(answer, truth, strict=True))
+        if given != right
+    ]
     kind = min((kinds[place] for place in off), key=list(_WHY).index)  # the gravest first
     mine = [place for place in off if kinds[place] == kind]
     some = "" if len(mine) == kinds.count(kind) else f" ({len(mine)} of {kinds.count(kind)} times)"

@@ -9,7 +9,7 @@ import numpy as np
 
 from omni_lab.check.verdict import Verdict, tried
 from omni_lab.config import TICKS_PER_SECOND, tiny
-from omni_lab.media.subtitles import Cue
+from omni_lab.media.subtitles.reader import Cue
 from omni_lab.sequences.items import LISTEN, SPEAK, UNIT
 from omni_lab.sequences.stream import omni_stream
 from omni_lab.triplets.record import Triplet
@@ -51,7 +51,10 @@ def interleaved(attempt: Callable[[list, list, list], Sequence[str]]) -> Verdict
     right = [item.kind if item.kind in ("image", "audio") else item.text for item in sequence.items]
     units = 1 + max(item.unit for item in sequence.items)
     seen, heard = (
-        [any(item.kind == kind and item.unit == unit for item in sequence.items) for unit in range(units)]
+        [
+            any(item.kind == kind and item.unit == unit for item in sequence.items)
+            for unit in range(units)
+        ]
         for kind in ("image", "audio")
     )
     cues = [(cue.start / SECOND, cue.role, cue.text) for cue in _clip().cues]
@@ -59,7 +62,9 @@ def interleaved(attempt: Callable[[list, list, list], Sequence[str]]) -> Verdict
     if isinstance(value, Verdict):
         return value
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
-        return Verdict(False, f"return a list of words such as {UNIT!r} and 'image'; this is {value!r:.80}")
+        return Verdict(
+            False, f"return a list of words such as {UNIT!r} and 'image'; this is {value!r:.80}"
+        )
     wrong = _wrong(list(value), right, [text for _, _, text in cues])
     if wrong:
         return Verdict(False, wrong)
@@ -73,14 +78,17 @@ def _wrong(mine: list[str], right: list[str], texts: list[str]) -> str | None:
     if strange is not None:
         if strange == "<guide>":
             return f"'<guide>': the guide is the model's own role, and its text opens with {SPEAK}"
-        return (
-            f"{strange!r} is no piece of this stream: use {UNIT}, image, audio, {LISTEN}, {SPEAK}, <visitor> and texts"
-        )
+        pieces = f"{UNIT}, image, audio, {LISTEN}, {SPEAK}, <visitor> and texts"
+        return f"{strange!r} is no piece of this stream: use {pieces}"
     have, need = Counter(mine), Counter(right)
     for text in texts:
         if have[text] != need[text]:
             if not have[text]:
-                late = ": it begins after the last unit, and stands in it all the same" if text == texts[-1] else ""
+                late = (
+                    ": it begins after the last unit, and stands in it all the same"
+                    if text == texts[-1]
+                    else ""
+                )
                 return f"{text!r} is lost{late}; what is dropped in silence is missed by nobody, and never learned"
             return f"{text!r} stands there {have[text]} times: a cue belongs to one unit, the one in which it begins"
     for sense in ("image", "audio"):
@@ -89,7 +97,9 @@ def _wrong(mine: list[str], right: list[str], texts: list[str]) -> str | None:
         if have[sense] < need[sense]:
             return f"{need[sense] - have[sense]} units lack their {sense}, although it is there"
     if have[UNIT] != need[UNIT]:
-        return f"{have[UNIT]} times {UNIT}: every unit opens with it once, also one without a picture"
+        return (
+            f"{have[UNIT]} times {UNIT}: every unit opens with it once, also one without a picture"
+        )
     if have["<visitor>"] != need["<visitor>"] or have[SPEAK] != need[SPEAK]:
         return f"every text opens with its role: {SPEAK} for the model's own (guide), <visitor> for the visitor"
     if have[LISTEN] != need[LISTEN]:
@@ -115,7 +125,9 @@ def _misplaced(mine: list[str], right: list[str], texts: list[str]) -> str | Non
             home = next(number for number, pieces in enumerate(true) if moved in pieces)
             return f"{moved!r} belongs to unit {home}, in which it begins; a border belongs to the unit that it opens"
     place = next(
-        i for i, (mine_here, right_here) in enumerate(zip(mine, right, strict=True)) if mine_here != right_here
+        i
+        for i, (mine_here, right_here) in enumerate(zip(mine, right, strict=True))
+        if mine_here != right_here
     )
     at = f"unit {right[:place].count(UNIT) - 1}, piece {place}: {mine[place]!r} stands where {right[place]!r} should"
     if {mine[place], right[place]} == {"image", "audio"}:

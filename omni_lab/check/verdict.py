@@ -25,7 +25,9 @@ def tried(attempt: Callable, *arguments: object) -> object:
     """What the attempt returns (a list of it if it yields), or a verdict where it returns nothing or breaks."""
     try:
         value = attempt(*arguments)
-        value = list(value) if isinstance(value, Iterator) else value  # a generator works, and breaks, only now
+        value = (
+            list(value) if isinstance(value, Iterator) else value
+        )  # a generator works, and breaks, only now
     except NotImplementedError:
         return NOT_YET
     except Exception as error:  # noqa: BLE001 - whatever a learner's function does, the notebook goes on

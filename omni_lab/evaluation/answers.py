@@ -6,6 +6,7 @@ whatever was answered earlier. An answer of several tokens is right when all of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +22,6 @@ from omni_lab.sequences.stream import omni_stream
 from omni_lab.sequences.tokens import Tokens, tokenize
 from omni_lab.sequences.vocabulary import Vocabulary
 from omni_lab.triplets.record import Triplet
-from omni_lab.world.questions import chance
 
 CONTROLS = ("swap_image", "swap_audio", "swap_question")
 
@@ -52,17 +52,25 @@ def make_exam(clips: list[Triplet], config: Config, vocabulary: Vocabulary) -> E
         sequence = omni_stream(clip, config.sequence, supervised=False)
         tokens = tokenize(sequence, vocabulary, config)
         rows.append(tokens)
-        spoken = {item.start: index for index, item in enumerate(sequence.items) if item.kind == "text" and item.loss}
+        spoken = {
+            item.start: index
+            for index, item in enumerate(sequence.items)
+            if item.kind == "text" and item.loss
+        }
         for fact in clip.facts:
             index = spoken.get(fact["start"])
             if index is None:
                 continue
             answer = np.flatnonzero(tokens.item == index)
-            line = max((i for i in range(index) if sequence.items[i].kind == "text"), default=-1)  # the visitor's
+            line = max(
+                (i for i in range(index) if sequence.items[i].kind == "text"), default=-1
+            )  # the visitor's
             question = np.flatnonzero(tokens.item == line)
             asked.append(Asked(row, fact, tuple(question.tolist()), tuple(answer.tolist())))
     if not asked:
-        raise CallFault("no clip has a question with a known answer: make clips from the world, or give a truth.json")
+        raise CallFault(
+            "no clip has a question with a known answer: make clips from the world, or give a truth.json"
+        )
     return Exam(rows, asked, config)
 
 
@@ -76,7 +84,9 @@ def swapped(exam: Exam, control: str) -> Exam:
     for length in set(lengths):
         same = np.flatnonzero([other == length for other in lengths])
         if len(same) < 2:
-            raise CallFault(f"control {control!r}: row {same[0]} has no other clip of its length to swap with")
+            raise CallFault(
+                f"control {control!r}: row {same[0]} has no other clip of its length to swap with"
+            )
         partner[same] = np.roll(same, -1)
     if control == "swap_image":
         new = [replace(row, frames=rows[p].frames) for row, p in zip(rows, partner, strict=True)]
@@ -110,32 +120,58 @@ def predict(
 
 
 def sit(
-    model: OmniModel, exam: Exam, batch_size: int = 16, strength: Float32[torch.Tensor, "M M"] | None = None
+    model: OmniModel,
+    exam: Exam,
+    batch_size: int = 16,
+    strength: Float32[torch.Tensor, "M M"] | None = None,
 ) -> Bool[np.ndarray, " questions"]:
     """Which questions of the exam the model answers right, with modalities that interact as `strength` says."""
     right = np.zeros(len(exam.asked), bool)
     for first in range(0, len(exam.rows), batch_size):
-        predicted = predict(model, collate(exam.rows[first : first + batch_size], exam.config), strength)
+        predicted = predict(
+            model, collate(exam.rows[first : first + batch_size], exam.config), strength
+        )
         for index, asked in enumerate(exam.asked):
             if first <= asked.row < first + batch_size:
                 places = list(asked.answer)
-                right[index] = (predicted[asked.row - first, places] == exam.rows[asked.row].ids[places]).all()
+                right[index] = (
+                    predicted[asked.row - first, places] == exam.rows[asked.row].ids[places]
+                ).all()
     return right
 
 
-def by_fact(exam: Exam, right: Bool[np.ndarray, " questions"], held_out: bool = False) -> dict[str, dict]:
-    """Accuracy, chance level, count and 95 % interval per fact; `held_out` keeps questions about unseen pairs only."""
-    kinds = [a.fact["fact"] for a in exam.asked]
-    keep = np.asarray([a.fact["held_out"] or not held_out for a in exam.asked])
+def by_fact(
+    exam: Exam,
+    right: Bool[np.ndarray, " questions"],
+    chance: Mapping[str, float],
+    held_out: bool = False,
+) -> dict[str, dict]:
+    """Accuracy, chance level, count and 95 % interval per fact, with the modalities that carry it.
+
+    Parameters
+    ----------
+    chance : accuracy of an even guess, by fact: the question set that the exam was made of, in the order of its scores
+    held_out : keep questions about pairs that training has never shown only
+    """
+    kinds = np.asarray([asked.fact["fact"] for asked in exam.asked])
+    keep = np.asarray([asked.fact["held_out"] or not held_out for asked in exam.asked])
+    carriers = {asked.fact["fact"]: list(asked.fact["carriers"]) for asked in exam.asked}
+
     scores = {}
-    for fact in dict.fromkeys(kinds):
-        mine = right[keep & (np.asarray(kinds) == fact)]
-        if len(mine):
-            scores[fact] = score(mine, chance(fact))
+    for fact, guessed in chance.items():
+        answers = right[keep & (kinds == fact)]
+        if len(answers):
+            scores[fact] = {**score(answers, guessed), "carriers": carriers[fact]}
     return scores
 
 
 def score(right: Bool[np.ndarray, " questions"], guessed: float) -> dict[str, float]:
     """Accuracy of some answers with its 95 % interval, beside the chance level of guessing them."""
     low, high = wilson(int(right.sum()), len(right))
-    return {"accuracy": float(right.mean()), "chance": guessed, "n": len(right), "low": low, "high": high}
+    return {
+        "accuracy": float(right.mean()),
+        "chance": guessed,
+        "n": len(right),
+        "low": low,
+        "high": high,
+    }

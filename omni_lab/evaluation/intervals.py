@@ -30,5 +30,7 @@ def bootstrap(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile interval of a statistic of the rows of `values`, resampled with replacement."""
     rng = np.random.default_rng(seed)
-    drawn = np.stack([statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(resamples)])
+    drawn = np.stack(
+        [statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(resamples)]
+    )
     return np.percentile(drawn, 2.5, axis=0), np.percentile(drawn, 97.5, axis=0)

@@ -25,7 +25,9 @@ def moments(model: OmniModel, batches: list[Batch], units: int) -> dict[str, Flo
     return {sense: torch.cat(states) for sense, states in found.items()}
 
 
-def recall(query: Float[Tensor, "G D"], candidates: Float[Tensor, "G D"], k: int) -> Float[Tensor, " G"]:
+def recall(
+    query: Float[Tensor, "G D"], candidates: Float[Tensor, "G D"], k: int
+) -> Float[Tensor, " G"]:
     """1 where a query's own moment is among its k nearest candidates, else 0."""
     scores = query @ candidates.T
     own = scores.diagonal()[:, None]

@@ -18,20 +18,20 @@ import numpy as np
 from jaxtyping import Float32, Int16, Int64
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
-from omni_lab.media import subtitles
-from omni_lab.media.clock import rescale, stamp, ticks
-from omni_lab.media.faults import BadSubtitles, NothingDecodable
-from omni_lab.media.interleave import PRIMING, PacketOrder
-from omni_lab.media.pictures import FramePicker
+from omni_lab.media.avi_offset import PRIMING, PacketOrder
+from omni_lab.media.clock import rescale, ticks
+from omni_lab.media.damage import DamageLog
+from omni_lab.media.errors import BadSubtitles, NothingDecodable
+from omni_lab.media.images.sampling import FramePicker
 from omni_lab.media.probe import MAX_PIXELS, Source, Stream, describe, open_media
 from omni_lab.media.scenes import ContentDetector, scene_changes
 from omni_lab.media.sound import SoundLine
-from omni_lab.media.timeline import Timeline
+from omni_lab.media.subtitles import reader as subtitles
+from omni_lab.media.timestamps import Timeline, varies
 
 if TYPE_CHECKING:
     import av
 
-MAX_ERRORS = 20  # named one by one; the rest is counted
 PACKETS_TIMED = ("avi", "asf")  # containers that time packets, not pictures
 EARLY = TICKS_PER_SECOND // 10  # more than pictures are stamped before they are shown
 USUAL_FRAME = TICKS_PER_SECOND // 25  # how long a picture stands where nothing tells
@@ -50,7 +50,9 @@ class Film:
     picture_end: int  # tick at which the last picture goes, 0 without pictures
     audio: Int16[np.ndarray, " samples"] | None  # 16 kHz mono; None when the film has none
     audio_start: int  # tick of the first sample: a late start is a late start
-    audio_gaps: tuple[tuple[int, int], ...]  # spans (ticks) inside the audio for which the file has no samples
+    audio_gaps: tuple[
+        tuple[int, int], ...
+    ]  # spans (ticks) inside the audio for which the file has no samples
     cues: tuple[subtitles.Cue, ...]  # in order of time, ticks
 
     @property
@@ -102,10 +104,12 @@ class _Pass:
         self.damaged_from: int | None = None  # tick from which pictures build on a broken one
         self.left_out = 0
         self.embedded: list[subtitles.Cue] = []
-        self.faults: dict[tuple[str, str], list[int | None]] = {}  # what and why: the ticks near which it is wrong
+        self.damage = DamageLog()
         self.packet_times: list[int] = []  # of the pictures' packets, in such containers
         self.place = -1  # among them, of the packet with which the newest picture came out
-        self.held_back: int | None = None  # pictures that the decoder keeps while it waits for later ones
+        self.held_back: int | None = (
+            None  # pictures that the decoder keeps while it waits for later ones
+        )
         self.standing = 0  # tick up to which the newest picture is said to stand
         self.frame_length = 0  # ticks the newest frame stands, 0 as long as it is not known
         self.reached = 0  # tick of the newest picture or sound
@@ -124,10 +128,12 @@ class _Pass:
         while True:
             try:
                 packet = next(packets, None)
-            except IndexError:  # PyAV's end where streams turned up in mid-file; it has flushed the others by then
+            except (
+                IndexError
+            ):  # PyAV's end where streams turned up in mid-file; it has flushed the others by then
                 break
             except (av.error.FFmpegError, OSError) as error:  # the form breaks off; the disk fails
-                self._note("reading stopped", self.reached, error.strerror)
+                self.damage.note("reading stopped", self.reached, error.strerror)
                 for stream in chosen:
                     if stream.type != "subtitle":
                         self._decode(stream, None)
@@ -138,8 +144,12 @@ class _Pass:
                 self._begin(packet)
                 first = False
             if jump := self.timeline.straighten(packet):
-                self._note(jump)
-            if self.order and None not in (packet.dts, packet.pos) and packet.stream.type != "subtitle":
+                self.damage.note(jump)
+            if (
+                self.order
+                and None not in (packet.dts, packet.pos)
+                and packet.stream.type != "subtitle"
+            ):
                 self.order.add(packet.stream.type, packet.dts * packet.time_base, packet.pos)
             if packet.stream.type == "subtitle":
                 self._read_text(packet)
@@ -157,7 +167,10 @@ class _Pass:
         time = rescale(packet.pts, packet.time_base)
         later = self.source.zero - time
         if later > EARLY:
-            streams = [replace(s, start=None if s.start is None else s.start + later) for s in self.source.streams]
+            streams = [
+                replace(s, start=None if s.start is None else s.start + later)
+                for s in self.source.streams
+            ]
             streams[packet.stream.index] = replace(streams[packet.stream.index], start=0)
             self.source = replace(self.source, zero=time, streams=tuple(streams))
             self.timeline = Timeline(self.format, time)
@@ -169,16 +182,27 @@ class _Pass:
         told = None if packet is None else packet.pts if packet.dts is None else packet.dts
         if told is not None and not packet.size:  # nothing new: the last picture stands
             if stream.type == "video":
-                self.standing = rescale(told + (packet.duration or 0), packet.time_base) - self.source.zero
+                self.standing = (
+                    rescale(told + (packet.duration or 0), packet.time_base) - self.source.zero
+                )
             return
-        if self.format in PACKETS_TIMED and stream.type == "video" and packet is not None and packet.dts is not None:
+        if (
+            self.format in PACKETS_TIMED
+            and stream.type == "video"
+            and packet is not None
+            and packet.dts is not None
+        ):
             self.packet_times.append(packet.dts)
         known = packet is not None and packet.pts is not None
         time = rescale(packet.pts, packet.time_base) - self.source.zero if known else None
         try:
             frames = stream.codec_context.decode(packet)
         except av.error.FFmpegError as error:
-            self._note(f"{stream.type} does not decode", self.reached if time is None else time, error.strerror)
+            self.damage.note(
+                f"{stream.type} does not decode",
+                self.reached if time is None else time,
+                error.strerror,
+            )
             if stream.type == "video" and self.damaged_from is None:
                 self.damaged_from = time or 0
             return
@@ -186,7 +210,11 @@ class _Pass:
             try:
                 take(frame, stream)
             except av.error.FFmpegError as error:
-                self._note(f"{stream.type} cannot be converted", self.reached if time is None else time, error.strerror)
+                self.damage.note(
+                    f"{stream.type} cannot be converted",
+                    self.reached if time is None else time,
+                    error.strerror,
+                )
 
     def _take_picture(self, frame, stream) -> None:
         times = self.picker.all_times
@@ -197,7 +225,7 @@ class _Pass:
             time = rescale(stamped, frame.time_base or stream.time_base) - self.source.zero
         if times and time <= times[-1]:
             if time < times[-1]:
-                self._note("a picture whose time runs backwards is left out", times[-1])
+                self.damage.note("a picture whose time runs backwards is left out", times[-1])
             return
         self.reached = max(self.reached, time)
         if frame.duration:
@@ -207,7 +235,9 @@ class _Pass:
         if self._is_damaged(frame, time):
             self.left_out += 1
             return
-        self.picker.add(frame, time, float(stream.sample_aspect_ratio or 1))  # unset is None, or a ratio that is false
+        self.picker.add(
+            frame, time, float(stream.sample_aspect_ratio or 1)
+        )  # unset is None, or a ratio that is false
         if self.detector:
             self.detector.add(frame, time)
 
@@ -219,9 +249,13 @@ class _Pass:
         """
         if self.format not in PACKETS_TIMED:
             return frame.pts if frame.pts is not None else frame.dts
-        self.place = self.place + 1 if frame.dts is None else bisect_left(self.packet_times, frame.dts)
+        self.place = (
+            self.place + 1 if frame.dts is None else bisect_left(self.packet_times, frame.dts)
+        )
         if self.held_back is None:
-            self.held_back = self.place if self.format == "avi" and stream.codec_context.has_b_frames else 0
+            self.held_back = (
+                self.place if self.format == "avi" and stream.codec_context.has_b_frames else 0
+            )
         place = self.place - self.held_back
         return self.packet_times[place] if 0 <= place < len(self.packet_times) else None
 
@@ -247,32 +281,50 @@ class _Pass:
         if packet.pts is None:  # the empty packet at the end
             return
         start = rescale(packet.pts, packet.time_base) - self.source.zero
-        end = max(0, start + rescale(packet.duration, packet.time_base)) if packet.duration else None
+        end = (
+            max(0, start + rescale(packet.duration, packet.time_base)) if packet.duration else None
+        )
         codec = packet.stream.codec_context.name
-        self.embedded.extend(subtitles.from_packet(bytes(packet), codec, max(0, start), end, packet.stream.language))
+        self.embedded.extend(
+            subtitles.from_packet(bytes(packet), codec, max(0, start), end, packet.stream.language)
+        )
 
     def result(self, path: str | Path) -> Film:
         """Close all lines and put the film together."""
         picker, source = self.picker, self.source
-        shown = [picker.all_times[-1] + (self.frame_length or USUAL_FRAME), self.standing] if picker.all_times else [0]
+        shown = (
+            [picker.all_times[-1] + (self.frame_length or USUAL_FRAME), self.standing]
+            if picker.all_times
+            else [0]
+        )
         picture_end = max(shown)
         picker.finish(picture_end)
         stream = source.stream("audio")
-        stated = stream.start + stream.duration if stream and stream.start is not None and stream.duration else None
+        stated = (
+            stream.start + stream.duration
+            if stream and stream.start is not None and stream.duration
+            else None
+        )
         moved = self._sound_moved()
         audio, audio_start, gaps = self.sound.finish(stated, padding=2 * self.unit, moved=moved)
         if audio is None and not picker.jpegs:
-            reason = f"; {self._errors()[0]}" if self.faults else ""
+            reason = f"; {self.damage.lines()[0]}" if self.damage.lines() else ""
             raise NothingDecodable(path, f"not one frame and not one sample can be decoded{reason}")
         duration = max(picture_end, audio_start + audio.size if audio is not None else 0)
         cues, text_uri = self._text(path)
         for doubt in subtitles.doubts(cues, duration):
-            self._note(f"{text_uri or 'the text track'}: {doubt}")
+            self.damage.note(f"{text_uri or 'the text track'}: {doubt}")
         if self.left_out:
-            self._note(f"{self.left_out} damaged pictures are left out")
+            self.damage.note(f"{self.left_out} damaged pictures are left out")
         streams = tuple(self._measured(s, moved) for s in source.streams)
         return Film(
-            source=replace(source, streams=streams, duration=duration, text_uri=text_uri, errors=self._errors()),
+            source=replace(
+                source,
+                streams=streams,
+                duration=duration,
+                text_uri=text_uri,
+                errors=self.damage.lines(),
+            ),
             frames=tuple(picker.jpegs),
             frame_times=np.array(picker.times, dtype=np.int64),
             brightness=np.array(picker.brightness, dtype=np.float32),
@@ -288,7 +340,11 @@ class _Pass:
     def _measured(self, stream: Stream, sound_moved: int) -> Stream:
         """Correct what the container says of a stream by what decoding has shown."""
         if stream.chosen and stream.kind == "video":
-            return replace(stream, rotation=self.picker.rotation, variable_frame_rate=varies(self.picker.all_times))
+            return replace(
+                stream,
+                rotation=self.picker.rotation,
+                variable_frame_rate=varies(self.picker.all_times),
+            )
         if stream.chosen and stream.kind == "audio" and sound_moved:
             return replace(stream, start=(stream.start or 0) + sound_moved)
         return stream
@@ -299,9 +355,14 @@ class _Pass:
         if not self.order or not sound:
             return 0
         picture = self.source.stream("video")
-        beat, count = (self.container.streams[s.index].time_base if s else Fraction(1) for s in (picture, sound))
+        beat, count = (
+            self.container.streams[s.index].time_base if s else Fraction(1)
+            for s in (picture, sound)
+        )
         times, held_back = self.packet_times, self.held_back or 0
-        delay = (times[held_back + 1] - times[1]) * beat if len(times) > held_back + 1 else Fraction(0)
+        delay = (
+            (times[held_back + 1] - times[1]) * beat if len(times) > held_back + 1 else Fraction(0)
+        )
         priming = Fraction(PRIMING.get(sound.codec, 0), int(sound.rate))
         return ticks(self.order.moved(priming, delay, beat, count))
 
@@ -309,7 +370,9 @@ class _Pass:
         """Give the first tick of each new scene, as the detector that was asked for finds it."""
         if self.detector:
             return self.detector.changes()
-        return scene_changes(np.array(self.picker.all_times, dtype=np.int64), np.array(self.picker.all_changes))
+        return scene_changes(
+            np.array(self.picker.all_times, dtype=np.int64), np.array(self.picker.all_changes)
+        )
 
     def _text(self, path: str | Path) -> tuple[tuple[subtitles.Cue, ...], str | None]:
         """Take the subtitle file beside the film, else the track inside; a file that cannot be read is an error."""
@@ -317,25 +380,11 @@ class _Pass:
             try:
                 cues = subtitles.read_subtitles(sidecar, self.config.language)
             except BadSubtitles as fault:
-                self._note(str(fault))
+                self.damage.note(str(fault))
                 continue
             if cues:
                 return cues, str(sidecar)
         return subtitles.settle(self.embedded), None
-
-    def _note(self, what: str, at: int | None = None, why: str = "") -> None:
-        """Remember what is wrong near a tick, and why as FFmpeg has it."""
-        self.faults.setdefault((what, why), []).append(at)
-
-    def _errors(self) -> tuple[str, ...]:
-        """Say in a line each what is wrong, and how often."""
-        lines = []
-        for (what, why), times in self.faults.items():
-            first, last = ("" if time is None else f" near {stamp(time)}" for time in (times[0], times[-1]))
-            again = f" ({len(times)} times, the last{last})" if len(times) > 1 else ""
-            lines.append(f"{what}{first}{f': {why}' if why else ''}{again}")
-        more = len(lines) - MAX_ERRORS
-        return (*lines[:MAX_ERRORS], f"and {more} more errors") if more > 0 else tuple(lines)
 
 
 def _bound(codec: av.VideoCodecContext, threads: int) -> None:
@@ -343,13 +392,3 @@ def _bound(codec: av.VideoCodecContext, threads: int) -> None:
     codec.options = {"max_pixels": str(MAX_PIXELS)}
     codec.thread_type = "AUTO"
     codec.thread_count = min(threads, max(1, MAX_PIXELS // max(1, codec.width * codec.height)))
-
-
-def varies(times: list[int]) -> bool:
-    """Tell whether frames come at uneven times: one in a hundred is off by a fifth and 1.5 ms (containers round)."""
-    steps = np.diff(np.array(times, dtype=np.int64))
-    if steps.size < 2:
-        return False
-    usual = np.median(steps)
-    uneven = np.abs(steps - usual) > max(usual / 5, 1.5e-3 * TICKS_PER_SECOND)
-    return bool(uneven.mean() > 0.01)

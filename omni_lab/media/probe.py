@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from omni_lab.media.clock import rescale
-from omni_lab.media.faults import EmptyFile, MissingFile, NothingDecodable, NotMedia
+from omni_lab.media.errors import EmptyFile, MissingFile, NothingDecodable, NotMedia
 
 if TYPE_CHECKING:
     import av
@@ -52,10 +52,14 @@ class Stream:
     title: str | None = None
     chosen: bool = False  # this stream of its kind is the one that is read
     cover: bool = False  # a picture of the album or film, not the film
-    disposition: tuple[str, ...] = ()  # what the container says the stream is for: default, dub, forced, ...
+    disposition: tuple[
+        str, ...
+    ] = ()  # what the container says the stream is for: default, dub, forced, ...
     width: int | None = None  # pixels, as coded
     height: int | None = None
-    rotation: int = 0  # degrees counter-clockwise by which players turn the picture (known once decoded)
+    rotation: int = (
+        0  # degrees counter-clockwise by which players turn the picture (known once decoded)
+    )
     variable_frame_rate: bool | None = None  # None before decoding
     rate: float | None = None  # frames per second (the container's average) or samples per second
     channels: int | None = None
@@ -75,7 +79,9 @@ class Source:
 
     def stream(self, kind: str) -> Stream | None:
         """Return the chosen stream of a kind, or None where the file has none."""
-        return next((stream for stream in self.streams if stream.kind == kind and stream.chosen), None)
+        return next(
+            (stream for stream in self.streams if stream.kind == kind and stream.chosen), None
+        )
 
 
 def probe(path: str | Path, language: str = "en") -> Source:
@@ -121,7 +127,9 @@ def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
             if _is_playlist(file):
                 raise NotMedia(path, REFUSED)
             options = {"protocol_whitelist": "none", "max_pixels": str(MAX_PIXELS)}
-            container = av.open(file, metadata_errors="replace", options=options, buffer_size=1 << 16)
+            container = av.open(
+                file, metadata_errors="replace", options=options, buffer_size=1 << 16
+            )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             fault = f"not a film or sound that can be opened, or cut off in its header ({_reason(error)})"
             raise NotMedia(path, fault) from None
@@ -130,7 +138,9 @@ def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
             if name in PLAYLISTS:
                 raise NotMedia(path, REFUSED)
             if name == "webp_pipe":
-                raise NotMedia(path, "is a WebP picture; of an animated one make a GIF or an MP4 first")
+                raise NotMedia(
+                    path, "is a WebP picture; of an animated one make a GIF or an MP4 first"
+                )
             if name in ("tty", "bin", "adf", "idf", "xbin", "image2") or name.endswith("_pipe"):
                 raise NotMedia(path, "is a text or a still picture, not a film or a sound")
             yield container
@@ -147,7 +157,10 @@ def open_file(path: str | Path) -> BinaryIO:
     try:
         found = file.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise MissingFile(path, "is a folder, not a file" if stat.S_ISDIR(found.st_mode) else "is no ordinary file")
+            raise MissingFile(
+                path,
+                "is a folder, not a file" if stat.S_ISDIR(found.st_mode) else "is no ordinary file",
+            )
         if found.st_size == 0:
             raise EmptyFile(path, "is empty (0 bytes)")
         return file.open("rb")
@@ -175,7 +188,10 @@ def _is_playlist(file: BinaryIO) -> bool:
 
 
 def describe(
-    container: av.container.InputContainer, path: str | Path, language: str, source_id: str | None = None
+    container: av.container.InputContainer,
+    path: str | Path,
+    language: str,
+    source_id: str | None = None,
 ) -> Source:
     """Turn an open container into a `Source`, with the clock's zero and the chosen streams.
 
@@ -193,12 +209,22 @@ def describe(
     if not timed:
         raise NothingDecodable(path, "holds no film and no sound")
     picture = choose(container, "video", language)
-    taken = {kind: choose(container, kind, language, picture) for kind in ("audio", "subtitle")} | {"video": picture}
+    taken = {kind: choose(container, kind, language, picture) for kind in ("audio", "subtitle")} | {
+        "video": picture
+    }
     film = _programme(picture or taken["audio"] or timed[0])
     beside = [s for s in timed if _programme(s) == film]
-    zero = min((rescale(s.start_time, s.time_base) for s in beside if s.start_time is not None), default=0)
-    streams = tuple(_stream(s, zero, any(s is t for t in taken.values())) for s in container.streams)
-    ends = [s.start + s.duration for s in (streams[t.index] for t in beside) if s.start is not None and s.duration]
+    zero = min(
+        (rescale(s.start_time, s.time_base) for s in beside if s.start_time is not None), default=0
+    )
+    streams = tuple(
+        _stream(s, zero, any(s is t for t in taken.values())) for s in container.streams
+    )
+    ends = [
+        s.start + s.duration
+        for s in (streams[t.index] for t in beside)
+        if s.start is not None and s.duration
+    ]
     stated = rescale(container.duration, _MICROSECOND) if container.duration else 0
     try:
         source_id = source_id or content_id(path)
@@ -208,7 +234,10 @@ def describe(
 
 
 def choose(
-    container: av.container.InputContainer, kind: str, language: str, picture: av.stream.Stream | None = None
+    container: av.container.InputContainer,
+    kind: str,
+    language: str,
+    picture: av.stream.Stream | None = None,
 ) -> av.stream.Stream | None:
     """Pick the stream of a kind that a viewer of this language would be given, or None.
 
@@ -217,15 +246,36 @@ def choose(
     """
     from av.stream import Disposition
 
-    special = Disposition.comment | Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.forced
+    special = (
+        Disposition.comment
+        | Disposition.hearing_impaired
+        | Disposition.visual_impaired
+        | Disposition.forced
+    )
 
     def rank(stream: av.stream.Stream) -> tuple:
-        size = stream.width * stream.height if kind == "video" else stream.rate if kind == "audio" else 0
+        size = (
+            stream.width * stream.height
+            if kind == "video"
+            else stream.rate
+            if kind == "audio"
+            else 0
+        )
         foreign = language_rank(stream.language, language)
         apart = picture is not None and _programme(stream) != _programme(picture)
-        return apart, foreign, bool(stream.disposition & special), not stream.disposition & Disposition.default, -size
+        return (
+            apart,
+            foreign,
+            bool(stream.disposition & special),
+            not stream.disposition & Disposition.default,
+            -size,
+        )
 
-    candidates = [s for s in container.streams if s.type == kind and s.codec_context is not None and not _is_cover(s)]
+    candidates = [
+        s
+        for s in container.streams
+        if s.type == kind and s.codec_context is not None and not _is_cover(s)
+    ]
     if kind == "subtitle":
         candidates = [s for s in candidates if s.codec_context.name in TEXT_CODECS]
     return min(candidates, key=rank, default=None)
@@ -268,7 +318,9 @@ def _stream(stream: av.stream.Stream, zero: int, chosen: bool) -> Stream:
     common = {
         "index": stream.index,
         "kind": stream.type if stream.type in ("video", "audio", "subtitle") else "other",
-        "codec": codec.codec.canonical_name if codec else "unknown",  # the same whichever decoder is built in
+        "codec": codec.codec.canonical_name
+        if codec
+        else "unknown",  # the same whichever decoder is built in
         "start": None if start is None else rescale(start, stream.time_base) - zero,
         "duration": rescale(duration, stream.time_base) if duration else None,
         "language": stream.language,
@@ -281,7 +333,9 @@ def _stream(stream: av.stream.Stream, zero: int, chosen: bool) -> Stream:
         return Stream(**common)
     if stream.type == "video":
         rate = stream.average_rate
-        return Stream(**common, width=stream.width, height=stream.height, rate=float(rate) if rate else None)
+        return Stream(
+            **common, width=stream.width, height=stream.height, rate=float(rate) if rate else None
+        )
     if stream.type == "audio":
         return Stream(**common, rate=float(stream.rate), channels=stream.channels)
     return Stream(**common)

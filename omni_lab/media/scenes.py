@@ -52,7 +52,9 @@ class ContentDetector:
         small = self._reformatter.reformat(
             frame, self.WIDTH, self.HEIGHT, format="bgr24", interpolation="AREA", threads=1
         )
-        number = self._timecode(len(self._times), fps=25.0)  # frames are counted: the rate is never used
+        number = self._timecode(
+            len(self._times), fps=25.0
+        )  # frames are counted: the rate is never used
         self._times.append(time)
         for cut in self._detector.process_frame(number, small.to_ndarray()):
             self._found.append(self._times[cut.frame_num])

@@ -20,7 +20,9 @@ from omni_lab.config import TICKS_PER_SECOND
 if TYPE_CHECKING:
     import av
 
-SLACK = TICKS_PER_SECOND // 100  # 10 ms: more than any container's rounding, less than anybody hears
+SLACK = (
+    TICKS_PER_SECOND // 100
+)  # 10 ms: more than any container's rounding, less than anybody hears
 RECENT = 16  # stamps whose middle says where the next frame should lie
 STEEPEST = 0.1  # ticks by which a clock may go wrong in a tick; stamps that err more are no clock
 BLOCK = 1 << 20  # samples stretched at a time
@@ -48,21 +50,31 @@ class _Run:
         if not self.offsets or not samples.size:
             return round(self.at), samples
         offsets = np.array(self.offsets)
-        if np.ptp(offsets) <= self.grain + 2:  # nothing but rounding: the first stamp, if the others allow it
+        if (
+            np.ptp(offsets) <= self.grain + 2
+        ):  # nothing but rounding: the first stamp, if the others allow it
             open_by = (self.grain + 1) / 2  # stamps are also rounded to ticks
             first, last = offsets.max() - open_by, offsets.min() + open_by
-            return round(float(offsets[0] if first <= offsets[0] <= last else (first + last) / 2)), samples
+            return round(
+                float(offsets[0] if first <= offsets[0] <= last else (first + last) / 2)
+            ), samples
         counted = np.array(self.counted)
-        blocks = np.split(np.arange(offsets.size), np.flatnonzero(np.diff(counted // TICKS_PER_SECOND)) + 1)
+        blocks = np.split(
+            np.arange(offsets.size), np.flatnonzero(np.diff(counted // TICKS_PER_SECOND)) + 1
+        )
         knots = np.array([counted[block].mean() for block in blocks])
         shifts = np.array([offsets[block].mean() for block in blocks])
         middles = [np.median(offsets[block]) for block in blocks]
         shaking = np.median([offsets[block].std() / np.sqrt(block.size) for block in blocks])
         quarter = -(-len(blocks) // 4)
         wander = np.median(middles[-quarter:]) - np.median(middles[:quarter])
-        if abs(wander) <= self.grain + 2 + 6 * shaking:  # stamps that shake, or err for a while (Ogg)
+        if (
+            abs(wander) <= self.grain + 2 + 6 * shaking
+        ):  # stamps that shake, or err for a while (Ogg)
             return round(float(np.median(offsets))), samples
-        if np.abs(np.diff(shifts) / np.diff(knots)).max() > STEEPEST:  # stretched so far, sound would be lost
+        if (
+            np.abs(np.diff(shifts) / np.diff(knots)).max() > STEEPEST
+        ):  # stretched so far, sound would be lost
             return round(self.offsets[0]), samples
         return stretch(samples, knots, shifts)
 
@@ -162,7 +174,9 @@ class SoundLine:
 
 
 def stretch(
-    samples: Int16[np.ndarray, " samples"], knots: Float[np.ndarray, " knots"], shifts: Float[np.ndarray, " knots"]
+    samples: Int16[np.ndarray, " samples"],
+    knots: Float[np.ndarray, " knots"],
+    shifts: Float[np.ndarray, " knots"],
 ) -> tuple[int, Int16[np.ndarray, " laid"]]:
     """Lay samples so that sample `knots[i]` comes to lie at tick `knots[i] + shifts[i]`, evenly in between.
 
@@ -196,6 +210,8 @@ def stretch(
         base = np.floor(at).astype(np.int64)
         part = (at - base).astype(np.float32)
         a, b, c, d = (samples.take(base + k, mode="clip").astype(np.float32) for k in (-1, 0, 1, 2))
-        curve = b + part / 2 * (c - a + part * (2 * a - 5 * b + 4 * c - d + part * (3 * (b - c) + d - a)))
+        curve = b + part / 2 * (
+            c - a + part * (2 * a - 5 * b + 4 * c - d + part * (3 * (b - c) + d - a))
+        )
         laid[first : first + BLOCK] = np.rint(curve).clip(-32768, 32767)
     return start, laid

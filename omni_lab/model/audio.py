@@ -25,7 +25,9 @@ class LogMel(nn.Module):
     def __init__(self, mels: int, frames_per_second: int) -> None:
         super().__init__()
         if TICKS_PER_SECOND % frames_per_second:
-            raise ConfigError(f"model.audio.frames={frames_per_second}: does not divide {TICKS_PER_SECOND} samples")
+            raise ConfigError(
+                f"model.audio.frames={frames_per_second}: does not divide {TICKS_PER_SECOND} samples"
+            )
         self.hop = TICKS_PER_SECOND // frames_per_second
         self.register_buffer("bank", torch.empty(_WINDOW // 2 + 1, mels), persistent=False)
         self.register_buffer("window", torch.empty(_WINDOW), persistent=False)
@@ -38,7 +40,13 @@ class LogMel(nn.Module):
 
         bins, mels = self.bank.shape
         bank = mel_filter_bank(
-            bins, mels, 0.0, TICKS_PER_SECOND / 2, TICKS_PER_SECOND, norm="slaney", mel_scale="slaney"
+            bins,
+            mels,
+            0.0,
+            TICKS_PER_SECOND / 2,
+            TICKS_PER_SECOND,
+            norm="slaney",
+            mel_scale="slaney",
         )
         self.bank.copy_(torch.tensor(bank, dtype=torch.float32))
         self.window.copy_(torch.hann_window(_WINDOW))
@@ -46,7 +54,9 @@ class LogMel(nn.Module):
     def forward(self, waves: Float32[Tensor, "A N"]) -> Float32[Tensor, "A M R"]:
         """Natural log of mel power, shifted and scaled to about [-1, 1]; float32 under mixed precision too."""
         with torch.autocast(waves.device.type, enabled=False):
-            spectrum = torch.stft(waves, _WINDOW, self.hop, window=self.window, return_complex=True)[..., :-1]
+            spectrum = torch.stft(
+                waves, _WINDOW, self.hop, window=self.window, return_complex=True
+            )[..., :-1]
             power = (spectrum.real**2 + spectrum.imag**2).transpose(1, 2) @ self.bank
         return ((power.clamp_min(_FLOOR).log() + 5.0) / 5.0).transpose(1, 2)
 
@@ -77,13 +87,21 @@ class AudioEncoder(nn.Module):
         self.tokens = sequence.audio_tokens
         self.used = frames // 2  # positions that one unit fills
         if self.used % self.tokens:
-            raise ConfigError(f"sequence.audio_tokens={self.tokens}: does not divide {self.used} encoder positions")
+            raise ConfigError(
+                f"sequence.audio_tokens={self.tokens}: does not divide {self.used} encoder positions"
+            )
         self.width = self.used // self.tokens * self.tower.config.d_model
 
     def forward(self, waves: Float32[Tensor, "A N"]) -> Float[Tensor, "A tokens merged"]:
         """Encode every unit of sound; the connector takes the merged width to the decoder's."""
         mel = self.log_mel(waves)
         missing = 2 * self.positions - mel.shape[-1]  # a pretrained tower wants its full chunk
-        states = self.tower(nn.functional.pad(mel, (0, missing), value=mel.min() if mel.numel() else 0.0))
+        states = self.tower(
+            nn.functional.pad(mel, (0, missing), value=mel.min() if mel.numel() else 0.0)
+        )
         used = states.last_hidden_state[:, : self.used]
-        return rearrange(used, "units (tokens positions) width -> units tokens (positions width)", tokens=self.tokens)
+        return rearrange(
+            used,
+            "units (tokens positions) width -> units tokens (positions width)",
+            tokens=self.tokens,
+        )

@@ -28,6 +28,10 @@ class Connector(nn.Module):
         if size:
             nn.init.constant_(self.level.weight, size)
 
-    def forward(self, states: Float[Tensor, "units tokens merged"]) -> Float[Tensor, "units tokens width"]:
+    def forward(
+        self, states: Float[Tensor, "units tokens merged"]
+    ) -> Float[Tensor, "units tokens width"]:
         """Map every token."""
-        return self.level(self.down(nn.functional.gelu(self.up(self.norm(states)))) + self.place.weight)
+        return self.level(
+            self.down(nn.functional.gelu(self.up(self.norm(states)))) + self.place.weight
+        )

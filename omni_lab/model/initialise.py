@@ -55,7 +55,10 @@ def _look_back(decoder: nn.Module, firmness: float) -> None:
     """
     attention, omega = decoder.layers[0].self_attn, decoder.rotary_emb.inv_freq
     size = (firmness * omega).sqrt() * attention.head_dim**0.25  # scores are divided by √head_dim
-    queries, keys = attention.q_proj.bias.view(-1, 2, len(omega)), attention.k_proj.bias.view(-1, 2, len(omega))
+    queries, keys = (
+        attention.q_proj.bias.view(-1, 2, len(omega)),
+        attention.k_proj.bias.view(-1, 2, len(omega)),
+    )
     queries[:, 0] = size
     for head, key in enumerate(keys, 1):
         key.copy_(torch.stack([size * (omega * head).cos(), size * (omega * head).sin()]))

@@ -19,10 +19,10 @@ from omni_lab.config import Config, from_dict, to_dict
 from omni_lab.model.audio import AudioEncoder, LogMel
 from omni_lab.model.connector import Connector
 from omni_lab.model.image import ImageEncoder
-from omni_lab.model.parallel import NO_MASK
 from omni_lab.model.pretrained import empty_part, load_parts
 from omni_lab.model.rope import rope_of, set_rope
-from omni_lab.model.shards import Shard
+from omni_lab.parallel.batch import Shard
+from omni_lab.parallel.decoder_hook import NO_MASK
 from omni_lab.sequences.batch import IGNORED, Batch
 from omni_lab.sequences.masking import attention_bias
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, TEXT_KIND
@@ -95,12 +95,20 @@ class OmniModel(PreTrainedModel):
         width, size = self.decoder.config.hidden_size, self.settings.model.sense_size
         self.connector = nn.ModuleDict(
             {
-                "image": Connector(self.image.width, width, self.settings.sequence.image_tokens, size),
-                "audio": Connector(self.audio.width, width, self.settings.sequence.audio_tokens, size),
+                "image": Connector(
+                    self.image.width, width, self.settings.sequence.image_tokens, size
+                ),
+                "audio": Connector(
+                    self.audio.width, width, self.settings.sequence.audio_tokens, size
+                ),
             }
         )
-        self.align = nn.ModuleDict({kind: nn.Linear(width, width) for kind in ("image", "audio", "text")})
-        self.align_scale = nn.Parameter(torch.tensor(2.3))  # log of the similarity's scale: 10 at the start
+        self.align = nn.ModuleDict(
+            {kind: nn.Linear(width, width) for kind in ("image", "audio", "text")}
+        )
+        self.align_scale = nn.Parameter(
+            torch.tensor(2.3)
+        )  # log of the similarity's scale: 10 at the start
         self.post_init()
 
     @classmethod
@@ -158,7 +166,9 @@ class OmniModel(PreTrainedModel):
                 tokens = units[at].flatten(0, 1)
                 if (standing := batch.standing(kind)) is not None:
                     tokens = tokens[standing]
-                states = states.index_put((batch.kind == kind).nonzero(as_tuple=True), tokens.to(states.dtype))
+                states = states.index_put(
+                    (batch.kind == kind).nonzero(as_tuple=True), tokens.to(states.dtype)
+                )
         return states
 
     def forward(
@@ -189,14 +199,19 @@ class OmniModel(PreTrainedModel):
         wanted = labels != IGNORED
         targets = labels[wanted]
         logits = hidden[wanted] @ self.decoder.embed_tokens.weight.T
-        return OmniOutput(logits, targets, F.cross_entropy(logits.float(), targets, reduction="none"), embeddings)
+        return OmniOutput(
+            logits, targets, F.cross_entropy(logits.float(), targets, reduction="none"), embeddings
+        )
 
     def pooled(
         self, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int
     ) -> tuple[dict[str, Float[Tensor, "G D"]], Bool[Tensor, " groups"]]:
         """One unit vector per modality for every group of `units` units that has all three, and which groups have."""
         per_row = int(batch.unit.max()) // units + 1
-        group = torch.arange(len(batch.unit), device=batch.unit.device)[:, None] * per_row + batch.unit // units
+        group = (
+            torch.arange(len(batch.unit), device=batch.unit.device)[:, None] * per_row
+            + batch.unit // units
+        )
         out, complete = {}, None
         for kind, name in ((IMAGE_KIND, "image"), (AUDIO_KIND, "audio"), (TEXT_KIND, "text")):
             here = batch.kind == kind
@@ -209,7 +224,9 @@ class OmniModel(PreTrainedModel):
             out[name] = F.normalize(total, dim=-1)
         return {name: states[complete] for name, states in out.items()}, complete
 
-    def alignment_loss(self, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int) -> Float[Tensor, ""]:
+    def alignment_loss(
+        self, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int
+    ) -> Float[Tensor, ""]:
         """InfoNCE between image, audio and text of the same moment, mean of the three pairs (CLIP, section 2.3).
 
         Zero where no moment of the batch has all three.
@@ -222,5 +239,7 @@ class OmniModel(PreTrainedModel):
         losses = []
         for a, b in (("image", "text"), ("audio", "text"), ("image", "audio")):
             similarity = scale * pooled[a] @ pooled[b].T
-            losses.append((F.cross_entropy(similarity, here) + F.cross_entropy(similarity.T, here)) / 2)
+            losses.append(
+                (F.cross_entropy(similarity, here) + F.cross_entropy(similarity.T, here)) / 2
+            )
         return torch.stack(losses).mean()

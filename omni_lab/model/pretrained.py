@@ -31,7 +31,9 @@ def load_parts(config: Config, vocabulary: int) -> dict[str, PreTrainedModel]:
             part = kind.from_pretrained(source)
         except (OSError, ValueError) as fault:
             reason = str(fault).splitlines()[0]
-            raise ConfigError(f"model.{name}.pretrained={source!r}: cannot be loaded ({reason})") from fault
+            raise ConfigError(
+                f"model.{name}.pretrained={source!r}: cannot be loaded ({reason})"
+            ) from fault
         parts[name] = part.encoder if name == "audio" else part
     _check_sizes(config, parts)
     if "decoder" in parts:
@@ -42,7 +44,13 @@ def load_parts(config: Config, vocabulary: int) -> dict[str, PreTrainedModel]:
 
 def empty_part(name: str, data: dict) -> PreTrainedModel:
     """The module of a part's Hugging Face configuration, its weights still to be filled in."""
-    from transformers import Qwen2Config, Qwen2Model, SiglipVisionConfig, SiglipVisionModel, WhisperConfig
+    from transformers import (
+        Qwen2Config,
+        Qwen2Model,
+        SiglipVisionConfig,
+        SiglipVisionModel,
+        WhisperConfig,
+    )
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     module, settings = {
@@ -64,6 +72,11 @@ def _check_sizes(config: Config, parts: dict[str, PreTrainedModel]) -> None:
             if name in parts and (right := getattr(parts[name].config, theirs)) != value:
                 raise ConfigError(f"model.{name}.{key}={value}: the pretrained part has {right}")
     if "audio" in parts:
-        used, most = round(audio.frames * config.sequence.unit_s) // 2, parts["audio"].config.max_source_positions
+        used, most = (
+            round(audio.frames * config.sequence.unit_s) // 2,
+            parts["audio"].config.max_source_positions,
+        )
         if used > most:
-            raise ConfigError(f"sequence.unit_s={config.sequence.unit_s}: a unit takes {used} positions of {most}")
+            raise ConfigError(
+                f"sequence.unit_s={config.sequence.unit_s}: a unit takes {used} positions of {most}"
+            )

@@ -40,11 +40,16 @@ def set_rope(model: nn.Module, theta: float | None = None, factor: float = 1.0) 
         its own (yarn, llama3, or another way for some of its layers), which this would undo
     """
     if (theta is not None and not 1 < theta < math.inf) or not 1 <= factor < math.inf:
-        raise CallFault(f"theta={theta}, factor={factor}: theta must be above 1 and factor 1 or more")
+        raise CallFault(
+            f"theta={theta}, factor={factor}: theta must be above 1 and factor 1 or more"
+        )
     for owner, name, rotary in _rotaries(model):
         old = rotary.config.rope_parameters
         new = {key: value for key, value in old.items() if key not in ("factor", "type")}
-        new |= {"rope_type": "default", "rope_theta": float(old["rope_theta"] if theta is None else theta)}
+        new |= {
+            "rope_type": "default",
+            "rope_theta": float(old["rope_theta"] if theta is None else theta),
+        }
         if factor != 1:
             new |= {"rope_type": "linear", "factor": float(factor)}
         rotary.config.rope_parameters = new
@@ -73,7 +78,9 @@ def _rotaries(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
         if hasattr(rotary, "original_inv_freq") and getattr(rotary.config, "rope_parameters", None)
     ]
     if not found:
-        raise CallFault(f"{type(model).__name__}: has no rotary positions, so there is no base to raise")
+        raise CallFault(
+            f"{type(model).__name__}: has no rotary positions, so there is no base to raise"
+        )
     for _, _, rotary in found:
         kind = rotary.config.rope_parameters.get("rope_type", "another for some layers")
         if kind not in ("default", "linear"):
@@ -83,7 +90,9 @@ def _rotaries(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
     return found
 
 
-def turns(head_dim: int, theta: float, length: int, factor: float = 1.0) -> Float[np.ndarray, " pairs"]:
+def turns(
+    head_dim: int, theta: float, length: int, factor: float = 1.0
+) -> Float[np.ndarray, " pairs"]:
     """How many full turns each rotary pair makes over `length` tokens.
 
     >>> turns(8, 10_000.0, 628).round(2).tolist()

@@ -82,7 +82,9 @@ def save(picture: Figure, path: Path) -> None:
     """
     forms = picture.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in forms:
-        raise CallFault(f"{path}: pictures are written as {', '.join(f'.{form}' for form in sorted(forms))}")
+        raise CallFault(
+            f"{path}: pictures are written as {', '.join(f'.{form}' for form in sorted(forms))}"
+        )
     try:
         picture.savefig(path, dpi=DPI)
     except OSError as error:
@@ -151,7 +153,9 @@ def _fonts() -> list[str]:
     return ["DejaVu Sans", *(name for name in _MORE_FONTS if name in there)]
 
 
-def new_picture(width: float, height: float, alt: str, layout: str | None = "constrained") -> Picture:
+def new_picture(
+    width: float, height: float, alt: str, layout: str | None = "constrained"
+) -> Picture:
     """An empty picture of that size in inches."""
     picture = Picture(figsize=(width, height), layout=layout)
     picture.alt = alt

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from omni_lab.errors import InputFault
-from omni_lab.training.run import environment, write_json
+from omni_lab.storage import in_project, write_json
+from omni_lab.training.run import environment
 
 # two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom
 _T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
@@ -38,7 +39,10 @@ class Criterion:
 
     def verdict(self, values: Sequence[float]) -> str:
         """Whether it holds: one of `VERDICTS`. An interval with the bound inside, or of one seed, decides nothing."""
-        worst, best = ((end >= self.bound) if self.at_least else (end <= self.bound) for end in self.ends(values))
+        worst, best = (
+            (end >= self.bound) if self.at_least else (end <= self.bound)
+            for end in self.ends(values)
+        )
         if self.by_interval and (worst != best or len(values) < 2):
             return "undecided"
         return "reproduced" if worst else "not reproduced"
@@ -49,8 +53,18 @@ def interval(values: Sequence[float]) -> dict[str, float]:
     mean = statistics.fmean(values)
     half = 0.0
     if len(values) > 1:
-        half = _T[min(len(values) - 2, len(_T) - 1)] * statistics.stdev(values) / math.sqrt(len(values))
-    return {"mean": mean, "low": mean - half, "high": mean + half, "min": min(values), "max": max(values)}
+        half = (
+            _T[min(len(values) - 2, len(_T) - 1)]
+            * statistics.stdev(values)
+            / math.sqrt(len(values))
+        )
+    return {
+        "mean": mean,
+        "low": mean - half,
+        "high": mean + half,
+        "min": min(values),
+        "max": max(values),
+    }
 
 
 def write_record(
@@ -86,7 +100,9 @@ def write_record(
         "command": command,
         "environment": environment(),
         "seeds": list(seeds),
-        "metrics": {name: {**interval(values), "seeds": list(values)} for name, values in metrics.items()},
+        "metrics": {
+            name: {**interval(values), "seeds": list(values)} for name, values in metrics.items()
+        },
         "criteria": judged,
         **({"claims": claims} if any(claims) else {}),
         **({"details": dict(details)} if details else {}),
@@ -105,8 +121,9 @@ def read_record(name: str) -> dict:
     InputFault
         there is none yet; the message says how to make it
     """
-    for root in (Path(), Path(__file__).parents[2]):
-        path = root / "results" / name / "record.json"
+    for path in in_project("results", name, "record.json"):
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
-    raise InputFault(f"results/{name}/record.json: no such record; `omni-lab reproduce {name} --seeds 3` writes it")
+    raise InputFault(
+        f"results/{name}/record.json: no such record; `omni-lab reproduce {name} --seeds 3` writes it"
+    )

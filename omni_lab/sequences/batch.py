@@ -34,12 +34,16 @@ class Batch:
     position: Int64[Tensor, "B T"]  # from 0 in every document
     frames: UInt8[Tensor, "U F S S 3"]
     waves: Float32[Tensor, "A samples"]
-    seen: Int64[Tensor, " seen"]  # for every unit with a picture, in stream order: which of `frames` it shows
+    seen: Int64[
+        Tensor, " seen"
+    ]  # for every unit with a picture, in stream order: which of `frames` it shows
     heard: Int64[Tensor, " heard"]  # the same for sound and `waves`
 
     def to(self, device) -> Batch:
         """The same batch on another device."""
-        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+        return Batch(
+            **{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
+        )
 
     def share(self, units: list[int]) -> Batch:
         """The same rows, each of one unit, with the senses of units of another batch instead of their own."""
@@ -88,7 +92,11 @@ def _resized(frames: np.ndarray, size: int) -> Tensor:
     pixels = torch.from_numpy(np.ascontiguousarray(frames))
     if pixels.shape[1:3] == (size, size):
         return pixels
-    mode = {"mode": "area"} if min(pixels.shape[1:3]) >= size else {"mode": "bilinear", "align_corners": False}
+    mode = (
+        {"mode": "area"}
+        if min(pixels.shape[1:3]) >= size
+        else {"mode": "bilinear", "align_corners": False}
+    )
     planes = torch.nn.functional.interpolate(pixels.movedim(-1, 1).float(), (size, size), **mode)
     return planes.round().clamp(0, 255).to(torch.uint8).movedim(1, -1)
 
@@ -114,8 +122,14 @@ def collate(rows: list[Tokens], config: Config) -> Batch:
         return torch.from_numpy(out)
 
     frames = [_resized(unit, size) for row in rows for unit in row.frames]
-    waves = [torch.from_numpy(np.ascontiguousarray(wave, np.float32)) for row in rows for wave in row.waves]
-    empty_frames = torch.zeros((0, config.sequence.frames_per_unit, size, size, 3), dtype=torch.uint8)
+    waves = [
+        torch.from_numpy(np.ascontiguousarray(wave, np.float32))
+        for row in rows
+        for wave in row.waves
+    ]
+    empty_frames = torch.zeros(
+        (0, config.sequence.frames_per_unit, size, size, 3), dtype=torch.uint8
+    )
     document = padded("document", NO_DOCUMENT, np.int64)
     return Batch(
         input_ids=padded("ids", 0, np.int64),

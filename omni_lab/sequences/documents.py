@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
-from omni_lab.media.stills import open_still
-from omni_lab.media.subtitles import Cue
+from omni_lab.media.images.stills import open_still
+from omni_lab.media.subtitles.reader import Cue
 from omni_lab.sequences.items import SequenceFault
-from omni_lab.triplets.build import EXTENSIONS
-from omni_lab.triplets.film import clips_of_film
+from omni_lab.triplets.building.build import EXTENSIONS
+from omni_lab.triplets.cutting.film import clips_of_film
 from omni_lab.triplets.record import EncodedClip, Triplet
 
 
@@ -40,7 +40,9 @@ class Document:
     missing: tuple[str, ...] = ()  # what could not come along, in words
 
 
-def as_document(content: Any, name: str | None = None, cutting: TripletConfig | None = None) -> Document:
+def as_document(
+    content: Any, name: str | None = None, cutting: TripletConfig | None = None
+) -> Document:
     """Take anything to look at apart into pictures and text.
 
     Parameters
@@ -61,7 +63,11 @@ def as_document(content: Any, name: str | None = None, cutting: TripletConfig | 
     if isinstance(content, Mapping):
         content = _interleaved(content, name or "document")
     if name is None:
-        name = content.clip_id if isinstance(content, Triplet) else getattr(content, "name", "document")
+        name = (
+            content.clip_id
+            if isinstance(content, Triplet)
+            else getattr(content, "name", "document")
+        )
     several = isinstance(content, list | tuple) and not isinstance(content, Picture)
     pieces: list[Any] = []
     damage: list[str] = []
@@ -74,7 +80,11 @@ def as_document(content: Any, name: str | None = None, cutting: TripletConfig | 
             pieces.append(piece)
     parts = [part for piece in pieces for part in _parts(piece, name)]
     sound = sum(len(piece.audio) for piece in pieces if isinstance(piece, Triplet))
-    unheard = [f"{sound / TICKS_PER_SECOND:.2f} s of sound, for which a document has no place"] if sound else []
+    unheard = (
+        [f"{sound / TICKS_PER_SECOND:.2f} s of sound, for which a document has no place"]
+        if sound
+        else []
+    )
     if not parts:
         there = f"; it has {unheard[0]}: lay it out as the omni stream" if sound else ""
         raise SequenceFault(f"clip {name}: an empty document, without a picture or a word{there}")
@@ -92,16 +102,26 @@ def _parts(piece: Any, name: str) -> Iterable[Picture | Cue]:
     """The pictures and texts of one piece of a document."""
     if isinstance(piece, str):
         if _is_file(piece):
-            raise SequenceFault(f"clip {name}: {piece!r} is the name of a file, and would be read as text; give a Path")
+            raise SequenceFault(
+                f"clip {name}: {piece!r} is the name of a file, and would be read as text; give a Path"
+            )
         return [Cue(0, 0, piece)]
     if isinstance(piece, Cue | Picture):
         return [piece]
     if isinstance(piece, Triplet):
-        frames = [Picture(pixels, True, int(t)) for pixels, t in zip(piece.frames, piece.frame_times, strict=True)]
-        return sorted([*frames, *piece.cues], key=lambda part: part.time if isinstance(part, Picture) else part.start)
+        frames = [
+            Picture(pixels, True, int(t))
+            for pixels, t in zip(piece.frames, piece.frame_times, strict=True)
+        ]
+        return sorted(
+            [*frames, *piece.cues],
+            key=lambda part: part.time if isinstance(part, Picture) else part.start,
+        )
     if isinstance(piece, np.ndarray) and piece.ndim == 4:
         return [Picture(open_still(pixels), True) for pixels in piece]
-    if isinstance(piece, Path | np.ndarray) or hasattr(piece, "getexif"):  # the last is any PIL image
+    if isinstance(piece, Path | np.ndarray) or hasattr(
+        piece, "getexif"
+    ):  # the last is any PIL image
         return [Picture(open_still(piece))]
     says = "neither a picture (Path, PIL image, array), a video (array of frames), a clip, nor text"
     raise SequenceFault(f"clip {name}: {type(piece).__name__} in it is {says}")
@@ -119,10 +139,14 @@ def _interleaved(row: Mapping[str, Any], name: str) -> list[Any]:
     images, texts = row.get("images"), row.get("texts")
     lists = isinstance(images, list | tuple) and isinstance(texts, list | tuple)
     if not lists or len(images) != len(texts):
-        raise SequenceFault(f"clip {name}: an interleaved row has lists `images` and `texts` of equal length")
+        raise SequenceFault(
+            f"clip {name}: an interleaved row has lists `images` and `texts` of equal length"
+        )
     places = list(zip(images, texts, strict=True))
     for place, (image, text) in enumerate(places):
-        if not (isinstance(text, str) if image is None else text is None and not isinstance(image, str)):
+        if not (
+            isinstance(text, str) if image is None else text is None and not isinstance(image, str)
+        ):
             says = f"place {place} must hold an image or a text, and the other as None; an image's file is a Path"
             raise SequenceFault(f"clip {name}: {says}")
     return [Cue(0, 0, text) if image is None else image for image, text in places]

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omni_lab.config import Config, SequenceConfig
-from omni_lab.media.subtitles import Cue
+from omni_lab.media.subtitles.reader import Cue
 from omni_lab.sequences.documents import Document, Picture, as_document
 from omni_lab.sequences.items import IMAGE_END, IMAGE_START, Item, Sequence, SequenceFault
 from omni_lab.sequences.stream import omni_stream, spoken
@@ -55,7 +55,9 @@ class Written:
         SequenceFault
             it cannot be written
         """
-        return tokenize(lay_out(self.clip(number), self.config, supervised=False), self.vocabulary, self.config)
+        return tokenize(
+            lay_out(self.clip(number), self.config, supervised=False), self.vocabulary, self.config
+        )
 
 
 class Format(NamedTuple):
@@ -91,12 +93,22 @@ def lay_out(content: Any, config: Config, supervised: bool = True) -> Sequence:
     layout = config.sequence.layout
     if layout == "stream" and isinstance(content, Triplet):
         return omni_stream(content, config.sequence, supervised)
-    document = content if isinstance(content, Document) else as_document(content, cutting=config.triplets)
+    document = (
+        content if isinstance(content, Document) else as_document(content, cutting=config.triplets)
+    )
     if layout not in FORMATS:
-        has = "the omni stream needs a clip, with times" if layout == "stream" else f"there is no format {layout!r}"
-        raise SequenceFault(f"clip {document.name}: {has}; set sequence.layout to one of {', '.join(FORMATS)}")
+        has = (
+            "the omni stream needs a clip, with times"
+            if layout == "stream"
+            else f"there is no format {layout!r}"
+        )
+        raise SequenceFault(
+            f"clip {document.name}: {has}; set sequence.layout to one of {', '.join(FORMATS)}"
+        )
     if supervised and not any(isinstance(part, Cue) for part in document.parts):
-        raise SequenceFault(f"clip {document.name}: no text in it, so that there is nothing to learn to write")
+        raise SequenceFault(
+            f"clip {document.name}: no text in it, so that there is nothing to learn to write"
+        )
     return _written(document, FORMATS[layout], config)
 
 
@@ -113,13 +125,19 @@ def _written(document: Document, written: Format, config: Config) -> Sequence:
         name = "frame" if part.frame and written.frames else "image"
         numbers[name] += 1
         tiling = cut(part.pixels, config.model.image.size, _grids(part, config.sequence))
-        frames += [np.stack([picture] * config.sequence.frames_per_unit) for picture in tiling.pictures]
+        frames += [
+            np.stack([picture] * config.sequence.frames_per_unit) for picture in tiling.pictures
+        ]
         tilings += [(tiling, piece) for piece in range(len(tiling.pictures))]
         items.extend(_image(f"{name} {numbers[name]}", part, len(tiling.pictures), unit, written))
-    return Sequence(document.name, tuple(items), tuple(frames), (), tuple(tilings), document.missing)
+    return Sequence(
+        document.name, tuple(items), tuple(frames), (), tuple(tilings), document.missing
+    )
 
 
-def seen_by(sequence: Sequence, tokens: Tokens, place: int, config: Config) -> tuple[int, tuple[float, ...]] | None:
+def seen_by(
+    sequence: Sequence, tokens: Tokens, place: int, config: Config
+) -> tuple[int, tuple[float, ...]] | None:
     """Which picture of a document the token at `place` sees, counted from 0, and which part of it.
 
     The part is (left, top, right, bottom) in pixels of the picture as it came; None for a token that sees no picture,
@@ -131,7 +149,9 @@ def seen_by(sequence: Sequence, tokens: Tokens, place: int, config: Config) -> t
         return None
     item, token = divmod(at, config.sequence.image_tokens)
     tiling, piece = sequence.tilings[item]
-    box = tiling.box(piece, token, math.isqrt(config.sequence.image_tokens), config.model.image.patch)
+    box = tiling.box(
+        piece, token, math.isqrt(config.sequence.image_tokens), config.model.image.patch
+    )
     picture = sum(first == 0 for _, first in sequence.tilings[: item + 1]) - 1
     return None if box is None else (picture, box)
 
@@ -142,7 +162,9 @@ def _grids(picture: Picture, config: SequenceConfig) -> tuple[Grid, ...]:
     return OMCHAT_GRIDS if config.grids == "omchat" else grids(config.tiles)
 
 
-def _image(prompt: str, picture: Picture, pictures: int, unit: int, written: Format) -> Iterator[Item]:
+def _image(
+    prompt: str, picture: Picture, pictures: int, unit: int, written: Format
+) -> Iterator[Item]:
     """One image, however many pictures stand for it, with what the format writes around it."""
     at = picture.time
     if written.prompt:

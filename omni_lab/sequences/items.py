@@ -16,8 +16,24 @@ from omni_lab.sequences.tiling import Tiling
 
 UNIT, LISTEN, SPEAK = "<unit>", "<listen>", "<speak>"  # of the omni stream
 IMAGE_START, IMAGE_END = "<im_start>", "<im_end>"  # around an image, in formats F1, F3 and F4
-KINDS = ("image", "audio", "text", "speech", "control")  # the order and the numbers of a token's modality
-_RESERVED = ("unit", "listen", "speak", "im_start", "im_end", "image", "audio", "pad", "unknown")  # no role's tokens
+KINDS = (
+    "image",
+    "audio",
+    "text",
+    "speech",
+    "control",
+)  # the order and the numbers of a token's modality
+_RESERVED = (
+    "unit",
+    "listen",
+    "speak",
+    "im_start",
+    "im_end",
+    "image",
+    "audio",
+    "pad",
+    "unknown",
+)  # no role's tokens
 
 
 class SequenceFault(InputFault):
@@ -44,8 +60,12 @@ class Sequence:
     items: tuple[Item, ...]
     frames: tuple[np.ndarray, ...] = ()  # F × H × W × 3, uint8
     waves: tuple[np.ndarray, ...] = ()  # samples, float32 at 16 kHz
-    tilings: tuple[tuple[Tiling, int], ...] = ()  # of every image item of a document: how it was cut, and which piece
-    missing: tuple[str, ...] = ()  # what the source lacks, or this layout has no place for, in words
+    tilings: tuple[
+        tuple[Tiling, int], ...
+    ] = ()  # of every image item of a document: how it was cut, and which piece
+    missing: tuple[
+        str, ...
+    ] = ()  # what the source lacks, or this layout has no place for, in words
 
 
 def role_token(role: str | None) -> str:

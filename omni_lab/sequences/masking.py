@@ -57,7 +57,11 @@ class Strength:
             numbers = float(first), float(last or first), float(over or 1)
         except ValueError:
             numbers = (-1.0,)
-        if query not in KINDS or key not in KINDS or not all(0 <= number <= 1 for number in numbers):
+        if (
+            query not in KINDS
+            or key not in KINDS
+            or not all(0 <= number <= 1 for number in numbers)
+        ):
             says = f"write QUERY>KEY=STRENGTH or QUERY>KEY=FIRST:LAST@SHARE, of {', '.join(KINDS)}, and 0 to 1"
             raise CallFault(f"interaction {text!r}: {says}")
         return cls(query, key, *numbers)
@@ -96,7 +100,9 @@ def modality_bias(
     return bias.masked_fill(itself, 0.0)
 
 
-def attention_bias(batch: Batch, matrix: Float32[Tensor, "M M"] | None = None) -> Float[Tensor, "B 1 T T"] | None:
+def attention_bias(
+    batch: Batch, matrix: Float32[Tensor, "M M"] | None = None
+) -> Float[Tensor, "B 1 T T"] | None:
     """Everything that attention of a batch must be told, as one additive bias; None where plain causal attention does.
 
     It is causal, keeps documents of a packed row apart, and holds the modalities' strengths. It is dense: 4 bytes for
@@ -109,5 +115,7 @@ def attention_bias(batch: Batch, matrix: Float32[Tensor, "M M"] | None = None) -
     if matrix is None:
         bias = torch.zeros(seen.shape, device=seen.device)
     else:
-        bias = modality_bias(matrix.to(seen.device), batch.kind, batch.kind, place[:, None] == place)
+        bias = modality_bias(
+            matrix.to(seen.device), batch.kind, batch.kind, place[:, None] == place
+        )
     return bias.masked_fill(~seen, -math.inf)[:, None]

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from omni_lab.errors import CallFault
+from omni_lab.sequences.blend import Blend
 from omni_lab.sequences.items import SequenceFault
-from omni_lab.sequences.ratios import Blend
 from omni_lab.sequences.tokens import NO_ROLE, Tokens
 
 
@@ -29,7 +29,9 @@ class OpenRows:
 
     def __init__(self, capacity: int, most: int) -> None:
         if capacity < 1 or most < 1:
-            raise CallFault(f"rows of {capacity} tokens, {most} open at a time: both must be 1 or more")
+            raise CallFault(
+                f"rows of {capacity} tokens, {most} open at a time: both must be 1 or more"
+            )
         self.capacity, self.most = capacity, most
         self.rows: list[list[Any]] = []
         self.free: list[int] = []
@@ -71,7 +73,9 @@ def best_fit(lengths: Iterable[int], capacity: int, open_rows: int = 16) -> Iter
     rows = OpenRows(capacity, open_rows)
     for number, length in enumerate(lengths):
         if length > capacity:
-            raise CallFault(f"document {number} has {length} tokens, a row {capacity}: cut it, or take longer rows")
+            raise CallFault(
+                f"document {number} has {length} tokens, a row {capacity}: cut it, or take longer rows"
+            )
         if (closed := rows.put(number, length)) is not None:
             yield closed
     while rows.rows:
@@ -117,21 +121,29 @@ def join(documents: Sequence[Tokens]) -> Tokens:
     for other in documents:
         if other.vocabulary != first.vocabulary:
             says = f"{other.vocabulary} tokens in its vocabulary, but {first.name} has {first.vocabulary}"
-            raise SequenceFault(f"clip {other.name}: {says}; pack only what one vocabulary has written")
+            raise SequenceFault(
+                f"clip {other.name}: {says}; pack only what one vocabulary has written"
+            )
     lengths = [len(document.ids) for document in documents]
     roles = tuple(dict.fromkeys(role for document in documents for role in document.roles))
 
     def after_one_another(field: str) -> np.ndarray:
         """Numbers that count on from document to document."""
-        counts = np.cumsum([0, *(int(getattr(document, field).max()) + 1 for document in documents[:-1])])
-        return np.concatenate([getattr(d, field) + count for d, count in zip(documents, counts, strict=True)])
+        counts = np.cumsum(
+            [0, *(int(getattr(document, field).max()) + 1 for document in documents[:-1])]
+        )
+        return np.concatenate(
+            [getattr(d, field) + count for d, count in zip(documents, counts, strict=True)]
+        )
 
     def together(field: str) -> np.ndarray:
         return np.concatenate([getattr(document, field) for document in documents])
 
     loss = together("loss")
     loss[np.cumsum([0, *lengths[:-1]])] = False
-    renamed = [np.array([*map(roles.index, document.roles), NO_ROLE]) for document in documents]  # -1 reads the last
+    renamed = [
+        np.array([*map(roles.index, document.roles), NO_ROLE]) for document in documents
+    ]  # -1 reads the last
     return Tokens(
         name=" + ".join(document.name for document in documents),
         ids=together("ids"),
@@ -140,7 +152,9 @@ def join(documents: Sequence[Tokens]) -> Tokens:
         unit=after_one_another("unit"),
         time=together("time"),
         item=after_one_another("item"),
-        role=np.concatenate([new[document.role] for new, document in zip(renamed, documents, strict=True)]),
+        role=np.concatenate(
+            [new[document.role] for new, document in zip(renamed, documents, strict=True)]
+        ),
         document=after_one_another("document"),
         roles=roles,
         frames=[unit for document in documents for unit in document.frames],
@@ -176,7 +190,9 @@ class Packer:
         for address, document in self.source:
             if (length := len(document.ids)) > rows.capacity:
                 says = f"{length} tokens, but a packed row has {rows.capacity}"
-                raise SequenceFault(f"clip {document.name}: {says}; cut it into shorter clips, or take longer rows")
+                raise SequenceFault(
+                    f"clip {document.name}: {says}; cut it into shorter clips, or take longer rows"
+                )
             if closed := rows.put((address, document), length):
                 yield join([held for _, held in closed])
         while rows.rows:
@@ -190,17 +206,23 @@ class Packer:
         left out, as ranks would wait for one another.
         """
         if rows % ranks or not 0 <= rank < ranks:
-            raise CallFault(f"{rows} rows over {ranks} ranks, rank {rank}: rows must divide over the ranks")
+            raise CallFault(
+                f"{rows} rows over {ranks} ranks, rank {rank}: rows must divide over the ranks"
+            )
         packed = iter(self)
         while len(batch := list(islice(packed, rows))) == rows:
-            yield [batch[row] for row in balanced([attention_work(row) for row in batch], ranks)[rank]]
+            yield [
+                batch[row] for row in balanced([attention_work(row) for row in batch], ranks)[rank]
+            ]
 
     def state_dict(self) -> dict[str, Any]:
         """Say where to go on after the last row that was given, in plain JSON."""
         return {
             "source": self.source.state_dict(),
             "capacity": self._rows.capacity,
-            "open": [[[*address, document.name] for address, document in row] for row in self._rows.rows],
+            "open": [
+                [[*address, document.name] for address, document in row] for row in self._rows.rows
+            ],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -214,13 +236,17 @@ class Packer:
         rows = OpenRows(self._rows.capacity, self._rows.most)
         if state["capacity"] != rows.capacity or len(state["open"]) > rows.most:
             theirs = f"{len(state['open'])} open rows of {state['capacity']} tokens"
-            raise CallFault(f"the state has {theirs}, this packer at most {rows.most} of {rows.capacity}")
+            raise CallFault(
+                f"the state has {theirs}, this packer at most {rows.most} of {rows.capacity}"
+            )
         for row in state["open"]:
             held = [(tuple(address), self.source.read(*address)) for *address, _ in row]
             for (address, document), (*_, name) in zip(held, row, strict=True):
                 if document.name != name:
                     says = f"document {address[1]} of {address[0]!r} was {name}, and now is {document.name}"
-                    raise CallFault(f"the state is of other documents: {says}; go on with the same streams")
+                    raise CallFault(
+                        f"the state is of other documents: {says}; go on with the same streams"
+                    )
             rows.rows.append(held)
             rows.free.append(rows.capacity - sum(len(document.ids) for _, document in held))
         self.source.load_state_dict(state["source"])
@@ -245,7 +271,9 @@ def balanced(costs: Sequence[float], ranks: int) -> list[list[int]]:
     shares: list[list[int]] = [[] for _ in range(ranks)]
     total = [0.0] * ranks
     for thing in sorted(range(len(costs)), key=lambda i: -costs[i]):
-        takes = min((r for r in range(ranks) if len(shares[r]) < len(costs) // ranks), key=total.__getitem__)
+        takes = min(
+            (r for r in range(ranks) if len(shares[r]) < len(costs) // ranks), key=total.__getitem__
+        )
         shares[takes].append(thing)
         total[takes] += costs[thing]
     return [sorted(share) for share in shares]

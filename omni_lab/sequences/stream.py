@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from omni_lab.config import TICKS_PER_SECOND, SequenceConfig
-from omni_lab.media.subtitles import Cue
+from omni_lab.media.subtitles.reader import Cue
 from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, Item, Sequence, SequenceFault, role_token
-from omni_lab.triplets.clips import split
+from omni_lab.triplets.cutting.clips import split
 from omni_lab.triplets.record import Triplet
 
 
@@ -50,7 +50,9 @@ def omni_stream(triplet: Triplet, config: SequenceConfig, supervised: bool = Tru
     """
     _check(triplet, supervised)
     ticks, units = unit_ticks(config), unit_count(triplet, config)
-    spans = triplet.quality.get("audio_spans", [[0, len(triplet.audio)]])  # outside them samples are padding
+    spans = triplet.quality.get(
+        "audio_spans", [[0, len(triplet.audio)]]
+    )  # outside them samples are padding
     spans = spans if "audio" in triplet.has else []
     said = _by_unit(triplet.cues, ticks, units)
     items: list[Item] = []
@@ -77,12 +79,18 @@ def omni_stream(triplet: Triplet, config: SequenceConfig, supervised: bool = Tru
 
 def _missing(triplet: Triplet, units: int, ticks: int, seen: int, heard: int) -> tuple[str, ...]:
     """Say what of the clip the stream lacks: whole senses, senses of some units, the end."""
-    says = [f"no {sense} in this clip" for sense in ("image", "audio", "text") if sense not in triplet.has]
+    says = [
+        f"no {sense} in this clip"
+        for sense in ("image", "audio", "text")
+        if sense not in triplet.has
+    ]
     for sense, given in (("image", seen), ("audio", heard)):
         if sense in triplet.has and given < units:
             says.append(f"no {sense} in {units - given} of {units} units")
     if (rest := triplet.duration - units * ticks) > 0 and triplet.has & {"image", "audio"}:
-        says.append(f"what is seen and heard in the last {rest / TICKS_PER_SECOND:.2f} s, less than half a unit")
+        says.append(
+            f"what is seen and heard in the last {rest / TICKS_PER_SECOND:.2f} s, less than half a unit"
+        )
     return tuple(says)
 
 
@@ -91,7 +99,9 @@ def _check(triplet: Triplet, supervised: bool) -> None:
         raise SequenceFault(f"clip {triplet.clip_id}: nothing to see, hear or read in it")
     for sense, content in (("image", triplet.frames), ("audio", triplet.audio)):
         if sense in triplet.has and not len(content):
-            raise SequenceFault(f"clip {triplet.clip_id}: it is said to have {sense}, but there is none in it")
+            raise SequenceFault(
+                f"clip {triplet.clip_id}: it is said to have {sense}, but there is none in it"
+            )
     if supervised and not triplet.cues:
         says = "no text in it, so that there is nothing to learn to write; give its film subtitles, or have speech "
         raise SequenceFault(f"clip {triplet.clip_id}: {says}written down (triplets.recogniser)")
@@ -123,7 +133,9 @@ def spoken(cue: Cue, unit: int, config: SequenceConfig) -> Iterator[Item]:
         yield Item("control", cue.end, cue.end, LISTEN, cue.role, True, unit)
 
 
-def _frames(triplet: Triplet, start: int, end: int, count: int) -> UInt8[np.ndarray, "F H W 3"] | None:
+def _frames(
+    triplet: Triplet, start: int, end: int, count: int
+) -> UInt8[np.ndarray, "F H W 3"] | None:
     """The frames that one unit sees: evenly chosen from those inside it, None where there are none."""
     first, last = np.searchsorted(triplet.frame_times, (start, end))
     if first == last:

@@ -20,7 +20,13 @@ from omni_lab.sequences.tokens import NO_ROLE, TEXT_KIND, Tokens
 from omni_lab.sequences.vocabulary import UNKNOWN, Vocabulary
 from omni_lab.triplets.table import harmless
 
-_COLOURS = {"image": "34", "audio": "33", "text": "32", "speech": "31", "control": "90"}  # of a terminal
+_COLOURS = {
+    "image": "34",
+    "audio": "33",
+    "text": "32",
+    "speech": "31",
+    "control": "90",
+}  # of a terminal
 _NARROWEST = 24  # what stands in a unit gets so many columns at least, however narrow the terminal
 
 
@@ -57,7 +63,10 @@ def table(
         f"loss    {learned} of {total} ({learned / total:.1%}) supervised, in ⟦brackets⟧",
     ]
     if facts["roles"]:
-        lines.append("roles   " + ", ".join(f"{harmless(role)} {count}" for role, count in facts["roles"].items()))
+        lines.append(
+            "roles   "
+            + ", ".join(f"{harmless(role)} {count}" for role, count in facts["roles"].items())
+        )
     lines += [f"lacks   {harmless(says)}" for says in sequence.missing]
     timed = bool(tokens.time.any())  # pictures and texts have no times
     lines += ["", f"{part:>4}  {'   from  ' if timed else ''}tokens"]
@@ -75,7 +84,10 @@ def table(
 
 def facts_of(sequence: Sequence, tokens: Tokens, vocabulary: Vocabulary) -> dict[str, Any]:
     """The same as plain JSON types: counts, and every item with the tokens it became; times in ticks."""
-    kinds, roles = Counter(tokens.kind.tolist()), Counter(tokens.role[tokens.role != NO_ROLE].tolist())
+    kinds, roles = (
+        Counter(tokens.kind.tolist()),
+        Counter(tokens.role[tokens.role != NO_ROLE].tolist()),
+    )
     runs = groupby(range(len(tokens.ids)), key=lambda token: int(tokens.item[token]))
     items = []
     for number, run in runs:
@@ -90,7 +102,8 @@ def facts_of(sequence: Sequence, tokens: Tokens, vocabulary: Vocabulary) -> dict
         "supervised": int(tokens.loss.sum()),
         "unknown": int((tokens.ids == vocabulary.control(UNKNOWN)).sum()),
         "text_tokens": int((tokens.kind == TEXT_KIND).sum()),
-        "wordless": sum(item.kind == "text" for item in sequence.items) - sum(item["kind"] == "text" for item in items),
+        "wordless": sum(item.kind == "text" for item in sequence.items)
+        - sum(item["kind"] == "text" for item in items),
         "roles": {tokens.roles[role]: roles[role] for role in sorted(roles)},
         "missing": list(sequence.missing),
         "items": items,
@@ -104,12 +117,16 @@ def columns(text: str) -> int:
     (1, 1, 2)
     """
     return sum(
-        0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 1 + (unicodedata.east_asian_width(c) in "WF")
+        0
+        if unicodedata.category(c) in ("Mn", "Me", "Cf")
+        else 1 + (unicodedata.east_asian_width(c) in "WF")
         for c in text
     )
 
 
-def _words(sequence: Sequence, tokens: Tokens, vocabulary: Vocabulary, mine: np.ndarray) -> Iterator[_Word]:
+def _words(
+    sequence: Sequence, tokens: Tokens, vocabulary: Vocabulary, mine: np.ndarray
+) -> Iterator[_Word]:
     """What stands in a unit, word by word; brackets are opened and closed around all that is supervised in a row."""
     for learned, run in groupby(mine.tolist(), key=lambda token: bool(tokens.loss[token])):
         words = list(_of_one_kind(sequence, tokens, vocabulary, list(run), learned))
@@ -134,7 +151,10 @@ def _of_one_kind(
                 role = "" if reads == item.text else f"({harmless(item.role or item.text)})"
                 yield _Word(reads + role, kind, learned)
             else:
-                said = [f"{word}×{n}" if n > 1 and word == UNKNOWN else word for word, n in _counted(reads.split())]
+                said = [
+                    f"{word}×{n}" if n > 1 and word == UNKNOWN else word
+                    for word, n in _counted(reads.split())
+                ]
                 yield from (_Word(word, kind, learned) for word in f'"{" ".join(said)}"'.split())
 
 

@@ -58,7 +58,9 @@ class Placement(NamedTuple):
 class Tiling:
     """One picture as the encoder is shown it, and where each part of it comes from."""
 
-    pictures: UInt8[np.ndarray, "N side side 3"]  # the thumbnail, then tiles row by row; it alone if the grid is 1 × 1
+    pictures: UInt8[
+        np.ndarray, "N side side 3"
+    ]  # the thumbnail, then tiles row by row; it alone if the grid is 1 × 1
     grid: Grid
     width: int  # W, of the original in pixels
     height: int  # H
@@ -84,7 +86,9 @@ class Tiling:
         """
         side = self.pictures.shape[1]
         if not 1 <= patch <= side:
-            raise CallFault(f"patch = {patch}: it must be from 1 to {side}, the pixels along an edge of a picture")
+            raise CallFault(
+                f"patch = {patch}: it must be from 1 to {side}, the pixels along an edge of a picture"
+            )
         patches = side // patch
         if per_side < 1 or patches % per_side:
             says = f"the {patches} patches along an edge ({side} pixels, {patch} each) do not divide among so many"
@@ -95,7 +99,9 @@ class Tiling:
             return thumbnail
         return np.concatenate([thumbnail, self._seen(self.grid, self.canvas, cell, per_side)])
 
-    def box(self, picture: int, token: int, per_side: int, patch: int = 1) -> tuple[float, float, float, float] | None:
+    def box(
+        self, picture: int, token: int, per_side: int, patch: int = 1
+    ) -> tuple[float, float, float, float] | None:
         """Tell what one token sees, as `boxes` does; None if nothing but margin.
 
         Raises
@@ -122,7 +128,9 @@ class Tiling:
             the pixel lies outside the picture, or the patches do not divide among so many tokens
         """
         if not (0 <= x < self.width and 0 <= y < self.height):
-            raise CallFault(f"pixel ({x}, {y}) lies outside the picture of {self.width} × {self.height}")
+            raise CallFault(
+                f"pixel ({x}, {y}) lies outside the picture of {self.width} × {self.height}"
+            )
         left, top, right, bottom = np.moveaxis(self.boxes(per_side, patch), -1, 0)
         seen = (left < x + 1) & (right > x) & (top < y + 1) & (bottom > y)
         return [(int(picture), int(token)) for picture, token in np.argwhere(seen)]
@@ -133,9 +141,13 @@ class Tiling:
         """Give the boxes of all tokens of a grid of pictures, on which the original was laid as one."""
         side = self.pictures.shape[1]
 
-        def edges(count: int, start: int, shown: int, size: int) -> Float64[np.ndarray, "count edges"]:
+        def edges(
+            count: int, start: int, shown: int, size: int
+        ) -> Float64[np.ndarray, "count edges"]:
             on_canvas = np.arange(count)[:, None] * side + np.arange(per_side + 1) * cell
-            return np.clip((on_canvas - start) * size / shown, 0, size)  # one rounding: whole pixels stay whole
+            return np.clip(
+                (on_canvas - start) * size / shown, 0, size
+            )  # one rounding: whole pixels stay whole
 
         across = edges(grid.columns, placed.left, placed.width, self.width)[None, :, None, :]
         down = edges(grid.rows, placed.top, placed.height, self.height)[:, None, :, None]
@@ -158,7 +170,9 @@ def grids(most: int) -> tuple[Grid, ...]:
     """
     if most < 1:
         raise CallFault(f"most = {most}: a picture takes at least 1 tile")
-    every = (Grid(rows, columns) for rows in range(1, most + 1) for columns in range(1, most // rows + 1))
+    every = (
+        Grid(rows, columns) for rows in range(1, most + 1) for columns in range(1, most // rows + 1)
+    )
     return tuple(sorted(every, key=lambda grid: (grid.rows * grid.columns, grid.rows)))
 
 
@@ -187,11 +201,17 @@ def choose(width: int, height: int, grids: Sequence[Grid], side: int) -> Grid:
     if min(width, height) < 1:
         raise CallFault(f"a picture of {width} × {height} pixels cannot be tiled: it is empty")
     if not grids or min(min(grid) for grid in grids) < 1:
-        raise CallFault(f"grids = {list(grids)}: give at least one, each with 1 or more rows and columns")
+        raise CallFault(
+            f"grids = {list(grids)}: give at least one, each with 1 or more rows and columns"
+        )
 
     def rank(grid: Grid) -> tuple[Fraction, int, int]:
         scale = min(Fraction(grid.columns * side, width), Fraction(grid.rows * side, height))
-        return -min(scale, Fraction(1)), grid.rows * grid.columns, grid.rows  # pixels kept grow with the scale
+        return (
+            -min(scale, Fraction(1)),
+            grid.rows * grid.columns,
+            grid.rows,
+        )  # pixels kept grow with the scale
 
     return min(grids, key=rank)
 
@@ -223,7 +243,9 @@ def cut(pixels: UInt8[np.ndarray, "H W 3"], side: int, grids: Sequence[Grid]) ->
     if grid == Grid(1, 1):
         return Tiling(whole[None], grid, width, height, thumbnail, thumbnail)
     together, canvas = _letterboxed(image, grid.columns * side, grid.rows * side)
-    tiles = rearrange(together, "(rows high) (columns wide) c -> (rows columns) high wide c", high=side, wide=side)
+    tiles = rearrange(
+        together, "(rows high) (columns wide) c -> (rows columns) high wide c", high=side, wide=side
+    )
     return Tiling(np.concatenate([whole[None], tiles]), grid, width, height, thumbnail, canvas)
 
 
@@ -239,6 +261,10 @@ def _letterboxed(
         shown = max(1, round(image.width * height / image.height)), height
     placed = Placement((width - shown[0]) // 2, (height - shown[1]) // 2, *shown)
     canvas = np.full((height, width, 3), NEUTRAL, np.uint8)
-    scaled = image.resize(shown, Image.Resampling.BICUBIC)  # Pillow widens the filter when it shrinks: no aliasing
-    canvas[placed.top : placed.top + placed.height, placed.left : placed.left + placed.width] = np.asarray(scaled)
+    scaled = image.resize(
+        shown, Image.Resampling.BICUBIC
+    )  # Pillow widens the filter when it shrinks: no aliasing
+    canvas[placed.top : placed.top + placed.height, placed.left : placed.left + placed.width] = (
+        np.asarray(scaled)
+    )
     return canvas, placed

@@ -30,7 +30,9 @@ class Tokens:
     time: Int64[np.ndarray, " T"]  # ticks from the clip's start
     item: Int64[np.ndarray, " T"]  # index into the sequence's items
     role: Int64[np.ndarray, " T"]  # index into `roles`, NO_ROLE where nobody speaks
-    document: Int64[np.ndarray, " T"]  # which of the documents packed in this row; 0 where there is one
+    document: Int64[
+        np.ndarray, " T"
+    ]  # which of the documents packed in this row; 0 where there is one
     roles: tuple[str, ...]
     frames: list[np.ndarray]  # per image item: F × H × W × 3
     waves: list[np.ndarray]  # per audio item: samples of one unit
@@ -63,14 +65,18 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, config: Config) -> Toke
         elif item.kind in sense:
             piece = sense[item.kind]
         else:
-            raise SequenceFault(f"clip {sequence.name}: no tokens for an item of kind {item.kind!r}")
+            raise SequenceFault(
+                f"clip {sequence.name}: no tokens for an item of kind {item.kind!r}"
+            )
         ids.extend(piece)
         lengths.append(len(piece))
     units = np.array([item.unit for item in items], np.int64)
     _check_length(sequence.name, np.array(lengths, np.int64), units, settings)
     index = np.repeat(np.arange(len(items)), lengths)
     kinds = np.array([KINDS.index(item.kind) for item in items])
-    starts, ends = (np.array([getattr(item, edge) for item in items], np.int64) for edge in ("start", "end"))
+    starts, ends = (
+        np.array([getattr(item, edge) for item in items], np.int64) for edge in ("start", "end")
+    )
     first = np.cumsum(lengths) - lengths  # of every item's tokens
     spread = np.where(kinds == AUDIO_KIND, (ends - starts) / np.maximum(lengths, 1), 0.0)
     roles = tuple(dict.fromkeys(item.role for item in items if item.role is not None))
@@ -81,7 +87,8 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, config: Config) -> Toke
         kind=kinds[index],
         loss=np.array([item.loss for item in items], bool)[index],
         unit=units[index],
-        time=starts[index] + (spread[index] * (np.arange(len(ids)) - first[index])).astype(np.int64),
+        time=starts[index]
+        + (spread[index] * (np.arange(len(ids)) - first[index])).astype(np.int64),
         item=index,
         role=np.array([number.get(item.role, NO_ROLE) for item in items], np.int64)[index],
         document=np.zeros(len(ids), np.int64),
@@ -92,14 +99,18 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, config: Config) -> Toke
     )
 
 
-def _check_length(name: str, lengths: np.ndarray, units: np.ndarray, settings: SequenceConfig) -> None:
+def _check_length(
+    name: str, lengths: np.ndarray, units: np.ndarray, settings: SequenceConfig
+) -> None:
     """Refuse an empty stream, and one that is longer than the context."""
     most = settings.max_tokens
     if not len(lengths) or not lengths.sum():
         raise SequenceFault(f"clip {name}: an empty stream, without a single token")
     per_unit = np.bincount(units, weights=lengths).astype(int)
     if (longest := int(per_unit.max())) > most:
-        part, right = ("unit", "shorten sequence.unit_s, ") if settings.layout == "stream" else ("part", "")
+        part, right = (
+            ("unit", "shorten sequence.unit_s, ") if settings.layout == "stream" else ("part", "")
+        )
         says = f"{part} {int(per_unit.argmax())} alone takes {longest} tokens, but sequence.max_tokens is {most}"
         raise SequenceFault(f"clip {name}: {says}; {right}take fewer tokens, or raise max_tokens")
     if (total := int(lengths.sum())) > most:

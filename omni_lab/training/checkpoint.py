@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from omni_lab.errors import InputFault
 from omni_lab.model.omni import OmniModel
+from omni_lab.storage import replace_folder
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ def _tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]
     }
 
 
-def save(folder: Path, place: Place, model: OmniModel, optimizers: list[torch.optim.Optimizer]) -> Path:
+def save(
+    folder: Path, place: Place, model: OmniModel, optimizers: list[torch.optim.Optimizer]
+) -> Path:
     """Write a checkpoint under a temporary name, rename it, and remove the older ones of its stage."""
     final = folder / f"{place.stage}-{place.step:06d}"
     half = final.with_suffix(".tmp")
@@ -40,8 +43,7 @@ def save(folder: Path, place: Place, model: OmniModel, optimizers: list[torch.op
     model.save_pretrained(half)
     save_file(_tensors(optimizers), half / "optimizer.safetensors")
     (half / "place.json").write_text(json.dumps(asdict(place)))
-    shutil.rmtree(final, ignore_errors=True)
-    half.rename(final)
+    replace_folder(half, final)
     for old in folder.glob(f"{place.stage}-??????"):
         if old != final:
             shutil.rmtree(old)

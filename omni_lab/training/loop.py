@@ -18,15 +18,17 @@ import torch
 import torch.distributed as dist
 from tqdm import tqdm
 
-from omni_lab.attention.exchange import Exchange
 from omni_lab.config import Config, StageConfig, TrainingConfig
+from omni_lab.data.batch import StageBatch
+from omni_lab.data.sources import GALLERY_STAGES, lessons
+from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import CallFault
 from omni_lab.model.omni import OmniModel
-from omni_lab.model.parallel import share_attention
+from omni_lab.model.rope import set_rope
+from omni_lab.parallel.collectives import Exchange
+from omni_lab.parallel.decoder_hook import share_attention
 from omni_lab.sequences.masking import Strength, strengths
-from omni_lab.sequences.vocabulary import build_vocabulary
 from omni_lab.training import checkpoint
-from omni_lab.training.mixture import STAGES, Mixture, StageBatch
 from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part
 from omni_lab.training.run import RunFolder
@@ -38,7 +40,9 @@ from omni_lab.triplets.record import Triplet
 def _interruption() -> Iterator[list[bool]]:
     """Turn Ctrl-C into a flag, so that a step is finished and saved before the program ends."""
     asked = [False]
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only the main thread may set handlers
         yield asked
         return
 
@@ -56,7 +60,9 @@ def _ring(accelerator, training: TrainingConfig) -> Exchange | None:
     """The ring of processes that share rows, where they do: neighbours by number."""
     ranks, size = accelerator.num_processes, training.ring
     if ranks % size:
-        raise CallFault(f"training.ring={size}: {ranks} processes do not divide into rings of {size}")
+        raise CallFault(
+            f"training.ring={size}: {ranks} processes do not divide into rings of {size}"
+        )
     if size == 1:
         return None
     groups = [dist.new_group(list(range(first, first + size))) for first in range(0, ranks, size)]
@@ -73,8 +79,8 @@ def _set_rates(optimizers: list, share: float) -> None:
 class Stage(Protocol):
     """What the loop asks of a stage: its name, its settings and what it learns from.
 
-    A stage that has a method `enter(model)` changes the model with it, its weights apart, whenever it begins, goes on
-    or is found done.
+    A stage may have a `rope_theta`, which the model's rotary positions are set to, and a method `enter(model)`, which
+    lets it see what the model makes of its data, whenever it begins, goes on or is found done.
     """
 
     stage: str
@@ -85,6 +91,8 @@ class Stage(Protocol):
 
 
 def _enter(learned: Stage, model: OmniModel) -> None:
+    if theta := getattr(learned, "rope_theta", None):
+        set_rope(model.decoder, theta)
     if enter := getattr(learned, "enter", None):
         enter(model)
 
@@ -114,9 +122,22 @@ def _stage(
     _enter(learned, model)
     prepared, *optimizers = accelerator.prepare(objective, *optimizers)
     model.train()
-    ranks, rank, main = accelerator.num_processes, accelerator.process_index, accelerator.is_main_process
-    rows = rank // config.training.ring, ranks // config.training.ring  # whose rows these are, of how many rings
-    bar = tqdm(total=settings.steps, initial=first, desc=f"{stage:>6}", unit="step", disable=not (progress and main))
+    ranks, rank, main = (
+        accelerator.num_processes,
+        accelerator.process_index,
+        accelerator.is_main_process,
+    )
+    rows = (
+        rank // config.training.ring,
+        ranks // config.training.ring,
+    )  # whose rows these are, of how many rings
+    bar = tqdm(
+        total=settings.steps,
+        initial=first,
+        desc=f"{stage:>6}",
+        unit="step",
+        disable=not (progress and main),
+    )
     started = time.perf_counter()
     with _interruption() as interrupted, bar:
         for step, batch in enumerate(learned.batches(first, *rows), first):
@@ -151,23 +172,34 @@ def _stage(
                 bar.set_postfix(loss=f"{values[0]:.3f}")
             bar.update()
             done = step + 1
-            stop = accelerator.reduce(torch.tensor(float(interrupted[0]), device=accelerator.device), "sum").item() > 0
-            if main and (stop or done == settings.steps or done % config.training.checkpoint_every == 0):
+            stop = (
+                accelerator.reduce(
+                    torch.tensor(float(interrupted[0]), device=accelerator.device), "sum"
+                ).item()
+                > 0
+            )
+            if main and (
+                stop or done == settings.steps or done % config.training.checkpoint_every == 0
+            ):
                 checkpoint.save(run.checkpoints, checkpoint.Place(stage, done), model, optimizers)
             if stop and done < settings.steps:
                 raise KeyboardInterrupt
     accelerator.free_memory()
 
 
-def train(config: Config, run: RunFolder, films: list[Triplet] | None = None, progress: bool = True) -> OmniModel:
+def train(
+    config: Config, run: RunFolder, films: list[Triplet] | None = None, progress: bool = True
+) -> OmniModel:
     """Train the stages of `config` on the world, going on where the run folder stands, and return the model.
 
     `films` are clips read back from shards, mixed into the omni stage.
     """
-    return train_stages(config, run, [Mixture(config, stage, films) for stage in STAGES], progress)
+    return train_stages(config, run, lessons(config, films), progress)
 
 
-def train_stages(config: Config, run: RunFolder, stages: Sequence[Stage], progress: bool = True) -> OmniModel:
+def train_stages(
+    config: Config, run: RunFolder, stages: Sequence[Stage], progress: bool = True
+) -> OmniModel:
     """Train one stage after the other, going on where the run folder stands, and return the model.
 
     A run folder that holds the checkpoint of another run's stage goes on from there: runs may share their beginning.
@@ -176,12 +208,18 @@ def train_stages(config: Config, run: RunFolder, stages: Sequence[Stage], progre
 
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a stage leaves one sense out
+    unused = DistributedDataParallelKwargs(
+        find_unused_parameters=True
+    )  # a stage leaves one sense out
     accelerator = Accelerator(mixed_precision=config.training.precision, kwargs_handlers=[unused])
     # of all stages at once: what cannot be is said now, not after an hour
-    interactions = [[Strength.read(text) for text in learned.settings.interaction] for learned in stages]
+    interactions = [
+        [Strength.read(text) for text in learned.settings.interaction] for learned in stages
+    ]
     exchange = _ring(accelerator, config.training)
-    if exchange and (aligned := [part.stage for part in stages if alignment_weight(0, part.settings) > 0]):
+    if exchange and (
+        aligned := [part.stage for part in stages if alignment_weight(0, part.settings) > 0]
+    ):
         says = f"training.ring={config.training.ring}: a rank has no whole moments to align; set training."
         raise CallFault(f"{says}{aligned[0]}.align=0")
     torch.manual_seed(config.seed)
@@ -206,7 +244,7 @@ def train_stages(config: Config, run: RunFolder, stages: Sequence[Stage], progre
     return accelerator.unwrap_model(model).eval()
 
 
-def trained(folder: Path | str, stages: tuple[str, ...] = STAGES) -> OmniModel:
+def trained(folder: Path | str, stages: tuple[str, ...] = GALLERY_STAGES) -> OmniModel:
     """The model of a run folder's furthest checkpoint, of a run of those stages."""
     from omni_lab.errors import InputFault
 

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from omni_lab.data.batch import StageBatch
 from omni_lab.model.omni import OmniModel
-from omni_lab.model.shards import Shard
+from omni_lab.parallel.batch import Shard
 from omni_lab.sequences.batch import IGNORED
-from omni_lab.training.mixture import StageBatch
 from omni_lab.training.optimizers import part_of
 
 
@@ -37,14 +37,20 @@ class Objective(nn.Module):
         seen = self.model.see(batch.streams) if len(batch.streams.frames) else batch.seen
         heard = self.model.hear(batch.streams) if len(batch.streams.waves) else None
         output = self.model(batch.streams, seen, heard, strength)
-        parts = {"stream": output.losses.sum() / (counts[0] or 1.0)}  # a step without labels teaches nothing
+        parts = {
+            "stream": output.losses.sum() / (counts[0] or 1.0)
+        }  # a step without labels teaches nothing
         loss = parts["stream"]
         parts["caption"] = loss * 0  # a process without captions reports what the others report
         if batch.captions is not None:
-            parts["caption"] = self.model(batch.captions, seen, heard, strength).losses.sum() / (counts[1] or 1.0)
+            parts["caption"] = self.model(batch.captions, seen, heard, strength).losses.sum() / (
+                counts[1] or 1.0
+            )
         loss = loss + self.caption_weight * parts["caption"]
         if align_weight > 0:
-            parts["align"] = self.model.alignment_loss(output.embeddings, batch.streams, self.align_units)
+            parts["align"] = self.model.alignment_loss(
+                output.embeddings, batch.streams, self.align_units
+            )
             loss = loss + align_weight * parts["align"]
         if isinstance(batch.streams, Shard):
             loss = loss + self._untouched()
@@ -55,11 +61,15 @@ class Objective(nn.Module):
 
         Data parallel training sums gradients once some weight of a process has got its own; the others would wait.
         """
-        trained = (p for name, p in self.named_parameters() if p.requires_grad and part_of(name) != "align")
+        trained = (
+            p for name, p in self.named_parameters() if p.requires_grad and part_of(name) != "align"
+        )
         return next(trained).flatten()[0] * 0
 
 
 def supervised(batch: StageBatch) -> torch.Tensor:
     """Supervised tokens of streams and captions in this process."""
-    captions = (batch.captions.labels != IGNORED).sum() if batch.captions is not None else torch.tensor(0)
+    captions = (
+        (batch.captions.labels != IGNORED).sum() if batch.captions is not None else torch.tensor(0)
+    )
     return torch.stack([(batch.streams.labels != IGNORED).sum(), captions]).float()

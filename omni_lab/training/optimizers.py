@@ -10,7 +10,12 @@ from omni_lab.config import StageConfig, TrainingConfig
 
 def part_of(name: str) -> str:
     """Which part of the model a parameter belongs to, wrapped or not: image, audio, connector, align or decoder."""
-    return name.removeprefix("module.").removeprefix("model.").split(".")[0].replace("align_scale", "align")
+    return (
+        name.removeprefix("module.")
+        .removeprefix("model.")
+        .split(".")[0]
+        .replace("align_scale", "align")
+    )
 
 
 def choose_trained(model: nn.Module, parts: tuple[str, ...]) -> None:
@@ -19,7 +24,9 @@ def choose_trained(model: nn.Module, parts: tuple[str, ...]) -> None:
         parameter.requires_grad_(part_of(name) in (*parts, "align"))
 
 
-def build_optimizers(model: nn.Module, training: TrainingConfig, stage: StageConfig) -> list[torch.optim.Optimizer]:
+def build_optimizers(
+    model: nn.Module, training: TrainingConfig, stage: StageConfig
+) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for hidden matrices; AdamW for embeddings, norms, biases and convolutions.
 
     Muon's update is scaled to the size that AdamW's would have (Liu et al. 2025): wide matrices keep pace.
@@ -34,12 +41,17 @@ def build_optimizers(model: nn.Module, training: TrainingConfig, stage: StageCon
     if matrices:
         built.append(
             torch.optim.Muon(
-                matrices, lr=training.muon_lr * stage.lr_scale, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
+                matrices,
+                lr=training.muon_lr * stage.lr_scale,
+                weight_decay=decay,
+                adjust_lr_fn="match_rms_adamw",
             )
         )
     if others:
         built.append(
-            torch.optim.AdamW(others, lr=training.adamw_lr * stage.lr_scale, weight_decay=decay, betas=(0.9, 0.98))
+            torch.optim.AdamW(
+                others, lr=training.adamw_lr * stage.lr_scale, weight_decay=decay, betas=(0.9, 0.98)
+            )
         )
     return built
 

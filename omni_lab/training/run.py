@@ -13,6 +13,7 @@ from pathlib import Path
 
 from omni_lab.config import Config, config_hash, from_dict, to_dict
 from omni_lab.errors import InputFault
+from omni_lab.storage import atomic_write, write_json
 
 _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "av")
 
@@ -20,11 +21,15 @@ _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "av")
 def environment() -> dict:
     """What a reader needs to reproduce a run: versions, processor, commit where there is one."""
     root = Path(__file__).parents[2]
-    asked = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    asked = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "commit": asked.stdout.strip() or None,
     }
@@ -34,13 +39,6 @@ def peak_memory_mb() -> float:
     """The most memory this process has held, in MB (10⁶ bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
-
-
-def write_json(path: Path, data) -> None:
-    """Write JSON under a temporary name and rename it: a reader never sees half a file."""
-    half = path.with_suffix(f".{os.getpid()}.tmp")
-    half.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    half.replace(path)
 
 
 class RunFolder:
@@ -83,15 +81,19 @@ class RunFolder:
 
     def forget_after(self, stages: tuple[str, ...], stage: str, step: int) -> None:
         """Drop the metrics of steps that a resumed run will take again: those from `step` of `stage` on."""
-        kept = [r for r in self.metrics() if (stages.index(r["stage"]), r["step"]) < (stages.index(stage), step)]
-        half = self.path / "metrics.tmp"
-        half.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
-        half.replace(self.path / "metrics.jsonl")
+        kept = [
+            r
+            for r in self.metrics()
+            if (stages.index(r["stage"]), r["step"]) < (stages.index(stage), step)
+        ]
+        atomic_write(self.path / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in kept))
 
 
 def read_config(folder: Path | str) -> Config:
     """The settings of a run folder."""
     file = Path(folder) / "config.json"
     if not file.exists():
-        raise InputFault(f"{folder}: not a run folder (no config.json); make one with `omni-lab demo`")
+        raise InputFault(
+            f"{folder}: not a run folder (no config.json); make one with `omni-lab demo`"
+        )
     return from_dict(json.loads(file.read_text()))

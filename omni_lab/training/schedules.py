@@ -14,4 +14,8 @@ def learning_rate_share(step: int, stage: StageConfig, warmup_steps: int) -> flo
 
 def alignment_weight(step: int, stage: StageConfig) -> float:
     """Alignment first, generation later: the weight falls linearly to zero over the stage's first `align` share."""
-    return stage.align_weight * max(0.0, 1 - step / (stage.align * stage.steps)) if stage.align else 0.0
+    return (
+        stage.align_weight * max(0.0, 1 - step / (stage.align * stage.steps))
+        if stage.align
+        else 0.0
+    )

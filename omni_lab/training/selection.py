@@ -16,12 +16,15 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from omni_lab.attention.exchange import Exchange
 from omni_lab.errors import CallFault
+from omni_lab.parallel.collectives import Exchange
 
 
 def top_share(
-    scores: Float[Tensor, " N"], share: float, exchange: Exchange, places: Int64[Tensor, " N"] | None = None
+    scores: Float[Tensor, " N"],
+    share: float,
+    exchange: Exchange,
+    places: Int64[Tensor, " N"] | None = None,
 ) -> Bool[Tensor, " N"]:
     """Mark the scores of this rank that are among the highest share of all ranks' scores; all ranks call it together.
 
@@ -47,14 +50,20 @@ def top_share(
     if not 0 <= share <= 1:
         raise CallFault(f"share = {share:g} of tokens is impossible: it must be between 0 and 1")
     exchange.agree(scores.device, share=share, dtype=scores.dtype, places=places is not None)
-    counts = exchange.all_gather(torch.tensor([len(scores)], device=scores.device)).flatten().tolist()
+    counts = (
+        exchange.all_gather(torch.tensor([len(scores)], device=scores.device)).flatten().tolist()
+    )
     everyone = _gathered(scores.detach(), counts, exchange)
     if bad := int(everyone.isnan().sum()):
-        raise CallFault(f"{bad} of {len(everyone)} scores are not numbers: no share of them is the highest")
+        raise CallFault(
+            f"{bad} of {len(everyone)} scores are not numbers: no share of them is the highest"
+        )
     order = torch.arange(len(everyone), device=scores.device)
     if places is not None:
         order = _gathered(places, counts, exchange).argsort()
-    best = everyone[order].argsort(descending=True, stable=True)[: math.floor(share * len(everyone) + 0.5)]
+    best = everyone[order].argsort(descending=True, stable=True)[
+        : math.floor(share * len(everyone) + 0.5)
+    ]
     kept = torch.zeros(len(everyone), dtype=torch.bool, device=scores.device)
     kept[order[best]] = True
     first = sum(counts[: exchange.rank])
@@ -65,4 +74,6 @@ def _gathered(values: Tensor, counts: list[int], exchange: Exchange) -> Tensor:
     """What all ranks have, one after the other."""
     padded = values.new_zeros(max(counts))
     padded[: len(values)] = values
-    return torch.cat([theirs[:count] for theirs, count in zip(exchange.all_gather(padded), counts, strict=True)])
+    return torch.cat(
+        [theirs[:count] for theirs, count in zip(exchange.all_gather(padded), counts, strict=True)]
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float32, Int16, Int64, UInt8
 
-from omni_lab.media.subtitles import Cue, Word
+from omni_lab.media.subtitles.reader import Cue, Word
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +23,20 @@ class Triplet:
     start: int  # ticks on the source's clock
     end: int  # ticks on the source's clock
     frames: UInt8[np.ndarray, "frames height width 3"]  # sRGB, upright
-    frame_times: Int64[np.ndarray, " frames"]  # each frame's own true time, ticks from the clip's start
-    audio: Float32[np.ndarray, " samples"]  # 16 kHz mono in [-1, 1]: sample i is heard at tick i of the clip
+    frame_times: Int64[
+        np.ndarray, " frames"
+    ]  # each frame's own true time, ticks from the clip's start
+    audio: Float32[
+        np.ndarray, " samples"
+    ]  # 16 kHz mono in [-1, 1]: sample i is heard at tick i of the clip
     cues: tuple[Cue, ...]  # in ticks from the clip's start
     has: frozenset[str]  # of "image", "audio", "text"
-    quality: dict = field(default_factory=dict)  # speech share, loudness, fingerprints …: see quality.py
-    facts: tuple[dict, ...] = ()  # what is known to be true in it (films of the world), rebased to the clip
+    quality: dict = field(
+        default_factory=dict
+    )  # speech share, loudness, fingerprints …: see quality.py
+    facts: tuple[
+        dict, ...
+    ] = ()  # what is known to be true in it (films of the world), rebased to the clip
     config_hash: str = ""  # of the settings that made it
 
     @property
@@ -53,7 +61,11 @@ class Triplet:
         spans = np.clip(self.quality.get("audio_spans", [[0, len(self.audio)]]), start, end) - start
         spans = [span for span in spans.tolist() if span[0] < span[1]]
         audio = self.audio[start:end] if spans else self.audio[:0]
-        absent = {s for s, content in (("image", frames), ("audio", audio), ("text", cues)) if not len(content)}
+        absent = {
+            s
+            for s, content in (("image", frames), ("audio", audio), ("text", cues))
+            if not len(content)
+        }
         return replace(
             self,
             start=self.start + start,

@@ -26,7 +26,9 @@ def table(triplet: Triplet) -> str:
         lines += ["", f"{'from':>7} {'to':>7}  {'role':<{width}}  text"]
         for cue in triplet.cues:
             role, text = harmless(cue.role or "-"), harmless(" / ".join(cue.text.splitlines()))
-            lines.append(f"{seconds(cue.start):7.2f} {seconds(cue.end):7.2f}  {role:<{width}}  {text}")
+            lines.append(
+                f"{seconds(cue.start):7.2f} {seconds(cue.end):7.2f}  {role:<{width}}  {text}"
+            )
     if triplet.facts:
         lines += ["", f"{'from':>7} {'to':>7}  {'fact':<16}  {'asked':<24}  answer"]
         for fact in triplet.facts:
@@ -61,7 +63,10 @@ def harmless(text: str) -> str:
     'a b \\\\x1b[31mred'
     """
     joiners = "\u200c\u200d"  # they join or part letters of some scripts, and steer nothing
-    shown = (c if c.isprintable() or c in joiners else " " if c.isspace() else ascii(c)[1:-1] for c in text)
+    shown = (
+        c if c.isprintable() or c in joiners else " " if c.isspace() else ascii(c)[1:-1]
+        for c in text
+    )
     return "".join(shown)
 
 

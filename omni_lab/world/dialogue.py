@@ -23,7 +23,11 @@ class Line:
 def _slots(script: Script, second: int) -> list[str | Question]:
     """What is written in a second, in order: the room's note in its first second, then the questions."""
     room = script.rooms[second // script.room_s]
-    note = [room.note] if room.note and second % script.room_s == 0 and "text" not in script.muted else []
+    note = (
+        [room.note]
+        if room.note and second % script.room_s == 0 and "text" not in script.muted
+        else []
+    )
     return [*note, *(q for q in script.questions if q.second == second)]
 
 

@@ -23,7 +23,9 @@ def _stamp(ticks: int, mark: str) -> str:
     """Ticks as HH:MM:SS and milliseconds, with the format's decimal mark."""
     milliseconds = round(ticks * 1000 / TICKS_PER_SECOND)
     seconds, milliseconds = divmod(milliseconds, 1000)
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{mark}{milliseconds:03d}"
+    return (
+        f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{mark}{milliseconds:03d}"
+    )
 
 
 def to_srt(lines: list[Line]) -> str:
@@ -47,7 +49,11 @@ def _pictures(script: Script, frame_rate: int, width: int, height: int, grain: f
     """Every frame of the film, RGB; what stands still is drawn once."""
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
-    noise = np.random.default_rng(0).normal(0, 255 * grain, (8, height, width, 3)).astype(np.int16) if grain else None
+    noise = (
+        np.random.default_rng(0).normal(0, 255 * grain, (8, height, width, 3)).astype(np.int16)
+        if grain
+        else None
+    )
     drawn, key = None, None
     for index in range(script.seconds * frame_rate):
         time = index / frame_rate
@@ -93,20 +99,33 @@ def write_film(
         raise CallFault(f"size {width} × {height}: H.264 needs even sides")
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        video = container.add_stream("libx264", rate=frame_rate, options={"crf": str(crf), "preset": "medium"})
-        video.width, video.height, video.pix_fmt, video.time_base = width, height, "yuv420p", Fraction(1, frame_rate)
+        video = container.add_stream(
+            "libx264", rate=frame_rate, options={"crf": str(crf), "preset": "medium"}
+        )
+        video.width, video.height, video.pix_fmt, video.time_base = (
+            width,
+            height,
+            "yuv420p",
+            Fraction(1, frame_rate),
+        )
         audio = container.add_stream("aac", rate=_AUDIO_RATE, layout="mono")
         audio.bit_rate = 96_000
         total = script.seconds * frame_rate
         pictures = _pictures(script, frame_rate, width, height, grain)
-        for index, picture in enumerate(tqdm(pictures, path.name, total, disable=not progress, leave=False)):
+        for index, picture in enumerate(
+            tqdm(pictures, path.name, total, disable=not progress, leave=False)
+        ):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = index
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        wave = resample_poly(soundtrack(script), _AUDIO_RATE // TICKS_PER_SECOND, 1).astype(np.float32)
+        wave = resample_poly(soundtrack(script), _AUDIO_RATE // TICKS_PER_SECOND, 1).astype(
+            np.float32
+        )
         for start in range(0, len(wave), 1024):
-            frame = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], format="fltp", layout="mono")
+            frame = av.AudioFrame.from_ndarray(
+                wave[None, start : start + 1024], format="fltp", layout="mono"
+            )
             frame.sample_rate, frame.pts = _AUDIO_RATE, start
             container.mux(audio.encode(frame))
         container.mux(audio.encode(None))

@@ -12,7 +12,19 @@ import random
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from omni_lab.world.script import CELLS, COLOURS, COUNTS, MOTIONS, ROLES, SHAPES, SPOKEN, Question, Room, Script, Thing
+from omni_lab.world.script import (
+    CELLS,
+    COLOURS,
+    COUNTS,
+    MOTIONS,
+    ROLES,
+    SHAPES,
+    SPOKEN,
+    Question,
+    Room,
+    Script,
+    Thing,
+)
 
 # fact: the senses that carry it, the words it can be answered with, and how often it is chosen
 FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
@@ -32,9 +44,9 @@ FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
 }
 
 
-def chance(fact: str) -> float:
-    """Accuracy of a guess drawn evenly from the fact's possible answers."""
-    return 1 / len(FACTS[fact][1])
+CHANCE = {
+    fact: 1 / len(answers) for fact, (_, answers, _) in FACTS.items()
+}  # accuracy of an even guess
 
 
 def seen(thing: Thing) -> Iterator[tuple[str, tuple[str, str], str]]:
@@ -48,11 +60,19 @@ def seen(thing: Thing) -> Iterator[tuple[str, tuple[str, str], str]]:
         yield "position", ("where", thing.shape), cell
 
 
-def _candidates(room: Room, second: int) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], frozenset, bool]]:
+def _candidates(
+    room: Room, second: int
+) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], frozenset, bool]]:
     """Every question that could be asked in `second`: fact, asked, answer, what it writes, held out or not."""
     for index, thing in enumerate(room.things):
         cell, held = CELLS[thing.cell], thing.held_out
-        yield "motion", ("motion", cell), (thing.motion(second),), frozenset({(index, "motion", second)}), held
+        yield (
+            "motion",
+            ("motion", cell),
+            (thing.motion(second),),
+            frozenset({(index, "motion", second)}),
+            held,
+        )
         for fact, asked, answer in seen(thing):
             attribute = "colour" if thing.colour in (asked[1], answer) else "shape"
             yield fact, asked, (answer,), frozenset({(index, attribute)}), held
@@ -72,7 +92,13 @@ def _candidates(room: Room, second: int) -> Iterator[tuple[str, tuple[str, ...],
         spoils = frozenset({(room.things.index(thing), "shape")})
         yield "colour_to_shape", ("shape", "heard"), (thing.shape,), spoils, thing.held_out
     if sound.beeps:
-        yield "beeps", ("beeps", "count"), (COUNTS[sound.beeps - 1],), frozenset({("beeps", second)}), False
+        yield (
+            "beeps",
+            ("beeps", "count"),
+            (COUNTS[sound.beeps - 1],),
+            frozenset({("beeps", second)}),
+            False,
+        )
     if room.sign:
         yield "sign", ("sign", "says"), (room.sign.digits,), frozenset({("sign",)}), False
     if room.note and second > 0:
@@ -91,7 +117,11 @@ def ask(room: Room, rng: random.Random, per_second: int, senses: Collection[str]
     if per_second == 1:  # a calm film has no time for what is not there
         asked_about.discard("absent")
     possible = [
-        [c for c in _candidates(room, s) if c[0] in asked_about and not (c[0] == "word" and c[2][0] in borne)]
+        [
+            c
+            for c in _candidates(room, s)
+            if c[0] in asked_about and not (c[0] == "word" and c[2][0] in borne)
+        ]
         for s in range(len(room.sounds))
     ]
     chosen = []
@@ -125,7 +155,9 @@ def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:
     that the order of the panels tells nothing: they teach to find a thing as 0 and 1 teach to describe a place. A sign
     is read at the end of each. What has no name is left out.
     """
-    named = [(CELLS[t.cell], t.colour if (t.cell + order) % 2 == 0 else t.shape) for t in room.things]
+    named = [
+        (CELLS[t.cell], t.colour if (t.cell + order) % 2 == 0 else t.shape) for t in room.things
+    ]
     signs = [(CELLS[room.sign.cell], room.sign.digits)] if room.sign else []
     if order >= 2:
         return sorted((word, cell) for cell, word in named if word) + signs

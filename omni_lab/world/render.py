@@ -40,13 +40,20 @@ def _polygon(shape: str | None) -> list[tuple[float, float]]:
     if shape == "heart":
         turn = [2 * math.pi * k / 80 for k in range(80)]
         return [
-            (math.sin(t) ** 3, -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16)
+            (
+                math.sin(t) ** 3,
+                -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t))
+                / 16,
+            )
             for t in turn
         ]
     turn = [2 * math.pi * k / 80 for k in range(80)]
     if shape is None:  # a blob: no name
         return [
-            ((0.72 + 0.2 * math.sin(3 * t + 1)) * math.cos(t), (0.62 + 0.2 * math.cos(2 * t)) * math.sin(t))
+            (
+                (0.72 + 0.2 * math.sin(3 * t + 1)) * math.cos(t),
+                (0.62 + 0.2 * math.cos(2 * t)) * math.sin(t),
+            )
             for t in turn
         ]
     return [(math.cos(t), math.sin(t)) for t in turn]
@@ -63,22 +70,37 @@ def _mask(shape: str | None, panel: int, x: float, y: float) -> Float32[np.ndarr
     corners = [(x * _FINE + half * px, y * _FINE + half * py) for px, py in _polygon(shape)]
     draw.polygon(corners, fill=255)
     if shape == "ring":
-        draw.polygon([(x * _FINE + 0.5 * half * px, y * _FINE + 0.5 * half * py) for px, py in _polygon(shape)], fill=0)
+        draw.polygon(
+            [
+                (x * _FINE + 0.5 * half * px, y * _FINE + 0.5 * half * py)
+                for px, py in _polygon(shape)
+            ],
+            fill=0,
+        )
     return np.asarray(image.resize((panel, panel), Image.Resampling.BOX), np.float32) / 255
 
 
 @functools.lru_cache(maxsize=256)
-def _board(digits: str, panel: int) -> tuple[Float32[np.ndarray, "panel panel"], Float32[np.ndarray, "panel panel"]]:
+def _board(
+    digits: str, panel: int
+) -> tuple[Float32[np.ndarray, "panel panel"], Float32[np.ndarray, "panel panel"]]:
     """Masks of a sign: its white board, and the digits on it."""
     from PIL import Image, ImageDraw, ImageFont
 
     board, ink = Image.new("L", (_FINE, _FINE)), Image.new("L", (_FINE, _FINE))
-    ImageDraw.Draw(board).rounded_rectangle([0.06 * _FINE, 0.14 * _FINE, 0.94 * _FINE, 0.86 * _FINE], 40, fill=255)
+    ImageDraw.Draw(board).rounded_rectangle(
+        [0.06 * _FINE, 0.14 * _FINE, 0.94 * _FINE, 0.86 * _FINE], 40, fill=255
+    )
     font = ImageFont.load_default(size=0.66 * _FINE)
     draw = ImageDraw.Draw(ink)
     for digit, x in zip(digits, (0.29, 0.71), strict=True):
-        draw.text((x * _FINE, 0.5 * _FINE), digit, fill=255, font=font, anchor="mm", stroke_width=10)
-    return tuple(np.asarray(m.resize((panel, panel), Image.Resampling.BOX), np.float32) / 255 for m in (board, ink))
+        draw.text(
+            (x * _FINE, 0.5 * _FINE), digit, fill=255, font=font, anchor="mm", stroke_width=10
+        )
+    return tuple(
+        np.asarray(m.resize((panel, panel), Image.Resampling.BOX), np.float32) / 255
+        for m in (board, ink)
+    )
 
 
 def _place(thing: Thing, second: int, within_s: float) -> tuple[float, float]:
@@ -105,7 +127,9 @@ def _wall(room: Room, panel: int) -> UInt8[np.ndarray, "2 panel 2 panel 3"]:
     return np.round(canvas).astype(np.uint8)
 
 
-def render(script: Script, times_s: ArrayLike, size: int) -> UInt8[np.ndarray, "frames size size 3"]:
+def render(
+    script: Script, times_s: ArrayLike, size: int
+) -> UInt8[np.ndarray, "frames size size 3"]:
     """Draw the script at the given times.
 
     Parameters
@@ -117,12 +141,17 @@ def render(script: Script, times_s: ArrayLike, size: int) -> UInt8[np.ndarray, "
     if size < 8 or size % 2:
         raise CallFault(f"size={size}: a picture's side is an even number of pixels, at least 8")
     if len(times) and (times.min() < 0 or times.max() >= script.seconds):
-        raise CallFault(f"times {times.min():.2f}–{times.max():.2f} s: this film lasts from 0 to {script.seconds} s")
+        raise CallFault(
+            f"times {times.min():.2f}–{times.max():.2f} s: this film lasts from 0 to {script.seconds} s"
+        )
     if "image" in script.muted:
         return np.full((len(times), size, size, 3), 127, np.uint8)
     panel = size // 2
     out = np.empty((len(times), 2, panel, 2, panel, 3), np.uint8)
-    walls = {index: _wall(script.rooms[index], panel) for index in {int(t) // script.room_s for t in times}}
+    walls = {
+        index: _wall(script.rooms[index], panel)
+        for index in {int(t) // script.room_s for t in times}
+    }
     patches: dict[tuple, np.ndarray] = {}  # a thing that rests is drawn once
     for frame, time in zip(out, times, strict=True):
         index, second = divmod(int(time), script.room_s)
@@ -133,7 +162,9 @@ def render(script: Script, times_s: ArrayLike, size: int) -> UInt8[np.ndarray, "
             if (patch := patches.get((index, thing.cell, place))) is None:
                 ground = walls[index][row, :, column].astype(np.float32)
                 mask = _mask(thing.shape, panel, *place)[..., None]
-                patch = np.round(ground + mask * (np.asarray(thing.rgb, np.float32) - ground)).astype(np.uint8)
+                patch = np.round(
+                    ground + mask * (np.asarray(thing.rgb, np.float32) - ground)
+                ).astype(np.uint8)
                 patches[index, thing.cell, place] = patch
             frame[row, :, column] = patch
     return out.reshape(len(times), size, size, 3)

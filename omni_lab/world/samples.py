@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from omni_lab.world.drawing import write_script
 from omni_lab.world.film import write_film
-from omni_lab.world.script import Script, write_script
+from omni_lab.world.script import Script
 
 # folder, seed, seconds, split: the model may learn from `train`; it never sees `test`
 _LENGTHS = (8, 10, 12, 8, 10, 12, 10, 8)
@@ -28,5 +29,7 @@ def write_samples(out: Path | str, size: int = 480, progress: bool = True) -> li
     written = []
     for folder, seed, seconds, split in SAMPLES:
         film = Path(out) / folder / f"gallery-{seed:03d}.mp4"
-        written.append(write_film(sample_script(seed, seconds, split), film, size, progress=progress))
+        written.append(
+            write_film(sample_script(seed, seconds, split), film, size, progress=progress)
+        )
     return written

@@ -19,9 +19,14 @@ def _changed_things(things: tuple[Thing, ...], rng: random.Random) -> tuple[Thin
     while True:
         new = rng.sample(names, len(things))
         pairs = [(colour, thing.shape) for colour, thing in zip(new, things, strict=True)]
-        if all(c != t.colour for c, t in zip(new, things, strict=True)) and not any(p in HELD_OUT_PAIRS for p in pairs):
+        if all(c != t.colour for c, t in zip(new, things, strict=True)) and not any(
+            p in HELD_OUT_PAIRS for p in pairs
+        ):
             painted = zip(new, things, strict=True)
-            return tuple(replace(t, colour=t.colour and c, rgb=COLOURS[c] if t.colour else t.rgb) for c, t in painted)
+            return tuple(
+                replace(t, colour=t.colour and c, rgb=COLOURS[c] if t.colour else t.rgb)
+                for c, t in painted
+            )
 
 
 def _changed_sound(sound: Sound, rng: random.Random) -> Sound:
@@ -32,7 +37,9 @@ def _changed_sound(sound: Sound, rng: random.Random) -> Sound:
 
 def _changed(room: Room, carrier: str, rng: random.Random) -> Room:
     if carrier == "image":
-        sign = room.sign and replace(room.sign, digits=f"{(int(room.sign.digits) + rng.randrange(1, 100)) % 100:02d}")
+        sign = room.sign and replace(
+            room.sign, digits=f"{(int(room.sign.digits) + rng.randrange(1, 100)) % 100:02d}"
+        )
         return replace(room, things=_changed_things(room.things, rng), sign=sign)
     if carrier == "text":
         return replace(room, note=room.note and rng.choice([w for w in SPOKEN if w != room.note]))
@@ -44,10 +51,14 @@ def _taken(room: Room, other: Room, carrier: str) -> Room:
     """A room with one carrier from another room."""
     if carrier == "image":
         return replace(room, wall=other.wall, things=other.things, sign=other.sign)
-    return replace(room, sounds=other.sounds) if carrier == "audio" else replace(room, note=other.note)
+    return (
+        replace(room, sounds=other.sounds) if carrier == "audio" else replace(room, note=other.note)
+    )
 
 
-def twin(script: Script, carrier: str, way: str, other: Script | None = None, seed: int = 0) -> Script:
+def twin(
+    script: Script, carrier: str, way: str, other: Script | None = None, seed: int = 0
+) -> Script:
     """The script's twin: one carrier is different, everything else stays as it was.
 
     `changed` gives the carrier new content; `muted` silences it, greys it or leaves it out; `swapped` takes it from
@@ -55,7 +66,9 @@ def twin(script: Script, carrier: str, way: str, other: Script | None = None, se
     the answers that are true in the twin; a question that has no answer there is left out.
     """
     if carrier not in CARRIERS or way not in WAYS:
-        raise CallFault(f"twin of {carrier!r}, {way!r}: carriers are {', '.join(CARRIERS)}; ways {', '.join(WAYS)}")
+        raise CallFault(
+            f"twin of {carrier!r}, {way!r}: carriers are {', '.join(CARRIERS)}; ways {', '.join(WAYS)}"
+        )
     rng = random.Random(f"twin/{seed}/{script.seed}")
     rooms = script.rooms
     if way == "changed":
@@ -64,13 +77,25 @@ def twin(script: Script, carrier: str, way: str, other: Script | None = None, se
         rooms = tuple(_taken(room, rooms[i - 1], carrier) for i, room in enumerate(rooms))
     elif way == "swapped":
         if other is None or (len(other.rooms), other.room_s) != (len(rooms), script.room_s):
-            raise CallFault("a swapped twin needs `other`: a script of the same length, in rooms of the same length")
-        rooms = tuple(_taken(room, theirs, carrier) for room, theirs in zip(rooms, other.rooms, strict=True))
-    made = replace(script, rooms=rooms, muted=script.muted | {carrier} if way == "muted" else script.muted)
-    return replace(made, questions=tuple(q for old in script.questions if (q := true_answer(made, old))))
+            raise CallFault(
+                "a swapped twin needs `other`: a script of the same length, in rooms of the same length"
+            )
+        rooms = tuple(
+            _taken(room, theirs, carrier) for room, theirs in zip(rooms, other.rooms, strict=True)
+        )
+    made = replace(
+        script, rooms=rooms, muted=script.muted | {carrier} if way == "muted" else script.muted
+    )
+    return replace(
+        made, questions=tuple(q for old in script.questions if (q := true_answer(made, old)))
+    )
 
 
 def differs(script: Script, made: Script) -> list[int]:
     """Indices of the twin's questions whose answer is not the original's."""
     before = {(q.fact, q.second, q.asked): q.answer for q in script.questions}
-    return [i for i, q in enumerate(made.questions) if before.get((q.fact, q.second, q.asked)) != q.answer]
+    return [
+        i
+        for i, q in enumerate(made.questions)
+        if before.get((q.fact, q.second, q.asked)) != q.answer
+    ]

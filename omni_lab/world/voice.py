@@ -20,8 +20,12 @@ from omni_lab.world.script import SPOKEN, TRAIN_PITCHES, TRAIN_SPEEDS, Script, S
 
 VOICES = {"guide": "en-us+m3", "visitor": "en+f3"}
 _RATE, _PITCH, _AUDIO_SYNC = 1, 3, 2  # espeak's parameter and output numbers
-_ONE_AT_A_TIME = threading.Lock()  # espeak keeps its state in globals: two threads at once would end the process
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+_ONE_AT_A_TIME = (
+    threading.Lock()
+)  # espeak keeps its state in globals: two threads at once would end the process
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+)
 
 
 class _Espeak:
@@ -35,9 +39,13 @@ class _Espeak:
         import espeakng_loader
 
         self.library = ctypes.CDLL(espeakng_loader.get_library_path())
-        self.rate = self.library.espeak_Initialize(_AUDIO_SYNC, 0, espeakng_loader.get_data_path().encode(), 0)
+        self.rate = self.library.espeak_Initialize(
+            _AUDIO_SYNC, 0, espeakng_loader.get_data_path().encode(), 0
+        )
         if self.rate <= 0:
-            raise OmniLabError("espeak-ng does not start: reinstall espeakng-loader (pip install --force-reinstall)")
+            raise OmniLabError(
+                "espeak-ng does not start: reinstall espeakng-loader (pip install --force-reinstall)"
+            )
         self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         self.heard: list[np.ndarray] = []
         self.callback = _CALLBACK(self._hear)  # kept: ctypes would free it
@@ -59,7 +67,9 @@ class _Espeak:
     def say(self, text: str, voice: str, speed: int, pitch: int) -> np.ndarray:
         # espeak answers an unknown voice with an error code and silently goes on with the one before
         if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise CallFault(f"voice {voice!r}: espeak-ng does not know it; use {', '.join(VOICES.values())}")
+            raise CallFault(
+                f"voice {voice!r}: espeak-ng does not know it; use {', '.join(VOICES.values())}"
+            )
         self.library.espeak_SetParameter(_RATE, speed, 0)
         self.library.espeak_SetParameter(_PITCH, pitch, 0)
         data = text.encode()
@@ -69,7 +79,9 @@ class _Espeak:
 
 
 @functools.lru_cache(maxsize=4096)
-def speak(text: str, voice: str, speed: int = 150, pitch: int = 50) -> Float32[np.ndarray, " samples"]:
+def speak(
+    text: str, voice: str, speed: int = 150, pitch: int = 50
+) -> Float32[np.ndarray, " samples"]:
     """Say `text` with an espeak voice: 16 kHz samples, peak 1, silence at both ends removed."""
     from scipy.signal import resample_poly
 
@@ -85,7 +97,9 @@ def speak(text: str, voice: str, speed: int = 150, pitch: int = 50) -> Float32[n
 def _beeps(sound: Sound) -> Float32[np.ndarray, " samples"]:
     """Tones of 0.1 s, 0.17 s apart, with soft edges."""
     time = np.arange(round(0.1 * TICKS_PER_SECOND)) / TICKS_PER_SECOND
-    tone = np.sin(2 * np.pi * sound.tone_hz * time) * np.minimum(1, np.minimum(time, time[::-1]) / 0.008)
+    tone = np.sin(2 * np.pi * sound.tone_hz * time) * np.minimum(
+        1, np.minimum(time, time[::-1]) / 0.008
+    )
     step = round(0.17 * TICKS_PER_SECOND)
     wave = np.zeros(step * (sound.beeps - 1) + len(tone), np.float32)
     for index in range(sound.beeps):
@@ -100,14 +114,22 @@ def soundtrack(script: Script) -> Float32[np.ndarray, " samples"]:
         return track
     for second in range(script.seconds):
         sound = script.sound(second)
-        wave = speak(sound.word, VOICES[sound.role], sound.speed, sound.pitch) if sound.word else _beeps(sound)
+        wave = (
+            speak(sound.word, VOICES[sound.role], sound.speed, sound.pitch)
+            if sound.word
+            else _beeps(sound)
+        )
         start = second * TICKS_PER_SECOND + round(sound.at_s * TICKS_PER_SECOND)
-        end = min(start + len(wave), (second + 1) * TICKS_PER_SECOND)  # a word never leaves its second
+        end = min(
+            start + len(wave), (second + 1) * TICKS_PER_SECOND
+        )  # a word never leaves its second
         track[start:end] += sound.gain * wave[: end - start]
     return track
 
 
 def rehearse() -> None:
     """Say every word that training can ask for once, so that processes forked later find it said."""
-    for word, voice, speed, pitch in itertools.product(SPOKEN, VOICES.values(), TRAIN_SPEEDS, TRAIN_PITCHES):
+    for word, voice, speed, pitch in itertools.product(
+        SPOKEN, VOICES.values(), TRAIN_SPEEDS, TRAIN_PITCHES
+    ):
         speak(word, voice, speed, pitch)

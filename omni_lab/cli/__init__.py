@@ -1,0 +1,1 @@
+"""The command `omni-lab`: one file per noun."""

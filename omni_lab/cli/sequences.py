@@ -1,0 +1,161 @@
+"""`omni-lab sequences`: how a clip, a film or pictures read as the tokens that a model gets."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omni_lab.cli.commands import add_json, add_settings, answer, command, configured
+from omni_lab.cli.triplets import clip_of
+from omni_lab.config.types import FORMATS
+from omni_lab.errors import CallFault
+
+if TYPE_CHECKING:
+    from omni_lab.config import Config
+
+EXAMPLES = """omni-lab sequences show runs/triplets --clip 3 --format F4 --png sequence.png
+  omni-lab sequences show talk.mp4
+  omni-lab sequences show cat.jpg dog.jpg --text "A cat and a dog." """.rstrip()
+ANY_LENGTH = 1 << 31
+
+
+def add_sequences(commands: Any) -> None:
+    """Add the commands below `omni-lab sequences`."""
+    example = "omni-lab sequences show talk.mp4 --format F4"
+    sequences = command(
+        commands, "sequences", "clips and documents as the tokens that a model gets", example
+    )
+    inner = sequences.add_subparsers(title="commands", metavar="COMMAND")
+
+    says = "print a clip, or pictures and text, as a sequence of tokens, and draw it"
+    parser = command(inner, "show", says, EXAMPLES, sequences_show)
+    says = "a folder of shards, a film (cut on the fly; subtitles beside it are found), or pictures"
+    parser.add_argument("targets", type=Path, nargs="+", metavar="TARGET", help=says)
+    says = "which clip of shards or film: a number from 0, or a clip_id (default: 0)"
+    parser.add_argument("--clip", help=says)
+    says = "stream: the omni stream of a clip; F0 to F4: ways to write many images (default: stream; of pictures F4)"
+    parser.add_argument("--format", choices=("stream", *FORMATS), help=says)
+    parser.add_argument(
+        "--text",
+        action="append",
+        default=[],
+        help="text that follows the pictures; may be repeated",
+    )
+    parser.add_argument(
+        "--unsupervised", action="store_true", help="also what has no text to learn from"
+    )
+    parser.add_argument("--png", type=Path, metavar="FILE", help="picture to write (or .pdf, .svg)")
+    parser.add_argument(
+        "--preset", default="tiny", help="tiny, small or full_7b (default: %(default)s)"
+    )
+    add_settings(parser)
+    add_json(parser)
+
+
+def sequences_show(arguments: argparse.Namespace) -> None:
+    """`omni-lab sequences show`: one sequence as a table and, where asked for, as a picture."""
+    config = configured(arguments.preset, arguments.settings)
+    from omni_lab.data.vocabulary import build_vocabulary
+    from omni_lab.sequences.formats import lay_out
+    from omni_lab.sequences.table import facts_of, table
+    from omni_lab.sequences.tokens import tokenize
+
+    content, is_clip, notes = _content(arguments, config)
+    layout = arguments.format or config.sequence.layout
+    if layout == "stream" and not is_clip:
+        if arguments.format:
+            raise CallFault(
+                "--format stream: the omni stream needs a clip, with times; pictures take F0 to F4"
+            )
+        layout = "F4"
+    shown = replace(config, sequence=replace(config.sequence, layout=layout, max_tokens=ANY_LENGTH))
+    vocabulary = build_vocabulary(shown)
+    sequence = lay_out(content, shown, supervised=not arguments.unsupervised)
+    tokens = tokenize(sequence, vocabulary, shown)
+    facts = {"layout": layout, **facts_of(sequence, tokens, vocabulary)}
+    notes += _notes(facts, config)
+    part = "unit" if layout == "stream" else "part"
+    colour = not arguments.json and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    text = table(
+        sequence, tokens, vocabulary, part, shutil.get_terminal_size((100, 24)).columns, colour
+    )
+    text = "\n".join([f"layout  {layout}", text, *(["", *notes] if notes else [])])
+    if arguments.png:
+        from omni_lab.plots.style import save
+
+        words = vocabulary.pieces(tokens.ids)
+        save(_drawn(content, layout, sequence, tokens, words), arguments.png)
+        text += f"\n\npicture: {arguments.png}"
+    picture = {"picture": str(arguments.png)} if arguments.png else {}
+    answer(arguments, {**facts, "notes": notes, **picture}, text)
+
+
+def _content(arguments: argparse.Namespace, config: Config) -> tuple[Any, bool, list[str]]:
+    """What is to be laid out, whether it is a clip, and what is to be said about it."""
+    from omni_lab.media.subtitles.reader import Cue
+    from omni_lab.sequences.documents import as_document
+    from omni_lab.triplets.building.build import EXTENSIONS
+    from omni_lab.triplets.table import harmless
+
+    first, *others = arguments.targets
+    is_clip = first.is_dir() or first.suffix.lower() in EXTENSIONS
+    if wrong := next(
+        (t for t in others if is_clip or t.is_dir() or t.suffix.lower() in EXTENSIONS), None
+    ):
+        raise CallFault(f"{wrong}: show one folder of shards, one film, or some pictures at a time")
+    if not is_clip:
+        if arguments.clip is not None:
+            raise CallFault(
+                f"--clip {arguments.clip}: pictures have no clips; it goes with shards or a film"
+            )
+        said = [
+            Cue(0, 0, text) for text in arguments.text
+        ]  # text also where it is the name of a file
+        return as_document([*arguments.targets, *said], first.name), False, []
+    if arguments.text:
+        raise CallFault("--text goes with pictures; a clip has the text of its film")
+    which = "0" if arguments.clip is None else arguments.clip
+    if first.is_dir():
+        return clip_of(first, which), True, []
+    from omni_lab.triplets.cutting.film import clips_of_film
+
+    source, clips = clips_of_film(first, config.triplets)
+    number = count()
+    for clip in clips:
+        if which in (str(next(number)), clip.clip_id):
+            return clip.decode(), True, [f"damaged: {harmless(error)}" for error in source.errors]
+    raise CallFault(f"--clip {which}: {first} has {next(number)} clips, counted from 0")
+
+
+def _notes(facts: dict[str, Any], config: Config) -> list[str]:
+    """What a reader might wonder about: words that became `<unknown>` or nothing, a length that training refuses."""
+    notes = []
+    other = f"preset {config.name} has the words of its own world only; a pretrained tokenizer (full_7b) reads any text"
+    if facts["unknown"]:
+        notes.append(
+            f"unknown: {facts['unknown']} of {facts['text_tokens']} text tokens are <unknown>: {other}"
+        )
+    if facts["wordless"]:
+        notes.append(f"wordless: {facts['wordless']} texts left no token at all: {other}")
+    most = config.sequence.max_tokens
+    if facts["tokens"] > most:
+        says = f"{facts['tokens']} tokens are more than sequence.max_tokens = {most}"
+        notes.append(f"length: {says}; shown all the same, training would refuse it")
+    return notes
+
+
+def _drawn(content: Any, layout: str, sequence: Any, tokens: Any, words: list[str]) -> Any:
+    """The picture of a sequence: over time for the stream, as a page for the formats."""
+    if layout == "stream":
+        from omni_lab.plots.data.sample import draw_sample
+
+        return draw_sample(content, sequence, tokens)
+    from omni_lab.plots.data.documents import draw_document
+
+    return draw_document(sequence, tokens, words)

@@ -1,0 +1,90 @@
+"""Settings of the data: the gallery, clips, and sequences of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omni_lab.config.types import (
+    Boundary,
+    Control,
+    Count,
+    Detector,
+    FewBits,
+    Fraction,
+    Grids,
+    JpegQuality,
+    Layout,
+    Natural,
+    NonNegative,
+    Positive,
+    Scenes,
+)
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """The gallery that films are made of."""
+
+    room_s: Count = 2  # a new room every so many seconds
+    questions_per_second: Natural = 3  # asked in training streams; films to watch ask fewer
+    unnamed_colours: Fraction = 0.35  # fraction of objects whose colour has no name (never asked)
+    blobs: Fraction = 0.1  # fraction of objects whose shape has no name (never asked)
+    signs: Fraction = 0.5  # fraction of rooms with a sign to read
+    beeps: Fraction = 0.3  # fraction of seconds with beeps instead of a spoken word
+    image_noise: NonNegative = 0.03  # standard deviation of the camera's noise, of 1
+    audio_noise: NonNegative = 0.004  # standard deviation of the room's noise, of full scale
+
+
+@dataclass(frozen=True)
+class AlbumConfig:
+    """Several pictures at once and short videos: what the formats for many images are compared on."""
+
+    fewest: Count = 1  # pictures in an album that is no video
+    most: Count = 5  # pictures in an album that is no video, at most 9: every number is one word
+    videos: Fraction = 0.5  # fraction of albums that are a video
+    frames: Count = 6  # most frames of a video, 3 to 9; the fewest are two less, never below 3
+    questions: Count = 8  # asked about one album, where it has so many to ask
+
+
+@dataclass(frozen=True)
+class TripletConfig:
+    """How any film becomes clips of frames, audio and text."""
+
+    frames_per_second: Positive = 2.0  # frames kept per second of film
+    image_size: Count = 240  # shorter side of a kept frame, pixels (never enlarged)
+    jpeg_quality: JpegQuality = 92  # of frames in shards
+    min_s: Positive = 5.0  # shortest clip (a film shorter than this is one clip)
+    max_s: Positive = 15.0  # longest clip
+    target_s: Positive = 10.0  # the length that cutting prefers
+    clips_per_shard: Count = 256  # clips in one tar
+    language: str = "en"  # preferred track language where a file has several
+    recogniser: str = "none"  # recognition where text is missing: none, or a Whisper checkpoint
+    detector: Detector = "silero"  # voice activity detection: silero (extra `real`) or energy
+    align_words: bool = False  # forced alignment of English subtitles (pocketsphinx, extra `real`)
+    voices: bool = False  # diarisation: where no mark names a speaker, group cues by their voices
+    scenes: Scenes = "difference"  # scene cuts: difference (of frames) or pyscenedetect
+    min_speech_share: Fraction = 0.0  # a clip with a smaller fraction of speech is dropped
+    max_black_share: Fraction = 0.95  # a clip with a larger fraction of black pictures is dropped
+    max_static_share: Fraction = 1.0  # a clip with a larger fraction of still pictures is dropped
+    max_clipped_share: Fraction = 0.01  # a clip with more samples at full scale is dropped
+    max_av_offset_s: Positive = 1.0  # a clip whose sound is surely further off is dropped
+    near_duplicate_bits: FewBits = 3  # hash bits by which copies may differ, of 64; -1 is off
+    file_timeout_s: Positive = 3600.0  # a film that takes longer is stopped and recorded as failed
+    file_memory_mb: Count = 8192  # a film that takes more memory is stopped and recorded as failed
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """How a clip becomes a stream of tokens."""
+
+    layout: Layout = "stream"  # stream (the omni stream), or a format for many images: F0 to F4
+    unit_s: Positive = 1.0  # length of one unit of the omni stream
+    boundary: Boundary = "explicit"  # unit marker: explicit (<unit>) or implicit (none)
+    control: Control = "speak"  # marker of the model's text: speak (<speak>) or text (none)
+    frames_per_unit: Count = 2  # frames whose patches one unit sees
+    image_tokens: Count = 4  # per unit, or per tile of an image: a square number of cells
+    tiles: Count = 1  # most tiles of an image, beside its thumbnail (AnyRes); 1 keeps it whole
+    grids: Grids = "budget"  # grids of tiles: budget (all of at most `tiles`) or omchat (claim C2)
+    audio_tokens: Count = 5  # audio tokens per unit
+    max_tokens: Count = 256  # context length
+    model_role: str = "guide"  # the role whose text the model learns to write

@@ -1,0 +1,265 @@
+"""Reading and changing nested frozen dataclasses by dotted keys, strictly: the machinery under `omni_lab.config`.
+
+A key that does not exist and a value of the wrong type are refused by name, with the nearest right key. Nothing here
+knows which settings exist: it works on any dataclass whose leaves are int, float, bool, str, None or tuples of those.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import functools
+import hashlib
+import inspect
+import io
+import json
+import math
+import tokenize
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from omni_lab.config.types import Range
+from omni_lab.errors import ConfigError
+
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every setting of a nested dataclass as (dotted key, annotation, value), in order of declaration."""
+    hints = _hints(type(config))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, hints[field.name], value
+
+
+def merged(config: Any, changes: Mapping[str, Any]) -> Any:
+    """A copy of `config` with the leaves of a nested mapping put in; what the mapping does not name stays.
+
+    Raises
+    ------
+    ConfigError
+        A key does not exist, or a value is not of its field's type.
+    """
+    return _merged(config, changes, "", [key for key, _, _ in leaves(config)])
+
+
+def nested(config: Any, settings: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """`["training.omni.steps=50"]` as a nested mapping, each value typed by its field's annotation."""
+    known = {key: annotation for key, annotation, _ in leaves(config)}
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise ConfigError(
+                f"setting {setting!r} is not of the form key=value, such as {next(iter(known))}=…"
+            )
+        if key not in known:
+            raise _unknown(key, list(known))
+        *sections, name = key.split(".")
+        room = changes
+        for section in sections:
+            room = room.setdefault(section, {})
+        room[name] = _parsed(text.strip(), known[key], key)
+    return changes
+
+
+def check_types(config: Any) -> None:
+    """Refuse, by its dotted key, any leaf whose value is not of its field's type."""
+    for key, annotation, value in leaves(config):
+        _typed(value, annotation, key)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A dataclass as plain JSON types: sections are objects, tuples are lists."""
+    return json.loads(json.dumps(dataclasses.asdict(config), allow_nan=False))
+
+
+def config_hash(obj: Any) -> str:
+    """Twelve hex digits that change whenever a value of a dataclass (or of any JSON value) changes."""
+    plain = to_dict(obj) if dataclasses.is_dataclass(obj) else obj
+    canonical = json.dumps(
+        plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return hashlib.blake2b(canonical.encode(), digest_size=6).hexdigest()
+
+
+def describe(config: Any) -> str:
+    """Every setting on a line of its own, `key = value  # what it means`, under its section's sentence."""
+    lines: list[str] = []
+    _describe(config, "", lines)
+    return "\n".join(lines)
+
+
+@functools.cache
+def comments(cls: type) -> dict[str, str]:
+    """The trailing comment of each field of a dataclass: the documentation of that setting."""
+    source = inspect.getsource(cls)
+    by_line = {
+        token.start[0]: token.string.lstrip("# ").strip()
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    fields = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.AnnAssign)]
+    return {
+        node.target.id: by_line[node.end_lineno] for node in fields if node.end_lineno in by_line
+    }
+
+
+def _describe(config: Any, prefix: str, lines: list[str]) -> None:
+    said = comments(type(config))
+    names = [field.name for field in dataclasses.fields(config)]
+    sections = [name for name in names if dataclasses.is_dataclass(getattr(config, name))]
+    if lines:
+        lines.append("")
+    lines.append(
+        f"# {prefix.rstrip('.') or 'omni_lab'}: {(type(config).__doc__ or '').splitlines()[0]}"
+    )
+    for name in names:
+        if name not in sections:
+            setting = f"{prefix}{name} = {written(getattr(config, name))}"
+            lines.append(f"{setting:<44}  # {said[name]}" if name in said else setting)
+    for name in sections:
+        _describe(getattr(config, name), f"{prefix}{name}.", lines)
+
+
+def written(value: Any) -> str:
+    """A value as `--set` reads it."""
+    if isinstance(value, tuple):
+        return ",".join(map(written, value))
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else str(value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _merged(config: Any, changes: Mapping[str, Any], prefix: str, known: list[str]) -> Any:
+    hints = _hints(type(config))
+    new: dict[str, Any] = {}
+    for name, value in changes.items():
+        key = f"{prefix}{name}"
+        if name not in hints:
+            raise _unknown(key, known)
+        old = getattr(config, name)
+        if not dataclasses.is_dataclass(old):
+            new[name] = _typed(value, hints[name], key)
+        elif isinstance(value, Mapping):
+            new[name] = _merged(old, value, f"{key}.", known)
+        else:
+            raise ConfigError(
+                f"{key} is a section, not a value; set one of {_some_inside(key, known)}"
+            )
+    return dataclasses.replace(config, **new)
+
+
+def _unknown(key: str, known: list[str]) -> ConfigError:
+    inside = _some_inside(key, known)
+    if inside:
+        return ConfigError(f"{key} is a section, not a setting; set one of {inside}")
+    return ConfigError(f"unknown setting {key!r}; did you mean {_nearest(key, known)}?")
+
+
+def _some_inside(section: str, known: list[str]) -> str:
+    return ", ".join(key for key in known if key.startswith(f"{section}."))
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    """The known keys most like `key` (several where they tie), compared whole and by their last parts."""
+    parts = key.count(".") + 1
+    name = key.split(".")[-1]
+
+    def likeness(candidate: str) -> float:
+        tail = ".".join(candidate.split(".")[-parts:])
+        whole = difflib.SequenceMatcher(None, key, candidate).ratio()
+        part_of_name = name in candidate.split(".")[-1].split("_")  # theta for rope_theta
+        return (
+            max(whole, 0.99 * difflib.SequenceMatcher(None, key, tail).ratio()) + 0.5 * part_of_name
+        )
+
+    best = max(map(likeness, known))
+    return " or ".join(candidate for candidate in known if likeness(candidate) == best)
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+def ranges(annotation: Any) -> tuple[Range, ...]:
+    """The ranges that an annotation states for a value, or for each value of a tuple."""
+    if typing.get_origin(annotation) is tuple:
+        annotation = typing.get_args(annotation)[0]
+    return getattr(annotation, "__metadata__", ())
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if union else (annotation,)
+
+
+def _names(choice: Any) -> tuple[Any, ...]:
+    return typing.get_args(choice) if typing.get_origin(choice) is Literal else ()
+
+
+def _kind(annotation: Any) -> str:
+    """An annotation in words, for messages."""
+    names = []
+    for choice in _choices(annotation):
+        if typing.get_origin(choice) is tuple:
+            names.append("names separated by commas")
+        elif typing.get_origin(choice) is Literal:
+            names.append(f"one of {', '.join(typing.get_args(choice))}")
+        else:
+            names.append("none" if choice is type(None) else KINDS[choice])
+    return " or ".join(names)
+
+
+def _parsed(text: str, annotation: Any, key: str) -> Any:
+    """The text after `=` as a value of the field's type."""
+    if type(None) in _choices(annotation) and text.lower() in ("none", "null"):
+        return None
+    for choice in _choices(annotation):
+        if typing.get_origin(choice) is tuple:
+            inner = typing.get_args(choice)[0]
+            return tuple(
+                _parsed(part.strip(), inner, key)
+                for part in text.strip("[]()").split(",")
+                if part.strip()
+            )
+        if (choice is str and (text or choice is annotation)) or text in _names(choice):
+            return text
+        if choice is bool and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        if choice in (int, float):
+            try:
+                return choice(text)
+            except ValueError:
+                continue
+    raise ConfigError(f"{key} = {text!r} is impossible: it must be {_kind(annotation)}")
+
+
+def _typed(value: Any, annotation: Any, key: str) -> Any:
+    """`value`, where it is of the field's type: whole numbers become floats, lists tuples, and nothing else changes."""
+    for choice in _choices(annotation):
+        if typing.get_origin(choice) is tuple and isinstance(value, list | tuple):
+            inner = typing.get_args(choice)[0]
+            return tuple(_typed(part, inner, key) for part in value)
+        if (
+            choice is float
+            and isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+        ):
+            return float(value)
+        if choice is not float and isinstance(choice, type) and type(value) is choice:
+            return value
+        if isinstance(value, str) and value in _names(choice):
+            return value
+    raise ConfigError(f"{key} = {value!r} is impossible: it must be {_kind(annotation)}")

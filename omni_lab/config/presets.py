@@ -1,0 +1,143 @@
+"""Presets: `tiny()` trains on a laptop in minutes, `small()` on one GPU, `full_7b()` on a cluster.
+
+Each is derived from the one before, so reading the three functions tells what scale changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from omni_lab.config import overrides
+from omni_lab.config.checks import validate
+from omni_lab.config.root import Config
+from omni_lab.config.training import ContextConfig
+
+
+def tiny() -> Config:
+    """The preset of `omni-lab demo`: 0.8 M parameters, trained in minutes on two cores without a GPU."""
+    return validate(Config())
+
+
+def small() -> Config:
+    """`tiny()` grown for one GPU: 224-pixel frames, about 0.11 B parameters, bf16.
+
+    The same films serve: shards already keep frames at 240 pixels. Learning rates and lengths are starting points, not
+    measured results.
+    """
+    base = tiny()
+    return validate(
+        replace(
+            base,
+            name="small",
+            triplets=replace(base.triplets, clips_per_shard=1024),
+            sequence=replace(base.sequence, image_tokens=49, audio_tokens=10, max_tokens=4096),
+            model=replace(
+                base.model,
+                image=replace(base.model.image, size=224, patch=16, width=384, layers=12, heads=6, mlp=1536),
+                audio=replace(base.model.audio, mels=80, width=384, layers=4, heads=6),
+                decoder=replace(
+                    base.model.decoder, width=768, layers=12, heads=12, kv_heads=4, head_dim=64, mlp=2304,
+                    rope_theta=10_000.0,
+                ),
+            ),
+            training=replace(
+                base.training,
+                vision=replace(base.training.vision, steps=20_000, batch=256),
+                audio=replace(base.training.audio, steps=20_000, batch=256),
+                omni=replace(base.training.omni, steps=40_000, batch=32, units=32, align=0.25),
+                muon_lr=2e-3,
+                adamw_lr=6e-4,
+                weight_decay=0.05,
+                warmup_steps=1000,
+                checkpoint_every=1000,
+                precision="bf16",
+            ),
+            context=ContextConfig(
+                sight=replace(base.context.sight, steps=5000, batch=256), pictures=20_000, short=0,
+                lengths=(512, 2048, 8192, 32_768), thetas=(10_000.0, 100_000.0, 1_000_000.0, 5_000_000.0),
+                tokens=(400_000_000, 200_000_000, 200_000_000, 400_000_000), rows=(256, 64, 16, 4),
+                real=(1.0, 0.5, 0.5, 0.5), needles=(8, 16, 16, 16), things=(4, 4, 4, 4), films=(0.25, 0.5, 0.5, 0.5),
+                lr_scales=(1.0, 0.5, 0.5, 0.25),
+            ),
+            evaluation=replace(base.evaluation, clips=1000, retrieval_rooms=1000, reliance_clips=1000),
+        )
+    )  # fmt: skip
+
+
+def full_7b() -> Config:
+    """`small()` on a cluster: pretrained SigLIP, Whisper encoder and Qwen2.5-7B behind the same connectors.
+
+    Sizes are those of the named checkpoints. One token sees 3 × 3 patches, as in `tiny()`: 384 // 14 = 27 patches a
+    side make 9 × 9 = 81 tokens. Audio keeps 25 tokens a second, two encoder positions each. The decoder first moves in
+    the omni stage. Learning rates and lengths are starting points, not measured results.
+    """
+    base = small()
+    return validate(
+        replace(
+            base,
+            name="full_7b",
+            triplets=replace(base.triplets, image_size=384),
+            sequence=replace(base.sequence, image_tokens=81, audio_tokens=25, max_tokens=32_768, grids="omchat"),
+            model=replace(
+                base.model,
+                image=replace(
+                    base.model.image, size=384, patch=14, width=1152, layers=27, heads=16, mlp=4304,
+                    pretrained="google/siglip-so400m-patch14-384",
+                ),
+                audio=replace(
+                    base.model.audio, width=1024, layers=24, heads=16, pretrained="openai/whisper-medium"
+                ),
+                decoder=replace(
+                    base.model.decoder, width=3584, layers=28, heads=28, kv_heads=4, head_dim=128, mlp=18_944,
+                    rope_theta=1_000_000.0, pretrained="Qwen/Qwen2.5-7B-Instruct",
+                ),
+                wide_init=False,
+            ),
+            training=replace(
+                base.training,
+                vision=replace(base.training.vision, batch=1024, train=("image", "connector")),
+                audio=replace(base.training.audio, batch=1024, train=("audio", "connector")),
+                omni=replace(base.training.omni, batch=256, units=128),
+                muon_lr=2e-4,
+                adamw_lr=2e-5,
+                warmup_steps=2000,
+            ),
+            context=replace(
+                base.context,
+                lengths=(4096, 32_768, 131_072, 524_288),
+                thetas=(1_000_000.0, 5_000_000.0, 20_000_000.0, 50_000_000.0),
+                tokens=(4_000_000_000, 2_000_000_000, 2_000_000_000, 2_000_000_000),
+                rows=(1024, 128, 32, 8),
+            ),
+        )
+    )  # fmt: skip
+
+
+def override(config: Config, settings: Sequence[str]) -> Config:
+    """A copy of `config` with dotted settings put in, each typed by its field.
+
+    >>> override(tiny(), ["training.omni.steps=50", "training.omni.train=connector,decoder"]).training.omni.steps
+    50
+
+    Raises
+    ------
+    ConfigError
+        A key does not exist (the message names the nearest right one) or a value cannot be.
+    """
+    return validate(overrides.merged(config, overrides.nested(config, tuple(settings))))
+
+
+def from_dict(data: Mapping[str, Any]) -> Config:
+    """The configuration that `to_dict` wrote; a setting that `data` does not name keeps `tiny()`'s value.
+
+    Raises
+    ------
+    ConfigError
+        A key does not exist, or a value cannot be.
+    """
+    return validate(overrides.merged(tiny(), data))
+
+
+PRESETS = {"tiny": tiny, "small": small, "full_7b": full_7b}

@@ -1,0 +1,1 @@
+"""Training batches, their data loader, and the data sources behind them."""

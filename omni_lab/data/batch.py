@@ -1,0 +1,63 @@
+"""Training batches: rows of streams, captions beside them, and which samples of a step belong to a rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from omni_lab.errors import CallFault
+from omni_lab.parallel.batch import share_out
+from omni_lab.parallel.collectives import Exchange
+from omni_lab.sequences.batch import Batch
+
+
+@dataclass
+class StageBatch:
+    """What one step of one process learns from: streams with questions, and single seconds out of them."""
+
+    streams: Batch
+    captions: (
+        Batch | None
+    )  # seconds described, or asked about alone: units of `streams`, encoded once for both
+    seen: Float[Tensor, "U image_tokens D"] | None = (
+        None  # what `streams` point into, where it is encoded already
+    )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of both that are not padding."""
+        return self.streams.tokens + (self.captions.tokens if self.captions else 0)
+
+    def to(self, device) -> StageBatch:
+        """The same on another device."""
+        seen = None if self.seen is None else self.seen.to(device)
+        return StageBatch(self.streams.to(device), self.captions and self.captions.to(device), seen)
+
+    def shared(self, exchange: Exchange, strength: Float32[Tensor, "M M"] | None) -> StageBatch:
+        """This rank's part of a batch that all ranks of a ring have in full.
+
+        Raises
+        ------
+        CallFault
+            it has captions, which are short, and are shared out whole by data parallel training
+        """
+        if self.captions is not None:
+            raise CallFault(
+                "training.ring shares long rows of streams; this stage has captions: use training.ring=1"
+            )
+        return StageBatch(share_out(self.streams, exchange, strength), None, self.seen)
+
+
+def samples_of(stage: str, batch: int, step: int, rank: int, ranks: int) -> range:
+    """Numbers of the samples of one step that belong to one rank.
+
+    Raises
+    ------
+    CallFault
+        the batch does not divide over the ranks
+    """
+    if batch % ranks:
+        raise CallFault(f"training.{stage}.batch={batch}: does not divide over {ranks} processes")
+    return range(step * batch + rank, (step + 1) * batch, ranks)

@@ -1,0 +1,1 @@
+"""Exams on the gallery, the world whose truth is known."""

@@ -1,0 +1,68 @@
+"""Answers about albums the model has never seen, per kind of question.
+
+Every answer is read with the true text before it (teacher forcing), as in `answers`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool
+
+from omni_lab.config import AlbumConfig, Config, WorldConfig
+from omni_lab.evaluation.answers import Asked, Exam, score
+from omni_lab.sequences.formats import lay_out
+from omni_lab.sequences.tokens import tokenize
+from omni_lab.sequences.vocabulary import Vocabulary
+from omni_lab.world.albums.album import KINDS, Album, write_album
+from omni_lab.world.albums.documents import as_album_document
+
+# what is asked about, whatever a model was trained on: one picture, several, a video
+EXAM = (
+    AlbumConfig(fewest=1, most=1, videos=0.0, questions=1),
+    AlbumConfig(fewest=2, most=5, videos=0.0, questions=3),
+    AlbumConfig(videos=1.0, questions=3),
+)
+
+
+def exam_albums(count: int, world: WorldConfig) -> list[Album]:
+    """`count` albums of each sort that training has never drawn, the same for every seed and for every format."""
+    return [write_album(seed, sort, world, "test") for sort in EXAM for seed in range(count)]
+
+
+def make_album_exam(albums: list[Album], config: Config, vocabulary: Vocabulary) -> Exam:
+    """Lay the albums out in the format of `config` and find the tokens of every question and answer."""
+    rows, asked = [], []
+    for row, album in enumerate(albums):
+        document = as_album_document(album, config.model.image.size, config.world.image_noise)
+        sequence = lay_out(document, config, supervised=False)
+        tokens = tokenize(sequence, vocabulary, config)
+        rows.append(tokens)
+        said = [
+            index
+            for index, item in enumerate(sequence.items)
+            if item.kind == "text" and item.role is not None
+        ]
+        for question, (asks, answers) in zip(
+            album.questions, zip(said[::2], said[1::2], strict=True), strict=True
+        ):
+            fact = {"fact": question.kind, "choices": question.choices}
+            places = (
+                tuple(np.flatnonzero(tokens.item == index).tolist()) for index in (asks, answers)
+            )
+            asked.append(Asked(row, fact, *places))
+    return Exam(rows, asked, config)
+
+
+def by_kind(exam: Exam, right: Bool[np.ndarray, " questions"]) -> dict[str, dict]:
+    """Accuracy, chance level, count and 95 % interval per kind of question.
+
+    Chance is what an even guess among each question's choices gets right.
+    """
+    kinds = np.asarray([asked.fact["fact"] for asked in exam.asked])
+    guess = np.asarray([1 / len(asked.fact["choices"]) for asked in exam.asked])
+    scores = {}
+    for kind in KINDS:
+        mine = kinds == kind
+        if mine.any():
+            scores[kind] = score(right[mine], float(guess[mine].mean()))
+    return scores

@@ -1,0 +1,1 @@
+"""Frames of films and still pictures as upright sRGB arrays."""

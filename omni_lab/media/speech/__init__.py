@@ -1,0 +1,1 @@
+"""Voice activity, recognition, word alignment and diarisation."""

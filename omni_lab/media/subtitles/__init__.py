@@ -1,0 +1,1 @@
+"""Subtitles of any form and encoding as timed cues."""

@@ -1,0 +1,60 @@
+"""Captions that roll: each entry shows again what the one before showed, and adds a line or a word.
+
+Live captions on television and the automatic captions of video sites are shown so. Read as they stand they say
+everything two or three times. Whether a file rolls is told by all of its entries together: in a film that does not,
+somebody may well say the same line twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from omni_lab.config import TICKS_PER_SECOND
+
+NEXT = (
+    TICKS_PER_SECOND // 10
+)  # an entry that begins so soon after the end of the one before goes on from it
+SCREEN = 8  # lines, more than roll
+UNREAD = TICKS_PER_SECOND // 20  # what is shown for less is there for the sake of rolling only
+
+Entry = tuple[int, int, str]  # start and end in ticks, lines of text
+
+
+def carried_words(entries: Sequence[Entry]) -> list[int]:
+    """Count, for each entry, how many of its first words are only shown again; all 0 where captions do not roll.
+
+    They roll if at least two entries, and at least half of all, take over lines and add to them, or repeat them too
+    briefly to be read.
+
+    Parameters
+    ----------
+    entries : in order of time
+
+    >>> carried_words([(0, 9, "One."), (9, 18, "One.\\nAnd two."), (18, 27, "And two.\\nThree.")])
+    [0, 1, 2]
+    >>> carried_words([(0, 9000, "No."), (9000, 18000, "No."), (18000, 27000, "No.\\nYes.")])
+    [0, 0, 0]
+    """
+    carried = [0] * len(entries[:1]) + [_carried(*pair) for pair in pairwise(entries)]
+    adding = sum(
+        words > 0 and (words < len(text.split()) or end - start <= UNREAD)
+        for words, (start, end, text) in zip(carried, entries, strict=True)
+    )
+    rolls = adding >= 2 and 2 * adding >= len(entries) - 1
+    return carried if rolls else [0] * len(entries)
+
+
+def _carried(before: Entry, entry: Entry) -> int:
+    """Count the words at the head of an entry that are the last lines of the one before, the last of them grown or not.
+
+    Of several ways to see it the one with the most lines counts.
+    """
+    if not before[0] < entry[0] <= before[1] + NEXT:
+        return 0
+    old, new = before[2].splitlines(), entry[2].splitlines()
+    for count in range(min(len(old), len(new), SCREEN), 0, -1):
+        last, now = old[-1], new[count - 1]
+        if old[-count:-1] == new[: count - 1] and (now == last or now.startswith(last + " ")):
+            return len(" ".join(old[-count:]).split())
+    return 0

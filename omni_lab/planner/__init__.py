@@ -1,0 +1,1 @@
+"""Cost of a training step of long contexts, by formula and simulation: time, memory, communication."""

@@ -1,0 +1,120 @@
+"""What one GPU holds while a decoder trains on a long context: weights, optimizer, activations, logits, in bytes.
+
+The decoder is the project's: gated feed-forward, grouped K/V heads with biases on q, k and v, output tied to the
+embedding. Weights, gradients and optimizer states are spread over all GPUs (ZeRO stage 3, Rajbhandari et al. 2020;
+PyTorch calls it FSDP), tokens over the ranks of one sequence. Image and audio encoders are not counted.
+
+Glossary: T tokens · W ranks · t tokens per rank · D width · F inner width · V vocabulary · H query heads
+· H2 key and value heads · K head width · L layers.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from omni_lab.config import DecoderConfig
+from omni_lab.parallel.cost import BF16, FLOAT32, ulysses_heads
+
+LOGIT_ROWS = (
+    1024  # rows of logits that exist at a time: the head runs on supervised tokens, in pieces
+)
+
+
+class Memory(NamedTuple):
+    """Bytes on one GPU, by what they are for."""
+
+    weights: int  # its share of the weights and their gradients, in float32
+    optimizer: int  # its share of Adam's two moments, in float32
+    gathered: int  # whole weights and gradients of what is being computed, in bf16
+    activations: int  # what the backward needs of the forward
+    buffers: int  # what attention across ranks holds beside its own keys and values
+    logits: int  # a piece of the logits and its gradient, in float32
+
+    @property
+    def total(self) -> int:
+        """All of them at once."""
+        return sum(self)
+
+
+def layer_matrices(decoder: DecoderConfig) -> int:
+    """Weights in the matrices of one block: q, k, v, o, gate, up, down.
+
+    A token takes two operations with each of them forward, and four backward (Kaplan et al. 2020).
+    """
+    heads = 2 * decoder.heads + 2 * decoder.kv_heads
+    return decoder.width * (heads * decoder.head_dim + 3 * decoder.mlp)
+
+
+def parameters(decoder: DecoderConfig, vocabulary: int) -> int:
+    """Parameters of the decoder, embedding included; the output is tied to it.
+
+    >>> from omni_lab.config import full_7b
+    >>> parameters(full_7b().model.decoder, 152_064)  # Qwen2.5-7B's 7.6 B, less its untied output
+    7070619136
+    """
+    biases = (decoder.heads + 2 * decoder.kv_heads) * decoder.head_dim
+    layer = layer_matrices(decoder) + biases + 2 * decoder.width
+    return decoder.layers * layer + decoder.width + vocabulary * decoder.width
+
+
+def token_activations(decoder: DecoderConfig) -> int:
+    """Bytes per token that the backward of one block needs of its forward, where nothing is computed again.
+
+    Counted as in Korthikanti et al. 2022, for Hugging Face's Qwen2 block in bf16: both norms keep their input in
+    float32, the normed and the scaled one; then q, k, v, the attention's output with its log-sum-exp (flash attention
+    keeps no scores), gate, its activation, up, and their product. Fused norms and gates would keep less.
+    """
+    norms = 2 * (decoder.width * (FLOAT32 + 2 * BF16) + FLOAT32)
+    heads = 2 * decoder.heads + 2 * decoder.kv_heads
+    attention = heads * decoder.head_dim * BF16 + decoder.heads * FLOAT32
+    return norms + attention + 4 * decoder.mlp * BF16
+
+
+def attention_buffers(decoder: DecoderConfig, shard_tokens: int, ranks: int, engine: str) -> int:
+    """Bytes that attention across ranks holds in the one layer that is at work, its own q, k, v and output aside.
+
+    `ring`: K and V that are used and that arrive, their gradients likewise, the output or dq added up in float32.
+    `allgather`: all keys and values, and their gradients before they are reduced. `ulysses`: q, k, v and the output of
+    its heads over all tokens, and their gradients.
+    """
+    if ranks == 1:
+        return 0
+    keys = 2 * shard_tokens * decoder.kv_heads * decoder.head_dim
+    if engine == "ring":
+        return (
+            2 * keys * (BF16 + FLOAT32) + shard_tokens * decoder.heads * decoder.head_dim * FLOAT32
+        )
+    if engine == "allgather":
+        return ranks * keys * (BF16 + FLOAT32)
+    mine, each = ulysses_heads(ranks, decoder.heads, decoder.kv_heads)
+    return 2 * BF16 * (2 * mine + 2 * each) * ranks * shard_tokens * decoder.head_dim
+
+
+def memory_per_gpu(
+    decoder: DecoderConfig,
+    vocabulary: int,
+    shard_tokens: int,
+    gpus: int,
+    ranks: int,
+    engine: str,
+    recompute: bool,
+) -> Memory:
+    """Count what one of `gpus` holds when a sequence is spread over `ranks` of them.
+
+    With `recompute`, a layer keeps its input alone and runs forward again before its backward (Chen et al. 2016);
+    one layer at a time then has all its activations.
+    """
+    count = parameters(decoder, vocabulary)
+    whole = (
+        min(2, decoder.layers) * layer_matrices(decoder) + vocabulary * decoder.width
+    )  # two layers, what is tied
+    full = token_activations(decoder) * shard_tokens
+    kept = BF16 * decoder.width * shard_tokens
+    return Memory(
+        weights=-(-count // gpus) * 2 * FLOAT32,
+        optimizer=-(-count // gpus) * 2 * FLOAT32,
+        gathered=whole * 2 * BF16,
+        activations=decoder.layers * kept + full if recompute else decoder.layers * full,
+        buffers=attention_buffers(decoder, shard_tokens, ranks, engine),
+        logits=min(LOGIT_ROWS, shard_tokens) * vocabulary * 2 * FLOAT32,
+    )

@@ -1,0 +1,1 @@
+"""Figures of clips, sequences, packing and masks."""

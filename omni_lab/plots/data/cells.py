@@ -1,0 +1,189 @@
+"""What pictures of tokens are made of: cells in their modality's colour, flowing over rows, and a legend for them.
+
+Full colour is supervised (the model learns to write it), 35 % is given to it; a bar below a cell has the colour of the
+role that speaks. Lengths are in inches, so that words fit their cells whatever the picture's size.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
+from matplotlib.textpath import TextPath
+
+from omni_lab.errors import CallFault
+from omni_lab.plots.palette import MODALITY_COLOURS, MODALITY_ORDER, ink, role_colours, shade
+from omni_lab.plots.style import drawable, how_many, shortened
+from omni_lab.sequences.items import KINDS
+from omni_lab.sequences.tokens import NO_ROLE, Tokens
+
+SIZE = 8  # of the words, points
+GAP = 0.05  # between cells that hold words
+HIGH = 0.29  # of a cell that holds a word
+_LONGEST = 24  # letters of a word, so that no cell is wider than its column
+BAR = 0.16  # of a cell's height: the role's bar below it
+
+
+class Piece(NamedTuple):
+    """What takes a place in a row."""
+
+    width: float
+    group: int  # neighbours of one group stay in one row, where it is wide enough
+    opens: bool = False  # begins a row
+
+
+def flow(pieces: Sequence[Piece], room: float, gap: float = GAP) -> list[tuple[int, float]]:
+    """Lay pieces out in rows of the same room, as words on a page: the row of each, and its left edge.
+
+    >>> flow([Piece(2, 0), Piece(2, 1), Piece(2, 1), Piece(1, 2, opens=True)], room=5, gap=0)
+    [(0, 0.0), (1, 0.0), (1, 2.0), (2, 0.0)]
+    """
+    placed: list[tuple[int, float]] = []
+    row, x = 0, 0.0
+    for _, run in groupby(pieces, key=lambda piece: piece.group):
+        together = list(run)
+        whole = sum(piece.width + gap for piece in together) - gap
+        for place, piece in enumerate(together):
+            needs = whole if place == 0 else piece.width
+            if x > 0 and (piece.opens or x + needs > room):
+                row, x = row + 1, 0.0
+            placed.append((row, x))
+            x += piece.width + gap
+    return placed
+
+
+def token_pieces(
+    tokens: Tokens, chosen: Int64[np.ndarray, " chosen"], widths: Iterable[float]
+) -> list[Piece]:
+    """Tokens as pieces: the tokens of one image or sound stay together, and a turn of a role begins a row."""
+    kinds = [KINDS[kind] for kind in tokens.kind[chosen]]
+    pieces, group = [], 0
+    for place, (kind, width) in enumerate(zip(kinds, widths, strict=True)):
+        group += place > 0 and (kind not in ("image", "audio") or kinds[place - 1] != kind)
+        pieces.append(
+            Piece(width, group, kind == "control" and kinds[place + 1 : place + 2] == ["text"])
+        )
+    return pieces
+
+
+def label(word: str) -> str:
+    """What a token says, to be written in a cell: a long word is cut, white space alone is shown as a sign for it."""
+    return shortened(drawable(word.strip()), _LONGEST) or ("↵" if "\n" in word else "␣")
+
+
+@functools.lru_cache(maxsize=4096)  # measuring takes longer than drawing, and words come again
+def width_of(word: str) -> float:
+    """Width of the cell that holds a word."""
+    return TextPath((0, 0), word, size=SIZE).get_extents().width / 72 + 0.16
+
+
+def draw_cell(
+    ax: Axes, tokens: Tokens, token: int, left: float, top: float, width: float, high: float,
+    word: str | None = None, colours: dict[str | None, str] | None = None,
+) -> None:  # fmt: skip
+    """Draw one token: its modality and whether it is supervised, its word, and below it its role's colour.
+
+    Parameters
+    ----------
+    left, top, width, high : in data units, the y axis pointing down
+    word : what stands in it; None draws a small plain cell
+    colours : of roles; None draws no bar
+    """
+    kind, supervised = KINDS[tokens.kind[token]], bool(tokens.loss[token])
+    look = {"facecolor": shade(kind, supervised), "edgecolor": MODALITY_COLOURS[kind]}
+    if word is not None:
+        style = "round,pad=0,rounding_size=0.05"
+        cell = FancyBboxPatch((left, top), width, high, boxstyle=style, linewidth=0.8, **look)
+        text = ax.text(
+            left + width / 2, top + high / 2, word, fontsize=SIZE, color=ink(kind, supervised)
+        )
+        text.set(ha="center", va="center_baseline")
+    else:
+        cell = Rectangle((left, top), width, high, linewidth=0.4, **look)
+    cell.set_gid(f"token:{token}:{kind}:{'supervised' if supervised else 'given'}")
+    ax.add_patch(cell)
+    if colours and tokens.role[token] != NO_ROLE:
+        role = tokens.roles[tokens.role[token]]
+        bar = Rectangle(
+            (left, top + 1.04 * high), width, BAR * high, facecolor=colours[role], linewidth=0
+        )
+        bar.set_gid(f"role:{token}:{drawable(role)}")
+        ax.add_patch(bar)
+
+
+def draw_legend(
+    picture: Figure, kinds: Iterable[str], roles: dict[str | None, str] | None = None
+) -> None:
+    """Say below a picture what its colours mean: modalities, full and pale, and as many bars of roles as fit."""
+    present = set(kinds)
+    patches = [
+        Patch(facecolor=MODALITY_COLOURS[kind], edgecolor=MODALITY_COLOURS[kind], label=kind)
+        for kind in MODALITY_ORDER
+        if kind in present
+    ]
+    patches += [
+        Patch(facecolor=shade("text", supervised), edgecolor=MODALITY_COLOURS["text"], label=says)
+        for supervised, says in (
+            (True, "full: the model learns to write it"),
+            (False, "pale: given to the model"),
+        )
+    ]
+    bars = [
+        Patch(facecolor=colour, label=f"bar: {shortened(drawable(role), 11)}")
+        for role, colour in (roles or {}).items()
+        if role
+    ]
+    rest: list[Patch] = []
+    shown = bars.copy()
+    while shown and sum(map(_taken, [*patches, *shown, *rest])) > picture.get_figwidth():
+        shown.pop()
+        rest = [Patch(alpha=0, label=f"and {how_many(len(bars) - len(shown), 'more role')}")]
+    patches += shown + rest
+    picture.legend(
+        handles=patches, loc="lower center", ncols=len(patches), handlelength=1.3, columnspacing=1.4
+    )
+
+
+def _taken(patch: Patch) -> float:
+    """Inches that an entry takes in a legend: its sign, its words, and the room around them."""
+    return width_of(patch.get_label()) + 0.24
+
+
+def colours_of(tokens: Tokens, *more: str | None) -> dict[str | None, str]:
+    """Colours of the roles that speak in a sequence, those in `more` first."""
+    return role_colours([*more, *tokens.roles])
+
+
+def counted(kinds: Int64[np.ndarray, " T"]) -> str:
+    """Say how many tokens there are of each modality.
+
+    >>> counted(np.array([0, 0, 4]))
+    '2 image, 1 control'
+    """
+    return ", ".join(f"{n} {KINDS[kind]}" for kind, n in enumerate(np.bincount(kinds)) if n)
+
+
+def in_words(tokens: Tokens) -> str:
+    """Say how many tokens a sequence has, of which modalities, and how many of them are supervised."""
+    total, learned = len(tokens.ids), int(tokens.loss.sum())
+    return f"{how_many(total, 'token')}: {counted(tokens.kind)}; {learned} supervised ({learned / total:.0%})"
+
+
+def check_words(tokens: Tokens, words: list[str]) -> None:
+    """Refuse words that are not one for each token.
+
+    Raises
+    ------
+    CallFault
+    """
+    if len(words) != len(tokens.ids):
+        raise CallFault(
+            f"words: {len(words)} strings for {len(tokens.ids)} tokens; give one for each"
+        )

@@ -1,0 +1,1 @@
+"""Figures of accuracy, retrieval, confusion and needles."""

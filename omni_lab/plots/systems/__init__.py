@@ -1,0 +1,1 @@
+"""Figures of context parallelism and of training plans."""

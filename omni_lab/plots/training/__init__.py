@@ -1,0 +1,1 @@
+"""Figures of training: losses, learning curves, rotary positions."""

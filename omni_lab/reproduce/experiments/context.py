@@ -1,0 +1,329 @@
+"""Growing the context in stages, against the shorter ways: claims C3, C4, C5, C11 and C12.
+
+Command: `omni-lab reproduce context --seeds 3`. Hardware: 2 CPU cores, no GPU.
+
+A small decoder learns to find what one visitor said among hundreds of sentences (`text`), and in a film what colour a
+thing had that is seen in a single frame (`what`) and when it was there (`when`), at any depth. All arms begin with the
+same image encoder, which learned to see from single pictures, and take the same number of tokens:
+
+- `progressive`: rows grow from stage to stage, and θ with them
+- `direct`: rows of the last stage's length and θ from the start, one row a step
+- `fixed_theta`: as progressive, with θ left as it was in the last short stage
+- `packed_only`: as progressive, but after the short stages rows are packed of samples as short as theirs
+- `theta_only`: progressive's model of a middle stage, with the last stage's θ put in and no more training
+- `interpolation`: the same model, with positions divided until the longest row fits into that stage's length
+
+The short stages, the first two, are trained once: progressive, fixed_theta and packed_only share them.
+
+In every arm the heads of the first layer begin by looking a few tokens back (`model.decoder.look_back`), and pictures
+enter the decoder about as large as what its layers add to them (`model.sense_size`); `results/LOG.md` says what each
+of the two is worth.
+
+Expected before looking: progressive finds every needle at every depth of the longest length, direct training stays near
+chance, and packed short samples do not teach what is far.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from multiprocessing import get_context, set_start_method
+from pathlib import Path
+
+import numpy as np
+
+from omni_lab.config import Config, override
+from omni_lab.reproduce.record import Criterion, write_record
+from omni_lab.training.run import RunFolder
+from omni_lab.world.haystack.lessons import SIGHT, context_stages, stage_names
+from omni_lab.world.haystack.rows import NEEDLES
+
+CLAIM = "A context that grows in stages, with θ, is read at every depth; the same tokens at full length alone are not"
+SETTINGS = (
+    "sequence.layout=haystack", "sequence.image_tokens=1", "sequence.frames_per_unit=1", "sequence.max_tokens=4096",
+    "model.decoder.width=64", "model.decoder.layers=2", "model.decoder.mlp=128", "model.decoder.look_back=10",
+    "model.decoder.rope_theta=100000", "model.sense_size=0.5",
+    "training.checkpoint_every=1000000", "training.threads=1",
+)  # fmt: skip
+QUICK = (
+    "context.sight.steps=2", "context.sight.batch=4", "context.pictures=64", "context.lengths=32,64,128",
+    "context.thetas=100000,200000,400000", "context.tokens=128,128,256", "context.rows=2,2,2", "context.real=1,1,1",
+    "context.needles=2,2,2", "context.things=1,1,1", "context.lr_scales=1,1,1", "context.films=.5,.5,.5",
+    "evaluation.needles=2",
+)  # fmt: skip
+TRAINED = ("progressive", "direct", "fixed_theta", "packed_only")
+UNTRAINED = ("theta_only", "interpolation")  # of a middle stage of the first arm
+ARMS = (*TRAINED, *UNTRAINED)
+KINDS = ("text", "what", "when")
+SHORT = 2  # stages that arms which grow share
+FIRST_SEED = (
+    30  # the recipe was chosen by what seeds 0 to 3, 10, 11, 20 and 21 answer about the test split
+)
+DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+JOBS = 2  # arms at once, each on a core of its own
+POINTS = 80  # at most, of a curve
+CRITERIA = (
+    *(
+        Criterion(f"progressive.{kind}.worst", 0.95, claim=f"{claim} at every depth")
+        for kind, claim in zip(KINDS, ("C11 text", "C12 film", "C12 film"), strict=True)
+    ),
+    *(
+        Criterion(f"progressive.{kind}.luck", 0.1, at_least=False, claim="control near chance")
+        for kind in KINDS
+    ),
+    *(
+        Criterion(
+            f"progressive-{arm}.{kind}", 0.02, by_interval=True, claim=claim
+        )  # more than a tie
+        for arm, claim in (
+            ("direct", "C3 stages beat direct"),
+            ("fixed_theta", "C4 raised θ beats fixed"),
+            ("packed_only", "C5 packed short samples alone fall short"),
+        )
+        for kind in KINDS
+    ),
+)
+
+
+def settings(arm: str, config: Config) -> list[str]:
+    """What a trained arm changes in the settings.
+
+    >>> from omni_lab.config import tiny
+    >>> settings("fixed_theta", tiny())
+    ['context.thetas=100000,200000,200000,200000,200000,200000,200000']
+    """
+    context = config.context
+    stages = range(len(context.lengths))
+    if arm == "direct":
+        last = ("lengths", "thetas", "real", "needles", "things", "films")
+        return [
+            *(f"context.{name}={getattr(context, name)[-1]}" for name in last),
+            f"context.lr_scales={context.lr_scales[0]}",  # as fast as whoever begins,
+            "context.rows=1",  # and with no fewer steps than the others take
+            f"context.tokens={sum(context.tokens)}",
+            "context.short=0",
+        ]
+    if arm == "fixed_theta":
+        return [
+            f"context.thetas={','.join(f'{context.thetas[min(stage, SHORT - 1)]:g}' for stage in stages)}"
+        ]
+    if arm == "packed_only":
+        return [f"context.real={','.join('1' if stage < SHORT else '0' for stage in stages)}"]
+    return []
+
+
+def middle(config: Config) -> int:
+    """The number of the stage whose model goes on without training."""
+    return len(config.context.lengths) // 2
+
+
+def trials(config: Config, arm: str) -> dict[int, int]:
+    """How often an arm is asked at which length: of short, middle and last rows; the first arm beyond them, too."""
+    context, often = config.context, config.evaluation.needles
+    seldom = -(-often // 4)
+    lengths = (context.lengths[SHORT - 1], context.lengths[middle(config)], context.lengths[-1])
+    if arm == ARMS[0]:
+        return {**dict.fromkeys(lengths, often), 2 * lengths[-1]: seldom}
+    return dict.fromkeys(lengths, seldom)
+
+
+def run_arm(config: Config, arm: str, runs: str) -> dict:
+    """Train an arm, or take it from the first one, and measure it: `cells`, `trained`, `tokens`, `seconds`, `curve`."""
+    from omni_lab.evaluation.gallery.needles import OmniReader
+    from omni_lab.evaluation.needles.measure import measure
+    from omni_lab.model.omni import OmniModel
+    from omni_lab.model.rope import set_rope
+    from omni_lab.training.loop import train_stages
+
+    print(f"▸ seed {config.seed} · {arm}", flush=True)
+    run, first = (_folder(config, which, runs) for which in (arm, ARMS[0]))
+    context = config.context
+    if arm in TRAINED:
+        if arm != ARMS[0]:
+            _begin_as(first, run, 1 if arm == "direct" else 1 + SHORT)
+        model, trained = (
+            train_stages(run.config, run, context_stages(run.config)),
+            context.lengths[-1],
+        )
+    else:
+        number = middle(config)
+        trained = context.lengths[number]
+        model = OmniModel.load(_done(first, stage_names(config)[1 + number]))
+        if arm == "theta_only":
+            set_rope(model.decoder, context.thetas[-1])
+        else:
+            set_rope(model.decoder, factor=context.lengths[-1] / trained)
+    reader = OmniReader(model, f"{arm}, seed {config.seed}", trained)
+    cells = [
+        cell.to_dict()
+        for length, often in trials(config, arm).items()
+        for cell in measure(reader, KINDS, [length], DEPTHS, often, run.path / f"needles-{length}")
+    ]
+    steps = [step for step in run.metrics() if step["stage"] != SIGHT]
+    spent = {what: sum(step[what] for step in steps) for what in ("tokens", "seconds")}
+    return {"cells": cells, "trained": trained, **spent, "curve": curve(steps)}
+
+
+def curve(steps: list[dict]) -> dict[str, list[float]]:
+    """The loss over the `tokens` learned from so far: means over windows that hold about as many tokens each.
+
+    >>> curve([{"tokens": 2, "loss": 4.0}, {"tokens": 2, "loss": 2.0}])
+    {'tokens': [2, 4], 'loss': [4.0, 2.0]}
+    """
+    if not steps:
+        return {"tokens": [], "loss": []}
+    tokens, loss = (np.array([step[what] for step in steps]) for what in ("tokens", "loss"))
+    past = tokens.cumsum()
+    ends = np.unique(np.searchsorted(past, np.linspace(0, past[-1], POINTS + 1)[1:]))
+    firsts = np.concatenate([[0], ends[:-1] + 1])
+    means = np.add.reduceat(loss * tokens, firsts) / np.add.reduceat(tokens, firsts)
+    return {"tokens": past[ends].tolist(), "loss": means.tolist()}
+
+
+def _folder(config: Config, arm: str, runs: str) -> RunFolder:
+    return RunFolder(f"{runs}-{config.seed}-{arm}", override(config, settings(arm, config)))
+
+
+def _done(run: RunFolder, stage: str) -> Path:
+    """The one checkpoint that a stage leaves behind."""
+    return next(run.checkpoints.glob(f"{stage}-??????"))
+
+
+def _begin_as(first: RunFolder, run: RunFolder, stages: int) -> None:
+    """Let a run begin with the first `stages` of another: what they learned, and what was written of it."""
+    names = stage_names(first.config)[:stages]
+    for name in names:
+        begun = _done(first, name)
+        shutil.copytree(begun, run.checkpoints / begun.name, dirs_exist_ok=True)
+    if not run.metrics():
+        for step in first.metrics():
+            if step["stage"] in names:
+                run.log(step)
+
+
+def _settle(taken) -> None:
+    """Give a process a line of its own for its progress bars; `taken` counts those that have one."""
+    set_start_method(
+        None, force=True
+    )  # of those who make its batches: not spawned anew, as it was, in every stage
+    with taken.get_lock():
+        os.environ["TQDM_POSITION"] = str(taken.value)
+        taken.value += 1
+
+
+def run_arms(configs: list[Config], runs: str, jobs: int) -> list[dict[str, dict]]:
+    """Every arm of every seed, `jobs` at a time: first the arm that others begin with, then the one that takes longest.
+
+    Returns
+    -------
+    found : for each of `configs`, what `run_arm` gives of each of `ARMS`
+    """
+    first, longest, *others = ARMS
+    asked: dict[tuple[int, str], Future] = {}
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(jobs, spawn, _settle, (spawn.Value("i", 0),)) as pool:
+        begun = {
+            pool.submit(run_arm, config, first, runs): number
+            for number, config in enumerate(configs)
+        }
+        for future in as_completed(begun):
+            number = begun[future]
+            asked[number, first] = future
+            asked[number, longest] = pool.submit(run_arm, configs[number], longest, runs)
+        for number, config in enumerate(configs):
+            asked |= {(number, arm): pool.submit(run_arm, config, arm, runs) for arm in others}
+        return [
+            {arm: asked[number, arm].result() for arm in ARMS} for number in range(len(configs))
+        ]
+
+
+def numbers(found: dict[str, dict], longest: int) -> dict[str, float]:
+    """One seed as flat numbers.
+
+    `<arm>.<kind>.<length>` is the mean accuracy over depths, `<arm>.<kind>.worst` that of the worst depth at the
+    longest trained length, `<arm>.<kind>.luck` what the control gets there above chance, and `<arm>-<arm>.<kind>` the
+    difference of two means there.
+    """
+    out = {}
+    for arm, result in found.items():
+        for kind in KINDS:
+            mine = [cell for cell in result["cells"] if cell["kind"] == kind]
+            for length in dict.fromkeys(cell["length"] for cell in mine):
+                shares = [c["accuracy"] for c in mine if c["length"] == length and c["present"]]
+                out[f"{arm}.{kind}.{length}"] = statistics.fmean(shares)
+                if length == longest:
+                    out[f"{arm}.{kind}.worst"] = min(shares)
+            control = next(
+                cell for cell in mine if not cell["present"] and cell["length"] == longest
+            )
+            out[f"{arm}.{kind}.luck"] = control["accuracy"] - control["chance"]
+        out |= {f"{arm}.{what}": result[what] for what in ("tokens", "seconds")}
+    for arm in ARMS[1:]:
+        for kind in KINDS:
+            out[f"progressive-{arm}.{kind}"] = (
+                out[f"progressive.{kind}.{longest}"] - out[f"{arm}.{kind}.{longest}"]
+            )
+    return out
+
+
+def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool = False) -> dict:
+    """Run every arm once per seed; record every number with its interval over seeds, and draw the figures."""
+    from omni_lab.plots.evaluation.needles import draw_needles
+    from omni_lab.plots.training.learning import draw_learning
+    from omni_lab.plots.training.rotary import draw_turns
+
+    name = "context-quick" if quick else "context"
+    config = override(config, [*SETTINGS, *(QUICK if quick else ())])
+    context, base = config.context, str(runs / f"reproduce-{name}")
+    numbered = range(FIRST_SEED, FIRST_SEED + seeds)
+    every = run_arms([override(config, [f"seed={seed}"]) for seed in numbered], base, JOBS)
+    flat = [numbers(found, context.lengths[-1]) for found in every]
+    metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
+    maps = [
+        {
+            "model": arm,
+            "trained": every[0][arm]["trained"],
+            "cells": _pooled([found[arm]["cells"] for found in every]),
+        }
+        for arm in ARMS
+    ]
+    details = {
+        "stages": [
+            {"length": length, "theta": theta, "tokens": tokens}
+            for length, theta, tokens in zip(
+                context.lengths, context.thetas, context.tokens, strict=True
+            )
+        ],
+        "arms": {arm: settings(arm, config) for arm in TRAINED},
+        "maps": maps,
+        "curves": {arm: [found[arm]["curve"] for found in every] for arm in TRAINED},
+    }
+    command = f"omni-lab reproduce context --seeds {seeds}{' --quick' if quick else ''}"
+    record = write_record(results / name, CLAIM, command, numbered, metrics, CRITERIA, details)
+    figures = results.parent / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    drawn = {
+        name: draw_needles(maps),
+        f"{name}-learning": draw_learning(details["curves"], details["stages"], NEEDLES["text"]),
+        f"{name}-rope": draw_turns(config.model.decoder.head_dim, details["stages"]),
+    }
+    for figure, picture in drawn.items():
+        (figures / f"{figure}.png").write_bytes(picture.png)
+    return record
+
+
+def _pooled(seeds: list[list[dict]]) -> list[dict]:
+    """Cells of several seeds as one: their trials counted together."""
+    from omni_lab.evaluation.needles.measure import Cell
+
+    pooled = []
+    for same in zip(*seeds, strict=True):
+        cell = {name: same[0][name] for name in Cell.__dataclass_fields__}
+        pooled.append(
+            Cell(
+                **cell | {what: sum(one[what] for one in same) for what in ("right", "total")}
+            ).to_dict()
+        )
+    return pooled

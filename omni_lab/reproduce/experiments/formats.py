@@ -1,0 +1,174 @@
+"""One small model under five formats for many images, and under single images: claims C13 and C14.
+
+Command: `omni-lab reproduce formats --seeds 3`. Hardware: 2 CPU cores, no GPU; about 30 minutes a seed.
+
+Every arm of a seed begins with the same vision stage and then takes the same number of steps, with the image encoder
+still. F0 to F4 see the same albums (one to five pictures, or a video) with the same questions; `F4_no_video` has albums
+of pictures in place of videos; the single arms see one picture at a time, at least as many in a step as the others see
+and each with a question. All are asked the same questions about albums of the test split. `tokens` says what a format
+costs: F4 writes more than F0 around the same pictures.
+
+Where an arm stays below chance, as single arms do that never met a word such as `which`, its score counts as chance in
+means and differences: not knowing the words of a question is no failure to tell pictures apart. `alike` goes further
+and compares only `look` and `watch`, whose words every arm knows.
+
+Expected before looking: F4 best, mostly where frames are counted, since the numbers beside the pictures are those of
+the question; F0 behind, since it has to count pictures; single arms at chance.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from pathlib import Path
+
+from omni_lab.config import AlbumConfig, Config, override
+from omni_lab.config.types import FORMATS
+from omni_lab.reproduce.record import Criterion, write_record
+from omni_lab.world.albums.album import KINDS, STAY
+
+CLAIM = "Images marked and numbered, and frames called frames, are told apart best; many images teach more than one"
+ARMS = (*FORMATS, "F4_no_video", "F0_single", "F4_single")
+QUICK = (
+    "training.vision.steps=3", "training.vision.batch=4", "training.albums.steps=3", "training.albums.batch=4",
+    "evaluation.albums=12",
+)  # fmt: skip
+GROUPS = {  # means over kinds of question
+    "multi": tuple(kind for kind, sort in KINDS.items() if sort == "multi"),
+    "video": tuple(kind for kind, sort in KINDS.items() if sort == "video"),
+    "both": tuple(kind for kind, sort in KINDS.items() if sort != "single"),
+    "alike": ("look", "watch"),
+}
+CRITERIA = (
+    *(
+        Criterion(f"F4-{other}.both", 0.0, by_interval=True, claim="C13 F4 is the best")
+        for other in FORMATS[:-1]
+    ),
+    Criterion("F0-F0_single.both", 0.0, by_interval=True, claim="C13 F0 beats single images"),
+    Criterion("F3-F0.both", 0.0, by_interval=True, claim="C13 F3 beats F0"),
+    *(
+        Criterion(
+            f"{arm}-{arm}_single.{group}", 0.10, by_interval=True, claim="C14 ten points more"
+        )
+        for arm in ("F0", "F4")
+        for group in ("multi", "video")
+    ),
+    *(
+        Criterion(
+            f"{arm}-{arm}_single.alike", 0.10, by_interval=True, claim="C14 in words both know"
+        )
+        for arm in ("F0", "F4")
+    ),
+)
+COMPARED = (
+    *(criterion.metric for criterion in CRITERIA),
+    *(f"F4-F4_no_video.{group}" for group in GROUPS),
+)
+
+
+def settings(arm: str, config: Config) -> list[str]:
+    """What an arm changes in the settings.
+
+    >>> from omni_lab.config import tiny
+    >>> settings("F4_no_video", tiny())
+    ['sequence.layout=F4', 'albums.videos=0']
+    """
+    layout, _, other = arm.partition("_")
+    changes = [f"sequence.layout={layout}"]
+    if other:
+        changes.append("albums.videos=0")
+    if other == "single":
+        batch = round(_pictures(config.albums) * config.training.albums.batch)
+        changes += [f"albums.{name}=1" for name in ("fewest", "most", "questions")] + [
+            f"training.albums.batch={batch}"
+        ]
+    return changes
+
+
+def _pictures(albums: AlbumConfig) -> float:
+    """How many pictures an album has on average."""
+    frames = (max(albums.frames - 2, STAY + 1) + albums.frames) / 2
+    return albums.videos * frames + (1 - albums.videos) * (albums.fewest + albums.most) / 2
+
+
+def scored(model, config: Config) -> dict[str, dict]:
+    """What a trained arm answers about unseen albums, by kind of question."""
+    from omni_lab.data.vocabulary import build_vocabulary
+    from omni_lab.evaluation.answers import sit
+    from omni_lab.evaluation.gallery.albums import by_kind, exam_albums, make_album_exam
+
+    exam = make_album_exam(
+        exam_albums(config.evaluation.albums, config.world), config, build_vocabulary(config)
+    )
+    return by_kind(exam, sit(model, exam))
+
+
+def run_seed(config: Config, runs: Path, name: str) -> dict[str, dict]:
+    """Train and examine every arm of one seed: per arm its `scores`, `tokens` and `seconds`."""
+    from omni_lab.training import checkpoint
+    from omni_lab.training.loop import train_stages
+    from omni_lab.training.run import RunFolder
+    from omni_lab.world.albums.lessons import AlbumMixture
+    from omni_lab.world.lessons import Mixture
+
+    config = override(
+        config, ["sequence.layout=F4"]
+    )  # every format's vocabulary is the same, and no other's
+    start = RunFolder(runs / f"reproduce-{name}-{config.seed}-vision", config)
+    train_stages(config, start, [Mixture(config, "vision")])
+    seen, _ = checkpoint.latest(start.checkpoints, ("vision",))
+    found = {}
+    for arm in ARMS:
+        print(f"▸ seed {config.seed} · {arm}", flush=True)
+        own = override(config, settings(arm, config))
+        run = RunFolder(runs / f"reproduce-{name}-{config.seed}-{arm}", own)
+        shutil.copytree(seen, run.checkpoints / seen.name, dirs_exist_ok=True)
+        model = train_stages(own, run, [Mixture(own, "vision"), AlbumMixture(own)])
+        metrics = run.metrics()
+        spent = {what: sum(step[what] for step in metrics) for what in ("tokens", "seconds")}
+        found[arm] = {"scores": scored(model, own), **spent}
+    return found
+
+
+def numbers(found: dict[str, dict]) -> dict[str, float]:
+    """One seed as flat numbers: `<arm>.<kind>` is an accuracy, `<arm>.<group>` a mean of several, but no less than
+    chance each, and `<arm>-<arm>.<group>` a difference of two of these."""
+    out = {}
+    for arm, result in found.items():
+        scores = result["scores"]
+        out |= {f"{arm}.{kind}": score["accuracy"] for kind, score in scores.items()}
+        for group, kinds in GROUPS.items():
+            known = (max(scores[kind]["accuracy"], scores[kind]["chance"]) for kind in kinds)
+            out[f"{arm}.{group}"] = statistics.fmean(known)
+        out |= {f"{arm}.{what}": result[what] for what in ("tokens", "seconds")}
+    for compared in COMPARED:
+        pair, _, group = compared.partition(".")
+        one, _, other = pair.partition("-")
+        out[compared] = out[f"{one}.{group}"] - out[f"{other}.{group}"]
+    return out
+
+
+def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool = False) -> dict:
+    """Run every arm once per seed and record every number with its interval over seeds, and the figure."""
+    from omni_lab.plots.evaluation.formats import draw_format_scores
+
+    name = "formats-quick" if quick else "formats"
+    config = override(config, QUICK) if quick else config
+    found = [run_seed(override(config, [f"seed={seed}"]), runs, name) for seed in range(seeds)]
+    flat = [numbers(one) for one in found]
+    metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
+    asked = found[0]["F0"]["scores"]  # the same questions for every arm and seed
+    details = {
+        "kinds": {
+            k: {"sort": KINDS[k], "n": score["n"], "chance": score["chance"]}
+            for k, score in asked.items()
+        },
+        "arms": {arm: settings(arm, config) for arm in ARMS},
+        "stage": f"{config.training.albums.steps} steps of {config.training.albums.batch} albums",
+    }
+    command = f"omni-lab reproduce formats --seeds {seeds}{' --quick' if quick else ''}"
+    record = write_record(results / name, CLAIM, command, range(seeds), metrics, CRITERIA, details)
+    figures = results.parent / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    (figures / f"{name}.png").write_bytes(draw_format_scores(record).png)
+    return record

@@ -1,0 +1,188 @@
+"""From files and folders to shards of clips: every file ends in clips or in one line that says why not.
+
+Films are built in other processes, here or on a cluster; what becomes of their clips is decided in this one, in the
+order of the films. So the shards depend on the films and the settings, not on how many built them or how often the
+build was stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from omni_lab.config import TripletConfig, config_hash
+from omni_lab.errors import CallFault
+from omni_lab.storage import atomic_write
+from omni_lab.triplets.building.engines import ENGINES, in_order
+from omni_lab.triplets.building.quality import Sieve
+from omni_lab.triplets.building.report import (
+    ALREADY,
+    FAILURES,
+    REPORT,
+    Report,
+    failures_bytes,
+    read_failures,
+    report_bytes,
+    summary,
+)  # fmt: skip
+from omni_lab.triplets.building.workers import Built, Failure, Job
+from omni_lab.triplets.cutting.cut import check_lengths
+from omni_lab.triplets.cutting.film import Work, clips_of_film, content_settings
+from omni_lab.triplets.cutting.listen import check_listening
+from omni_lab.triplets.shards.index import FilmEntry
+from omni_lab.triplets.shards.members import read_spool
+from omni_lab.triplets.shards.tars import ShardWriter
+
+SPOOL = ".spool"  # folder of films whose clips are not in a shard yet
+NO_TEXT = "its name is not UTF-8, as records need it: rename it"
+# what a folder is searched for; a file that is named is tried whatever it is called
+EXTENSIONS = frozenset(
+    f".{name}"
+    for name in (
+        "3g2", "3gp", "aac", "aif", "aiff", "amr", "asf", "avi", "caf", "divx", "dv", "f4v", "flac", "flv", "m2ts",
+        "m2v", "m4a", "m4v", "mka", "mkv", "mov", "mp3", "mp4", "mpeg", "mpg", "mts", "mxf", "oga", "ogg", "ogm", "ogv",
+        "opus", "rm", "rmvb", "ts", "vob", "wav", "webm", "wma", "wmv", "wv",
+    )
+)  # fmt: skip
+
+
+def build(
+    paths: str | Path | Iterable[str | Path],
+    out: str | Path,
+    config: TripletConfig | None = None,
+    progress: bool = True,
+    workers: int = 1,
+    engine: str = "local",
+    work: Work = clips_of_film,
+) -> Report:
+    """Turn films into shards of clips under `out`; run again, it goes on with what is not done.
+
+    Folders are searched for media files, in order of name. A file that fails, hangs or takes too much memory is
+    recorded in `failures.jsonl` and in the report; the others go on. Read the result with `read_shards(out)` or
+    `ClipStream(out)`.
+
+    Parameters
+    ----------
+    paths : files and folders, or one of them
+    out : folder of the shards, made if it is not there
+    config : how to cut, what to keep, and what one film may take
+    progress : show a progress bar
+    workers : films that are built at once
+    engine : "local", processes of this machine, or "ray", a cluster; the shards are the same
+    work : how one film becomes clips, a function that another process can import
+
+    Raises
+    ------
+    CallFault
+        `out` is a file, or cannot be written, or holds clips that were made with other settings, or another build
+        writes into it; `max_s` is less than twice `min_s`; there is no such engine; something that the settings ask
+        for is not installed
+    ShardFault
+        what an earlier build left in `out` cannot be read
+    """
+    from tqdm import tqdm
+
+    config = config or TripletConfig()
+    check_lengths(config)
+    check_listening(config)
+    if engine not in ENGINES or workers < 1:
+        raise CallFault(
+            f"engine {engine!r} with {workers} workers: there are {', '.join(ENGINES)}, with 1 or more"
+        )
+    uris = {str(path): str(path).encode(errors="backslashreplace").decode() for path in find(paths)}
+    named = [path for path, uri in uris.items() if path == uri]
+    films: list[FilmEntry] = []
+    failures = [Failure(uri, "BadName", NO_TEXT) for path, uri in uris.items() if path != uri]
+    skipped: list[tuple[str, str]] = []
+    settings = config_hash(content_settings(config))
+    with _on_disk(out), ShardWriter(out, settings, config.clips_per_shard) as writer:
+        tried = set(uris.values())
+        before = [failure for failure in read_failures(writer.out) if failure.uri not in tried]
+        (writer.out / REPORT).unlink(missing_ok=True)
+        spool = _emptied(writer.out / SPOOL)
+        sieve = Sieve(config, writer.index.rows())
+        jobs = (Job(path, str(Path.cwd()), config, work) for path in named)
+        try:
+            with closing(
+                in_order(ENGINES[engine](workers, writer.sources), jobs, workers, spool)
+            ) as outcomes:
+                for outcome, place in tqdm(
+                    outcomes, total=len(named), desc="films", unit="film", disable=not progress
+                ):
+                    if isinstance(outcome, Failure):
+                        failures.append(outcome)
+                    elif (known := writer.sources.get(outcome.source_id)) is not None:
+                        skipped.append(
+                            (
+                                outcome.uri,
+                                ALREADY if known == outcome.uri else f"same content as {known}",
+                            )
+                        )
+                    else:
+                        films.append(_add(outcome, place, writer, sieve))
+            writer.close()
+        finally:
+            shutil.rmtree(spool)
+            atomic_write(writer.out / FAILURES, failures_bytes(before + failures))
+        summed = summary(writer.index, before + failures, skipped)
+        atomic_write(writer.out / REPORT, report_bytes(summed))
+    return Report(
+        str(out),
+        clips=sum(film.clips for film in films),
+        films=len(films),
+        dropped=tuple(pair for film in films for pair in film.dropped.items()),
+        failures=tuple(failures),
+        skipped=tuple(skipped),
+        damaged=tuple((film.uri, film.errors) for film in films if film.errors),
+    )
+
+
+def find(paths: str | Path | Iterable[str | Path]) -> Iterator[Path]:
+    """Give the files that are named, and the media files in the folders that are named, each once, in order."""
+    seen: set[str] = set()
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
+        inside = sorted(
+            p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()
+        )
+        for file in inside or [path]:
+            real = os.path.realpath(file)  # `resolve` raises on a link to itself
+            if real not in seen:
+                seen.add(real)
+                yield file
+
+
+def _add(film: Built, spool: Path, writer: ShardWriter, sieve: Sieve) -> FilmEntry:
+    """Write the clips of a film that are worth keeping, and note what became of the others."""
+    clips = ticks = 0
+    dropped: dict[str, str] = {}
+    for clip, members in read_spool(spool):
+        why = sieve.judge(clip)
+        if why is None:
+            writer.add(clip, members)
+            clips, ticks = clips + 1, ticks + clip.record["end"] - clip.record["start"]
+        else:
+            dropped[clip.clip_id] = why
+    entry = FilmEntry(film.source_id, film.uri, clips, ticks, film.errors, dropped)
+    writer.end_film(entry)
+    return entry
+
+
+def _emptied(folder: Path) -> Path:
+    """Make a folder, without what a run that was killed left in it."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    return folder
+
+
+@contextmanager
+def _on_disk(out: str | Path) -> Iterator[None]:
+    """Say in one line why a folder cannot be written, such as that the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        why = f"{error.filename or out}: {error.strerror or error}"
+        raise CallFault(f"{why}; mend that and build again, or choose another folder") from error

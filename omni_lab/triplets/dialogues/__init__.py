@@ -1,0 +1,1 @@
+"""Clips as role-play dialogues, and their export for other programs."""

@@ -1,0 +1,1 @@
+"""Webdataset tars of clips with a Parquet index: written, verified, streamed."""

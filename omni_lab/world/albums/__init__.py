@@ -1,0 +1,1 @@
+"""Albums of several pictures and short videos, as documents and as lessons."""

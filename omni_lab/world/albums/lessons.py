@@ -1,0 +1,56 @@
+"""What the formats for many images are compared on: a stage of albums, laid out as `sequence.layout` says.
+
+A batch is a function of (seed, step, rank) and of what an album may be, not of the format: every format learns from the
+same pictures, questions and answers in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from omni_lab.config import AlbumConfig, Config
+from omni_lab.data.batch import StageBatch, samples_of
+from omni_lab.data.loader import prefetch
+from omni_lab.data.vocabulary import build_vocabulary
+from omni_lab.sequences.batch import make_batch
+from omni_lab.sequences.formats import lay_out
+from omni_lab.world.albums.album import write_album
+from omni_lab.world.albums.documents import as_album_document
+
+SHORT = AlbumConfig(
+    most=2, frames=3
+)  # what a stage begins with: which of two is learned sooner than which of five
+SAMPLES = 1_000_000_000  # more than any run draws, so that seeds share no album
+
+
+class AlbumMixture:
+    """Batches of albums."""
+
+    stage = "albums"
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.settings = config.training.albums
+        self.vocabulary = build_vocabulary(config)
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
+        """The albums of `step` that belong to `rank`."""
+        config, asked = self.config, self.config.albums
+        samples = samples_of(self.stage, self.settings.batch, step, rank, ranks)
+        if step < self.settings.find * self.settings.steps:
+            most = min(asked.most, max(asked.fewest, SHORT.most))
+            asked = replace(asked, most=most, frames=SHORT.frames)
+        albums = [
+            write_album(config.seed * SAMPLES + sample, asked, config.world) for sample in samples
+        ]
+        size, noise = config.model.image.size, config.world.image_noise
+        rows = [
+            lay_out(as_album_document(album, size, noise), config, supervised=False)
+            for album in albums
+        ]
+        return StageBatch(make_batch(rows, self.vocabulary, config), None)
+
+    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
+        """Batches from step `first` to the stage's end."""
+        yield from prefetch(self.batch, range(first, self.settings.steps), rank, ranks)

@@ -1,0 +1,139 @@
+"""Drawing of scripts: rooms, things, sounds and questions from a seed."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Collection
+from dataclasses import replace
+
+from omni_lab.config import WorldConfig
+from omni_lab.errors import CallFault
+from omni_lab.world.questions import ask
+from omni_lab.world.script import (
+    COLOURS,
+    HELD_OUT_PAIRS,
+    ROLES,
+    SHAPES,
+    SPLITS,
+    SPOKEN,
+    TEST_PITCHES,
+    TEST_SPEEDS,
+    TRAIN_PITCHES,
+    TRAIN_SPEEDS,
+    WALL_SHADES,
+    Room,
+    Script,
+    Sign,
+    Sound,
+    Thing,
+)
+
+
+def _unnamed_rgb(rng: random.Random) -> tuple[int, int, int]:
+    """A colour at a clear distance from every named one, and from every wall: what stands there can be seen."""
+    others = (
+        *COLOURS.values(),
+        *((shade,) * 3 for shade in range(WALL_SHADES[0], WALL_SHADES[1] + 1, 5)),
+    )
+    while True:
+        rgb = (rng.randrange(256), rng.randrange(256), rng.randrange(256))
+        if all(math.dist(rgb, other) > 75 for other in others):
+            return rgb
+
+
+def draw_thing(
+    rng: random.Random, cell: int, pair: tuple[str, str], seconds: int, config: WorldConfig
+) -> Thing:
+    """Draw how the thing of that colour and shape looks and hops in so many seconds; its name may be withheld."""
+    colour, shape = pair
+    if (colour, shape) not in HELD_OUT_PAIRS:
+        draw = rng.random()
+        if draw < config.unnamed_colours:
+            colour = None
+        elif draw < config.unnamed_colours + config.blobs:
+            shape = None
+    base = COLOURS[colour] if colour else _unnamed_rgb(rng)
+    rgb = tuple(min(255, max(0, round(v + rng.gauss(0, 6)))) for v in base)
+    corners = [rng.randrange(4)]
+    for _ in range(seconds):
+        corners.append(corners[-1] ^ rng.choice((0, 1, 2)))
+    return Thing(cell, colour, shape, rgb, tuple(corners))
+
+
+def draw_pairs(rng: random.Random, count: int, split: str) -> list[tuple[str, str]]:
+    """Draw colour–shape pairs, no colour and no shape twice; exactly one held-out pair where the split is held_out."""
+    held = sorted(HELD_OUT_PAIRS)
+    pairs = [rng.choice(held)] if split == "held_out" else []
+    while len(pairs) < count:
+        pair = (rng.choice(tuple(COLOURS)), rng.choice(SHAPES))
+        if pair not in HELD_OUT_PAIRS and all(pair[0] != c and pair[1] != s for c, s in pairs):
+            pairs.append(pair)
+    return pairs
+
+
+def _sound(rng: random.Random, named: list[str], split: str, config: WorldConfig) -> Sound:
+    if rng.random() < config.beeps:
+        count = rng.randint(1, 4)
+        return Sound(
+            rng.uniform(0.03, 0.2),
+            beeps=count,
+            tone_hz=rng.uniform(500, 1500),
+            gain=rng.uniform(0.2, 0.5),
+        )
+    word = rng.choice(named) if named and rng.random() < 0.75 else rng.choice(SPOKEN)
+    speeds, pitches = (
+        (TRAIN_SPEEDS, TRAIN_PITCHES) if split == "train" else (TEST_SPEEDS, TEST_PITCHES)
+    )
+    return Sound(
+        rng.uniform(0.03, 0.2), word, rng.choice(ROLES), rng.choice(speeds), rng.choice(pitches),
+        gain=rng.uniform(0.35, 0.9),
+    )  # fmt: skip
+
+
+def draw_room(rng: random.Random, split: str, config: WorldConfig) -> Room:
+    """Draw a room: its wall, two to four things, a sign or none, sounds and a note or none."""
+    seconds = config.room_s
+    cells = rng.sample(range(4), 4)
+    sign = Sign(cells.pop(), f"{rng.randrange(100):02d}") if rng.random() < config.signs else None
+    count = rng.randint(2, len(cells))
+    placed = zip(cells[:count], draw_pairs(rng, count, split), strict=True)
+    things = tuple(draw_thing(rng, cell, pair, seconds, config) for cell, pair in placed)
+    named = [w for t in things if t.colour and t.shape for w in (t.colour, t.shape)]
+    shade = rng.randint(*WALL_SHADES)
+    wall = tuple(min(255, shade + rng.randint(-12, 12)) for _ in range(3))
+    sounds = tuple(_sound(rng, named, split, config) for _ in range(seconds))
+    note = rng.choice(SPOKEN) if rng.random() < 0.3 else None
+    return Room(wall, things, sounds, sign, note)
+
+
+def write_script(
+    seed: int,
+    seconds: int,
+    config: WorldConfig | None = None,
+    split: str = "train",
+    calm: bool = False,
+    senses: Collection[str] = ("image", "audio", "text"),
+) -> Script:
+    """Write the film named by `seed`: `seconds` long (a whole number of rooms), its questions included.
+
+    `split` is `train`, `test` (the same kind of rooms, voices never heard) or `held_out` (a colour–shape pair never
+    seen in every room). `calm` asks one question a second, slow enough to be read. Only what `senses` carry is asked
+    about.
+    """
+    config = config or WorldConfig()
+    if split not in SPLITS:
+        raise CallFault(f"split={split!r}: use one of {', '.join(SPLITS)}")
+    if seconds < config.room_s or seconds % config.room_s:
+        raise CallFault(
+            f"seconds={seconds}: a film is a whole number of rooms of {config.room_s} s"
+        )
+    rng = random.Random(f"{split}/{seed}")
+    rooms = tuple(draw_room(rng, split, config) for _ in range(seconds // config.room_s))
+    per_second = 1 if calm else config.questions_per_second
+    questions = tuple(
+        replace(question, second=index * config.room_s + question.second)
+        for index, room in enumerate(rooms)
+        for question in ask(room, rng, per_second, senses)
+    )
+    return Script(seed, split, config.room_s, rooms, questions)

@@ -1,0 +1,1 @@
+"""Long rows with needles in them, texts and films, and the lessons that grow a context on them."""

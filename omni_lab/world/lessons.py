@@ -1,0 +1,157 @@
+"""What a stage learns from: scripts of the world, and clips of real shards, mixed into batches.
+
+A batch is a function of (seed, stage, step, rank): a resumed run sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig
+from omni_lab.data.batch import StageBatch, samples_of
+from omni_lab.data.loader import prefetch
+from omni_lab.data.sources import GALLERY_STAGES as STAGES
+from omni_lab.data.vocabulary import build_vocabulary
+from omni_lab.errors import CallFault
+from omni_lab.sequences.batch import make_batch
+from omni_lab.sequences.items import Sequence
+from omni_lab.sequences.stream import omni_stream, unit_ticks
+from omni_lab.triplets.record import Triplet
+from omni_lab.world.clips import described, from_script
+from omni_lab.world.drawing import write_script
+from omni_lab.world.questions import FACTS
+from omni_lab.world.script import Script
+from omni_lab.world.voice import rehearse
+
+BY_EAR = {
+    fact for fact, (carriers, _, _) in FACTS.items() if {"image", "audio"} <= set(carriers)
+}  # found by ear
+SENSES = {
+    "vision": ("image", "text"),
+    "audio": ("audio", "text"),
+    "omni": ("image", "audio", "text"),
+}
+
+
+class Mixture:
+    """Batches of one stage.
+
+    Parameters
+    ----------
+    films : clips read back from shards; in the omni stage one row of every batch is cut from them.
+    """
+
+    def __init__(self, config: Config, stage: str, films: list[Triplet] | None = None) -> None:
+        if stage not in STAGES:
+            raise CallFault(f"stage {stage!r}: use one of {', '.join(STAGES)}")
+        if "audio" in SENSES[stage] and config.sequence.layout != "stream":
+            says = f"has no place for the sound that the stage {stage!r} learns from; use sequence.layout=stream"
+            raise CallFault(f"sequence.layout={config.sequence.layout} {says}")
+        self.config, self.stage = config, stage
+        self.settings: StageConfig = getattr(config.training, stage)
+        self.films = [f for f in films or [] if "text" in f.has]
+        self.vocabulary = build_vocabulary(config)
+        self.senses = SENSES[stage]
+        self.carrier = self.senses[
+            0
+        ]  # the sense whose units are counted, and described in single seconds
+
+    def _script(self, sample: int) -> Script:
+        """Whole rooms, as many as the stage's units need."""
+        room_s = self.config.world.room_s
+        seconds = -(-self.settings.units // room_s) * room_s
+        seed = (self.config.seed * len(STAGES) + STAGES.index(self.stage)) * 1_000_000_000 + sample
+        calm = self.stage == "omni" and sample % 16 == 3  # some streams are as quiet as the films
+        return write_script(seed, seconds, self.config.world, calm=calm, senses=self.senses)
+
+    def _clip(self, script: Script) -> Triplet:
+        rate = self.config.triplets.frames_per_second
+        return from_script(
+            script, self.config.model.image.size, self.config.world, rate, senses=self.senses
+        )
+
+    def _order(self, step: int, number: int) -> int:
+        """Find first, describe later: looking a word up is learned in 200 steps alone, hardly ever beside the rest."""
+        finds = step < self.settings.find * self.settings.steps
+        return 2 + number % 2 if finds else number % 4
+
+    def _captions(
+        self, clip: Triplet, script: Script, step: int, sample: int
+    ) -> Iterator[tuple[int, Triplet]]:
+        """What single seconds of a clip teach beside the whole of it, each with its second.
+
+        Unimodal stages describe every second. The omni stage takes out of every room a second in which something has to
+        be found by ear: alone, with that question only, it is learned sooner than in the midst of a long stream.
+        """
+        if self.stage != "omni":
+            for second in range(script.seconds):
+                order = self._order(step, sample + second)
+                yield second, described(clip, script, second, self.carrier, order)
+            return
+        for first in range(0, script.seconds, script.room_s):
+            by_ear = [
+                q.second
+                for q in script.questions
+                if q.fact in BY_EAR and 0 <= q.second - first < script.room_s
+            ]
+            if by_ear:
+                second = by_ear[sample % len(by_ear)]
+                yield (
+                    second,
+                    _by_ear_alone(
+                        clip.window(second * TICKS_PER_SECOND, (second + 1) * TICKS_PER_SECOND)
+                    ),
+                )
+
+    def _film(self, step: int) -> Triplet:
+        """Some whole rooms of a shipped film."""
+        film = self.films[step % len(self.films)]
+        room = self.config.world.room_s * TICKS_PER_SECOND
+        length = min(self.settings.units * unit_ticks(self.config.sequence), film.duration)
+        starts = max(1, (film.duration - length) // room + 1)
+        start = (step // len(self.films)) % starts * room
+        return film.window(start, start + length)
+
+    def _laid_out(self, clip: Triplet) -> Sequence:
+        return omni_stream(
+            clip, self.config.sequence, supervised=False
+        )  # to listen only is worth learning too
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
+        """The rows of `step` that belong to `rank`."""
+        samples = samples_of(self.stage, self.settings.batch, step, rank, ranks)
+        whole: list[Sequence] = []
+        alone: list[Sequence] = []  # single seconds
+        at: list[int] = []  # which unit each of them is, among all units of the streams
+        units = 0
+        for sample in samples:
+            if self.films and self.stage == "omni" and sample == step * self.settings.batch:
+                whole.append(self._laid_out(self._film(step)))
+            else:
+                script = self._script(sample)
+                clip = self._clip(script)
+                whole.append(self._laid_out(clip))
+                for second, part in self._captions(clip, script, step, sample):
+                    alone.append(self._laid_out(part))
+                    at.append(units + second)
+            units += len(whole[-1].waves if self.carrier == "audio" else whole[-1].frames)
+        streams, captions = (
+            make_batch(rows, self.vocabulary, self.config) if rows else None
+            for rows in (whole, alone)
+        )
+        return StageBatch(streams, captions and captions.share(at))
+
+    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
+        """Batches from step `first` to the stage's end."""
+        if "audio" in self.senses and first < self.settings.steps:
+            rehearse()
+        yield from prefetch(self.batch, range(first, self.settings.steps), rank, ranks)
+
+
+def _by_ear_alone(moment: Triplet) -> Triplet:
+    """The clip with no other exchange than the one that is answered by finding what is heard."""
+    answers = {fact["start"] for fact in moment.facts if fact["fact"] in BY_EAR}
+    exchanges = (pair for pair in pairwise(moment.cues) if pair[1].start in answers)
+    return replace(moment, cues=tuple(cue for pair in exchanges for cue in pair))

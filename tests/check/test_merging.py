@@ -1,0 +1,157 @@
+"""The checker of the merge of two blocks: the right answer passes, and every usual mistake is named for what it is."""
+
+import math
+
+import pytest
+import torch
+from attempts import unfilled
+
+from omni_lab import check
+from omni_lab.check import NOT_YET
+
+
+def merge(out_a, lse_a, out_b, lse_b):
+    """The right answer, written as a learner could."""
+    lse = torch.logaddexp(lse_a, lse_b)
+    top = lse.masked_fill(lse == -math.inf, 0.0)
+    return out_a * (lse_a - top).exp()[..., None] + out_b * (lse_b - top).exp()[..., None], lse
+
+
+def by_hand(out_a, lse_a, out_b, lse_b):
+    """Another right answer: the larger lse is taken off before exp."""
+    top = torch.maximum(lse_a, lse_b)
+    top = torch.where(top.isfinite(), top, torch.zeros_like(top))
+    a, b = (lse_a - top).exp(), (lse_b - top).exp()
+    total = (a + b).clamp(min=torch.finfo(a.dtype).tiny)
+    out = (a[..., None] * out_a + b[..., None] * out_b) / total[..., None]
+    return out, torch.where(a + b > 0, top + total.log(), -math.inf)
+
+
+def in_place(out_a, lse_a, out_b, lse_b):
+    from omni_lab.parallel.blocks import merge_
+
+    merge_(out_a, lse_a, out_b, lse_b)
+    return [out_a, lse_a]
+
+
+def with_out(out_of):
+    """The right lse, with another output: `out_of(a, lse_a, b, lse_b)`."""
+    return lambda *blocks: (out_of(*blocks), merge(*blocks)[1])
+
+
+def with_lse(lse_of):
+    """The right output, with another lse: `lse_of(lse_a, lse_b)`."""
+    return lambda a, lse_a, b, lse_b: (merge(a, lse_a, b, lse_b)[0], lse_of(lse_a, lse_b))
+
+
+def naive(a, lse_a, b, lse_b):
+    """Right on paper: exp first, then everything else."""
+    sums = lse_a.exp() + lse_b.exp()
+    out = (lse_a.exp()[..., None] * a + lse_b.exp()[..., None] * b) / sums[..., None]
+    return out, sums.log()
+
+
+def sigmoid(a, lse_a, b, lse_b):
+    """The popular way, whose lse is no number where nothing of the first block is seen."""
+    out = a - torch.sigmoid(lse_b - lse_a)[..., None] * (a - b)
+    return out, lse_a - torch.nn.functional.logsigmoid(lse_a - lse_b)
+
+
+def from_the_first(a, lse_a, b, lse_b):
+    """Everything relative to the first block, also where nothing of it is seen."""
+    ratio = (lse_b - lse_a).exp()
+    return (a + ratio[..., None] * b) / (1 + ratio[..., None]), lse_a + ratio.log1p()
+
+
+def from_the_larger(a, lse_a, b, lse_b):
+    """Safe wherever anything is seen: −∞ − −∞ comes up only where nothing is."""
+    top = torch.maximum(lse_a, lse_b)
+    out, lse = naive(a, lse_a - top, b, lse_b - top)
+    return out, top + lse
+
+
+def small_enough(a, lse_a, b, lse_b):
+    """Somebody who has met overflow, but not yet underflow."""
+    return (naive if lse_a.max() < 500 else merge)(a, lse_a, b, lse_b)
+
+
+def by_lse(a, lse_a, b, lse_b):
+    return (lse_a[..., None] * a + lse_b[..., None] * b) / (lse_a + lse_b)[..., None]
+
+
+def shifted(a, lse_a, b, lse_b):
+    """Right wherever something is seen of both blocks or of either, but 1 for an empty sum."""
+    out, lse = merge(a, lse_a, b, lse_b)
+    return out, lse.masked_fill(lse == -math.inf, 0.0)
+
+
+def along(*where):
+    """Weights that are laid along another axis than that of the queries."""
+
+    def out_of(a, lse_a, b, lse_b):
+        lse = torch.logaddexp(lse_a, lse_b)
+        share_a, share_b = (
+            (part - lse).exp()[where] if where else (part - lse).exp() for part in (lse_a, lse_b)
+        )
+        return share_a * a + share_b * b
+
+    return with_out(out_of)
+
+
+@pytest.mark.parametrize("attempt", [merge, by_hand, in_place])
+def test_the_right_merge_passes_however_it_is_written(attempt):
+    verdict = check.merged(attempt)
+    assert verdict.right is True, verdict.says
+    assert repr(verdict).startswith("✓ right: 11 pairs of blocks")
+
+
+@pytest.mark.parametrize("attempt", [unfilled, lambda *given: None, lambda *given: ...])
+def test_a_merge_that_nobody_wrote_is_not_attempted(attempt):
+    assert check.merged(attempt) == NOT_YET
+
+
+@pytest.mark.parametrize(
+    ("attempt", "says"),
+    [
+        (with_out(lambda a, la, b, lb: (a + b) / 2), "two plain blocks: out is the mean of both"),
+        (with_out(lambda a, la, b, lb: a + b), "out is the plain sum"),
+        (with_out(by_lse), "by lse itself"),
+        (with_out(lambda a, la, b, lb: la.exp()[..., None] * a + lb.exp()[..., None] * b), "nothing divides by both"),
+        (lambda a, la, b, lb: (merge(a, lb, b, la)[0], merge(a, la, b, lb)[1]), "has the weight of the other"),
+        (lambda a, la, b, lb: (merge(a, -la, b, -lb)[0], merge(a, la, b, lb)[1]), "turn the sign of lse round"),
+        (along(), "the weights lie along the wrong axis"),
+        (along(..., None, slice(None)), "the weights lie along the wrong axis"),
+        (with_out(lambda a, la, b, lb: torch.where((la > lb)[..., None], a, b)), "the smaller one has a weight too"),
+        (with_out(lambda a, la, b, lb: a), "nothing of the second was merged"),
+        (with_out(lambda a, la, b, lb: b), "nothing of the first is left"),
+        (with_out(lambda a, la, b, lb: a - b), "out is not what one softmax"),
+        (with_lse(lambda a, b: a), "out is right, but lse is only one block's"),
+        (with_lse(lambda a, b: b), "out is right, but lse is only one block's"),
+        (with_lse(lambda a, b: a + b), "adding logarithms multiplies the sums"),
+        (with_lse(lambda a, b: a.exp() + b.exp()), "lse is the sum itself"),
+        (with_lse(torch.maximum), "lse is the larger of the two"),
+        (with_lse(lambda a, b: (a + b) / 2), "lse is the mean"),
+        (with_lse(lambda a, b: a - b), "lse is not what one softmax"),
+        (naive, "lse near 1000 in float32: exp(1000) is infinite"),
+        (small_enough, "lse near -1000 in float32: exp(-1000)"),
+        (from_the_first, "sees nothing of the first block: that block's weight is exp(−∞) = 0"),
+        (sigmoid, "sees nothing of the first block"),
+        (from_the_larger, "sees nothing of either block: −∞ − −∞ is no number"),
+        (shifted, "sees nothing of either block"),
+        (lambda *blocks: merge(*blocks)[0], "return two tensors, (out, lse)"),
+        (lambda *blocks: (*merge(*blocks), 0), "return two tensors, (out, lse)"),
+        (with_lse(lambda a, b: torch.logaddexp(a, b)[..., None]), "lse has shape (3, 3, 3, 1), not (3, 3, 3)"),
+        (lambda *blocks: [part.half() for part in merge(*blocks)], "out is torch.float16, and its blocks"),
+        (lambda *blocks: 1 // 0, "stopped with ZeroDivisionError"),
+    ],
+)  # fmt: skip
+def test_a_usual_mistake_in_merging_is_named_with_its_reason(attempt, says):
+    verdict = check.merged(attempt)
+    assert verdict.right is False
+    assert says in verdict.says, verdict.says
+
+
+def test_a_merge_that_is_nearly_right_is_not_right():
+    verdict = check.merged(with_out(lambda *blocks: merge(*blocks)[0] * (1 + 1e-9)))
+    assert verdict.right is False
+    assert "not to the precision" in verdict.says

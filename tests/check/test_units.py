@@ -1,0 +1,94 @@
+"""The checker of the unit interleaver: the right answer passes, and every usual mistake is named for what it is."""
+
+from itertools import pairwise
+
+import pytest
+from attempts import unfilled
+
+from omni_lab import check
+from omni_lab.check import NOT_YET
+
+
+def interleave(
+    seen, heard, cues, unit_of=int, close=True, listen=True, late=True, fill=False, boundary=True, opens=True,
+    names=None,
+):  # fmt: skip
+    """The solution, and with its switches the usual mistakes."""
+    names = names or {"guide": "<speak>", "visitor": "<visitor>"}
+    stream, last = [], len(seen) - 1
+    for unit in range(len(seen)):
+        senses = ["image"] * (seen[unit] or fill) + ["audio"] * (heard[unit] or fill)
+        stream += ["<unit>"] * boundary + senses if opens else [*senses, "<unit>"]
+        stream += ["<listen>"] * listen
+        for start, role, text in cues:
+            home = unit_of(start)
+            if (min(home, last) if late else home) == unit:
+                stream += [names[role], text] + ["<listen>"] * (close and role == "guide")
+    return stream
+
+
+def but(**switches):
+    return lambda *given: interleave(*given, **switches)
+
+
+def senses_first(seen, heard, cues):
+    stream = interleave(seen, heard, cues)
+    seen_or_heard = [w for w in stream if w in ("image", "audio")]
+    return ["<unit>", *seen_or_heard, *(w for w in stream[1:] if w not in ("image", "audio"))]
+
+
+def audio_first(seen, heard, cues):
+    stream = interleave(seen, heard, cues)
+    for i, (a, b) in enumerate(pairwise(stream)):
+        if (a, b) == ("image", "audio"):
+            stream[i : i + 2] = ["audio", "image"]
+    return stream
+
+
+def text_before_senses(seen, heard, cues):
+    stream = interleave(seen, heard, cues)
+    at = stream.index("<visitor>")
+    return [stream[0], *stream[at : at + 2], *stream[1:at], *stream[at + 2 :]]
+
+
+def test_the_right_stream_passes_as_a_list_a_tuple_or_yielded():
+    for attempt in (interleave, lambda *g: tuple(interleave(*g)), lambda *g: iter(interleave(*g))):
+        verdict = check.interleaved(attempt)
+        assert verdict.right is True and repr(verdict).startswith("✓ right: 4 units, 27 pieces")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "says"),
+    [
+        (but(late=False), "'Goodbye.' is lost: it begins after the last unit"),
+        (but(fill=True), "a unit without image got one"),
+        (but(close=False), "4 times <listen>, not 7"),
+        (but(listen=False), "3 times <listen>, not 7"),
+        (but(boundary=False), "0 times <unit>"),
+        (but(unit_of=round), "belongs to unit 0, in which it begins"),
+        (but(names={"guide": "<guide>", "visitor": "<visitor>"}), "opens with <speak>"),
+        (but(names={"guide": "<speak>", "visitor": "<speak>"}), "every text opens with its role"),
+        (
+            but(unit_of=lambda start: int(start - 1e-6)),
+            "a border belongs to the unit that it opens",
+        ),
+        (senses_first, "a unit is finished"),
+        (but(opens=False), "the stream begins with 'image'"),
+        (audio_first, "first what is seen, then what is heard"),
+        (text_before_senses, "unit 0, piece 1"),
+        (lambda *g: interleave(*g)[:-3], "is lost"),
+        (lambda *g: [*interleave(*g), "Goodbye."], "stands there 2 times"),
+        (lambda *g: [w for w in interleave(*g) if w != "audio"], "3 units lack their audio"),
+        (lambda *g: "image audio", "return a list of words"),
+        (lambda *g: [1, 2], "return a list of words"),
+        (lambda *g: [*interleave(*g), "<end>"], "'<end>' is no piece"),
+        (lambda *g: 1 / 0, "your function stopped with ZeroDivisionError"),
+    ],
+)
+def test_usual_mistakes_are_named(attempt, says):
+    verdict = check.interleaved(attempt)
+    assert verdict.right is False and says in verdict.says, verdict.says
+
+
+def test_what_nobody_has_filled_in_is_not_attempted():
+    assert check.interleaved(unfilled) == NOT_YET

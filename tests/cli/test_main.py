@@ -1,0 +1,290 @@
+"""The command: help with examples that parse, exit codes, one-line faults, and answers that come at once."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from omni_lab.cli.main import build_parser, main
+from omni_lab.config import from_dict, override, small, tiny
+from omni_lab.errors import InputFault
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = (
+    "torch",
+    "av",
+    "numpy",
+    "matplotlib",
+    "transformers",
+    "PIL",
+    "pyarrow",
+    "librosa",
+    "webdataset",
+    "tqdm",
+)
+
+
+def commands(parser=None, path=()):
+    """Every command with its parser: ("triplets", "build") and so on."""
+    for action in (parser or build_parser())._actions:
+        for name, inner in (action.choices or {}).items() if hasattr(action, "add_parser") else ():
+            yield (*path, name), inner
+            yield from commands(inner, (*path, name))
+
+
+@pytest.mark.parametrize(
+    ("path", "parser"), list(commands()), ids=[" ".join(path) for path, _ in commands()]
+)
+def test_every_command_has_help_with_an_example_that_parses(path, parser, capsys):
+    assert main_exit([*path, "--help"]) == 0
+    assert "example:\n" in capsys.readouterr().out
+    example = parser.epilog.splitlines()[1].strip()
+    assert example.startswith(f"omni-lab {' '.join(path)}")
+    build_parser().parse_args(shlex.split(example)[1:])
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["world"], ["triplets"], ["nothing"], ["world", "film"], ["doctor", "--loud"]]
+)
+def test_a_call_that_is_at_fault_ends_with_2(arguments, capsys):
+    assert main_exit(arguments) == 2
+    said = capsys.readouterr()
+    assert "usage: omni-lab" in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["demo", "--set", "training.omni.stps=5"], "training.omni.steps"),
+        (["config", "--set", "training.omni.steps=-5"], "training.omni.steps = -5"),
+        (["config", "--preset", "huge"], "tiny, small, full_7b"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_2(arguments, says, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("omni-lab: ") and says in error and error.count("\n") == 1
+
+
+def test_an_input_that_is_at_fault_is_one_line_and_1(capsys):
+    assert main(["triplets", "show", "nowhere"]) == 1
+    assert capsys.readouterr().err == "omni-lab: nowhere: there is no such folder of shards\n"
+
+
+def test_config_lists_settings_as_text_and_as_json(capsys):
+    assert (
+        main(["config", "--preset", "small", "--set", "seed=3", "training.omni.steps=7", "--json"])
+        == 0
+    )
+    read = from_dict(json.loads(capsys.readouterr().out))
+    assert read == override(small(), ["seed=3", "training.omni.steps=7"])
+    assert main(["config"]) == 0
+    assert f"training.omni.steps = {tiny().training.omni.steps}" in capsys.readouterr().out
+
+
+def test_settings_of_several_set_options_add_up(capsys):
+    assert main(["config", "--json", "--set", "seed=3", "--set", "world.signs=1"]) == 0
+    assert from_dict(json.loads(capsys.readouterr().out)) == override(
+        tiny(), ["seed=3", "world.signs=1"]
+    )
+
+
+@pytest.fixture
+def demo(monkeypatch):
+    """A demo that only notes how it was called."""
+    calls = []
+
+    def run_demo(config, out, films, quick):
+        calls.append((config, out, films, quick))
+        print("what people read")
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "summary.json").write_text('{"seconds": 1}')
+        return out / "report.html"
+
+    monkeypatch.setitem(sys.modules, "omni_lab.demo", types.SimpleNamespace(run_demo=run_demo))
+    return calls
+
+
+def test_demo_gets_what_the_call_says(demo, capsys):
+    assert (
+        main(["demo", "--out", "here", "--seed", "4", "--quick", "--set", "training.omni.steps=2"])
+        == 0
+    )
+    assert demo == [
+        (override(tiny(), ["seed=4", "training.omni.steps=2"]), Path("here"), None, True)
+    ]
+    assert str(Path("here/report.html")) in capsys.readouterr().out
+    assert main(["demo", "--out", "here", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"seconds": 1}
+
+
+def test_fresh_deletes_a_run_folder_and_nothing_else(demo, own_folder, capsys):
+    run, other = own_folder / "run", own_folder / "other"
+    for folder in (run, other):
+        folder.mkdir()
+        (folder / "kept.txt").touch()
+    (run / "config.json").write_text("{}")
+    assert main(["demo", "--fresh", "--out", str(run)]) == 0
+    assert not (run / "kept.txt").exists()
+    assert main(["demo", "--fresh", "--out", str(other)]) == 2
+    assert (other / "kept.txt").exists()
+    assert "has no config.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "says"),
+    [
+        (KeyboardInterrupt(), 130, "omni-lab: stopped; the same command again goes on"),
+        (InputFault("film.mp4: no sound"), 1, "omni-lab: film.mp4: no sound"),
+        (
+            ModuleNotFoundError("No module named 'av'", name="av"),
+            1,
+            "av is not installed; `omni-lab doctor`",
+        ),
+    ],
+)
+def test_what_stops_a_command_becomes_a_line_and_a_code(raised, code, says, monkeypatch, capsys):
+    def run_demo(*_):
+        raise raised
+
+    monkeypatch.setitem(sys.modules, "omni_lab.demo", types.SimpleNamespace(run_demo=run_demo))
+    assert main(["demo"]) == code
+    assert says in capsys.readouterr().err
+
+
+def test_a_bug_of_our_own_keeps_its_traceback(monkeypatch):
+    def run_demo(*_):
+        raise ModuleNotFoundError("No module named 'omni_lab.lost'", name="omni_lab.lost")
+
+    monkeypatch.setitem(sys.modules, "omni_lab.demo", types.SimpleNamespace(run_demo=run_demo))
+    with pytest.raises(ModuleNotFoundError, match=r"omni_lab\.lost"):
+        main(["demo"])
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import omni_lab", "from omni_lab.cli.main import build_parser; build_parser().format_help()"],
+)
+def test_nothing_heavy_is_imported_before_a_command_needs_it(code):
+    look = f"{code}; import sys; print([name for name in {HEAVY} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, check=True, env=environment
+    )
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_film_of_the_world_becomes_clips_and_a_picture(own_folder, capsys):
+    assert (
+        main(
+            [
+                "world",
+                "film",
+                "--seed",
+                "5",
+                "--seconds",
+                "6",
+                "--size",
+                "96",
+                "--out",
+                "films",
+                "--json",
+            ]
+        )
+        == 0
+    )
+    written = json.loads(capsys.readouterr().out)
+    assert {Path(path).name for path in written["files"]} >= {
+        "gallery_5.mp4",
+        "gallery_5.srt",
+        "gallery_5.vtt",
+    }
+
+    assert main(["triplets", "build", "films", "--out", "shards", "--json"]) == 0
+    json.loads(capsys.readouterr().out)
+    assert main(["triplets", "show", "shards", "--png", "clip.png"]) == 0
+    table = capsys.readouterr().out
+    assert "6.00 s" in table and "visitor" in table
+    assert (own_folder / "clip.png").stat().st_size > 1000
+    assert main(["triplets", "show", "shards", "--clip", "99"]) == 2
+
+    assert (
+        main(
+            [
+                "triplets",
+                "export",
+                "shards",
+                "--out",
+                "chat",
+                "--own-sound",
+                "first",
+                "--strict",
+                "--json",
+            ]
+        )
+        == 0
+    )
+    told = json.loads(capsys.readouterr().out)
+    (line,) = Path(told["path"]).read_text(encoding="utf-8").splitlines()
+    first, *_, last = json.loads(line)["messages"]
+    assert (first["role"], last["role"]) == ("user", "assistant")
+    assert main(["triplets", "export", "shards", "--out", "chat", "--role", "pilot"]) == 2
+    assert "guide, visitor" in capsys.readouterr().err
+    assert main(["triplets", "verify", "shards"]) == 0
+    (own_folder / "shards" / "shard-000000.tar").write_bytes(b"")
+    assert main(["triplets", "verify", "shards"]) == 1
+
+
+def test_a_file_that_is_no_film_is_named_and_the_others_are_built(own_folder, capsys):
+    main(["world", "film", "--seed", "5", "--seconds", "6", "--size", "96", "--out", "films"])
+    (own_folder / "films" / "broken.mp4").write_bytes(b"no film at all")
+    assert main(["triplets", "build", "films", "--out", "shards", "--json"]) == 1
+    assert "broken.mp4" in capsys.readouterr().err
+    assert main(["triplets", "show", "shards", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["has"] == ["image", "audio", "text"]
+
+
+def test_a_reader_that_has_read_enough_is_no_fault():
+    call = "import sys; from omni_lab.cli.main import main; sys.exit(main(['config']))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(
+        [sys.executable, "-c", call], stdout=writing, stderr=subprocess.PIPE, env=environment
+    )
+    os.close(writing)
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
+def main_exit(arguments):
+    """The exit code, whether `main` returns it or argparse leaves with it."""
+    try:
+        return main(arguments)
+    except SystemExit as left:
+        return left.code
+
+
+def test_a_build_names_some_dropped_clips_and_says_where_all_of_them_are(
+    tmp_path, monkeypatch, capsys
+):
+    from media_files import write_film
+
+    monkeypatch.chdir(tmp_path)
+    write_film(Path("grey.mp4"), seconds=12, sound=None)
+    short = [
+        "triplets.min_s=.2",
+        "triplets.max_s=.5",
+        "triplets.target_s=.4",
+        "triplets.max_static_share=0",
+    ]
+    assert main(["triplets", "build", "grey.mp4", "--out", "shards", "--set", *short]) == 0
+    *lines, more, last = capsys.readouterr().out.splitlines()
+    dropped = json.loads(Path("shards/report.json").read_text(encoding="utf-8"))["dropped"]
+    assert len(dropped) > 20 and sum(": dropped, " in line for line in lines) == 20
+    assert more == f"and {len(dropped) - 20} more clips dropped: shards/report.json names them all"
+    assert "clips of" in last

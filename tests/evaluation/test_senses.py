@@ -1,0 +1,90 @@
+"""Retrieval counts ranks as it says, and the reliance matrix tells which sense an answer followed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from omni_lab.config import override, tiny
+from omni_lab.evaluation.gallery import reliance as module
+from omni_lab.evaluation.gallery.reliance import conflicting, reliance
+from omni_lab.evaluation.intervals import bootstrap, wilson
+from omni_lab.evaluation.retrieval import recall, retrieval
+from omni_lab.model.omni import OmniModel
+from omni_lab.world.clips import from_script
+from omni_lab.world.vocabulary import WorldVocabulary
+
+
+def test_recall_is_one_for_equal_vectors_and_chance_for_random_ones():
+    torch.manual_seed(0)
+    same = torch.nn.functional.normalize(torch.randn(60, 16), dim=-1)
+    assert recall(same, same, 1).mean() == 1
+    other = torch.nn.functional.normalize(torch.randn(60, 16), dim=-1)
+    assert recall(same, other, 5).mean() < 0.3
+
+
+def test_vectors_that_are_all_alike_find_nothing():
+    alike = torch.ones(10, 4)
+    assert recall(alike, alike, 1).sum() == 0, (
+        "a tie must count against, or a collapsed model looks perfect"
+    )
+
+
+def test_retrieval_has_six_directions_with_their_chance():
+    vectors = {sense: torch.eye(8) for sense in ("image", "audio", "text")}
+    scores = retrieval(vectors, 5)
+    assert len(scores) == 6
+    assert all(
+        s["r1"] == 1 and s["chance"] == pytest.approx(0.2) and s["n"] == 5 for s in scores.values()
+    )
+
+
+def test_the_senses_of_a_conflicting_clip_disagree_and_nothing_else_tells():
+    config = tiny()
+    for seed in range(30):
+        script, says = conflicting(seed, config)
+        assert len(set(says.values())) == 3
+        room = script.rooms[0]
+        assert room.things[0].colour == says["image"]
+        assert room.sounds[-1].word == says["audio"] and room.note == says["text"]
+        assert says["image"] not in " ".join(
+            c.text.lower() for c in from_script(script, 48).cues if c.role == "visitor"
+        )
+
+
+@pytest.mark.parametrize(
+    ("follows", "column"), [("image", 0), ("audio", 1), ("text", 2), (None, 3)]
+)
+def test_an_answer_is_credited_to_the_sense_it_follows(monkeypatch, follows, column):
+    model = OmniModel.build(
+        tiny(), len(WorldVocabulary())
+    )  # not asked: its answers are given below
+    config = override(tiny(), ["evaluation.reliance_clips=6", "evaluation.bootstrap=20"])
+    vocabulary = WorldVocabulary()
+    says = [conflicting(seed, config)[1] for seed in range(6)]
+
+    def answers(model, batch):
+        words = [s[follows] if follows else "apple" for s in says]
+        return np.repeat([[vocabulary.ids[w]] for w in words], batch.input_ids.shape[1], axis=1)
+
+    monkeypatch.setattr(module, "predict", answers)
+    rates = np.asarray(reliance(model, config, vocabulary)["rates"])
+    assert rates[:, column] == pytest.approx(1.0)
+    assert rates.sum(1) == pytest.approx(1.0)
+
+
+def test_wilson_covers_the_true_share_about_95_times_in_100():
+    rng = np.random.default_rng(0)
+    covered = [
+        low <= 0.9 <= high
+        for low, high in (wilson(int(rng.binomial(40, 0.9)), 40) for _ in range(2000))
+    ]
+    assert 0.92 < np.mean(covered) < 0.98
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_bootstrap_of_a_mean_is_about_two_standard_errors_wide():
+    values = np.random.default_rng(1).normal(size=(400, 1))
+    low, high = bootstrap(values, lambda drawn: drawn.mean(0), 500)
+    assert high[0] - low[0] == pytest.approx(2 * 1.96 / 20, rel=0.2)

@@ -1,0 +1,132 @@
+"""The whole way in one run: every promised number is there, a finished run is reused, an unfinished one goes on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from omni_lab.config import override, tiny
+from omni_lab.demo import QUICK, run_demo
+from omni_lab.errors import InputFault
+from omni_lab.reproduce.experiments.demo import CRITERIA, numbers
+from omni_lab.reproduce.record import Criterion, interval, read_record, write_record
+from omni_lab.world.drawing import write_script
+from omni_lab.world.film import write_film
+from omni_lab.world.questions import FACTS
+
+FEW = [
+    "training.vision.steps=2",
+    "training.audio.steps=2",
+    "training.omni.steps=2",
+    "evaluation.clips=12",
+]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    for split, seed in (("train", 1), ("test", 2)):
+        write_film(
+            write_script(seed, 8, split=split, calm=True), folder / split / f"{split}.mp4", size=96
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config():
+    return override(tiny(), [*QUICK, *FEW])
+
+
+@pytest.fixture(scope="module")
+def run(films, config, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "demo"
+    run_demo(config, out, films)
+    return out
+
+
+def test_the_summary_holds_what_others_may_rely_on(run):
+    summary = json.loads((run / "summary.json").read_text())
+    for group in (
+        summary["facts"],
+        summary["held_out_pairs"],
+        summary["films"],
+        *summary["controls"].values(),
+    ):
+        for fact, score in group.items():
+            assert fact in FACTS
+            assert 0 <= score["low"] <= score["accuracy"] <= score["high"] <= 1
+            assert score["chance"] > 0 and score["n"] > 0
+    assert set(summary["controls"]) == {"swap_image", "swap_audio", "swap_question"}
+    assert set(summary["retrieval"]) == {f"{a}_to_{b}" for a in SENSES for b in SENSES if a != b}
+    assert summary["reliance"]["rows"] == list(SENSES)
+    assert summary["seconds"] > 0 and summary["peak_memory_mb"] > 100
+    assert list(summary["stages"]) == ["vision", "audio", "omni"]
+    assert {c.metric for c in CRITERIA} <= set(numbers(summary))
+
+
+SENSES = ("image", "audio", "text")
+
+
+def test_the_report_is_one_page_with_the_clip_in_it(run):
+    page = (run / "report.html").read_text()
+    assert "<video" in page and "data:video/mp4;base64," in page
+    assert 'src="http' not in page and 'href="http' not in page
+
+
+def test_a_finished_run_is_used_as_it_is(run, films, config, capsys):
+    before = (run / "summary.json").read_bytes()
+    run_demo(config, run, films)
+    assert "finished" in capsys.readouterr().out
+    assert (run / "summary.json").read_bytes() == before
+
+
+def test_a_run_that_lost_its_report_makes_it_without_training_again(run, films, config):
+    steps = (run / "metrics.jsonl").read_bytes()
+    (run / "summary.json").unlink()
+    run_demo(config, run, films)
+    assert (run / "metrics.jsonl").read_bytes() == steps
+    assert (run / "summary.json").exists()
+
+
+def test_a_folder_without_films_is_named(tmp_path, config):
+    (tmp_path / "empty" / "test").mkdir(parents=True)
+    with pytest.raises(InputFault, match="empty"):
+        run_demo(config, tmp_path / "out", tmp_path / "empty")
+
+
+def test_a_criterion_is_judged_on_its_worst_seed(tmp_path):
+    criteria = [Criterion("a", 0.9), Criterion("b", 0.1, at_least=False)]
+    record = write_record(
+        tmp_path / "x",
+        "a claim",
+        "a command",
+        [0, 1],
+        {"a": [0.95, 0.89], "b": [0.0, 0.1]},
+        criteria,
+    )
+    assert [row["holds"] for row in record["criteria"]] == [False, True]
+    assert record["verdict"] == "not reproduced"
+    assert json.loads((tmp_path / "x" / "record.json").read_text())["metrics"]["a"]["seeds"] == [
+        0.95,
+        0.89,
+    ]
+
+
+def test_an_interval_over_three_seeds_is_students():
+    found = interval([0.9, 0.92, 0.94])
+    assert found["mean"] == pytest.approx(0.92)
+    assert found["high"] - found["mean"] == pytest.approx(4.303 * 0.02 / 3**0.5, rel=1e-2)
+
+
+def test_a_record_is_read_where_one_stands_else_from_the_project_else_it_says_how_to_make_one(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert read_record("demo")["id"] == "demo", "the project's own"
+    mine = write_record(
+        tmp_path / "results" / "demo", "mine", "a command", [0], {"a": [1.0]}, [Criterion("a", 0.5)]
+    )
+    assert read_record("demo")["claim"] == mine["claim"] == "mine"
+    with pytest.raises(InputFault, match="omni-lab reproduce nothing --seeds 3"):
+        read_record("nothing")

@@ -1,0 +1,132 @@
+"""Golden figures: losses of twenty steps of every stage, digests of two films' shards, answers of the shipped model.
+
+Losses agree across machines to seven digits at the first step and drift apart by rounding; shards agree to the byte.
+A change that means to alter them says so in its commit and writes the file again: `python tests/house/test_golden.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from omni_lab.config import override, tiny
+from omni_lab.data.vocabulary import build_vocabulary
+from omni_lab.training.loop import train, train_stages, trained
+from omni_lab.training.run import RunFolder, read_config
+from omni_lab.triplets.building.build import build
+from omni_lab.triplets.shards.tars import read_shards
+from omni_lab.world.albums.lessons import AlbumMixture
+from omni_lab.world.haystack.lessons import context_stages
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).with_name("golden.json")
+STEPS = 20
+STAGES = [
+    f"training.{stage}.{key}"
+    for stage in ("vision", "audio", "omni")
+    for key in (f"steps={STEPS}", "batch=4")
+]
+STAGES += ["training.omni.batch=2", "training.omni.units=4"]
+ALBUMS = ["sequence.layout=F4", f"training.albums.steps={STEPS}", "training.albums.batch=4"]
+CONTEXT = [
+    "sequence.layout=haystack", "model.decoder.look_back=4", "model.sense_size=.1", f"context.sight.steps={STEPS}",
+    "context.sight.batch=8", "context.pictures=64", "context.lengths=64,128", "context.thetas=1000,4000",
+    f"context.tokens={STEPS * 256},{STEPS * 256}", "context.rows=4,2", "context.real=1,.5", "context.needles=3,4",
+    "context.things=1,2", "context.films=.5,.5", "context.lr_scales=1,.5", "context.short=0", "sequence.max_tokens=128",
+]  # fmt: skip
+
+
+def losses(folder: Path) -> dict[str, list[float]]:
+    """The loss of every step, stage by stage."""
+    films = [*read_shards(shards(folder / "shards"))]
+    runs = {
+        "demo": override(tiny(), STAGES),
+        "albums": override(tiny(), ALBUMS),
+        "context": override(tiny(), CONTEXT),
+    }
+    out: dict[str, list[float]] = {}
+    for name, config in runs.items():
+        run = RunFolder(folder / name, config)
+        if name == "demo":
+            train(config, run, films, progress=False)
+        else:
+            stages = [AlbumMixture(config)] if name == "albums" else context_stages(config)
+            train_stages(config, run, stages, progress=False)
+        for record in run.metrics():
+            out.setdefault(record["stage"], []).append(record["loss"])
+    return out
+
+
+def shards(folder: Path) -> Path:
+    """Shards of one film of each split."""
+    films = [
+        sorted((ROOT / "data_samples" / split).glob("*.mp4"))[0] for split in ("train", "test")
+    ]
+    build(films, folder, tiny().triplets)
+    return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """A digest of every tar of a folder of shards."""
+    return {
+        tar.name: hashlib.sha256(tar.read_bytes()).hexdigest()[:16]
+        for tar in sorted(folder.rglob("*.tar"))
+    }
+
+
+def answers() -> list[float]:
+    """Losses of the shipped model on the first tokens of one shipped film."""
+    import torch
+
+    from omni_lab.sequences.batch import make_batch
+    from omni_lab.sequences.stream import omni_stream
+
+    run = ROOT / "results" / "demo"
+    config = read_config(run)
+    with tempfile.TemporaryDirectory() as folder:
+        clip = next(read_shards(shards(Path(folder)))).window(0, 4 * 16_000)
+    batch = make_batch(
+        [omni_stream(clip, config.sequence, supervised=False)], build_vocabulary(config), config
+    )
+    with torch.no_grad():
+        return trained(run)(batch).losses.tolist()[:12]
+
+
+def measured(folder: Path) -> dict:
+    """All golden figures."""
+    return {"losses": losses(folder), "shards": digests(folder / "shards"), "answers": answers()}
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict:
+    return json.loads(GOLDEN.read_text())
+
+
+def test_twenty_steps_of_every_stage_lose_what_they_lost(tmp_path, golden):
+    found = losses(tmp_path)
+    assert {stage: len(row) for stage, row in found.items()} == dict.fromkeys(
+        golden["losses"], STEPS
+    )
+    for stage, row in found.items():
+        known = golden["losses"][stage]
+        assert row[0] == pytest.approx(
+            known[0], rel=1e-5 if stage in ("vision", "sight", "albums") else 5e-3
+        ), stage
+        assert row == pytest.approx(known, rel=5e-3), stage
+
+
+def test_shards_of_two_films_are_the_same_bytes(tmp_path, golden):
+    assert digests(shards(tmp_path / "shards")) == golden["shards"]
+
+
+def test_the_shipped_model_answers_as_it_did(golden):
+    assert answers() == pytest.approx(golden["answers"], rel=1e-4, abs=1e-6)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        GOLDEN.write_text(json.dumps(measured(Path(folder)), indent=1) + "\n")

@@ -1,0 +1,325 @@
+"""Subtitles as a whole: text is conserved, files and tracks are found, no fault goes unsaid, nothing costs too much."""
+
+import html
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from media_files import write_film
+
+from omni_lab.media.decode import decode
+from omni_lab.media.errors import BadSubtitles
+from omni_lab.media.probe import TWO_TO_THREE, language_rank, two_letters
+from omni_lab.media.subtitles.encodings import LANGUAGES
+from omni_lab.media.subtitles.reader import (
+    Cue,
+    from_packet,
+    parse,
+    read_subtitles,
+    settle,
+    sidecars,
+)
+from omni_lab.triplets.dialogues.roles import read_roles
+
+
+def test_a_file_without_any_time_is_no_subtitles(tmp_path):
+    (tmp_path / "a.srt").write_text("Dear diary,\ntoday I wrote no subtitles.\n")
+    with pytest.raises(BadSubtitles, match="says when it is shown"):
+        read_subtitles(tmp_path / "a.srt")
+    for name, text in (
+        ("empty.srt", " \n"),
+        ("head.vtt", "WEBVTT\n"),
+        ("head.srt", "1\n00:01 --> 00:02\n\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        assert read_subtitles(tmp_path / name) == ()
+
+
+def test_unknown_subtitles_are_one_line(tmp_path):
+    (tmp_path / "a.ass").write_text("nothing that anybody knows")
+    for name in ("a.ass", "none.srt"):
+        with pytest.raises(BadSubtitles, match=name) as caught:
+            read_subtitles(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_packets_of_text_tracks():
+    boxes = b"\x00\x05Hello\x00\x00\x00\x0cstyl\x00\x00\x00\x00"
+    assert from_packet(boxes, "mov_text", 0, 16_000)[0].text == "Hello"
+    assert from_packet(b"\x00\x00", "mov_text", 0, 16_000) == []
+    (cue,) = from_packet(b"0,0,Default,Guide,0,0,0,,Red, {\\b1}blue.\\NGreen.", "ass", 0, 16_000)
+    assert (cue.text, cue.role) == ("Red, blue.\nGreen.", "guide")
+    (cue,) = settle(from_packet(b"No length.", "subrip", 16_000, None))
+    assert cue.end > cue.start
+
+
+def test_packets_in_which_text_is_wrapped():
+    wide = "\ufeffÜber".encode("utf-16-be")
+    styled = len(wide).to_bytes(2, "big") + wide + b"\x00\x00\x00\x16styl" + bytes(14)
+    assert from_packet(styled, "mov_text", 0, 1)[0].text == "Über"
+
+    def box(kind: bytes, inside: bytes) -> bytes:
+        return (8 + len(inside)).to_bytes(4, "big") + kind + inside
+
+    cue = box(
+        b"vttc", box(b"sttg", b"align:left") + box(b"payl", b"<v Guide>Red.</v> <v Ben>Blue?")
+    )
+    assert [(c.role, c.text) for c in from_packet(cue, "webvtt", 0, 16)] == [
+        ("guide", "Red."),
+        ("ben", "Blue?"),
+    ]
+    assert from_packet(box(b"vtte", b""), "webvtt", 0, 16) == []
+    assert from_packet(b"<v Guide>Red.", "webvtt", 0, 16)[0].role == "guide"
+    assert from_packet(b"Red.\0", "subrip", 0, 16)[0].text == "Red."
+    assert from_packet(b"0,0,Default,Guide", "ass", 0, 16) == []
+
+
+def test_sidecars_are_files_in_any_notation_of_a_language(tmp_path):
+    (tmp_path / "a.vtt").mkdir()
+    for name in ("a.fr.vtt", "a.eng.srt", "a.en-GB.ass"):
+        (tmp_path / name).write_text("x")
+    assert [p.name for p in sidecars(tmp_path / "a.mp4", "en")] == [
+        "a.eng.srt",
+        "a.en-GB.ass",
+        "a.fr.vtt",
+    ]
+
+
+def test_sidecars_belong_to_their_film(tmp_path):
+    for name in ("a.srt", "a.fr.srt", "ab.srt", "a.b.c.srt", "a.en.srt", "a.txt", "a.ass"):
+        (tmp_path / name).write_text("x")
+    assert [p.name for p in sidecars(tmp_path / "a.mp4", "en")] == [
+        "a.en.srt",
+        "a.srt",
+        "a.ass",
+        "a.fr.srt",
+    ]
+
+
+def test_sidecars_say_whom_they_are_for(tmp_path):
+    """Behind the language stands who needs them; forced lines alone are the last resort, and Hindi is no flag."""
+    for name in (
+        "a.en.forced.srt",
+        "a.EN.SDH.srt",
+        "a.hi.srt",
+        "a.cc.vtt",
+        "a.de.hi.ass",
+        "a.en.what.srt",
+    ):
+        (tmp_path / name).write_text("x")
+    found = ["a.EN.SDH.srt", "a.cc.vtt", "a.en.forced.srt", "a.hi.srt", "a.de.hi.ass"]
+    assert [p.name for p in sidecars(tmp_path / "a.mp4", "en")] == found
+    assert sidecars(tmp_path / "a.mp4", "hi")[0].name == "a.hi.srt"
+
+
+def test_a_film_is_no_subtitles_of_its_own(tmp_path):
+    """Whatever it is called."""
+    for name in ("a.srt", "a.en.srt"):
+        (tmp_path / name).write_text("x")
+    assert [p.name for p in sidecars(tmp_path / "a.srt")] == ["a.en.srt"]
+
+
+# words that no reader takes for markup, numbers, marks or times, and some that look as if they were
+word = st.one_of(
+    st.text(st.characters(categories=["L"]), min_size=1, max_size=8),
+    st.sampled_from(
+        [
+            "<script>",
+            "../..",
+            "a<b",
+            "&",
+            "AT&T",
+            "--",
+            "-->",
+            "3:2",
+            "https://x.org",
+            "|",
+            "[x",
+            "50%",
+            "x,y",
+        ]
+    ),
+)
+words = st.lists(word, min_size=1, max_size=6)
+name = st.one_of(
+    st.none(),
+    st.sampled_from(
+        ["Guide", "Dr. Weiss", "../../x", "李", "O'Neil", "/etc/passwd", "&lt;script&gt;"]
+    ),
+)
+entries = st.lists(
+    st.tuples(st.integers(0, 90_000), st.integers(0, 9_000), name, st.lists(words, max_size=3)),
+    max_size=8,
+)
+
+
+def stamp(ms: int) -> str:
+    return f"{ms // 3_600_000:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d}.{ms % 1000:03d}"
+
+
+def as_srt(cues) -> str:
+    return "".join(
+        f"{i}\n{stamp(a)} --> {stamp(a + long)}\n" + "\n".join(map(" ".join, said_lines)) + "\n\n"
+        for i, (a, long, _, said_lines) in enumerate(cues, 1)
+    )
+
+
+def as_vtt(cues) -> str:
+    return "WEBVTT\n\n" + "".join(
+        f"{stamp(a)} --> {stamp(a + long)}\n{f'<v {who}>' if who else ''}"
+        + "\n".join(map(" ".join, said_lines))
+        + "\n\n"
+        for a, long, who, said_lines in cues
+    )
+
+
+def as_ass(cues) -> str:
+    return "[Script Info]\n\n[Events]\n" + "".join(
+        f"Dialogue: 0,{stamp(a)},{stamp(a + long)},D,{who or ''},0,0,0,,"
+        + "\\N".join(map(" ".join, said_lines)) + "\n"
+        for a, long, who, said_lines in cues
+    )  # fmt: skip
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    entries,
+    st.sampled_from([("srt", as_srt), ("vtt", as_vtt), ("ass", as_ass)]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_text_is_conserved_in_every_form(cues, form, line_end):
+    """Every word once and in order; names are kept where the form has a place for them; roles lose no word either."""
+    kind, write = form
+    cues = sorted(cues, key=lambda cue: cue[0])
+    read = parse(write(cues).replace("\n", line_end), kind)
+    expected = [w for *_, said_lines in cues for line in said_lines for w in line]
+    assert " ".join(cue.text for cue in read).split() == " ".join(expected).split()
+    assert all(0 <= cue.start <= cue.end for cue in read)
+    assert [cue.start for cue in read] == sorted(cue.start for cue in read)
+    if kind != "srt":
+        told = [
+            " ".join(html.unescape(who).lower().split())
+            if who and kind == "vtt"
+            else who and who.lower()
+            for *_, who, x in cues
+            if any(x)
+        ]
+        assert [cue.role for cue in read] == told
+    split = read_roles(read)
+    assert " ".join(cue.text for cue in split).split() == " ".join(expected).split()
+
+
+def many(count: int) -> str:
+    """A long film's SRT: a name before each second line, two lines per cue."""
+    return "".join(
+        f"{i}\n{stamp(3000 * i)} --> {stamp(3000 * i + 2500)}\n{'ANNA: ' if i % 2 else '- '}Line <i>{i}</i> of many,\n"
+        f"- which this film has.\n\n"
+        for i in range(1, count + 1)
+    )
+
+
+def cost(work, *arguments) -> tuple[int, int]:
+    """Calls of functions, and the most memory (bytes), that a piece of work takes."""
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        work(*arguments)
+    finally:
+        sys.setprofile(None)
+    tracemalloc.start()
+    work(*arguments)
+    memory = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return calls, memory
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        many,
+        lambda n: "00:01 --> 00:02\n" + "- one more line\n" * n,  # all in one cue
+        lambda n: "00:01 --> 00:02\n" + "<v Anna>a <v Ben>b\n" * n,
+        lambda n: "00:01 --> 00:02\n" + "\n" * n,
+    ],
+    ids=["many cues", "many lines", "many voices", "empty lines"],
+)
+def test_four_times_the_text_costs_four_times_the_work(make):
+    """Nothing is quadratic: neither in cues nor in what stands in one."""
+
+    def read(text: str) -> None:
+        read_roles(parse(text, "srt"))
+
+    few, many_more = (cost(read, make(n)) for n in (40, 160))
+    assert many_more[0] < 4.5 * few[0] + 1000
+    assert many_more[1] < 4.5 * few[1] + 20_000
+
+
+def test_a_subtitle_file_that_cannot_be_read_is_an_error_of_the_film(tmp_path, monkeypatch):
+    """Whatever its form: the film is there, its source says what is wrong, and the next file is taken."""
+    path = write_film(tmp_path / "a.mp4", seconds=0.4, sound=None)
+    for name in ("a.vtt", "a.ttml"):
+        (tmp_path / name).write_text("nothing that anybody knows")
+    (tmp_path / "a.srt").write_text("00:01 --> 00:02\nRed.\n")
+    reads = Path.read_bytes
+
+    def refuse(file):
+        if file.suffix == ".vtt":
+            raise PermissionError(13, "Permission denied")
+        return reads(file)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert [file.name for file in sidecars(path)] == ["a.srt", "a.vtt", "a.ttml"]
+    assert [cue.text for cue in decode(path).cues] == ["Red."]
+    (tmp_path / "a.srt").unlink()
+    film = decode(path)
+    assert film.cues == ()
+    assert [error.split(": ")[1][:19] for error in film.source.errors] == [
+        "subtitles cannot be",
+        "subtitles in no for",
+    ]
+
+
+@pytest.mark.parametrize("spoken", LANGUAGES, ids=lambda spoken: spoken.code)
+def test_languages_are_known_by_two_letters_and_by_three(spoken):
+    """Tracks name them by three, settings and files by two: a hint or a wish must find either."""
+    for name in TWO_TO_THREE[spoken.code]:
+        assert language_rank(name, spoken.code) == 0
+        assert two_letters(f"{name.upper()}_XX") == spoken.code
+
+
+def test_text_that_is_shown_before_the_film_begins_is_in_it(tmp_path):
+    """A track that starts before picture and sound keeps its text: times are those of the film, never below zero."""
+    cues = [(0.2, 0.8, "Gone."), (0.5, 2.5, "Still there."), (2.5, 3.0, "After.")]
+    film = decode(
+        write_film(
+            tmp_path / "a.mkv",
+            picture_at=1.0,
+            sound_at=1.0,
+            text=[("eng", cues)],
+            text_codec="subrip",
+        )
+    )
+    assert [(c.start, c.end, c.text) for c in film.cues] == [
+        (0, 0, "Gone."), (0, 24_000, "Still there."), (24_000, 32_000, "After."),
+    ]  # fmt: skip
+
+
+def test_boxes_without_end_are_no_burden():
+    """A packet of boxes in boxes in boxes, deeper than any stack."""
+    packet = b""
+    for _ in range(3000):
+        packet = (8 + len(packet)).to_bytes(4, "big") + b"vttc" + packet
+    assert from_packet(packet, "webvtt", 0, 16) == []
+
+
+def test_a_name_of_blanks_is_no_name():
+    (cue,) = from_packet(b"0,0,Default, ,0,0,0,,Red.", "ass", 0, 16)
+    assert cue == Cue(0, 16, "Red.", text_source="embedded", encoding="utf-8")

@@ -1,0 +1,375 @@
+"""The model: what is seen and heard stands in its place, nothing looks ahead, and what is saved comes back."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from omni_lab.config import TICKS_PER_SECOND, override, tiny
+from omni_lab.errors import ConfigError
+from omni_lab.model.audio import AudioEncoder, LogMel
+from omni_lab.model.image import ImageEncoder
+from omni_lab.model.omni import OmniModel
+from omni_lab.sequences.batch import PAD_KIND, collate
+from omni_lab.sequences.stream import omni_stream
+from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, tokenize
+from omni_lab.world.clips import from_script
+from omni_lab.world.drawing import write_script
+from omni_lab.world.vocabulary import WorldVocabulary
+
+CONFIG = tiny()
+VOCABULARY = WorldVocabulary()
+EVERY = ("image", "audio", "text")
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return OmniModel.build(CONFIG, len(VOCABULARY)).eval()
+
+
+def row(seed, seconds=4, senses=EVERY):
+    triplet = from_script(write_script(seed, seconds), CONFIG.model.image.size, senses=senses)
+    return tokenize(omni_stream(triplet, CONFIG.sequence, supervised=False), VOCABULARY, CONFIG)
+
+
+def hidden(model, batch):
+    with torch.no_grad():
+        return model.decoder(inputs_embeds=model.embed(batch)).last_hidden_state
+
+
+def same(one, other, tolerance=1e-5):
+    return torch.allclose(one, other, atol=tolerance, rtol=1e-4)
+
+
+def test_images_and_sounds_stand_in_their_own_places(model):
+    """Unit by unit and row by row, where one row has no sound and one no picture."""
+    rows = [row(0), row(1, 2, ("image", "text")), row(2, 4, ("audio", "text")), row(3, 2)]
+    batch = collate(rows, CONFIG)
+    with torch.no_grad():
+        states = model.embed(batch)
+        for index, tokens in enumerate(rows):
+            n = len(tokens.ids)
+            for kind, units, encode in (
+                (
+                    IMAGE_KIND,
+                    tokens.frames,
+                    lambda u: model.connector["image"](model.image(torch.tensor(np.stack([u])))),
+                ),
+                (
+                    AUDIO_KIND,
+                    tokens.waves,
+                    lambda u: model.connector["audio"](model.audio(torch.tensor(np.stack([u])))),
+                ),
+            ):
+                stream_units = np.unique(tokens.unit[tokens.kind == kind])
+                assert len(stream_units) == len(units)
+                for unit, content in zip(stream_units, units, strict=True):
+                    places = np.flatnonzero((tokens.kind == kind) & (tokens.unit == unit))
+                    assert same(states[index, places], encode(content)[0])
+            words = np.flatnonzero((tokens.kind != IMAGE_KIND) & (tokens.kind != AUDIO_KIND))
+            assert torch.equal(
+                states[index, words], model.decoder.embed_tokens(batch.input_ids[index, words])
+            )
+            assert (batch.kind[index, n:] == PAD_KIND).all()
+
+
+def test_an_image_token_sees_its_own_cell_in_every_frame_of_its_unit(model):
+    """A tower without attention between patches would see a patch's change in its own cell alone."""
+    seen = []
+    encoder = ImageEncoder(CONFIG)
+    encoder.tower = PatchMeans(encoder.tower.config)
+    frames = torch.zeros((1, 2, 48, 48, 3), dtype=torch.uint8)
+    for frame in range(2):
+        for y, x in ((5, 5), (5, 40), (40, 5), (40, 40)):
+            changed = frames.clone()
+            changed[0, frame, y, x] = 255
+            difference = (encoder(changed) - encoder(frames)).abs().sum(-1)[0]
+            seen.append(difference.nonzero().flatten().tolist())
+    assert seen == [[0], [1], [2], [3]] * 2
+
+
+class PatchMeans(torch.nn.Module):
+    """Stands for a vision tower: each patch's mean, in every place of its vector."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config, self.dtype = config, torch.float32
+
+    def forward(self, pixel_values):
+        means = (
+            torch.nn.functional.avg_pool2d(pixel_values, self.config.patch_size).mean(1).flatten(1)
+        )
+        return type(
+            "Output",
+            (),
+            {"last_hidden_state": means[..., None].expand(-1, -1, self.config.hidden_size)},
+        )
+
+
+def test_padding_changes_nothing(model):
+    short, long = row(5, 2), row(6, 8)
+    alone, padded = collate([short], CONFIG), collate([short, long], CONFIG)
+    n = len(short.ids)
+    assert padded.input_ids.shape[1] > n
+    assert same(hidden(model, alone)[0, :n], hidden(model, padded)[0, :n])
+    with torch.no_grad():
+        one, both, other = model(alone), model(padded), model(collate([long], CONFIG))
+    assert same(both.losses[: len(one.losses)], one.losses) and same(
+        both.losses[len(one.losses) :], other.losses
+    )
+    assert torch.equal(both.targets, torch.cat([one.targets, other.targets]))
+
+
+@pytest.mark.parametrize("sense", ["image", "audio", "text"])
+def test_nothing_looks_ahead(model, sense):
+    """A change in the third second reaches everything from there on, and nothing before."""
+    batch = collate([row(7, 4)], CONFIG)
+    before = hidden(model, batch)
+    kind = batch.kind[0]
+    if sense == "image":
+        batch.frames[2] = 255 - batch.frames[2]
+        first = int(((kind == IMAGE_KIND) & (batch.unit[0] == 2)).nonzero()[0])
+    elif sense == "audio":
+        batch.waves[2] = batch.waves[2].flip(0)
+        first = int(((kind == AUDIO_KIND) & (batch.unit[0] == 2)).nonzero()[0])
+    else:
+        first = int((batch.loss_mask[0] & (batch.unit[0] == 2)).nonzero()[0])
+        batch.input_ids[0, first] += 1
+    after = hidden(model, batch)
+    assert torch.equal(before[:, :first], after[:, :first])
+    assert (before[:, first:] - after[:, first:]).abs().amax(-1).min() > 1e-6
+
+
+def test_losses_are_of_the_supervised_tokens_each_from_the_place_before(model):
+    batch = collate([row(8), row(9, 2)], CONFIG)
+    with torch.no_grad():
+        output = model(batch)
+        everything = hidden(model, batch) @ model.decoder.embed_tokens.weight.T
+    expected, targets = [], []
+    for r, t in batch.loss_mask.nonzero().tolist():
+        expected.append(-everything[r, t - 1].log_softmax(-1)[batch.input_ids[r, t]])
+        targets.append(int(batch.input_ids[r, t]))
+    assert output.targets.tolist() == targets
+    assert same(output.losses, torch.stack(expected))
+    assert output.logits.shape == (len(targets), len(VOCABULARY))
+
+
+def test_a_batch_without_a_sense_runs_and_without_anything_supervised_costs_nothing(model):
+    text = collate([row(0, 2, ("text",))], CONFIG)
+    assert len(text.frames) == len(text.waves) == 0
+    assert torch.isfinite(model(text).losses).all()
+    text.loss_mask[:] = False
+    assert model(text).losses.numel() == 0
+
+
+def test_what_is_saved_comes_back_and_hears_the_same(model, own_folder):
+    batch = collate([row(1), row(2, 2)], CONFIG)
+    model.save_pretrained(own_folder / "checkpoint")
+    names = {file.suffix for file in (own_folder / "checkpoint").iterdir()}
+    assert names == {".safetensors", ".json"}
+    back = OmniModel.load(own_folder / "checkpoint")
+    assert not back.training and back.settings == model.settings
+    for name, value in {**dict(model.named_parameters()), **dict(model.named_buffers())}.items():
+        assert torch.equal(
+            {**dict(back.named_parameters()), **dict(back.named_buffers())}[name], value
+        ), name
+    with torch.no_grad():
+        assert torch.equal(back(batch).logits, model(batch).logits)
+
+
+def test_the_same_seed_builds_the_same_model():
+    states = []
+    for _ in range(2):
+        torch.manual_seed(4)
+        states.append(OmniModel.build(CONFIG, 60).state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_wide_initialisation_is_what_it_says(model):
+    parts = {name: getattr(CONFIG.model, name).layers for name in ("image", "audio", "decoder")}
+    ends = 0
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Embedding):
+            wanted = 0.3 if name.endswith("place") else 0.1
+            assert module.weight.std().item() == pytest.approx(wanted, rel=0.15), name
+        elif isinstance(module, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d):
+            wanted = 0.7 / module.weight[0].numel() ** 0.5
+            if name.endswith(("o_proj", "out_proj", "down_proj", "fc2")):
+                wanted /= math.sqrt(2 * parts[name.split(".")[0]])
+                ends += 1
+            assert module.weight.std().item() == pytest.approx(wanted, rel=0.15), name
+            assert module.bias is None or not module.bias.any()
+    assert ends == 2 * sum(parts.values())
+
+
+def test_pictures_and_sounds_enter_the_decoder_as_large_as_they_are_asked_to():
+    config = override(CONFIG, ["model.sense_size=0.1"])
+    batch = collate([row(0), row(1)], config)
+    torch.manual_seed(0)
+    levelled = OmniModel.build(config, 60)
+    for sensed in (levelled.see(batch), levelled.hear(batch)):
+        size = sensed.square().mean(-1).sqrt()
+        assert torch.allclose(size, torch.full_like(size, 0.1), rtol=0.01)
+    assert set(levelled.state_dict()) - set(OmniModel.build(CONFIG, 60).state_dict()) == {
+        "connector.image.level.weight",
+        "connector.audio.level.weight",
+    }
+
+
+def test_mixed_precision_runs_and_log_mel_stays_exact(model):
+    batch = collate([row(1, 2)], CONFIG)
+    with torch.no_grad():
+        exact, mel = model(batch), model.audio.log_mel(batch.waves)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = model(batch)
+            assert torch.equal(model.audio.log_mel(batch.waves), mel)
+            alignment = model.alignment_loss(rough.embeddings, batch, 1)
+    assert torch.isfinite(alignment)
+    assert (rough.losses.mean() - exact.losses.mean()).abs() < 0.1 * exact.losses.mean()
+
+
+def test_log_mel_hears_a_tone_where_and_when_it_sounds():
+    mel = LogMel(40, 100)
+    time = torch.arange(TICKS_PER_SECOND) / TICKS_PER_SECOND
+    waves = torch.stack(
+        [torch.sin(2 * torch.pi * hz * time) * (time > 0.5) * 0.5 for hz in (400, 1000, 3000)]
+    )
+    heard = mel(waves)
+    assert heard.shape == (3, 40, 100)
+    loudest = heard[:, :, 75].argmax(1)
+    assert loudest[0] < loudest[1] < loudest[2]
+    assert (heard[:, :, :47] < -1.2).all() and (heard.amax(1)[:, 53:] > 0).all()
+    assert torch.isfinite(mel(torch.zeros(1, TICKS_PER_SECOND))).all()
+
+
+def test_a_unit_of_sound_is_heard_by_itself(model):
+    waves = collate([row(3, 4)], CONFIG).waves
+    with torch.no_grad():
+        together = model.audio(waves)
+        assert same(together, torch.cat([model.audio(wave[None]) for wave in waves]))
+
+
+def test_alignment_pulls_moments_of_the_same_time_together_and_is_zero_without_any(model):
+    batch = collate([row(s) for s in range(3)], CONFIG)
+    embeddings = model.embed(batch)
+    pooled, complete = model.pooled(embeddings, batch, 2)
+    assert complete.tolist() == [True] * 6 and {
+        n: tuple(p.shape) for n, p in pooled.items()
+    } == dict.fromkeys(EVERY, (6, 96))
+    assert model.alignment_loss(embeddings, batch, 2).item() > 0
+    deaf = collate([row(0, 2, ("image", "text"))], CONFIG)
+    loss = model.alignment_loss(model.embed(deaf), deaf, 2)
+    assert loss.item() == 0
+    loss.backward()
+    model.zero_grad()
+
+
+def test_alignment_leaves_out_moments_that_lack_a_sense(model):
+    batch = collate([row(0), row(1, 4, ("image", "text")), row(2)], CONFIG)
+    _, complete = model.pooled(model.embed(batch), batch, 2)
+    assert complete.tolist() == [True, True, False, False, True, True]
+
+
+def test_sizes_that_do_not_divide_are_refused():
+    from dataclasses import replace
+
+    wrong = replace(CONFIG, sequence=replace(CONFIG.sequence, image_tokens=16))
+    with pytest.raises(ConfigError, match=r"image_tokens=16: 6 × 6 patches"):
+        ImageEncoder(wrong)
+    wrong = replace(CONFIG, sequence=replace(CONFIG.sequence, audio_tokens=7))
+    with pytest.raises(ConfigError, match="audio_tokens=7"):
+        AudioEncoder(wrong)
+    with pytest.raises(ConfigError, match="does not divide 16000"):
+        LogMel(40, 99)
+
+
+def pretrained(folder, size=48, mels=40):
+    """Three small random checkpoints, as a user would have downloaded them."""
+    from transformers import (
+        Qwen2Config,
+        Qwen2Model,
+        SiglipVisionConfig,
+        SiglipVisionModel,
+        WhisperConfig,
+        WhisperModel,
+    )
+
+    torch.manual_seed(9)
+    image = SiglipVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=size,
+        patch_size=8,
+    )
+    audio = WhisperConfig(
+        vocab_size=50, num_mel_bins=mels, d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64, max_source_positions=150,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+    )  # fmt: skip
+    words = Qwen2Config(
+        vocab_size=300, hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2,
+    )  # fmt: skip
+    parts = {
+        "image": SiglipVisionModel(image),
+        "audio": WhisperModel(audio),
+        "decoder": Qwen2Model(words),
+    }
+    for name, part in parts.items():
+        part.save_pretrained(folder / name)
+    return parts
+
+
+def with_pretrained(folder):
+    return override(
+        CONFIG,
+        [f"model.{name}.pretrained={folder / name}" for name in ("image", "audio", "decoder")],
+    )
+
+
+def test_pretrained_parts_come_with_their_weights_and_go_on_as_one_model(own_folder):
+    import shutil
+
+    parts = pretrained(own_folder / "hub")
+    model = OmniModel.build(with_pretrained(own_folder / "hub"), len(VOCABULARY)).eval()
+    theirs = {
+        "image.tower": parts["image"].state_dict(),
+        "audio.tower": parts["audio"].encoder.state_dict(),
+        "decoder": {
+            k: v for k, v in parts["decoder"].state_dict().items() if "embed_tokens" not in k
+        },
+    }
+    ours = model.state_dict()
+    for prefix, state in theirs.items():
+        for name, value in state.items():
+            assert torch.equal(ours[f"{prefix}.{name}"], value), f"{prefix}.{name} was not kept"
+    assert torch.equal(
+        model.decoder.embed_tokens.weight, parts["decoder"].embed_tokens.weight[: len(VOCABULARY)]
+    )
+    batch = collate([row(1, 2)], CONFIG)
+    with torch.no_grad():
+        before = model(batch).logits
+    model.save_pretrained(own_folder / "trained")
+    shutil.rmtree(own_folder / "hub")  # a trained model does not need what it began from
+    with torch.no_grad():
+        assert torch.equal(OmniModel.load(own_folder / "trained")(batch).logits, before)
+
+
+@pytest.mark.parametrize(
+    ("made", "says"), [({"size": 64}, "model.image.size"), ({"mels": 80}, "model.audio.mels")]
+)
+def test_a_pretrained_part_of_another_size_is_refused_by_key(own_folder, made, says):
+    pretrained(own_folder / "hub", **made)
+    with pytest.raises(ConfigError, match=says):
+        OmniModel.build(with_pretrained(own_folder / "hub"), len(VOCABULARY))
+
+
+def test_a_pretrained_part_that_is_not_there_is_one_line(own_folder):
+    with pytest.raises(ConfigError, match=r"model\.image\.pretrained"):
+        OmniModel.build(
+            override(CONFIG, [f"model.image.pretrained={own_folder / 'none'}"]), len(VOCABULARY)
+        )

@@ -1,0 +1,157 @@
+"""Ring attention in real processes equals dense attention on one device, whatever the row, heads, types and masks."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from ring_cases import Case, cases, drawn
+from ring_processes import run_ranks
+
+from omni_lab.parallel.cost import all_gather_traffic, ring_traffic, ulysses_traffic
+
+MOST = {
+    "float64": (1e-10, 1e-10),
+    "float32": (2e-6, 5e-6),
+    "bfloat16": (2.0, 2.0),
+}  # of the output, of gradients
+PARTS = ("out", "query", "key", "value")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What four processes have found: for every rank, by job."""
+    jobs = "matrix,written_out,torch_ring,perturbed,disagree,trained,selected,stale,empty_rows,local_means"
+    return run_ranks(tmp_path_factory.mktemp("ring"), jobs, ranks=4)
+
+
+def too_far(case: Case, found: dict) -> list[str]:
+    """In which parts a result is further from dense attention than its type allows."""
+    most = MOST[case.dtype]
+    return [part for part in PARTS if not found[part] <= most[part != "out"]]
+
+
+@pytest.mark.parametrize("engine", ["reference", "allgather", "ulysses"])
+@pytest.mark.parametrize("dtype", MOST)
+def test_output_and_gradients_are_those_of_dense_attention(found, engine, dtype):
+    mine = [case for case in cases() if (case.engine, case.dtype) == (engine, dtype)]
+    wrong = {
+        (case.name, rank): far
+        for case in mine
+        for rank in range(case.ranks)
+        if (far := too_far(case, found[rank]["matrix"][case.name]))
+    }
+    assert not wrong
+    assert mine or (engine, dtype) != ("reference", dtype)
+
+
+def test_blocks_written_out_for_other_devices_are_right_too(found):
+    names = found[0]["written_out"]
+    wrong = [
+        (case.name, rank)
+        for case in cases()
+        if case.name in names
+        for rank in range(2)
+        if too_far(case, found[rank]["written_out"][case.name])
+    ]
+    assert len(names) > 10
+    assert not wrong
+
+
+def test_torchs_own_ring_has_our_order_of_tokens(found):
+    cases_of = [(name, far) for results in found for name, far in results["torch_ring"].items()]
+    far = {
+        name: far
+        for name, far in cases_of
+        if not (far["out"] <= 2e-6 and max(far[p] for p in PARTS[1:]) <= 5e-6)
+    }
+    assert len(cases_of) == 2 * (1 + 2 + 3 + 4)
+    assert not far
+
+
+def test_another_document_changes_nothing_by_a_single_bit(found):
+    for rank, results in enumerate(found):
+        for ranks, result in results["perturbed"].items():
+            assert result == {"others": True, "itself": True}, (rank, ranks)
+
+
+def test_what_travels_is_what_the_formulas_of_the_plan_say(found):
+    counted = {
+        "reference": ring_traffic,
+        "allgather": all_gather_traffic,
+        "ulysses": ulysses_traffic,
+    }
+    doubles = [case for case in cases() if case.dtype == "float64" and case.layout == "zigzag"]
+    assert {case.engine for case in doubles} == set(counted)
+    for case in doubles:
+        layout, _, tensors, _, _ = drawn(case)
+        rows, _, _, width = tensors["key"].shape
+        heads = case.heads if case.engine == "ulysses" else case.heads[1:]
+        sizes = {"element": 8} if case.engine == "ulysses" else {"element": 8, "gradient": 8}
+        expected = counted[case.engine](layout.per_rank, case.ranks, *heads, width, **sizes)
+        for rank in range(case.ranks):
+            assert found[rank]["matrix"][case.name]["sent"] == [rows * sent for sent in expected], (
+                case.name
+            )
+
+
+def test_ranks_that_differ_say_in_what_before_anything_is_sent(found):
+    for results in found:
+        for what, said in results["disagree"].items():
+            assert said.startswith("CallFault: the ranks of a ring must have the same"), said
+            assert what in said
+            assert "rank 2" in said
+
+
+def test_stale_keys_and_values_in_backward_would_be_seen(found):
+    result = found[0]["stale"]
+    assert result["out"] < 1e-10
+    assert min(result[part] for part in PARTS[1:]) > 1e-3
+
+
+def test_a_wrong_lse_of_queries_that_see_nothing_would_be_seen(found):
+    assert max(result["empty_rows"]["out"] for result in found[:2]) > 1e-3
+
+
+def test_an_omni_model_learns_on_a_shared_row_what_one_device_learns(found):
+    for rank, results in enumerate(found):
+        assert set(results["trained"]) == {str(ranks) for ranks in range(rank + 1, 5)}
+        for far in results["trained"].values():
+            assert far["loss"] < 1e-6
+            assert far["parameters"] < 1e-5
+
+
+def test_the_highest_share_of_all_ranks_tokens_is_that_of_one_process(found):
+    for ranks, tokens, share in itertools.product((1, 2, 3, 4), (3, 101), (0.0, 0.37, 1.0)):
+        results = [found[rank]["selected"][f"{ranks}/{tokens}/{share}"] for rank in range(ranks)]
+        assert all(result["right"] for result in results)
+        assert {result["kept"] for result in results} == {math.floor(share * tokens + 0.5)}
+        assert sum(result["unplaced"] for result in results) == results[0]["kept"]
+    assert {results["selected"]["says"] for results in found} == {
+        "CallFault: 4 of 16 scores are not numbers: no share of them is the highest"
+    }
+
+
+def test_the_highest_share_of_each_ranks_own_tokens_would_be_seen(found):
+    for ranks in (2, 3, 4):
+        assert not all(
+            found[rank]["selected"][f"{ranks}/101/0.37"]["local"] for rank in range(ranks)
+        )
+
+
+def test_means_over_the_tokens_of_one_rank_would_be_seen(found):
+    far = found[0]["local_means"]["2"]
+    assert far["loss"] > 1e-3
+    assert far["parameters"] > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("how", "who"), [("dead", 1), ("stalled", 1), ("keeper_dead", 0), ("keeper_stalled", 0)]
+)
+def test_a_lost_rank_ends_the_others_and_is_named(tmp_path, how, who):
+    for result in run_ranks(tmp_path, how, ranks=3, ends=tuple({0, 1, 2} - {who})):
+        assert result[how]["says"].startswith(f"RankLost: process {who} does not answer")
+        assert (
+            result[how]["seconds"] < 4.0 + 2.0
+        )  # the patience that they were given, on a busy machine

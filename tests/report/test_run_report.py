@@ -1,0 +1,209 @@
+"""The report: it opens without network, escapes what others wrote, and says what is missing."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from omni_lab.config import config_hash, tiny
+from omni_lab.plots.style import said_instead
+from omni_lab.report import run_report as report
+from omni_lab.report.run_report import write_report
+
+EVIL = "<script>alert('x')</script>"
+SUMMARY = {
+    "facts": {
+        "colour": {"accuracy": 0.98, "chance": 0.125, "n": 200, "carriers": ["image"]},
+        "word": {"accuracy": 0.875, "chance": 1 / 24, "n": 40, "carriers": ["audio"]},
+    },
+    "controls": {"swap_image": {"colour": {"accuracy": 0.5, "chance": 0.125, "n": 200}}},
+    "reliance": {"rows": ["image"], "columns": ["image", "none"], "rates": [[0.9, 0.1]], "n": 10},
+    "retrieval": {"image_to_text": {"r1": 0.8, "r5": 0.9, "chance": 1 / 118, "n": 118}},
+    "attention": {"queries": ["image"], "keys": ["image", "text"], "layers": [[[0.4, 0.6]]]},
+    "seconds": 312.4, "peak_memory_mb": 1430, "seed": 7, "stages": {"vision": {"seconds": 66, "steps": 400}},
+    "environment": {"python": "3.11", "packages": {"torch": "2.13"}, "commit": "abc123"},
+}  # fmt: skip
+METRICS = [{"stage": "vision", "step": i, "loss": 2.0 / (i + 1), "lr": 0.1} for i in range(20)]
+
+
+def clip(video):
+    chips = [
+        {
+            "kind": "image",
+            "text": "<image>",
+            "loss": False,
+            "role": None,
+            "right": None,
+            "predicted": None,
+        },
+        {
+            "kind": "control",
+            "text": "<speak>",
+            "loss": True,
+            "role": "guide",
+            "right": None,
+            "predicted": None,
+        },
+        {
+            "kind": "text",
+            "text": EVIL,
+            "loss": True,
+            "role": EVIL,
+            "right": False,
+            "predicted": EVIL,
+        },
+        {
+            "kind": "text",
+            "text": "red",
+            "loss": True,
+            "role": "guide",
+            "right": True,
+            "predicted": "red",
+        },
+    ]
+    question = {
+        "time_s": 0.4,
+        "fact": "colour",
+        "asked": EVIL,
+        "answer": "red",
+        "predicted": EVIL,
+        "right": False,
+    }
+    units = [{"start_s": 0.0, "end_s": 1.0, "chips": chips}]
+    return {"video": video, "title": EVIL, "units": units, "questions": [question]}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and visible words of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.inside = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.inside.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.inside):
+            self.words.append(data)
+
+    def all(self, name):
+        return [attrs for tag, attrs in self.tags if tag == name]
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    video = folder / "film.mp4"
+    video.write_bytes(b"not really a film")
+    path = write_report(
+        folder,
+        SUMMARY,
+        METRICS,
+        {"stream": said_instead("a stream"), "extra": said_instead(EVIL)},
+        clip(video),
+    )
+    assert path == folder / "report.html"
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_from_elsewhere(page):
+    addresses = re.findall(r"""(?:src|href|url)\s*(?:=\s*["']?|\()\s*([^"'\s)>]+)""", page)
+    assert addresses and all(a.startswith(("data:", "#")) for a in addresses)
+    assert "http://" not in page and "https://" not in page and "@import" not in page
+    assert len(page) < report.LARGEST
+
+
+def test_what_others_wrote_never_becomes_markup(page):
+    assert EVIL not in page
+    assert len(Page(page).all("script")) == 1
+    assert (
+        Page(page).text.count(EVIL) >= 4
+    )  # title, chip, what was said, question: to be read, not to be run
+
+
+def test_every_picture_is_said_in_words(page):
+    pictures = Page(page).all("img")
+    assert len(pictures) == 8
+    assert all(picture["alt"] for picture in pictures)
+    assert any("colour 0.98" in picture["alt"] for picture in pictures)
+
+
+def test_accuracies_stand_beside_their_chance_levels(page):
+    text = Page(page).text
+    assert "colour image 0.125 0.98 0.95 – 0.99, n 200" in text
+    assert "word audio 0.042 0.88" in text
+    assert "Not asked in this run: held-out pairs, films." in text
+    assert "Not so: colour (image swapped)." in text
+
+
+def test_the_stream_can_follow_the_film(page):
+    parsed = Page(page)
+    (video,) = parsed.all("video")
+    assert video["src"].startswith("data:video/mp4;base64,")
+    assert [(u["data-start"], u["data-end"]) for u in parsed.all("li")] == [("0.0", "1.0")]
+    assert {b["data-seek"] for b in parsed.all("button")} == {"0.0", "0.4"}
+    assert (
+        "currentTime" in page and "0 of 1 questions in this clip are answered right." in parsed.text
+    )
+
+
+def test_chips_have_the_colour_of_their_modality_and_their_verdict(page):
+    chips = [
+        c["class"].split() for c in Page(page).all("span") if c.get("class", "").startswith("chip")
+    ]
+    assert ["chip", "text", "supervised", "is-wrong"] in chips and [
+        "chip",
+        "text",
+        "supervised",
+        "is-right",
+    ] in chips
+    assert ["chip", "image"] in chips and "linear-gradient(rgba(0, 114, 178, 0.35)" in page
+
+
+def test_the_numbers_and_the_way_to_repeat_them_are_there(page):
+    text = Page(page).text
+    assert (
+        "This run took 5.2 minutes. A model was trained in one stage: vision (400 steps)." in text
+    )
+    assert all(part in text for part in ("312.4", "1,430", "torch 2.13", "git checkout abc123"))
+
+
+def test_a_run_with_nothing_in_it_is_reported_as_that(tmp_path):
+    text = Page(write_report(tmp_path, {}, [], {}, {}).read_text()).text
+    for said in (
+        "No clip was recorded", "No training step is recorded", "No questions were asked", "No controls were made",
+        "Not measured in this run: reliance", "Not measured in this run: retrieval",
+        "Not measured in this run: attention",
+        "The environment of this run was not recorded", "make demo",
+    ):  # fmt: skip
+        assert said in text
+
+
+def test_settings_and_environment_are_read_from_the_run_folder(tmp_path):
+    from omni_lab.training.run import RunFolder
+
+    RunFolder(tmp_path, tiny())
+    text = Page(write_report(tmp_path, {}, [], {}, {}).read_text()).text
+    assert config_hash(tiny()) in text and "python" in text
+
+
+def test_a_film_too_large_for_the_page_is_named_and_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "LARGEST", 300_000)
+    large = tmp_path / "large.mp4"
+    large.write_bytes(bytes(200_000))
+    page = Page(write_report(tmp_path, {}, [], {}, clip(large)).read_text())
+    assert not page.all("video") and not page.all("button")
+    assert "The film large.mp4 (0.2 MB) is too large to be part of this page." in page.text
+    gone = Page(write_report(tmp_path, {}, [], {}, clip(tmp_path / "gone.mp4")).read_text())
+    assert "The film gone.mp4 is not where it was." in gone.text

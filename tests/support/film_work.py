@@ -1,0 +1,51 @@
+"""Ways to build a film that go wrong, each asked for by the film's name; worker processes import them from here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from pathlib import Path
+
+from omni_lab.config import TripletConfig
+from omni_lab.errors import CallFault
+from omni_lab.media import probe
+from omni_lab.triplets.cutting.film import clips_of_film
+
+built = []
+
+
+def stumbling(path: Path, config: TripletConfig, source_id: str | None = None):
+    """Hang, eat memory, die, lack a package or find the disk full where the film's name says so; else build it."""
+    if "hangs" in path.name:
+        Path("hanging").touch()
+        time.sleep(60)
+    if "eats" in path.name:
+        held = []
+        while True:
+            held.append(b"x" * 20_000_000)
+            time.sleep(0.005)
+    if "dies" in path.name:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if "bug" in path.name:
+        raise ZeroDivisionError("division\n  by zero")
+    if "package" in path.name:
+        raise CallFault("triplets.recogniser: no such checkpoint")
+    if "full" in path.name:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return clips_of_film(path, config, source_id)
+
+
+def told(path: Path, config: TripletConfig, source_id: str | None = None):
+    """Build a film without hashing it: nobody else knows its id."""
+    probe.content_id = None
+    return clips_of_film(path, config, source_id)
+
+
+def once(path: Path, config: TripletConfig, source_id: str | None = None):
+    """Die at the second film of a process: what the first one left is too much for the second."""
+    built.append(path)
+    if len(built) > 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return clips_of_film(path, config, source_id)

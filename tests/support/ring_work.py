@@ -1,0 +1,380 @@
+"""One rank of a job of several processes: `python ring_work.py JOB RANK RANKS FOLDER`, what it found as JSON there."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from ring_cases import Case, cases, dense, drawn, mask
+
+from omni_lab.errors import OmniLabError
+from omni_lab.parallel import blocks
+from omni_lab.parallel.collectives import Exchange
+from omni_lab.parallel.engines import shared_attention
+from omni_lab.parallel.layout import Layout
+from omni_lab.parallel.shared_row import SharedRow
+from omni_lab.parallel.torch_ring import torch_attention
+from omni_lab.training.selection import top_share
+
+
+def errors(case: Case, exchange: Exchange, attention: Callable | None = None) -> dict:
+    """How far this rank's part is from dense attention: the largest error of the output and of every gradient.
+
+    In bfloat16 it is divided by the error that one device makes with dense attention in bfloat16.
+    """
+    layout, edges, row, kinds, matrix = drawn(case)
+    rank = exchange.rank
+    shared = SharedRow(
+        layout, exchange, edges, case.causal, None if matrix is None else kinds, matrix
+    )
+    mine = {name: layout.shard(row[name], rank, dim=2) for name in row}
+    leaves = [mine[name].requires_grad_() for name in ("query", "key", "value")]
+    before = exchange.sent
+    scale = leaves[0].shape[-1] ** -0.5
+    out = (
+        attention(*leaves, shared, scale)
+        if attention
+        else shared_attention(*leaves, shared, engine=case.engine)
+    )
+    forward = exchange.sent - before
+    out.backward(mine["grad"])
+    found = dict(
+        zip(
+            ("out", "query", "key", "value"), (out.detach(), *(x.grad for x in leaves)), strict=True
+        )
+    )
+    bias = mask(case, kinds, matrix)
+    true = dense({name: x.double() for name, x in row.items()}, case, bias)
+    far = {name: _largest(found[name], layout.shard(true[name], rank, dim=2)) for name in found}
+    if case.dtype == "bfloat16":
+        own = dense(row, case, bias)
+        far = {name: far[name] / _largest(own[name], true[name]) for name in far}
+    return {**far, "sent": [forward, exchange.sent - before - forward]}
+
+
+def _largest(found: torch.Tensor, true: torch.Tensor) -> float:
+    far = (found.double() - true).abs().max()
+    return float("inf") if far.isnan() else float(far)
+
+
+def matrix(exchanges: dict[int, Exchange]) -> dict:
+    """Every case that this rank takes part in."""
+    return {
+        case.name: errors(case, exchanges[case.ranks])
+        for case in cases()
+        if case.ranks in exchanges
+    }
+
+
+def written_out(exchanges: dict[int, Exchange]) -> dict:
+    """The same without the fused kernel, as on devices that have none; a few queries at a time."""
+    before, blocks.FUSED, blocks.ROWS = (blocks.FUSED, blocks.ROWS), (), 7
+    of_ring = (case for case in cases() if (case.ranks, case.engine) == (2, "reference"))
+    masked = [case for case in of_ring if (case.strength, case.dtype) != ("none", "float64")]
+    chosen = masked if 2 in exchanges else []
+    try:
+        return {case.name: errors(case, exchanges[2]) for case in chosen}
+    finally:
+        blocks.FUSED, blocks.ROWS = before
+
+
+def torch_ring(exchanges: dict[int, Exchange]) -> dict:
+    """Torch's own ring, which the engine takes on CUDA only: its order of tokens is that of a zigzag."""
+    found = {}
+    for ranks, heads in itertools.product(exchanges, ((4, 4), (14, 7))):
+        case = Case("torch", ranks, "float32", "one document, everything divides it", heads)
+        found[case.name] = errors(case, exchanges[ranks], torch_attention)
+    return found
+
+
+def stale(exchanges: dict[int, Exchange]) -> dict:
+    """A mutation: in backward each rank takes its own keys and values for those that pass."""
+    right = Exchange.round
+
+    def wrong(self, tensor):
+        for held in right(self, tensor):
+            yield tensor if torch._C._current_autograd_node() is not None else held
+
+    Exchange.round = wrong
+    try:
+        return errors(Case(), exchanges[2]) if 2 in exchanges else {}
+    finally:
+        Exchange.round = right
+
+
+def empty_rows(exchanges: dict[int, Exchange]) -> dict:
+    """A mutation: a query that sees nothing of a block has the `lse` that the kernel gives it, 0."""
+    from omni_lab.parallel import ring
+
+    right = ring.attend
+
+    def wrong(*block):
+        out, lse = right(*block)
+        return out, lse.masked_fill(lse == -torch.inf, 0.0)
+
+    ring.attend = wrong
+    try:
+        return errors(Case(strength="cut"), exchanges[2]) if 2 in exchanges else {}
+    finally:
+        ring.attend = right
+
+
+def disagree(exchanges: dict[int, Exchange]) -> dict:
+    """Ranks that differ in one thing: what each of them says, before anything is sent."""
+    exchange, said = exchanges[4], {}
+    layout, edges, row, kinds, _ = drawn(Case(ranks=4))
+    odd = exchange.rank == 2
+    parts = [layout.shard(row[name], exchange.rank, dim=2) for name in ("query", "key", "value")]
+    tries = {
+        "dtype": ([x.float() for x in parts] if odd else parts, SharedRow(layout, exchange, edges)),
+        "shape": (
+            [x[:, :, :-1] for x in parts] if odd else parts,
+            SharedRow(layout, exchange, edges),
+        ),
+        "layout": (
+            parts,
+            SharedRow(
+                type(layout)(layout.tokens, 4, "contiguous" if odd else "zigzag"), exchange, edges
+            ),
+        ),
+        "cu_seqlens": (parts, SharedRow(layout, exchange, (0, 40, 101) if odd else edges)),
+        "causal": (parts, SharedRow(layout, exchange, edges, causal=not odd)),
+        "strength": (
+            parts,
+            SharedRow(
+                layout, exchange, edges, True, kinds, torch.ones(5, 5) * (0.5 if odd else 1.0)
+            ),
+        ),
+    }
+    same = SharedRow(layout, exchange, edges)
+    tries |= {
+        "shape of values": ([*parts[:2], parts[2][..., :8]] if odd else parts, same),
+        "dtype of values": ([*parts[:2], parts[2].float()] if odd else parts, same),
+        "gradient": ([parts[0].clone().requires_grad_(), *parts[1:]] if odd else parts, same),
+        "engine": (parts, same),
+    }
+    for name, (tensors, shared) in tries.items():
+        before = exchange.sent
+        try:
+            shared_attention(
+                *tensors, shared, engine="allgather" if odd and name == "engine" else "reference"
+            )
+            said[name] = "nothing"
+        except OmniLabError as fault:
+            said[name] = f"{type(fault).__name__}: {fault}"
+        assert exchange.sent == before
+    return said
+
+
+def perturbed(exchanges: dict[int, Exchange]) -> dict:
+    """Whether anything of the other documents changes, by a single bit, when one document does."""
+    found = {}
+    for ranks, exchange in exchanges.items():
+        layout, edges, row, _, _ = drawn(
+            Case(ranks=ranks, row="documents shorter than a chunk", dtype="float32")
+        )
+        inside = torch.zeros(layout.tokens, dtype=torch.bool)
+        inside[edges[3] : edges[6]] = (
+            True  # three documents in the middle, over chunks of several ranks
+        )
+        results = []
+        for change in (0.0, 1.0):
+            changed = {name: x + change * inside[:, None] for name, x in row.items()}
+            parts = {name: layout.shard(x, exchange.rank, dim=2) for name, x in changed.items()}
+            leaves = [parts[name].requires_grad_() for name in ("query", "key", "value")]
+            out = shared_attention(*leaves, SharedRow(layout, exchange, edges), engine="reference")
+            out.backward(parts["grad"])
+            results.append([out.detach(), *(leaf.grad for leaf in leaves)])
+        mine = layout.shard(inside, exchange.rank, fill=False)
+        same = [torch.equal(a[:, :, ~mine], b[:, :, ~mine]) for a, b in zip(*results, strict=True)]
+        moved = [
+            bool((a[:, :, mine] != b[:, :, mine]).any()) for a, b in zip(*results, strict=True)
+        ]
+        found[ranks] = {"others": all(same), "itself": all(moved) or not bool(mine.any())}
+    return found
+
+
+def trained(exchanges: dict[int, Exchange], local_means: bool = False) -> dict:
+    """Three steps of a two-layer omni model on a shared row, against the same steps in this process alone.
+
+    Labels stand at the row's beginning only: some ranks have most of them, some none.
+    """
+    from omni_lab.config import override, tiny
+    from omni_lab.model.omni import OmniModel
+    from omni_lab.parallel.batch import share_out
+    from omni_lab.parallel.decoder_hook import share_attention
+    from omni_lab.sequences.batch import IGNORED
+    from omni_lab.sequences.masking import Strength, strengths
+    from omni_lab.world.lessons import Mixture
+
+    changes = [
+        "model.decoder.layers=2",
+        "model.decoder.kv_heads=2",
+        "training.omni.batch=3",
+        "training.omni.units=2",
+    ]
+    mixture = Mixture(override(tiny(), changes), "omni")
+    strength, found = strengths([Strength.read("text>audio=0.5")]), {}
+    batches = [mixture.batch(step).streams for step in range(3)]
+    for batch in batches:
+        batch.loss_mask[1:] = False
+
+    def steps(exchange: Exchange | None) -> tuple[list[float], list[torch.Tensor]]:
+        torch.manual_seed(0)
+        model = OmniModel.build(mixture.config, len(mixture.vocabulary))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-4, weight_decay=0.0)
+        if exchange:
+            share_attention(model.decoder)
+        losses = []
+        for batch in batches:
+            part = share_out(batch, exchange, strength) if exchange else batch
+            labels = int(((part if local_means else batch).labels != IGNORED).sum())
+            loss = model(part, strength=strength).losses.sum() / max(1, labels)
+            loss.backward()
+            total = loss.detach().clone()
+            if exchange:
+                for parameter in model.parameters():
+                    if parameter.grad is None:  # nothing of it is used by this rank's tokens
+                        parameter.grad = torch.zeros_like(parameter)
+                for values in [total, *(parameter.grad for parameter in model.parameters())]:
+                    dist.all_reduce(
+                        values.div_(exchange.ranks if local_means else 1), group=exchange.group
+                    )
+            losses.append(float(total))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=False)
+        return losses, [p.detach().clone() for p in model.parameters()]
+
+    alone = steps(None)
+    for ranks, exchange in exchanges.items():
+        shared = steps(exchange)
+        found[ranks] = {
+            "loss": max(abs(a - b) for a, b in zip(alone[0], shared[0], strict=True)),
+            "parameters": max(
+                _largest(a, b.double()) for a, b in zip(alone[1], shared[1], strict=True)
+            ),
+        }
+    return found
+
+
+def local_means(exchanges: dict[int, Exchange]) -> dict:
+    """A mutation: each rank takes the mean over its own tokens, and ranks are averaged."""
+    return trained({2: exchanges[2]}, local_means=True) if 2 in exchanges else {}
+
+
+def selected(exchanges: dict[int, Exchange]) -> dict:
+    """The highest share of scores on a shared row, with many ties, against the same in this process alone.
+
+    In `local` every rank takes the highest share of its own: a mutation.
+    """
+    found = {}
+    for (ranks, exchange), tokens, share in itertools.product(
+        exchanges.items(), (3, 101), (0.0, 0.37, 1.0)
+    ):
+        layout = Layout(tokens, ranks)
+        scores = torch.randint(
+            0, 9, (tokens,), generator=torch.Generator().manual_seed(tokens)
+        ).float()
+        places = layout.places(exchange.rank)
+        places = places[places < tokens]  # some ranks have fewer, or none
+        true = top_share(scores, share, Exchange(alone=True))
+        mine = top_share(scores[places], share, exchange, places)
+        local = top_share(scores[places], share, Exchange(alone=True))
+        found[f"{ranks}/{tokens}/{share}"] = {
+            "right": torch.equal(mine, true[places]),
+            "local": torch.equal(local, true[places]),
+            "kept": int(true.sum()),
+            "unplaced": int(top_share(scores[places], share, exchange).sum()),
+        }
+    scores = torch.full((4,), float("nan") if exchanges[4].rank == 2 else 1.0)
+    try:
+        top_share(scores, 0.5, exchanges[4])
+    except OmniLabError as fault:
+        found["says"] = f"{type(fault).__name__}: {fault}"
+    return found
+
+
+def lost(exchanges: dict[int, Exchange], how: int, who: int = 1) -> dict:
+    """A rank is lost in the second step: what the others say of it, and after how many seconds."""
+    exchange = Exchange(exchanges[3].group, patience_s=4.0)
+    layout, edges, row, _, _ = drawn(Case(ranks=3))
+    leaves = [layout.shard(row[name], exchange.rank, dim=2) for name in ("query", "key", "value")]
+    shared = SharedRow(layout, exchange, edges)
+    shared_attention(*leaves, shared, engine="reference")
+    started = time.monotonic()
+    if exchange.rank == who:
+        os.kill(os.getpid(), how)
+    try:
+        while True:
+            shared_attention(*leaves, shared, engine="reference")
+    except OmniLabError as fault:
+        return {"says": f"{type(fault).__name__}: {fault}", "seconds": time.monotonic() - started}
+
+
+def keeper_stalled(exchanges: dict[int, Exchange]) -> dict:
+    """Rank 0 stands still, and with it the board by which the others would find out who does."""
+    return lost(exchanges, signal.SIGSTOP, who=0)
+
+
+def keeper_dead(exchanges: dict[int, Exchange]) -> dict:
+    """Rank 0 dies, and with it the board."""
+    return lost(exchanges, signal.SIGKILL, who=0)
+
+
+def dead(exchanges: dict[int, Exchange]) -> dict:
+    """Rank 1 dies."""
+    return lost(exchanges, signal.SIGKILL)
+
+
+def stalled(exchanges: dict[int, Exchange]) -> dict:
+    """Rank 1 stands still."""
+    return lost(exchanges, signal.SIGSTOP)
+
+
+def kept_by_the_first(folder: Path, rank: int) -> dist.TCPStore:
+    """The store that rank 0 keeps for all, as under `env://` without an agent; its port is told by a file."""
+    port = folder / "port"
+    if rank == 0:
+        store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        port.with_suffix(".half").write_text(str(store.port))
+        port.with_suffix(".half").rename(port)
+        return store
+    while not port.exists():
+        time.sleep(0.02)
+    return dist.TCPStore("127.0.0.1", int(port.read_text()))
+
+
+def main() -> None:
+    """Do some jobs, one after the other, as one rank."""
+    jobs, rank, ranks, folder = (
+        sys.argv[1].split(","),
+        int(sys.argv[2]),
+        int(sys.argv[3]),
+        Path(sys.argv[4]),
+    )
+    torch.set_num_threads(1)
+    where = {"store": kept_by_the_first(folder, rank)} if "keeper" in sys.argv[1] else {}
+    dist.init_process_group(
+        "gloo",
+        **where or {"init_method": f"file://{folder / 'meeting'}"},
+        rank=rank,
+        world_size=ranks,
+    )
+    groups = {size: dist.new_group(list(range(size))) for size in range(1, ranks + 1)}
+    exchanges = {
+        size: Exchange(group, patience_s=60) for size, group in groups.items() if rank < size
+    }
+    found = {job: globals()[job](exchanges) for job in jobs}
+    (folder / f"{rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

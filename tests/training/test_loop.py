@@ -1,0 +1,199 @@
+"""The loop: interrupted and resumed equals uninterrupted, in one process and under several."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from power_cuts import stop_after
+from safetensors.torch import load_file
+
+from omni_lab.config import override, tiny
+from omni_lab.errors import CallFault, InputFault
+from omni_lab.model.omni import OmniModel
+from omni_lab.parallel.collectives import Exchange
+from omni_lab.training import checkpoint, loop
+from omni_lab.training.loop import train, train_stages, trained
+from omni_lab.training.run import RunFolder, read_config
+from omni_lab.world.albums.lessons import AlbumMixture
+from omni_lab.world.lessons import Mixture
+
+SETTINGS = [
+    "training.vision.steps=3", "training.audio.steps=2", "training.omni.steps=4", "training.vision.batch=4",
+    "training.audio.batch=4", "training.omni.batch=2", "training.omni.units=4", "training.checkpoint_every=2",
+    "training.omni.align=.5",
+]  # fmt: skip
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    found = checkpoint.latest(folder / "checkpoints", ("vision", "audio", "omni"))
+    return load_file(found[0] / "model.safetensors")
+
+
+def test_a_run_stopped_anywhere_ends_with_the_weights_of_one_that_was_not(tmp_path):
+    config = override(tiny(), SETTINGS)
+    train(config, RunFolder(tmp_path / "whole", config), progress=False)
+
+    run = RunFolder(tmp_path / "parts", config)
+    for place in (("vision", 2), ("vision", 3), ("omni", 2)):
+        stop_after(*place, lambda: train(config, run, progress=False))
+    train(config, run, progress=False)
+
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    for name in whole:
+        torch.testing.assert_close(parts[name], whole[name], rtol=1e-5, atol=1e-6, msg=name)
+    first, second = RunFolder(tmp_path / "whole", config).metrics(), run.metrics()
+    assert [(r["stage"], r["step"]) for r in second] == [(r["stage"], r["step"]) for r in first]
+    assert [r["loss"] for r in second] == pytest.approx([r["loss"] for r in first], rel=1e-4)
+
+
+def test_ctrl_c_finishes_the_step_saves_and_says_stop(tmp_path, monkeypatch):
+    config = override(
+        tiny(), [*SETTINGS, "training.vision.steps=50", "training.checkpoint_every=50"]
+    )
+    run = RunFolder(tmp_path / "run", config)
+    log = RunFolder.log
+
+    def log_and_press(self, record):
+        log(self, record)
+        if record["step"] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(RunFolder, "log", log_and_press)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, run, progress=False)
+    assert checkpoint.latest(run.checkpoints, ("vision", "audio", "omni"))[1] == checkpoint.Place(
+        "vision", 3
+    )
+
+
+def test_a_folder_with_other_settings_is_refused_by_name(tmp_path):
+    config = override(tiny(), SETTINGS)
+    RunFolder(tmp_path, config)
+    with pytest.raises(InputFault, match="--fresh"):
+        RunFolder(tmp_path, override(config, ["seed=7"]))
+
+
+def test_a_run_without_checkpoints_says_what_to_do(tmp_path):
+    with pytest.raises(InputFault, match="omni-lab demo"):
+        trained(tmp_path)
+
+
+def test_a_torn_checkpoint_is_named(tmp_path):
+    config = override(tiny(), [*SETTINGS, "training.audio.steps=0", "training.omni.steps=0"])
+    run = RunFolder(tmp_path, config)
+    train(config, run, progress=False)
+    folder, _ = checkpoint.latest(run.checkpoints, ("vision", "audio", "omni"))
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputFault, match="vision-000003"):
+        train(config, run, progress=False)
+
+
+LAUNCHED = """
+import sys
+import torch
+from omni_lab.config import override, tiny
+from omni_lab.world.albums.lessons import AlbumMixture
+from omni_lab.training.loop import train, train_stages
+from omni_lab.training.run import RunFolder
+
+config = override(tiny(), {settings!r})
+train(config, RunFolder(sys.argv[1] + "/rows", config), progress=False)
+assert torch.distributed.get_world_size() == 2
+config = override(tiny(), {shared!r})
+train_stages(config, RunFolder(sys.argv[1] + "/shared", config), [AlbumMixture(config)], progress=False)
+"""
+# all weights move, so that encoders get their gradients through shared rows too
+ALBUMS = [
+    "sequence.layout=F4", "training.albums.steps=4", "training.albums.batch=3", "training.checkpoint_every=2",
+    "training.albums.train=image,connector,decoder", "training.albums.interaction=text>image=0.5",
+]  # fmt: skip
+
+
+def test_two_processes_learn_what_one_learns_with_rows_of_their_own_and_with_shared_rows(tmp_path):
+    """Under `torchrun` with 2 gloo processes, the same global batch gives the same losses and weights."""
+    settings = [
+        *SETTINGS,
+        "training.omni.align_weight=0.0",
+    ]  # alignment's negatives are each process's own
+    script = tmp_path / "launched.py"
+    script.write_text(LAUNCHED.format(settings=settings, shared=[*ALBUMS, "training.ring=2"]))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    launch = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2".split()
+    rows, albums = override(tiny(), settings), override(tiny(), ALBUMS)
+    alone = RunFolder(tmp_path / "rows-alone", rows), RunFolder(tmp_path / "shared-alone", albums)
+    with subprocess.Popen([*launch, str(script), str(tmp_path)], env=environment) as launched:
+        try:
+            train(rows, alone[0], progress=False)  # while they start
+            train_stages(albums, alone[1], [AlbumMixture(albums)], progress=False)
+            assert launched.wait(300) == 0
+        finally:
+            launched.kill()
+    for run, name in zip(alone, ("rows", "shared"), strict=True):
+        one, two = run.metrics(), RunFolder(tmp_path / name, read_config(tmp_path / name)).metrics()
+        # the first step sees the same weights; after it, rounding is magnified by optimizers that normalise gradients
+        assert two[0]["loss"] == pytest.approx(one[0]["loss"], rel=1e-5)
+        assert two[0]["grad_norm"] == pytest.approx(one[0]["grad_norm"], rel=1e-3)
+        assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in one], rel=0.02)
+        assert [r["tokens"] for r in two] == [r["tokens"] for r in one]
+    found, _ = checkpoint.latest(tmp_path / "shared" / "checkpoints", ("albums",))
+    assert OmniModel.load(found).decoder.config._attn_implementation == "sdpa", (
+        "it is loaded as any other"
+    )
+
+
+def test_a_ring_that_does_not_fit_is_refused(tmp_path):
+    odd = override(tiny(), ["training.ring=2"])
+    with pytest.raises(CallFault, match="1 processes do not divide into rings of 2"):
+        train(odd, RunFolder(tmp_path / "odd", odd), progress=False)
+    with pytest.raises(CallFault, match="this stage has captions"):
+        Mixture(tiny(), "vision").batch(0).shared(Exchange(), None)
+
+
+def test_alignment_over_a_ring_is_refused_since_its_negatives_would_be_each_ranks_own(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "_ring", lambda *_: Exchange(alone=True))
+    aligned = override(
+        tiny(),
+        ["sequence.layout=F4", "training.albums.align_weight=0.3", "training.albums.align=0.5"],
+    )
+    with pytest.raises(CallFault, match="training.albums.align=0"):
+        train_stages(
+            aligned,
+            RunFolder(tmp_path / "aligned", aligned),
+            [AlbumMixture(aligned)],
+            progress=False,
+        )
+
+
+def test_a_stage_begins_with_its_interaction_and_an_impossible_one_is_refused_before_anything_trains(
+    tmp_path,
+):
+    short = [
+        *SETTINGS,
+        "training.vision.steps=0",
+        "training.audio.steps=0",
+        "training.omni.steps=2",
+    ]
+    losses = {}
+    for name, course in {"none": "", "cut": "text>audio=0", "rising": "text>audio=0:1@0.5"}.items():
+        config = override(tiny(), [*short, f"training.omni.interaction={course}"])
+        run = RunFolder(tmp_path / name, config)
+        train(config, run, progress=False)
+        losses[name] = [row["stream"] for row in run.metrics() if row["stage"] == "omni"]
+    assert losses["rising"][0] == losses["cut"][0] != losses["none"][0]
+    assert losses["rising"][1] != losses["cut"][1], (
+        "half the stage is over, and the pair at full strength"
+    )
+    wrong = override(tiny(), [*short, "training.omni.interaction=text>smell=0"])
+    with pytest.raises(CallFault, match="text>smell=0"):
+        train(wrong, RunFolder(tmp_path / "wrong", wrong), progress=False)
+    assert not RunFolder(tmp_path / "wrong", wrong).metrics()

@@ -1,0 +1,184 @@
+"""Whatever byte of a folder of shards is changed, `verify` finds it; and says what else can be wrong with one."""
+
+import json
+import shutil
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from media_files import write_film
+
+from omni_lab.cli.main import main
+from omni_lab.config import TripletConfig
+from omni_lab.errors import InputFault
+from omni_lab.triplets.building.build import build
+from omni_lab.triplets.shards.index import Index, ShardFault, table_of
+from omni_lab.triplets.shards.verify import verify
+
+CONFIG = TripletConfig(image_size=32, clips_per_shard=2, jpeg_quality=60, near_duplicate_bits=-1)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Shards of three films, one of them silent; a failure; a film with the same content as another."""
+    folder = tmp_path_factory.mktemp("built")
+    (folder / "films").mkdir()
+    for number in range(3):
+        sound = "aac" if number else None
+        write_film(
+            folder / "films" / f"film{number}.mp4",
+            seconds=2 + number,
+            fps=5,
+            rate=16_000,
+            sound=sound,
+        )
+    (folder / "films" / "twin.mp4").write_bytes((folder / "films" / "film1.mp4").read_bytes())
+    (folder / "films" / "empty.mp4").write_bytes(b"")
+    report = build([folder / "films"], folder / "out", CONFIG, progress=False)
+    assert (report.clips, len(report.failures), len(report.skipped)) == (3, 1, 1)
+    return folder / "out"
+
+
+@pytest.fixture
+def out(built, tmp_path):
+    """A copy of them, to be broken."""
+    return Path(shutil.copytree(built, tmp_path / "out"))
+
+
+def said(folder) -> list[str]:
+    return [str(damage) for damage in verify(folder)]
+
+
+def flip(path: Path, at: int, bit: int = 0) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1 << bit
+    path.write_bytes(data)
+
+
+def test_what_a_build_wrote_is_whole(built):
+    assert said(built) == []
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_a_flipped_bit_is_found_wherever_it_is(built, data):
+    names = [
+        "index.parquet",
+        "report.json",
+        "failures.jsonl",
+        "shard-000000.tar",
+        "shard-000001.tar",
+    ]
+    path = built / data.draw(st.sampled_from(names))
+    whole = path.read_bytes()
+    flip(path, data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7)))
+    try:
+        assert any(path.name in damage.file for damage in verify(built))
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_flipped_byte_is_named_with_shard_member_and_place(out):
+    path = out / "shard-000000.tar"
+    whole = path.read_bytes()
+    with tarfile.open(path) as tar:
+        members = tar.getmembers()
+    for member in members:
+        flip(path, member.offset + 99)  # in the header
+        (line,) = said(out)
+        assert (
+            line
+            == f"shard-000000.tar: {member.name}: byte {member.offset + 99}: its header is not what was written"
+        )
+        path.write_bytes(whole)
+        flip(path, member.offset_data + member.size // 2)
+        (line,) = said(out)
+        assert line.startswith(
+            f"shard-000000.tar: {member.name}: byte {member.offset_data}: its {member.size} bytes"
+        )
+        path.write_bytes(whole)
+        if member.size % 512:
+            flip(path, member.offset_data + member.size)
+            (line,) = said(out)
+            where = f"shard-000000.tar: {member.name}: byte {member.offset_data + member.size}: "
+            assert line == f"{where}is filled up with something else than zeros"
+            path.write_bytes(whole)
+
+
+def test_members_and_files_that_are_missing_or_too_many_are_named(out):
+    path = out / "shard-000000.tar"
+    whole = path.read_bytes()
+    with tarfile.open(path) as tar:
+        names = [member.name for member in tar.getmembers()]
+        second = tar.getmembers()[1]
+        third = tar.getmembers()[2]
+    path.write_bytes(whole[: second.offset] + whole[third.offset :])
+    lost = f"shard-000000.tar: {names[1]}: byte {second.offset}: is missing (found {names[2]} in its place)"
+    assert lost in said(out)
+    path.write_bytes(whole[: second.offset_data + 10])
+    assert any(f"{names[1]}" in line and "is cut off" in line for line in said(out))
+    path.write_bytes(whole + bytes(512))
+    assert "bytes that were written" in said(out)[0] or "not the" in said(out)[0]
+    path.unlink()
+    assert said(out) == ["shard-000000.tar: is missing, but index.parquet names it"]
+    path.write_bytes(whole)
+    (out / "shard-000007.tar").write_bytes(whole)
+    (out / "shard-000008.tar.tmp").write_bytes(b"half")
+    (out / "notes.tmp").write_bytes(b"somebody else's")
+    assert said(out) == [
+        "shard-000008.tar.tmp: is left over from a build that was stopped; the same build again clears it away",
+        "shard-000007.tar: is not named in index.parquet",
+    ]
+
+
+def test_an_index_that_disagrees_is_found(out):
+    index = Index.load(out)
+    rows = list(index.rows())
+    path = out / "index.parquet"
+
+    def written(changed: list[dict]) -> list[str]:
+        replace(index, table=table_of(changed)).write(out)
+        return said(out)
+
+    assert written(rows) == []
+    assert any("the rows of shard-000000.tar are not those" in line for line in written(rows[1:]))
+    twice = written([*rows, rows[0]])
+    assert any(f"names {rows[0]['clip_id']} 2 times" in line for line in twice)
+    lied = written([{**rows[0], "start": 160}, *rows[1:]])
+    assert any(
+        ".json" in line and "says start = 0, but index.parquet says 160" in line for line in lied
+    )
+    path.write_bytes(b"PAR1 and nothing else PAR1")
+    assert said(out)[0].startswith("index.parquet: cannot be read")
+    path.unlink()
+    assert said(out) == ["index.parquet: is missing"]
+    pyarrow.parquet.write_table(pyarrow.table({"clip_id": ["a"]}), path)
+    with pytest.raises(ShardFault, match="an earlier version wrote it"):
+        Index.load(out)
+
+
+def test_a_report_that_disagrees_is_found(out):
+    (out / "failures.jsonl").write_bytes(b"")
+    assert said(out) == ["failures.jsonl: byte 0: does not agree with report.json"]
+    (out / "report.json").unlink()
+    assert said(out) == ["report.json: is missing: the build did not finish; run it again"]
+
+
+def test_the_command_says_one_line_each_and_ends_with_1(out, capsys):
+    assert main(["triplets", "verify", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}: whole\n"
+    flip(out / "shard-000001.tar", 600)
+    assert main(["triplets", "verify", str(out), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["whole"], [damage["file"] for damage in told["damages"]]) == (
+        False,
+        ["shard-000001.tar"],
+    )
+    assert main(["triplets", "verify", str(out)]) == 1
+    assert capsys.readouterr().out.count("\n") == 1
+    with pytest.raises(InputFault):
+        list(verify(out / "nowhere"))
