@@ -28,7 +28,7 @@ from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained
 from omni_lab.world.clips import from_script
 from omni_lab.world.drawing import write_script
-from omni_lab.world.lessons import Mixture
+from omni_lab.world.lessons import GalleryLessons
 
 GOAL, CONTEXT = 0.15, 2048
 
@@ -48,7 +48,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     rounds, steps = (2, 4) if quick else (5, 12)
     torch.set_num_threads(1)
-    config, mixture = tiny(), Mixture(tiny(), "omni")
+    config, mixture = tiny(), GalleryLessons(tiny(), "omni")
     settings, vocabulary, size = mixture.settings, mixture.vocabulary, config.model.image.size
 
     def render() -> list:

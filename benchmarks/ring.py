@@ -26,11 +26,11 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional as F
 
-from omni_lab.parallel.collectives import Exchange
+from omni_lab.parallel.collectives import Collectives
 from omni_lab.parallel.cost import attended_pairs, balance, ring_traffic
 from omni_lab.parallel.layout import Layout
 from omni_lab.parallel.ring import ring_attention
-from omni_lab.parallel.shared_row import SharedRow
+from omni_lab.parallel.sharded_row import ShardedRow
 
 GOAL = 0.90
 HEADS, KEY_HEADS, WIDTH = 8, 2, 64
@@ -119,19 +119,19 @@ def be_rank(rank: int, ranks: int, job: str, tokens: int, folder: str) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks
     )
-    exchange = Exchange()
+    collectives = Collectives()
     layout = Layout(tokens, ranks)
     heads, width = (
         ((HEADS, KEY_HEADS), WIDTH)
         if job == "time"
         else ((MEMORY_HEADS, MEMORY_KEY_HEADS), MEMORY_WIDTH)
     )
-    row = SharedRow(layout, exchange)
-    warm = SharedRow(Layout(64 * ranks, ranks), exchange)
+    row = ShardedRow(layout, collectives)
+    warm = ShardedRow(Layout(64 * ranks, ranks), collectives)
     *few, grad = drawn(heads, warm.layout.per_rank, width)
     both_ways(lambda *x: ring_attention(*x, warm), *few, grad)
     for _ in sys.stdin:
-        sent = exchange.sent
+        sent = collectives.sent
         with Peak() as peak:
             *parts, grad = drawn(heads, layout.per_rank, width)
             dist.barrier()
@@ -139,7 +139,7 @@ def be_rank(rank: int, ranks: int, job: str, tokens: int, folder: str) -> None:
             both_ways(lambda *x: ring_attention(*x, row), *parts, grad)
             seconds = time.perf_counter() - started
         print(
-            json.dumps({"seconds": seconds, "sent": exchange.sent - sent, "held": peak.held}),
+            json.dumps({"seconds": seconds, "sent": collectives.sent - sent, "held": peak.held}),
             flush=True,
         )
     dist.destroy_process_group()
@@ -179,7 +179,7 @@ def documents(tokens: int) -> None:
     """Print what it saves to know documents, against a mask over all pairs."""
     edges = list(range(0, tokens + 1, tokens // 16))
     tensors = drawn((HEADS, KEY_HEADS), tokens, WIDTH)
-    row = SharedRow(Layout(tokens), Exchange(alone=True), edges)
+    row = ShardedRow(Layout(tokens), Collectives(alone=True), edges)
     number = torch.arange(tokens) // (tokens // 16)
     mask = (number[:, None] == number).tril()
     dense = seconds_of(
@@ -187,9 +187,9 @@ def documents(tokens: int) -> None:
     )
     aware = seconds_of(lambda *x: ring_attention(*x, row), *tensors)
     pairs = attended_pairs(tokens, 1, cu_seqlens=edges).sum()
-    says = f"{tokens} tokens in 16 documents: {dense:.2f} s with a mask over all pairs, {aware:.2f} s by documents"
+    message = f"{tokens} tokens in 16 documents: {dense:.2f} s with a mask over all pairs, {aware:.2f} s by documents"
     print(
-        f"{says}: {dense / aware:.1f} times as fast; 1 pair in {tokens**2 / pairs:.0f} is attention's"
+        f"{message}: {dense / aware:.1f} times as fast; 1 pair in {tokens**2 / pairs:.0f} is attention's"
     )
 
 

@@ -20,19 +20,19 @@ from pathlib import Path
 import torch
 
 from omni_lab.config import override, tiny
-from omni_lab.data.batch import StageBatch
+from omni_lab.data.batch import TrainingBatch
 from omni_lab.model.omni import OmniModel
 from omni_lab.training.loop import train
 from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained
 from omni_lab.training.run import RunFolder
-from omni_lab.world.lessons import Mixture
+from omni_lab.world.lessons import GalleryLessons
 
 GOAL = 0.85
 WARM = 3  # steps that are not counted
 
 
-def scrambled(batch: StageBatch) -> StageBatch:
+def scrambled(batch: TrainingBatch) -> TrainingBatch:
     """The batch with random pixels and samples: the same shapes, nothing to make."""
     for part in (batch.streams, batch.captions):
         part.frames = torch.randint_like(part.frames, 256)
@@ -42,7 +42,7 @@ def scrambled(batch: StageBatch) -> StageBatch:
 
 def floor(config, steps: int) -> float:
     """Tokens per second of the bare loop."""
-    mixture = Mixture(config, "omni")
+    mixture = GalleryLessons(config, "omni")
     torch.manual_seed(0)
     model = OmniModel.build(config, len(mixture.vocabulary))
     objective = Objective(model, mixture.settings.caption_weight, config.training.align_units)

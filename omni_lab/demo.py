@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from omni_lab.config import Config, config_hash, override
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 from omni_lab.storage import in_project, write_json
 from omni_lab.triplets.record import Triplet
 
@@ -25,7 +25,7 @@ def shipped_films() -> Path:
     for folder in in_project("data_samples"):
         if folder.is_dir():
             return folder
-    raise InputFault(
+    raise InputError(
         "data_samples: not found here; run the demo inside the project's folder or name films with --films"
     )
 
@@ -39,7 +39,7 @@ def finished_run() -> Path:
         summary = folder / "summary.json"
         if summary.exists() and not json.loads(summary.read_text(encoding="utf-8")).get("quick"):
             return folder
-    raise InputFault(
+    raise InputError(
         "runs/demo: no finished run here, and none recorded in results/demo; make one with `omni-lab demo`"
     )
 
@@ -51,9 +51,9 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def part(self, name: str, says: str):
+    def part(self, name: str, message: str):
         """Time one part under `name`."""
-        print(f"▸ {says}", flush=True)
+        print(f"▸ {message}", flush=True)
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
@@ -77,7 +77,7 @@ def clips_from_films(films: Path, out: Path, config: Config) -> dict[str, list[T
         if report.clips or report.skipped:
             clips[split] = list(read_shards(shards))
     if not any(clips.values()):
-        raise InputFault(
+        raise InputError(
             f"{films}: no film in it gave a clip; name a folder of films, with train/ and test/ in it"
         )
     return clips
@@ -102,20 +102,20 @@ def evaluate(model, config: Config, films: list[Triplet]) -> dict:
     """Everything the report shows of what a model has learned; see the docstrings of each measure."""
     from omni_lab.analysis.capture import modality_mass
     from omni_lab.data.vocabulary import build_vocabulary
-    from omni_lab.evaluation.answers import CONTROLS, by_fact, make_exam, sit, swapped
+    from omni_lab.evaluation.answers import CONTROLS, by_fact, grade, make_eval_set, swapped
     from omni_lab.evaluation.gallery.reliance import reliance
     from omni_lab.evaluation.retrieval import moments, retrieval
     from omni_lab.sequences.batch import collate
     from omni_lab.world.questions import CHANCE
 
     vocabulary, settings = build_vocabulary(config), config.evaluation
-    exam = make_exam(world_clips(config, "test", settings.clips), config, vocabulary)
-    held = make_exam(world_clips(config, "held_out", settings.clips), config, vocabulary)
+    exam = make_eval_set(world_clips(config, "test", settings.clips), config, vocabulary)
+    held = make_eval_set(world_clips(config, "held_out", settings.clips), config, vocabulary)
     scores = {
-        "facts": by_fact(exam, sit(model, exam), CHANCE),
-        "held_out_pairs": by_fact(held, sit(model, held), CHANCE, held_out=True),
+        "facts": by_fact(exam, grade(model, exam), CHANCE),
+        "held_out_pairs": by_fact(held, grade(model, held), CHANCE, held_out=True),
         "controls": {
-            control: by_fact(exam, sit(model, swapped(exam, control)), CHANCE)
+            control: by_fact(exam, grade(model, swapped(exam, control)), CHANCE)
             for control in CONTROLS
         },
         "reliance": reliance(model, config, vocabulary),
@@ -125,8 +125,8 @@ def evaluate(model, config: Config, films: list[Triplet]) -> dict:
             "absent", None
         )  # its answer is that nothing carries it: there is no carrier to take away
     if any(clip.facts for clip in films):
-        shown = make_exam(films, config, vocabulary)
-        scores["films"] = by_fact(shown, sit(model, shown), CHANCE)
+        shown = make_eval_set(films, config, vocabulary)
+        scores["films"] = by_fact(shown, grade(model, shown), CHANCE)
     batches = [collate(exam.rows[i : i + 16], config) for i in range(0, len(exam.rows), 16)]
     vectors = moments(model, batches, config.training.align_units)
     scores["retrieval"] = retrieval(vectors, settings.retrieval_rooms)
@@ -138,11 +138,11 @@ def answered(model, clip: Triplet, config: Config) -> list[dict]:
     """Every question of one clip with the model's answer beside the true one."""
     from omni_lab.config import TICKS_PER_SECOND
     from omni_lab.data.vocabulary import build_vocabulary
-    from omni_lab.evaluation.answers import make_exam, predict
+    from omni_lab.evaluation.answers import make_eval_set, predict
     from omni_lab.sequences.batch import collate
 
     vocabulary = build_vocabulary(config)
-    exam = make_exam([clip], config, vocabulary)
+    exam = make_eval_set([clip], config, vocabulary)
     predicted = predict(model, collate(exam.rows, config))[0]
     answers = []
     for asked in exam.asked:

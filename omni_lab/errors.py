@@ -7,17 +7,17 @@ class OmniLabError(Exception):
     exit_code = 1
 
 
-class InputFault(OmniLabError):
+class InputError(OmniLabError):
     """The input (a file, a record, a run folder) is at fault; exit code 1."""
 
     exit_code = 1
 
 
-class CallFault(OmniLabError):
+class UsageError(OmniLabError):
     """The call (an argument, a config key, a value) is at fault; exit code 2."""
 
     exit_code = 2
 
 
-class ConfigError(CallFault):
+class ConfigError(UsageError):
     """A config key does not exist or its value cannot be; the message names the nearest right one."""

@@ -9,7 +9,7 @@ from omni_lab.cli.commands import configured
 from omni_lab.errors import OmniLabError
 from omni_lab.training.loop import train_stages
 from omni_lab.training.run import RunFolder
-from omni_lab.world.albums.lessons import AlbumMixture
+from omni_lab.world.albums.lessons import AlbumLessons
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         config = configured(arguments.preset, ["sequence.layout=F4", *arguments.settings])
-        train_stages(config, RunFolder(arguments.out, config), [AlbumMixture(config)])
+        train_stages(config, RunFolder(arguments.out, config), [AlbumLessons(config)])
     except OmniLabError as fault:
         print(f"train_long_context: {fault}", file=sys.stderr)
         sys.exit(fault.exit_code)

@@ -20,7 +20,7 @@ _NAME = "omni_lab_listening"
 
 
 @contextmanager
-def listening(decoder: nn.Module, heard: Callable) -> Iterator[None]:
+def capture_attention(decoder: nn.Module, heard: Callable) -> Iterator[None]:
     """Call `heard(layer, query, key, scaling)` for every attention of `decoder` that runs inside the block."""
 
     def attend(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **kwargs):
@@ -59,7 +59,7 @@ def modality_mass(model: OmniModel, batches: list[Batch]) -> dict:
             )
             totals[layer] = totals.get(layer, 0) + rows.double().cpu()
 
-        with listening(model.decoder, heard):
+        with capture_attention(model.decoder, heard):
             model(batch.to(model.device))
         counts += torch.bincount(batch.kind[batch.kind >= 0].cpu(), minlength=classes)
     present = counts > 0

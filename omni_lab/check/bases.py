@@ -41,11 +41,11 @@ def raised_base(attempt: Callable[[int, int, float, int], float]) -> Verdict:
     if not all(right):
         return Verdict(False, _wrong(answers, right))
     length, head_dim, theta, trained = _ASKED[0]
-    says = f"{length:,} tokens after {trained:,} take θ {answers[0]:.1f} in place of {theta:g}"
+    message = f"{length:,} tokens after {trained:,} take θ {answers[0]:.1f} in place of {theta:g}"
     ends = turns(head_dim, answers[0], length)[-1], turns(head_dim, theta, trained)[-1]
     return Verdict(
         True,
-        f"right: {says}; the slowest pair makes {ends[0]:.3f} turns, as before ({ends[1]:.3f})",
+        f"right: {message}; the slowest pair makes {ends[0]:.3f} turns, as before ({ends[1]:.3f})",
     )
 
 
@@ -78,12 +78,12 @@ def _wrong(answers: list[float], right: list[bool]) -> str:
         length, head_dim, theta, trained = _ASKED[right.index(False)]
         at = f"length {length:,}, K {head_dim}, θ {theta:,.0f}, trained {trained:,}"
         return f"right for some, wrong for {at}: what in your formula holds for one K or one factor only?"
-    for mistake, says in _MISTAKES:
+    for mistake, message in _MISTAKES:
         if all(
             abs(mine / mistake(*asked) - 1) < _CLOSE
             for mine, asked in zip(answers, _ASKED, strict=True)
         ):
-            return says
+            return message
     length, head_dim, theta, trained = _ASKED[0]
     mine = answers[0]
     if mine < theta:

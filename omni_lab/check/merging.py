@@ -56,8 +56,8 @@ def merged(attempt: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Ten
             for mine, true in zip(value, (out, lse), strict=True)
         ]
         if not all(near):
-            says = case.why or _usual(value, case, (out, lse))
-            return Verdict(False, f"{case.name}: {says}")
+            message = case.why or _usual(value, case, (out, lse))
+            return Verdict(False, f"{case.name}: {message}")
     return Verdict(
         True,
         f"right: {len(cases)} pairs of blocks, also where exp overflows and where nothing is seen",
@@ -138,9 +138,9 @@ def _usual(value: tuple[Tensor, Tensor], case: _Case, true: tuple[Tensor, Tensor
     for number, mistakes in enumerate((_wrong_outs(case, true[1]), _wrong_sums(case))):
         if _same(value[number], true[number]):
             continue
-        for wrong, says in mistakes:
+        for wrong, message in mistakes:
             if _same(value[number], wrong):
-                return says
+                return message
         name, rule = (
             ("out", "out = Σ exp(lse_i − lse) · out_i"),
             ("lse", "exp(lse) = Σ exp(lse_i)"),

@@ -68,8 +68,8 @@ def interleaved(attempt: Callable[[list, list, list], Sequence[str]]) -> Verdict
     wrong = _wrong(list(value), right, [text for _, _, text in cues])
     if wrong:
         return Verdict(False, wrong)
-    says = f"right: {units} units, {len(right)} pieces, nothing lost and nothing filled in"
-    return Verdict(True, says)
+    message = f"right: {units} units, {len(right)} pieces, nothing lost and nothing filled in"
+    return Verdict(True, message)
 
 
 def _wrong(mine: list[str], right: list[str], texts: list[str]) -> str | None:

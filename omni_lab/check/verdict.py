@@ -11,11 +11,11 @@ class Verdict:
     """What a checker thinks of an attempt; it shows itself as one line."""
 
     right: bool | None  # None: not attempted yet
-    says: str
+    message: str
 
     def __repr__(self) -> str:
         mark = {True: "✓", False: "✗", None: "○"}[self.right]
-        return f"{mark} {self.says}"
+        return f"{mark} {self.message}"
 
 
 NOT_YET = Verdict(None, "not attempted yet: fill the function in, then run this cell again")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 _STEERING = re.compile(
     "[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
@@ -16,13 +16,13 @@ _STEERING = re.compile(
 
 
 def command(
-    group: Any, name: str, says: str, example: str, run: Callable | None = None
+    group: Any, name: str, message: str, example: str, run: Callable | None = None
 ) -> argparse.ArgumentParser:
     """Add a command: `says` in one line, and an example of a call."""
     parser = group.add_parser(
         name,
-        help=says,
-        description=f"{says[0].upper()}{says[1:]}.",
+        help=message,
+        description=f"{message[0].upper()}{message[1:]}.",
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -32,9 +32,9 @@ def command(
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add `--set KEY=VALUE`."""
-    says = "change settings, such as training.omni.steps=50 (`omni-lab config` lists them)"
+    message = "change settings, such as training.omni.steps=50 (`omni-lab config` lists them)"
     many = {"nargs": "+", "action": "extend", "default": []}
-    parser.add_argument("--set", dest="settings", metavar="KEY=VALUE", help=says, **many)
+    parser.add_argument("--set", dest="settings", metavar="KEY=VALUE", help=message, **many)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -47,13 +47,13 @@ def configured(preset: str, settings: list[str]) -> Any:
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no such preset, no such setting, or its value cannot be
     """
     from omni_lab.config import PRESETS, override
 
     if preset not in PRESETS:
-        raise CallFault(f"--preset {preset}: there are {', '.join(PRESETS)}")
+        raise UsageError(f"--preset {preset}: there are {', '.join(PRESETS)}")
     return override(PRESETS[preset](), settings)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omni_lab.cli.commands import add_json, answer, command, count
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 if TYPE_CHECKING:
-    from omni_lab.evaluation.needles.interface import Reader
+    from omni_lab.evaluation.needles.interface import NeedleModel
     from omni_lab.evaluation.needles.measure import Cell
 
 EXAMPLES = """omni-lab evaluate needles runs/context --lengths 512 2048 4096 --out runs/needles
@@ -29,23 +29,25 @@ def add_evaluate(commands: Any) -> None:
     )
     inner = evaluate.add_subparsers(title="commands", metavar="COMMAND")
 
-    says = "measure how deep in how long a text or film a model finds one thing, and draw it"
-    parser = command(inner, "needles", says, EXAMPLES, evaluate_needles)
-    says = "a run folder of ours; or folder or hub name of a causal language model or of an adapter (extra `real`)"
-    parser.add_argument("model", metavar="MODEL", help=says)
-    says = "needles to look for (default: all that the model can be asked about)"
-    parser.add_argument("--kinds", nargs="+", metavar="KIND", help=says)
-    says = "tokens of whole sequences, also beyond what the model was trained on (default: 256 512 1024)"
+    message = "measure how deep in how long a text or film a model finds one thing, and draw it"
+    parser = command(inner, "needles", message, EXAMPLES, evaluate_needles)
+    message = "a run folder of ours; or folder or hub name of a causal language model or of an adapter (extra `real`)"
+    parser.add_argument("model", metavar="MODEL", help=message)
+    message = "needles to look for (default: all that the model can be asked about)"
+    parser.add_argument("--kinds", nargs="+", metavar="KIND", help=message)
+    message = "tokens of whole sequences, also beyond what the model was trained on (default: 256 512 1024)"
     parser.add_argument(
-        "--lengths", type=count, nargs="+", default=LENGTHS, metavar="TOKENS", help=says
+        "--lengths", type=count, nargs="+", default=LENGTHS, metavar="TOKENS", help=message
     )
-    says = "of the needle: 0 is the very beginning, 1 right before the question (default: 0 .25 .5 .75 1)"
+    message = "of the needle: 0 is the very beginning, 1 right before the question (default: 0 .25 .5 .75 1)"
     parser.add_argument(
-        "--depths", type=float, nargs="+", default=DEPTHS, metavar="DEPTH", help=says
+        "--depths", type=float, nargs="+", default=DEPTHS, metavar="DEPTH", help=message
     )
     parser.add_argument("--trials", type=count, default=20, help="per cell (default: %(default)s)")
-    says = "folder for the cells that are done, so that a stopped call goes on, and for the picture"
-    parser.add_argument("--out", type=Path, help=says)
+    message = (
+        "folder for the cells that are done, so that a stopped call goes on, and for the picture"
+    )
+    parser.add_argument("--out", type=Path, help=message)
     parser.add_argument(
         "--device", help="such as cpu, cuda, or auto: all (default: a GPU where there is one)"
     )
@@ -101,7 +103,7 @@ def evaluate_needles(arguments: argparse.Namespace) -> None:
     answer(arguments, record, text)
 
 
-def _reader(arguments: argparse.Namespace) -> Reader:
+def _reader(arguments: argparse.Namespace) -> NeedleModel:
     """The model that the call names."""
     changes = {
         "device": arguments.device,
@@ -113,20 +115,20 @@ def _reader(arguments: argparse.Namespace) -> Reader:
     if (Path(arguments.model) / "checkpoints").is_dir():
         if given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise CallFault(
+            raise UsageError(
                 f"{options}: for models of Hugging Face; {arguments.model} is a run folder of ours"
             )
-        from omni_lab.evaluation.gallery.needles import OmniReader
+        from omni_lab.evaluation.gallery.needles import OmniNeedleModel
 
-        return OmniReader(arguments.model)
-    from omni_lab.evaluation.needles.causal import CausalReader
+        return OmniNeedleModel(arguments.model)
+    from omni_lab.evaluation.needles.causal import CausalNeedleModel
 
-    reader = CausalReader.load(arguments.model, **given)
+    reader = CausalNeedleModel.load(arguments.model, **given)
     reader.check(max(arguments.lengths))
     return reader
 
 
-def _table(reader: Reader, cells: list[Cell]) -> str:
+def _table(reader: NeedleModel, cells: list[Cell]) -> str:
     """Accuracy of one kind of needle as text: depth down, length to the right, control and chance below."""
     kind, total = cells[0].kind, cells[0].total
     trained = "" if reader.trained is None else f"; trained to {reader.trained:,} tokens"
@@ -149,7 +151,7 @@ def _table(reader: Reader, cells: list[Cell]) -> str:
     )
 
 
-def _beyond(reader: Reader, length: int) -> str:
+def _beyond(reader: NeedleModel, length: int) -> str:
     return "*" if reader.trained is not None and length > reader.trained else ""
 
 

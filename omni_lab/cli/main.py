@@ -20,7 +20,7 @@ from omni_lab.cli.evaluate import add_evaluate
 from omni_lab.cli.plan import add_plan
 from omni_lab.cli.sequences import add_sequences
 from omni_lab.cli.triplets import add_triplets
-from omni_lab.errors import CallFault, OmniLabError
+from omni_lab.errors import OmniLabError, UsageError
 
 AGAIN = "the same command again goes on from what is done"
 READABLE = "world.questions_per_second=1"  # of a film that people watch; --set may ask for more
@@ -83,8 +83,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_demo(commands: Any) -> None:
     example = "omni-lab demo --out runs/demo --set training.omni.steps=100"
-    says = "go the whole way once: films, triplets, streams, three stages of training, evaluation, report"
-    parser = command(commands, "demo", says, example, demo)
+    message = "go the whole way once: films, triplets, streams, three stages of training, evaluation, report"
+    parser = command(commands, "demo", message, example, demo)
     parser.add_argument(
         "--out",
         type=Path,
@@ -113,9 +113,9 @@ def _add_world(commands: Any) -> None:
         commands, "world", "films whose truth is known", "omni-lab world film --seed 7 --out films"
     )
     inner = world.add_subparsers(title="commands", metavar="COMMAND")
-    says = "write a gallery film: mp4 with subtitles (srt, vtt) and truth.json beside it"
+    message = "write a gallery film: mp4 with subtitles (srt, vtt) and truth.json beside it"
     parser = command(
-        inner, "film", says, "omni-lab world film --seed 7 --seconds 10 --out films", world_film
+        inner, "film", message, "omni-lab world film --seed 7 --seconds 10 --out films", world_film
     )
     parser.set_defaults(after_stop="a film that was being written is incomplete")
     parser.add_argument(
@@ -131,8 +131,8 @@ def _add_world(commands: Any) -> None:
 
 
 def _add_reproduce(commands: Any) -> None:
-    says = "run an experiment over several seeds and record what came out under results/"
-    parser = command(commands, "reproduce", says, "omni-lab reproduce demo --seeds 3", reproduce)
+    message = "run an experiment over several seeds and record what came out under results/"
+    parser = command(commands, "reproduce", message, "omni-lab reproduce demo --seeds 3", reproduce)
     parser.add_argument("experiment", nargs="?", help="its id; --list shows all")
     parser.add_argument("--seeds", type=count, default=3, help="how many (default: %(default)s)")
     parser.add_argument(
@@ -147,9 +147,9 @@ def _add_reproduce(commands: Any) -> None:
 
 
 def _add_config(commands: Any) -> None:
-    says = "list every setting with its value and its meaning"
+    message = "list every setting with its value and its meaning"
     parser = command(
-        commands, "config", says, "omni-lab config --preset small --set seed=3", show_config
+        commands, "config", message, "omni-lab config --preset small --set seed=3", show_config
     )
     parser.add_argument(
         "--preset", default="tiny", help="tiny, small or full_7b (default: %(default)s)"
@@ -159,8 +159,8 @@ def _add_config(commands: Any) -> None:
 
 
 def _add_doctor(commands: Any) -> None:
-    says = "print what a bug report needs, and what is missing with the command that gets it"
-    parser = command(commands, "doctor", says, "omni-lab doctor --json", doctor)
+    message = "print what a bug report needs, and what is missing with the command that gets it"
+    parser = command(commands, "doctor", message, "omni-lab doctor --json", doctor)
     add_json(parser)
 
 
@@ -247,7 +247,7 @@ def _discard_run(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "config.json").is_file()):
-        raise CallFault(f"--fresh deletes run folders only, and {folder} has no config.json")
+        raise UsageError(f"--fresh deletes run folders only, and {folder} has no config.json")
     shutil.rmtree(folder)
 
 

@@ -33,17 +33,17 @@ LEGEND = (
 
 def add_plan(commands: Any) -> None:
     """Add `omni-lab plan`."""
-    says = "time, memory and communication of a training step on a long context, on paper and by simulation"
-    parser = command(commands, "plan", says, EXAMPLES, plan)
-    says = "tokens in one sequence (default: 131072 524288)"
+    message = "time, memory and communication of a training step on a long context, on paper and by simulation"
+    parser = command(commands, "plan", message, EXAMPLES, plan)
+    message = "tokens in one sequence (default: 131072 524288)"
     parser.add_argument(
-        "--tokens", type=count, nargs="+", default=[131_072, 524_288], metavar="N", help=says
+        "--tokens", type=count, nargs="+", default=[131_072, 524_288], metavar="N", help=message
     )
     gpus = [8, 16, 32, 64, 128, 256, 512]
-    says = "GPUs in all (default: 8 to 512)"
-    parser.add_argument("--gpus", type=count, nargs="+", default=gpus, metavar="N", help=says)
-    says = "GPUs that share one sequence; the others have sequences of their own (default: all share one)"
-    parser.add_argument("--ranks", type=count, metavar="N", help=says)
+    message = "GPUs in all (default: 8 to 512)"
+    parser.add_argument("--gpus", type=count, nargs="+", default=gpus, metavar="N", help=message)
+    message = "GPUs that share one sequence; the others have sequences of their own (default: all share one)"
+    parser.add_argument("--ranks", type=count, metavar="N", help=message)
     parser.add_argument(
         "--engine",
         choices=PLANNED_ENGINES,
@@ -56,23 +56,25 @@ def add_plan(commands: Any) -> None:
         default="zigzag",
         help="which tokens go where (default: %(default)s)",
     )
-    says = "keep a layer's input alone and run it again before its backward (default: yes)"
+    message = "keep a layer's input alone and run it again before its backward (default: yes)"
     parser.add_argument(
-        "--recompute", action=argparse.BooleanOptionalAction, default=True, help=says
+        "--recompute", action=argparse.BooleanOptionalAction, default=True, help=message
     )
-    says = "share of tokens with a loss, which alone meet the output layer (default: %(default)s)"
-    parser.add_argument("--supervised", type=float, default=1.0, metavar="SHARE", help=says)
+    message = (
+        "share of tokens with a loss, which alone meet the output layer (default: %(default)s)"
+    )
+    parser.add_argument("--supervised", type=float, default=1.0, metavar="SHARE", help=message)
     parser.add_argument(
         "--preset", default="full_7b", help="tiny, small or full_7b (default: %(default)s)"
     )
-    says = "tokens that the decoder knows (default: %(default)s, Qwen2.5-7B's)"
-    parser.add_argument("--vocabulary", type=count, default=152_064, metavar="N", help=says)
+    message = "tokens that the decoder knows (default: %(default)s, Qwen2.5-7B's)"
+    parser.add_argument("--vocabulary", type=count, default=152_064, metavar="N", help=message)
     machine = parser.add_argument_group(
         "the machine", "a named GPU, and numbers to put in the place of its own"
     )
     machine.add_argument("--gpu", choices=MACHINES, default="h100", help="(default: %(default)s)")
-    for option, (_, _, says) in NUMBERS.items():
-        machine.add_argument(option, type=float, metavar="X", help=says)
+    for option, (_, _, message) in NUMBERS.items():
+        machine.add_argument(option, type=float, metavar="X", help=message)
     machine.add_argument("--node", type=count, metavar="N", help="GPUs in a node")
     parser.add_argument(
         "--figure", type=Path, metavar="FILE", help="picture to write (.png, .pdf, .svg)"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omni_lab.cli.commands import add_json, add_settings, answer, command, configured
 from omni_lab.cli.triplets import clip_of
 from omni_lab.config.types import FORMATS
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 if TYPE_CHECKING:
     from omni_lab.config import Config
@@ -33,14 +33,16 @@ def add_sequences(commands: Any) -> None:
     )
     inner = sequences.add_subparsers(title="commands", metavar="COMMAND")
 
-    says = "print a clip, or pictures and text, as a sequence of tokens, and draw it"
-    parser = command(inner, "show", says, EXAMPLES, sequences_show)
-    says = "a folder of shards, a film (cut on the fly; subtitles beside it are found), or pictures"
-    parser.add_argument("targets", type=Path, nargs="+", metavar="TARGET", help=says)
-    says = "which clip of shards or film: a number from 0, or a clip_id (default: 0)"
-    parser.add_argument("--clip", help=says)
-    says = "stream: the omni stream of a clip; F0 to F4: ways to write many images (default: stream; of pictures F4)"
-    parser.add_argument("--format", choices=("stream", *FORMATS), help=says)
+    message = "print a clip, or pictures and text, as a sequence of tokens, and draw it"
+    parser = command(inner, "show", message, EXAMPLES, sequences_show)
+    message = (
+        "a folder of shards, a film (cut on the fly; subtitles beside it are found), or pictures"
+    )
+    parser.add_argument("targets", type=Path, nargs="+", metavar="TARGET", help=message)
+    message = "which clip of shards or film: a number from 0, or a clip_id (default: 0)"
+    parser.add_argument("--clip", help=message)
+    message = "stream: the omni stream of a clip; F0 to F4: ways to write many images (default: stream; of pictures F4)"
+    parser.add_argument("--format", choices=("stream", *FORMATS), help=message)
     parser.add_argument(
         "--text",
         action="append",
@@ -70,7 +72,7 @@ def sequences_show(arguments: argparse.Namespace) -> None:
     layout = arguments.format or config.sequence.layout
     if layout == "stream" and not is_clip:
         if arguments.format:
-            raise CallFault(
+            raise UsageError(
                 "--format stream: the omni stream needs a clip, with times; pictures take F0 to F4"
             )
         layout = "F4"
@@ -108,10 +110,12 @@ def _content(arguments: argparse.Namespace, config: Config) -> tuple[Any, bool, 
     if wrong := next(
         (t for t in others if is_clip or t.is_dir() or t.suffix.lower() in EXTENSIONS), None
     ):
-        raise CallFault(f"{wrong}: show one folder of shards, one film, or some pictures at a time")
+        raise UsageError(
+            f"{wrong}: show one folder of shards, one film, or some pictures at a time"
+        )
     if not is_clip:
         if arguments.clip is not None:
-            raise CallFault(
+            raise UsageError(
                 f"--clip {arguments.clip}: pictures have no clips; it goes with shards or a film"
             )
         said = [
@@ -119,7 +123,7 @@ def _content(arguments: argparse.Namespace, config: Config) -> tuple[Any, bool, 
         ]  # text also where it is the name of a file
         return as_document([*arguments.targets, *said], first.name), False, []
     if arguments.text:
-        raise CallFault("--text goes with pictures; a clip has the text of its film")
+        raise UsageError("--text goes with pictures; a clip has the text of its film")
     which = "0" if arguments.clip is None else arguments.clip
     if first.is_dir():
         return clip_of(first, which), True, []
@@ -130,7 +134,7 @@ def _content(arguments: argparse.Namespace, config: Config) -> tuple[Any, bool, 
     for clip in clips:
         if which in (str(next(number)), clip.clip_id):
             return clip.decode(), True, [f"damaged: {harmless(error)}" for error in source.errors]
-    raise CallFault(f"--clip {which}: {first} has {next(number)} clips, counted from 0")
+    raise UsageError(f"--clip {which}: {first} has {next(number)} clips, counted from 0")
 
 
 def _notes(facts: dict[str, Any], config: Config) -> list[str]:
@@ -145,8 +149,8 @@ def _notes(facts: dict[str, Any], config: Config) -> list[str]:
         notes.append(f"wordless: {facts['wordless']} texts left no token at all: {other}")
     most = config.sequence.max_tokens
     if facts["tokens"] > most:
-        says = f"{facts['tokens']} tokens are more than sequence.max_tokens = {most}"
-        notes.append(f"length: {says}; shown all the same, training would refuse it")
+        message = f"{facts['tokens']} tokens are more than sequence.max_tokens = {most}"
+        notes.append(f"length: {message}; shown all the same, training would refuse it")
     return notes
 
 

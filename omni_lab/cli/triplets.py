@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omni_lab.cli.commands import add_json, add_settings, answer, command, configured, count
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 if TYPE_CHECKING:
     from omni_lab.triplets.record import Triplet
@@ -26,23 +26,23 @@ def add_triplets(commands: Any) -> None:
     )
     inner = triplets.add_subparsers(title="commands", metavar="COMMAND")
 
-    says = "cut films into clips of 5 to 15 s, written as shards with an index"
+    message = "cut films into clips of 5 to 15 s, written as shards with an index"
     example = "omni-lab triplets build talk.mp4 films/ --out runs/triplets --workers 4"
-    parser = command(inner, "build", says, example, triplets_build)
+    parser = command(inner, "build", message, example, triplets_build)
     parser.add_argument(
         "paths", type=Path, nargs="+", metavar="FILE_OR_FOLDER", help="films, or folders of them"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
-    says = "films that are built at once (default: one for each core)"
-    parser.add_argument("--workers", type=count, default=os.cpu_count() or 1, help=says)
-    says = "local: processes of this machine; ray: a cluster; the shards are the same (default: %(default)s)"
-    parser.add_argument("--engine", choices=["local", "ray"], default="local", help=says)
+    message = "films that are built at once (default: one for each core)"
+    parser.add_argument("--workers", type=count, default=os.cpu_count() or 1, help=message)
+    message = "local: processes of this machine; ray: a cluster; the shards are the same (default: %(default)s)"
+    parser.add_argument("--engine", choices=["local", "ray"], default="local", help=message)
     add_settings(parser)
     add_json(parser)
 
-    says = "write clips as dialogues: chat messages (JSON lines) or OBELICS-style rows (Parquet)"
+    message = "write clips as dialogues: chat messages (JSON lines) or OBELICS-style rows (Parquet)"
     example = "omni-lab triplets export runs/triplets --format chat --role guide --out runs/chat"
-    parser = command(inner, "export", says, example, triplets_export)
+    parser = command(inner, "export", message, example, triplets_export)
     parser.add_argument("shards", type=Path, metavar="DIR", help="folder of shards")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     parser.add_argument(
@@ -51,27 +51,27 @@ def add_triplets(commands: Any) -> None:
     parser.add_argument(
         "--role", default="guide", help="the role that the model plays (default: %(default)s)"
     )
-    says = (
+    message = (
         "when the model hears its own lines; first, if they are only written (default: %(default)s)"
     )
     parser.add_argument(
-        "--own-sound", choices=["later", "never", "first"], default="later", help=says
+        "--own-sound", choices=["later", "never", "first"], default="later", help=message
     )
     parser.add_argument(
         "--strict", action="store_true", help="begin with the user and end with the model"
     )
     add_json(parser)
 
-    says = "check shards and index to the byte: what is damaged, missing, left over or at odds"
+    message = "check shards and index to the byte: what is damaged, missing, left over or at odds"
     parser = command(
-        inner, "verify", says, "omni-lab triplets verify runs/triplets", triplets_verify
+        inner, "verify", message, "omni-lab triplets verify runs/triplets", triplets_verify
     )
     parser.add_argument("shards", type=Path, metavar="DIR", help="folder of shards")
     add_json(parser)
 
-    says = "print one clip as a table and draw it"
+    message = "print one clip as a table and draw it"
     example = "omni-lab triplets show runs/triplets --clip 3 --png clip.png"
-    parser = command(inner, "show", says, example, triplets_show)
+    parser = command(inner, "show", message, example, triplets_show)
     parser.add_argument("shards", type=Path, metavar="DIR", help="folder of shards")
     parser.add_argument(
         "--clip", default="0", help="which: a number from 0, or a clip_id (default: %(default)s)"
@@ -160,7 +160,7 @@ def clip_of(shards: Path, which: str) -> Triplet:
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no such clip
     """
     from omni_lab.triplets.shards.index import read_index
@@ -169,5 +169,5 @@ def clip_of(shards: Path, which: str) -> Triplet:
     rows = read_index(shards)
     row = next((row for i, row in enumerate(rows) if which in (str(i), row["clip_id"])), None)
     if row is None:
-        raise CallFault(f"--clip {which}: {shards} has {len(rows)} clips, counted from 0")
+        raise UsageError(f"--clip {which}: {shards} has {len(rows)} clips, counted from 0")
     return decoded(read_clip(shards, row), shards / row["shard"])

@@ -43,7 +43,7 @@ class DecoderConfig:
     head_dim: Count = 32  # width of a head's queries, keys and values
     mlp: Count = 288  # inner width of the gated feed-forward
     rope_theta: Positive = 100.0  # base of the rotary positions; larger reaches further
-    look_back: NonNegative = 0.0  # previous-token bias of first-layer heads; 0 is off
+    previous_token_init: NonNegative = 0.0  # previous-token bias of first-layer heads; 0 is off
     pretrained: str | None = None  # local path or hub name; None builds it from this config
 
 
@@ -55,4 +55,6 @@ class ModelConfig:
     audio: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     wide_init: bool = True  # wide initialisation of small random models; pretrained weights stay
-    sense_size: NonNegative = 0.0  # RMS that connectors' tokens begin with (words: 0.1); 0 is off
+    connector_rms: NonNegative = (
+        0.0  # RMS that connectors' tokens begin with (words: 0.1); 0 is off
+    )

@@ -18,9 +18,11 @@ import math
 import tokenize
 import types
 import typing
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from omni_lab.config.renamed import first_named, modern_key
 from omni_lab.config.types import Range
 from omni_lab.errors import ConfigError
 
@@ -60,6 +62,9 @@ def nested(config: Any, settings: list[str] | tuple[str, ...]) -> dict[str, Any]
             raise ConfigError(
                 f"setting {setting!r} is not of the form key=value, such as {next(iter(known))}=…"
             )
+        if key not in known and (today := modern_key(key)) in known:
+            warnings.warn(f"the setting {key} is called {today} now", FutureWarning, stacklevel=3)
+            key = today
         if key not in known:
             raise _unknown(key, list(known))
         *sections, name = key.split(".")
@@ -83,7 +88,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def config_hash(obj: Any) -> str:
     """Twelve hex digits that change whenever a value of a dataclass (or of any JSON value) changes."""
-    plain = to_dict(obj) if dataclasses.is_dataclass(obj) else obj
+    plain = first_named(to_dict(obj)) if dataclasses.is_dataclass(obj) else obj
     canonical = json.dumps(
         plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )

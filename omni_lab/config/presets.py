@@ -11,6 +11,7 @@ from typing import Any
 
 from omni_lab.config import overrides
 from omni_lab.config.checks import validate
+from omni_lab.config.renamed import modern
 from omni_lab.config.root import Config
 from omni_lab.config.training import ContextConfig
 
@@ -137,7 +138,7 @@ def from_dict(data: Mapping[str, Any]) -> Config:
     ConfigError
         A key does not exist, or a value cannot be.
     """
-    return validate(overrides.merged(tiny(), data))
+    return validate(overrides.merged(tiny(), modern(data)))
 
 
 PRESETS = {"tiny": tiny, "small": small, "full_7b": full_7b}

@@ -56,7 +56,7 @@ class TrainingConfig:
     threads: Natural = 0  # torch threads per process; 0 leaves torch's choice
     ring: Count = 1  # processes that share the tokens of one row; 1 gives every process rows of its own
     engine: Engine = "auto"  # how they attend: auto, reference (the ring), ulysses, allgather or torch
-    patience_s: Positive = 300.0  # a process that the others of its ring wait for so long is lost, and ends them
+    timeout_s: Positive = 300.0  # a process that the others of its ring wait for so long is lost, and ends them
 
 
 @dataclass(frozen=True)

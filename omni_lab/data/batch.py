@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from omni_lab.errors import CallFault
-from omni_lab.parallel.batch import share_out
-from omni_lab.parallel.collectives import Exchange
+from omni_lab.errors import UsageError
+from omni_lab.parallel.batch import shard_batch
+from omni_lab.parallel.collectives import Collectives
 from omni_lab.sequences.batch import Batch
 
 
 @dataclass
-class StageBatch:
+class TrainingBatch:
     """What one step of one process learns from: streams with questions, and single seconds out of them."""
 
     streams: Batch
@@ -30,24 +30,28 @@ class StageBatch:
         """Tokens of both that are not padding."""
         return self.streams.tokens + (self.captions.tokens if self.captions else 0)
 
-    def to(self, device) -> StageBatch:
+    def to(self, device) -> TrainingBatch:
         """The same on another device."""
         seen = None if self.seen is None else self.seen.to(device)
-        return StageBatch(self.streams.to(device), self.captions and self.captions.to(device), seen)
+        return TrainingBatch(
+            self.streams.to(device), self.captions and self.captions.to(device), seen
+        )
 
-    def shared(self, exchange: Exchange, strength: Float32[Tensor, "M M"] | None) -> StageBatch:
+    def shared(
+        self, collectives: Collectives, strength: Float32[Tensor, "M M"] | None
+    ) -> TrainingBatch:
         """This rank's part of a batch that all ranks of a ring have in full.
 
         Raises
         ------
-        CallFault
+        UsageError
             it has captions, which are short, and are shared out whole by data parallel training
         """
         if self.captions is not None:
-            raise CallFault(
+            raise UsageError(
                 "training.ring shares long rows of streams; this stage has captions: use training.ring=1"
             )
-        return StageBatch(share_out(self.streams, exchange, strength), None, self.seen)
+        return TrainingBatch(shard_batch(self.streams, collectives, strength), None, self.seen)
 
 
 def samples_of(stage: str, batch: int, step: int, rank: int, ranks: int) -> range:
@@ -55,9 +59,9 @@ def samples_of(stage: str, batch: int, step: int, rank: int, ranks: int) -> rang
 
     Raises
     ------
-    CallFault
+    UsageError
         the batch does not divide over the ranks
     """
     if batch % ranks:
-        raise CallFault(f"training.{stage}.batch={batch}: does not divide over {ranks} processes")
+        raise UsageError(f"training.{stage}.batch={batch}: does not divide over {ranks} processes")
     return range(step * batch + rank, (step + 1) * batch, ranks)

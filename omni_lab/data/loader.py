@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator
 
 from torch.utils.data import DataLoader, Dataset
 
-from omni_lab.data.batch import StageBatch
-from omni_lab.errors import CallFault
-from omni_lab.sequences.items import SequenceFault
+from omni_lab.data.batch import TrainingBatch
+from omni_lab.errors import UsageError
+from omni_lab.sequences.items import SequenceError
 
 
 def prefetch(
-    make: Callable[[int, int, int], StageBatch], steps: range, rank: int, ranks: int
-) -> Iterator[StageBatch]:
+    make: Callable[[int, int, int], TrainingBatch], steps: range, rank: int, ranks: int
+) -> Iterator[TrainingBatch]:
     """Batches that `make` gives for (step, rank, ranks), from a process of their own while the last is learned from.
 
     A thread would not do: making a batch is Python's work, and would hold up every operation of the model.
 
     Raises
     ------
-    SequenceFault, CallFault
+    SequenceError, UsageError
         as `make`
     """
     if not steps:
@@ -31,7 +31,7 @@ def prefetch(
         worker_init_fn=_leave_ctrl_c,
     )  # fmt: skip
     for made in loader:
-        if isinstance(made, SequenceFault | CallFault):
+        if isinstance(made, SequenceError | UsageError):
             raise made
         yield made
 
@@ -39,13 +39,15 @@ def prefetch(
 class _Steps(Dataset):
     """The batches of a stage by step, as a map that a loader can walk."""
 
-    def __init__(self, make: Callable[[int, int, int], StageBatch], rank: int, ranks: int) -> None:
+    def __init__(
+        self, make: Callable[[int, int, int], TrainingBatch], rank: int, ranks: int
+    ) -> None:
         self.make, self.rank, self.ranks = make, rank, ranks
 
-    def __getitem__(self, step: int) -> StageBatch | SequenceFault | CallFault:
+    def __getitem__(self, step: int) -> TrainingBatch | SequenceError | UsageError:
         try:
             return self.make(step, self.rank, self.ranks)
-        except (SequenceFault, CallFault) as fault:
+        except (SequenceError, UsageError) as fault:
             return fault  # raised here, its one line would arrive as a page of the loader's own
 
 

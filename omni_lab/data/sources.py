@@ -14,4 +14,4 @@ GALLERY_STAGES = ("vision", "audio", "omni")
 
 def lessons(config: Config, films: list[Triplet] | None = None) -> list[Any]:
     """The gallery's lessons, one per stage; `films` are clips of shards mixed into the omni stage."""
-    return [import_module(GALLERY).Mixture(config, stage, films) for stage in GALLERY_STAGES]
+    return [import_module(GALLERY).GalleryLessons(config, stage, films) for stage in GALLERY_STAGES]

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 
 from omni_lab.config import Config
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.evaluation.intervals import wilson
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import Batch, collate
@@ -27,7 +27,7 @@ CONTROLS = ("swap_image", "swap_audio", "swap_question")
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvalQuestion:
     """One question of an exam: the row it stands in, the places of its own words and of its answer's tokens."""
 
     row: int
@@ -37,15 +37,15 @@ class Asked:
 
 
 @dataclass
-class Exam:
+class EvalSet:
     """Clips as token rows, and every question in them."""
 
     rows: list[Tokens]
-    asked: list[Asked]
+    asked: list[EvalQuestion]
     config: Config
 
 
-def make_exam(clips: list[Triplet], config: Config, vocabulary: Vocabulary) -> Exam:
+def make_eval_set(clips: list[Triplet], config: Config, vocabulary: Vocabulary) -> EvalSet:
     """Lay the clips out and find the tokens of every fact's question and answer."""
     rows, asked = [], []
     for row, clip in enumerate(clips):
@@ -66,25 +66,25 @@ def make_exam(clips: list[Triplet], config: Config, vocabulary: Vocabulary) -> E
                 (i for i in range(index) if sequence.items[i].kind == "text"), default=-1
             )  # the visitor's
             question = np.flatnonzero(tokens.item == line)
-            asked.append(Asked(row, fact, tuple(question.tolist()), tuple(answer.tolist())))
+            asked.append(EvalQuestion(row, fact, tuple(question.tolist()), tuple(answer.tolist())))
     if not asked:
-        raise CallFault(
+        raise UsageError(
             "no clip has a question with a known answer: make clips from the world, or give a truth.json"
         )
-    return Exam(rows, asked, config)
+    return EvalSet(rows, asked, config)
 
 
-def swapped(exam: Exam, control: str) -> Exam:
+def swapped(exam: EvalSet, control: str) -> EvalSet:
     """The exam with every clip's picture, sound or questions taken from the next clip of the same length."""
     if control not in CONTROLS:
-        raise CallFault(f"control {control!r}: use one of {', '.join(CONTROLS)}")
+        raise UsageError(f"control {control!r}: use one of {', '.join(CONTROLS)}")
     rows = exam.rows
     lengths = [(len(row.frames), len(row.waves)) for row in rows]
     partner = np.arange(len(rows))
     for length in set(lengths):
         same = np.flatnonzero([other == length for other in lengths])
         if len(same) < 2:
-            raise CallFault(
+            raise UsageError(
                 f"control {control!r}: row {same[0]} has no other clip of its length to swap with"
             )
         partner[same] = np.roll(same, -1)
@@ -94,7 +94,7 @@ def swapped(exam: Exam, control: str) -> Exam:
         new = [replace(row, waves=rows[p].waves) for row, p in zip(rows, partner, strict=True)]
     else:
         new = [replace(row, ids=row.ids.copy()) for row in rows]
-        of_row: dict[int, list[Asked]] = {}
+        of_row: dict[int, list[EvalQuestion]] = {}
         for asked in exam.asked:
             of_row.setdefault(asked.row, []).append(asked)
         for row, mine in of_row.items():
@@ -102,7 +102,7 @@ def swapped(exam: Exam, control: str) -> Exam:
             for index, asked in enumerate(mine):
                 other = others[index % len(others)]
                 new[row].ids[list(asked.question)] = rows[other.row].ids[list(other.question)]
-    return Exam(new, exam.asked, exam.config)
+    return EvalSet(new, exam.asked, exam.config)
 
 
 @torch.no_grad()
@@ -119,9 +119,9 @@ def predict(
     return out.numpy()
 
 
-def sit(
+def grade(
     model: OmniModel,
-    exam: Exam,
+    exam: EvalSet,
     batch_size: int = 16,
     strength: Float32[torch.Tensor, "M M"] | None = None,
 ) -> Bool[np.ndarray, " questions"]:
@@ -141,7 +141,7 @@ def sit(
 
 
 def by_fact(
-    exam: Exam,
+    exam: EvalSet,
     right: Bool[np.ndarray, " questions"],
     chance: Mapping[str, float],
     held_out: bool = False,

@@ -21,7 +21,7 @@ from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.media.avi_offset import PRIMING, PacketOrder
 from omni_lab.media.clock import rescale, ticks
 from omni_lab.media.damage import DamageLog
-from omni_lab.media.errors import BadSubtitles, NothingDecodable
+from omni_lab.media.errors import NothingDecodableError, SubtitleError
 from omni_lab.media.images.sampling import FramePicker
 from omni_lab.media.probe import MAX_PIXELS, Source, Stream, describe, open_media
 from omni_lab.media.scenes import ContentDetector, scene_changes
@@ -81,7 +81,7 @@ def decode(
 
     Raises
     ------
-    MissingFile, EmptyFile, NotMedia, NothingDecodable
+    MissingFileError, EmptyFileError, NotMediaError, NothingDecodableError
     """
     config = config or TripletConfig()
     with open_media(path) as container:
@@ -309,7 +309,9 @@ class _Pass:
         audio, audio_start, gaps = self.sound.finish(stated, padding=2 * self.unit, moved=moved)
         if audio is None and not picker.jpegs:
             reason = f"; {self.damage.lines()[0]}" if self.damage.lines() else ""
-            raise NothingDecodable(path, f"not one frame and not one sample can be decoded{reason}")
+            raise NothingDecodableError(
+                path, f"not one frame and not one sample can be decoded{reason}"
+            )
         duration = max(picture_end, audio_start + audio.size if audio is not None else 0)
         cues, text_uri = self._text(path)
         for doubt in subtitles.doubts(cues, duration):
@@ -379,7 +381,7 @@ class _Pass:
         for sidecar in subtitles.sidecars(path, self.config.language):
             try:
                 cues = subtitles.read_subtitles(sidecar, self.config.language)
-            except BadSubtitles as fault:
+            except SubtitleError as fault:
                 self.damage.note(str(fault))
                 continue
             if cues:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 
 
-class MediaFault(InputFault):
+class MediaError(InputError):
     """A media file cannot be used; the message names the file and says why."""
 
     def __init__(self, path: str | Path, reason: str):
@@ -16,29 +16,29 @@ class MediaFault(InputFault):
         self.reason = reason
 
 
-class MissingFile(MediaFault):
+class MissingFileError(MediaError):
     """There is no such file, or it may not be read."""
 
 
-class EmptyFile(MediaFault):
+class EmptyFileError(MediaError):
     """The file has no bytes."""
 
 
-class NotMedia(MediaFault):
+class NotMediaError(MediaError):
     """The bytes are no film and no sound that can be opened."""
 
 
-class NothingDecodable(MediaFault):
+class NothingDecodableError(MediaError):
     """The container opens, but not one frame and not one sample comes out of it."""
 
 
-class NotPicture(MediaFault):
+class NotPictureError(MediaError):
     """The bytes, or the values of an array, are no still picture that can be read whole."""
 
 
-class HugePicture(MediaFault):
+class HugePictureError(MediaError):
     """A still picture has, or claims to have, more pixels than are decoded."""
 
 
-class BadSubtitles(MediaFault):
+class SubtitleError(MediaError):
     """A subtitle file cannot be read as any known form."""

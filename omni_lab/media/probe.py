@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from omni_lab.media.clock import rescale
-from omni_lab.media.errors import EmptyFile, MissingFile, NothingDecodable, NotMedia
+from omni_lab.media.errors import (
+    EmptyFileError,
+    MissingFileError,
+    NothingDecodableError,
+    NotMediaError,
+)
 
 if TYPE_CHECKING:
     import av
@@ -94,7 +99,7 @@ def probe(path: str | Path, language: str = "en") -> Source:
 
     Raises
     ------
-    MissingFile, EmptyFile, NotMedia, NothingDecodable
+    MissingFileError, EmptyFileError, NotMediaError, NothingDecodableError
     """
     with open_media(path) as container:
         return describe(container, path, language)
@@ -118,31 +123,31 @@ def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
 
     Raises
     ------
-    MissingFile, EmptyFile, NotMedia
+    MissingFileError, EmptyFileError, NotMediaError
     """
     import av
 
     with open_file(path) as file:
         try:
             if _is_playlist(file):
-                raise NotMedia(path, REFUSED)
+                raise NotMediaError(path, REFUSED)
             options = {"protocol_whitelist": "none", "max_pixels": str(MAX_PIXELS)}
             container = av.open(
                 file, metadata_errors="replace", options=options, buffer_size=1 << 16
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             fault = f"not a film or sound that can be opened, or cut off in its header ({_reason(error)})"
-            raise NotMedia(path, fault) from None
+            raise NotMediaError(path, fault) from None
         with container:
             name = container.format.name
             if name in PLAYLISTS:
-                raise NotMedia(path, REFUSED)
+                raise NotMediaError(path, REFUSED)
             if name == "webp_pipe":
-                raise NotMedia(
+                raise NotMediaError(
                     path, "is a WebP picture; of an animated one make a GIF or an MP4 first"
                 )
             if name in ("tty", "bin", "adf", "idf", "xbin", "image2") or name.endswith("_pipe"):
-                raise NotMedia(path, "is a text or a still picture, not a film or a sound")
+                raise NotMediaError(path, "is a text or a still picture, not a film or a sound")
             yield container
 
 
@@ -151,26 +156,26 @@ def open_file(path: str | Path) -> BinaryIO:
 
     Raises
     ------
-    MissingFile, EmptyFile
+    MissingFileError, EmptyFileError
     """
     file = Path(path)
     try:
         found = file.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise MissingFile(
+            raise MissingFileError(
                 path,
                 "is a folder, not a file" if stat.S_ISDIR(found.st_mode) else "is no ordinary file",
             )
         if found.st_size == 0:
-            raise EmptyFile(path, "is empty (0 bytes)")
+            raise EmptyFileError(path, "is empty (0 bytes)")
         return file.open("rb")
     except PermissionError:
-        raise MissingFile(path, "may not be read (permission denied)") from None
+        raise MissingFileError(path, "may not be read (permission denied)") from None
     except (OSError, ValueError) as error:
         if "://" in str(path):
-            raise MissingFile(path, "is an address, and only local files are opened") from None
+            raise MissingFileError(path, "is an address, and only local files are opened") from None
         known = "no such file" if isinstance(error, FileNotFoundError) else _reason(error)
-        raise MissingFile(path, known) from None
+        raise MissingFileError(path, known) from None
 
 
 def _reason(error: Exception) -> str:
@@ -200,14 +205,14 @@ def describe(
 
     Raises
     ------
-    NothingDecodable
+    NothingDecodableError
         the container holds neither pictures nor sound
-    MissingFile
+    MissingFileError
         the file cannot be read to its end
     """
     timed = [s for s in container.streams if s.type in ("video", "audio") and not _is_cover(s)]
     if not timed:
-        raise NothingDecodable(path, "holds no film and no sound")
+        raise NothingDecodableError(path, "holds no film and no sound")
     picture = choose(container, "video", language)
     taken = {kind: choose(container, kind, language, picture) for kind in ("audio", "subtitle")} | {
         "video": picture
@@ -229,7 +234,7 @@ def describe(
     try:
         source_id = source_id or content_id(path)
     except OSError as error:
-        raise MissingFile(path, f"cannot be read to its end ({_reason(error)})") from None
+        raise MissingFileError(path, f"cannot be read to its end ({_reason(error)})") from None
     return Source(source_id, str(path), streams, max(ends, default=stated), zero)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int64
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 if TYPE_CHECKING:
     import av
@@ -27,7 +27,7 @@ class ContentDetector:
 
     Raises
     ------
-    CallFault
+    UsageError
         PySceneDetect is not installed
     """
 
@@ -40,7 +40,7 @@ class ContentDetector:
             import scenedetect
         except ImportError:
             need = "triplets.scenes = 'pyscenedetect' needs PySceneDetect: pip install 'omni_lab[scale]'"
-            raise CallFault(need) from None
+            raise UsageError(need) from None
         self._timecode = scenedetect.FrameTimecode
         self._detector = scenedetect.AdaptiveDetector()
         self._reformatter = VideoReformatter()

@@ -41,11 +41,11 @@ def initialise_wide(model: nn.Module) -> None:
             module.weight.normal_(std=deviation)
             if module.bias is not None:
                 module.bias.zero_()
-    if settings.decoder.look_back and "decoder" not in keep:
-        _look_back(model.decoder, settings.decoder.look_back)
+    if settings.decoder.previous_token_init and "decoder" not in keep:
+        _initialise_previous_token_heads(model.decoder, settings.decoder.previous_token_init)
 
 
-def _look_back(decoder: nn.Module, firmness: float) -> None:
+def _initialise_previous_token_heads(decoder: nn.Module, firmness: float) -> None:
     """Let head h of the first layer begin by looking h tokens back, whatever stands there.
 
     To find a value by its key, a later layer needs each value to know which key stood before it (induction heads,

@@ -92,7 +92,7 @@ class OmniModel(PreTrainedModel):
             )
         if config.rope:
             set_rope(self.decoder, *config.rope)
-        width, size = self.decoder.config.hidden_size, self.settings.model.sense_size
+        width, size = self.decoder.config.hidden_size, self.settings.model.connector_rms
         self.connector = nn.ModuleDict(
             {
                 "image": Connector(

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import nn
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 
 class Rope(NamedTuple):
@@ -35,12 +35,12 @@ def set_rope(model: nn.Module, theta: float | None = None, factor: float = 1.0) 
 
     Raises
     ------
-    CallFault
+    UsageError
         `theta` is not above 1 or `factor` below 1, the model has no rotary positions, or it scales them in a way of
         its own (yarn, llama3, or another way for some of its layers), which this would undo
     """
     if (theta is not None and not 1 < theta < math.inf) or not 1 <= factor < math.inf:
-        raise CallFault(
+        raise UsageError(
             f"theta={theta}, factor={factor}: theta must be above 1 and factor 1 or more"
         )
     for owner, name, rotary in _rotaries(model):
@@ -62,7 +62,7 @@ def rope_of(model: nn.Module) -> Rope:
 
     Raises
     ------
-    CallFault
+    UsageError
         as `set_rope`
     """
     parameters = _rotaries(model)[0][2].config.rope_parameters
@@ -78,13 +78,13 @@ def _rotaries(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
         if hasattr(rotary, "original_inv_freq") and getattr(rotary.config, "rope_parameters", None)
     ]
     if not found:
-        raise CallFault(
+        raise UsageError(
             f"{type(model).__name__}: has no rotary positions, so there is no base to raise"
         )
     for _, _, rotary in found:
         kind = rotary.config.rope_parameters.get("rope_type", "another for some layers")
         if kind not in ("default", "linear"):
-            raise CallFault(
+            raise UsageError(
                 f"{type(model).__name__}: scales its rotary positions its own way ({kind}); leave them alone"
             )
     return found

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from omni_lab.parallel.collectives import Exchange
+from omni_lab.parallel.collectives import Collectives
 from omni_lab.parallel.layout import Layout
-from omni_lab.parallel.shared_row import SharedRow
+from omni_lab.parallel.sharded_row import ShardedRow
 from omni_lab.sequences.batch import IGNORED, NO_DOCUMENT, PAD_KIND, Batch
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND
 
@@ -31,7 +31,7 @@ class Shard(Batch):
         Tensor, " images"
     ]  # of the tokens of all units in `seen`: those that stand here, in order
     heard_tokens: Int64[Tensor, " sounds"]
-    row: SharedRow
+    row: ShardedRow
 
     @property
     def labels(self) -> Int64[Tensor, "1 L"]:
@@ -43,26 +43,26 @@ class Shard(Batch):
         return self.seen_tokens if kind == IMAGE_KIND else self.heard_tokens
 
 
-def share_out(
+def shard_batch(
     batch: Batch,
-    exchange: Exchange,
+    collectives: Collectives,
     strength: Float32[Tensor, "M M"] | None = None,
     layout: str = "zigzag",
 ) -> Shard:
     """This rank's part of a batch that every rank has in full.
 
     >>> from omni_lab.config import tiny
-    >>> from omni_lab.world.lessons import Mixture
-    >>> batch = Mixture(tiny(), "vision").batch(0).streams
-    >>> share_out(batch, Exchange()).input_ids.shape == (1, batch.tokens + batch.tokens % 2)
+    >>> from omni_lab.world.lessons import GalleryLessons
+    >>> batch = GalleryLessons(tiny(), "vision").batch(0).streams
+    >>> shard_batch(batch, Collectives()).input_ids.shape == (1, batch.tokens + batch.tokens % 2)
     True
     """
     real = batch.kind != PAD_KIND
     kind = batch.kind[real]
-    shared = Layout(int(real.sum()), exchange.ranks, layout)
+    shared = Layout(int(real.sum()), collectives.ranks, layout)
 
     def held(values: Tensor, fill: int) -> Tensor:
-        return shared.shard(values, exchange.rank, fill=fill)[None]
+        return shared.shard(values, collectives.rank, fill=fill)[None]
 
     documents = (batch.position[real] == 0).long().cumsum(0) - 1
     senses = {}
@@ -95,7 +95,7 @@ def share_out(
         label=held(batch.labels[real], IGNORED),
         seen_tokens=seen_tokens,
         heard_tokens=heard_tokens,
-        row=SharedRow(
-            shared, exchange, batch.cu_seqlens.tolist(), kinds=kind[None], strength=strength
+        row=ShardedRow(
+            shared, collectives, batch.cu_seqlens.tolist(), kinds=kind[None], strength=strength
         ),
     )

@@ -12,23 +12,23 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from omni_lab.errors import CallFault
-from omni_lab.parallel.watchdog import Board
+from omni_lab.errors import UsageError
+from omni_lab.parallel.watchdog import Heartbeats
 
 
-class Exchange:
+class Collectives:
     """The ranks of a process group as a ring.
 
     Parameters
     ----------
     group : a process group; None is all processes, or this one alone where no others were started
-    patience_s : a rank that is waited for so long counts as lost, and all others end with its name; several times what
+    timeout_s : a rank that is waited for so long counts as lost, and all others end with its name; several times what
         one block of attention takes, since a rank that computes does not answer
     alone : this process by itself, whatever others there are
     """
 
     def __init__(
-        self, group: dist.ProcessGroup | None = None, patience_s: float = 300.0, alone: bool = False
+        self, group: dist.ProcessGroup | None = None, timeout_s: float = 300.0, alone: bool = False
     ) -> None:
         self.group = group
         started = not alone and dist.is_available() and dist.is_initialized()
@@ -36,16 +36,16 @@ class Exchange:
         self.ranks = dist.get_world_size(group) if started else 1
         self.processes = dist.get_process_group_ranks(group) if started else [0]
         self.sent = 0  # bytes that this rank has given away
-        self._board = Board(self.processes, patience_s) if self.ranks > 1 else None
+        self._heartbeats = Heartbeats(self.processes, timeout_s) if self.ranks > 1 else None
 
     def agree(self, device: torch.device, **facts: Any) -> None:
         """Compare what all ranks must have in common, before anything else is sent.
 
         Raises
         ------
-        CallFault
+        UsageError
             they differ; the message says in what, and what every rank has
-        RankLost
+        RankLostError
             a rank does not answer
         """
         if self.ranks == 1:
@@ -57,31 +57,31 @@ class Exchange:
             return
         everyone: list[Any] = [None] * self.ranks
         dist.all_gather_object(everyone, facts, group=self.group)
-        says = (
+        message = (
             f"{name} ("
             + ", ".join(f"rank {rank}: {theirs[name]}" for rank, theirs in enumerate(everyone))
             + ")"
             for name in facts
             if any(repr(theirs[name]) != repr(facts[name]) for theirs in everyone)
         )
-        raise CallFault(f"the ranks of a ring must have the same {' and '.join(says)}")
+        raise UsageError(f"the ranks of a ring must have the same {' and '.join(message)}")
 
-    def pass_on(self, tensor: Tensor) -> Passing:
+    def send_next(self, tensor: Tensor) -> Transfer:
         """Give a tensor to the next rank, and take one of its shape from the rank before, without waiting for it."""
         if self.ranks == 1:
-            return Passing(self, tensor, tensor, [])
+            return Transfer(self, tensor, tensor, [])
         before, after = (self.processes[(self.rank + step) % self.ranks] for step in (-1, 1))
         arriving = torch.empty_like(tensor)
         takes = dist.P2POp(dist.irecv, arriving, before, self.group)
         gives = dist.P2POp(dist.isend, tensor, after, self.group)
         works = dist.batch_isend_irecv([takes, gives])  # NCCL makes one of both
         self.sent += tensor.nbytes
-        return Passing(self, tensor, arriving, list(zip(works, (before, after), strict=False)))
+        return Transfer(self, tensor, arriving, list(zip(works, (before, after), strict=False)))
 
     def round(self, tensor: Tensor) -> Iterator[Tensor]:
         """Give this rank's tensor, then that of the rank before, and so on; the next is on its way meanwhile."""
         for _ in range(self.ranks - 1):
-            coming = self.pass_on(tensor)
+            coming = self.send_next(tensor)
             yield tensor
             tensor = coming.wait()
         yield tensor
@@ -110,16 +110,16 @@ class Exchange:
         return everyone
 
     def wait(self, work: dist.Work, process: int | None = None) -> None:
-        """Wait for what a process, or any of them, has to do; RankLost where it does not."""
-        with self._board.waiting(process) as seconds:
+        """Wait for what a process, or any of them, has to do; RankLostError where it does not."""
+        with self._heartbeats.waiting(process) as seconds:
             work.wait(timedelta(seconds=seconds))
 
 
 @dataclass
-class Passing:
+class Transfer:
     """A tensor on its way to the next rank, and one on its way from the rank before."""
 
-    exchange: Exchange
+    collectives: Collectives
     leaving: Tensor  # held until it has left
     arriving: Tensor
     works: list[tuple[dist.Work, int]]
@@ -127,5 +127,5 @@ class Passing:
     def wait(self) -> Tensor:
         """What has arrived."""
         for work, process in self.works:
-            self.exchange.wait(work, process)
+            self.collectives.wait(work, process)
         return self.arriving

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from omni_lab.config.types import CHUNKS
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 BF16, FLOAT32 = 2, 4  # bytes of an element: of what is computed with, of what is added up
 BACKWARD_FLOPS = 2.5  # flash attention's backward, in forwards: five matrix products, two of them made anew, for two
@@ -38,17 +38,17 @@ def shard(tokens: int, ranks: int, layout: str) -> int:
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no such layout, no token, no rank, or more tokens than can be counted with
     """
     if layout not in CHUNKS:
-        raise CallFault(f"layout {layout!r}: there are {', '.join(CHUNKS)}")
+        raise UsageError(f"layout {layout!r}: there are {', '.join(CHUNKS)}")
     if tokens > MOST_TOKENS:
-        raise CallFault(
+        raise UsageError(
             f"{tokens} tokens: pairs are counted in 64 bits, which up to {MOST_TOKENS} tokens fit"
         )
     if ranks < 1 or tokens < 1:
-        raise CallFault(f"a row of {tokens} tokens over {ranks} ranks: both must be 1 or more")
+        raise UsageError(f"a row of {tokens} tokens over {ranks} ranks: both must be 1 or more")
     return CHUNKS[layout] * -(-tokens // (CHUNKS[layout] * ranks))
 
 
@@ -71,7 +71,7 @@ def block_pairs(
 
     Raises
     ------
-    CallFault
+    UsageError
         the layout cannot be, or the documents do not lie in the sequence
     """
     first, end = _chunks(tokens, ranks, layout)
@@ -173,7 +173,7 @@ def ulysses_traffic(
 
     Raises
     ------
-    CallFault
+    UsageError
         the heads cannot be shared out evenly: `ulysses_heads`
     """
     _, each = ulysses_heads(ranks, heads, kv_heads)
@@ -199,13 +199,13 @@ def ulysses_heads(ranks: int, heads: int, kv_heads: int) -> tuple[int, int]:
 
     Raises
     ------
-    CallFault
+    UsageError
         W is no divisor of H, or the K/V heads can neither be shared out evenly nor each go to as many ranks
     """
     if not ulysses_can(ranks, heads, kv_heads):
         right = ", ".join(str(w) for w in range(1, heads + 1) if ulysses_can(w, heads, kv_heads))
-        says = f"Ulysses over {ranks} ranks: {heads} query and {kv_heads} K/V heads can be shared out over"
-        raise CallFault(f"{says} {right} ranks; beyond that take ring or allgather")
+        message = f"Ulysses over {ranks} ranks: {heads} query and {kv_heads} K/V heads can be shared out over"
+        raise UsageError(f"{message} {right} ranks; beyond that take ring or allgather")
     return heads // ranks, max(kv_heads // ranks, 1)
 
 
@@ -221,7 +221,7 @@ def _spans(tokens: int, cu_seqlens: Sequence[int] | None) -> list[tuple[int, int
     """First token and one past the last of every document."""
     edges = [0, tokens] if cu_seqlens is None else list(cu_seqlens)
     if edges[:1] != [0] or edges[-1] > tokens or edges != sorted(edges):
-        raise CallFault(
+        raise UsageError(
             f"cu_seqlens {edges}: they rise from 0 to at most the {tokens} tokens there are"
         )
     return list(pairwise(edges))

@@ -1,7 +1,7 @@
 """Attention of a Hugging Face decoder over a row that several ranks share.
 
-The decoder is told once (`share_attention`), and every forward pass says how its row is shared out (`row`): Hugging
-Face hands what it does not know on to the attention function.
+The decoder is told once (`register_context_parallel`), and every forward pass is given its
+row: Hugging Face hands unknown arguments on to the attention function.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from omni_lab.errors import CallFault
-from omni_lab.parallel.engines import ENGINES, shared_attention
-from omni_lab.parallel.shared_row import SharedRow
+from omni_lab.errors import UsageError
+from omni_lab.parallel.engines import ENGINES, context_parallel_attention
+from omni_lab.parallel.sharded_row import ShardedRow
 
 _PREFIX = "omni_lab_shared_"
 NO_MASK = {
@@ -24,13 +24,13 @@ NO_MASK = {
 }  # what a shared row is masked by is in its row
 
 
-def share_attention(decoder: nn.Module, engine: str = "auto") -> None:
+def register_context_parallel(decoder: nn.Module, engine: str = "auto") -> None:
     """Let `decoder` compute attention by an engine wherever it is given a row; without one it attends as before.
 
     Call it as `decoder(inputs_embeds=…, position_ids=…, attention_mask=NO_MASK, row=row)`, with this rank's tokens.
     """
     if engine not in ("auto", *ENGINES):
-        raise CallFault(f"engine {engine!r}: there are auto, {', '.join(ENGINES)}")
+        raise UsageError(f"engine {engine!r}: there are auto, {', '.join(ENGINES)}")
 
     def attend(
         module: nn.Module,
@@ -38,15 +38,15 @@ def share_attention(decoder: nn.Module, engine: str = "auto") -> None:
         key: Tensor,
         value: Tensor,
         attention_mask: Tensor | None,
-        row: SharedRow | None = None,
+        row: ShardedRow | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, None]:
         if row is None:
             return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         if kwargs.get("dropout") or kwargs.get("sliding_window"):
             cannot = "attention dropout" if kwargs.get("dropout") else "a sliding window"
-            raise CallFault(f"attention over a shared row cannot express {cannot}")
-        out = shared_attention(query, key, value, row, kwargs.get("scaling"), engine)
+            raise UsageError(f"attention over a shared row cannot express {cannot}")
+        out = context_parallel_attention(query, key, value, row, kwargs.get("scaling"), engine)
         return out.transpose(1, 2).contiguous(), None
 
     AttentionInterface.register(_PREFIX + engine, attend)

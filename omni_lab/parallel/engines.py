@@ -29,10 +29,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.parallel.cost import ring_traffic, ulysses_can, ulysses_traffic
 from omni_lab.parallel.ring import as_autocast_would, attend_blocks, block_backward, ring
-from omni_lab.parallel.shared_row import SharedRow
+from omni_lab.parallel.sharded_row import ShardedRow
 from omni_lab.parallel.torch_ring import torch_attention, torch_cannot
 
 SHORT = 512  # tokens per rank up to which one message costs more than what it carries
@@ -40,11 +40,11 @@ UNEVEN = 1.2  # the dearest rank's work against the mean, from which the ring wa
 _log = logging.getLogger(__name__)
 
 
-def shared_attention(
+def context_parallel_attention(
     query: Float[Tensor, "B H L K"],
     key: Float[Tensor, "B G L K"],
     value: Float[Tensor, "B G L K"],
-    row: SharedRow,
+    row: ShardedRow,
     scale: float | None = None,
     engine: str = "auto",
 ) -> Float[Tensor, "B H L K"]:
@@ -52,9 +52,9 @@ def shared_attention(
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no such engine, it cannot express what is asked, or the ranks do not agree
-    RankLost
+    RankLostError
         a rank has died or stands still
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
@@ -64,9 +64,9 @@ def shared_attention(
         engine, why = choose(query, key, row)
         _say_once(row.layout.tokens, row.layout.ranks, engine, why)
     if engine not in ENGINES:
-        raise CallFault(f"engine {engine!r}: there are auto, {', '.join(ENGINES)}")
+        raise UsageError(f"engine {engine!r}: there are auto, {', '.join(ENGINES)}")
     if cannot := refuses(engine, query, key, row):
-        raise CallFault(f"engine {engine!r} cannot express {cannot}; use reference")
+        raise UsageError(f"engine {engine!r} cannot express {cannot}; use reference")
     with torch.autocast(query.device.type, enabled=False):
         return ENGINES[engine](query, key, value, row, scale)
 
@@ -76,9 +76,9 @@ def _say_once(tokens: int, ranks: int, engine: str, why: str) -> None:
     _log.info("attention over %d tokens on %d ranks: %s (%s)", tokens, ranks, engine, why)
 
 
-def refuses(engine: str, query: Tensor, key: Tensor, row: SharedRow) -> str:
+def refuses(engine: str, query: Tensor, key: Tensor, row: ShardedRow) -> str:
     """What an engine cannot express of what is asked; empty where it can."""
-    ranks, heads, key_heads = row.exchange.ranks, query.shape[1], key.shape[1]
+    ranks, heads, key_heads = row.collectives.ranks, query.shape[1], key.shape[1]
     if engine == "ulysses" and not ulysses_can(ranks, heads, key_heads):
         return f"{heads} query and {key_heads} key heads shared out over {ranks} ranks"
     if engine == "torch":
@@ -86,9 +86,9 @@ def refuses(engine: str, query: Tensor, key: Tensor, row: SharedRow) -> str:
     return ""
 
 
-def choose(query: Tensor, key: Tensor, row: SharedRow) -> tuple[str, str]:
+def choose(query: Tensor, key: Tensor, row: ShardedRow) -> tuple[str, str]:
     """The engine for a device, heads, mask and length, and why; the same on every rank."""
-    ranks, held = row.exchange.ranks, row.layout.per_rank
+    ranks, held = row.collectives.ranks, row.layout.per_rank
     heads, key_heads = query.shape[1], key.shape[1]
     if ranks == 1:
         return "reference", "one rank"
@@ -118,31 +118,31 @@ def choose(query: Tensor, key: Tensor, row: SharedRow) -> tuple[str, str]:
 
 
 def ulysses_attention(
-    query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float
+    query: Tensor, key: Tensor, value: Tensor, row: ShardedRow, scale: float
 ) -> Tensor:
     """All tokens for a share of the heads, ordinary attention there, and back to all heads for a share of the tokens.
 
     Fewer key heads than ranks are repeated, so that each rank has the one its queries share.
     """
-    ranks, layout = row.exchange.ranks, row.layout
+    ranks, layout = row.collectives.ranks, row.layout
     repeats = max(1, ranks // key.shape[1])
 
     def whole_row(heads: Tensor) -> Tensor:
         """A share of the heads, B H/W T K, for all heads of a share of the tokens, B H L K."""
         by_rank = heads.unflatten(1, (ranks, -1)).movedim(1, 0)
-        return layout.join(list(_AllToAll.apply(by_rank, row.exchange)), dim=2)
+        return layout.join(list(_AllToAll.apply(by_rank, row.collectives)), dim=2)
 
     rows = (whole_row(x) for x in (query, *(x.repeat_interleave(repeats, 1) for x in (key, value))))
     out = row_attention(*rows, row, scale)
     by_rank = torch.stack([layout.shard(out, rank, dim=2) for rank in range(ranks)])
-    return _AllToAll.apply(by_rank, row.exchange).movedim(0, 1).flatten(1, 2)
+    return _AllToAll.apply(by_rank, row.collectives).movedim(0, 1).flatten(1, 2)
 
 
 def row_attention(
     query: Float[Tensor, "B H T K"],
     key: Float[Tensor, "B G T K"],
     value: Float[Tensor, "B G T K"],
-    row: SharedRow,
+    row: ShardedRow,
     scale: float,
 ) -> Float[Tensor, "B H T K"]:
     """Attention over a whole row in this process: the model's own where nothing but causality is asked."""
@@ -159,7 +159,7 @@ def row_attention(
 
 
 def allgather_attention(
-    query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float
+    query: Tensor, key: Tensor, value: Tensor, row: ShardedRow, scale: float
 ) -> Tensor:
     """Keys and values of all ranks at once; they are gathered once more in backward rather than kept."""
     return _Gathered.apply(query, key, value, row, scale)
@@ -177,20 +177,20 @@ class _AllToAll(torch.autograd.Function):
     """An exchange of parts whose gradients go back the way they came."""
 
     @staticmethod
-    def forward(ctx: Any, parts: Tensor, exchange: Any) -> Tensor:
-        ctx.exchange = exchange
-        return exchange.all_to_all(parts)
+    def forward(ctx: Any, parts: Tensor, collectives: Any) -> Tensor:
+        ctx.collectives = collectives
+        return collectives.all_to_all(parts)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return ctx.exchange.all_to_all(grad), None
+        return ctx.collectives.all_to_all(grad), None
 
 
 class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, row: ShardedRow, scale: float
     ) -> Tensor:
         out, lse = attend_blocks(query, _round(row, torch.stack((key, value))), row, scale)
         ctx.save_for_backward(query, key, value, out, lse)
@@ -201,23 +201,24 @@ class _Gathered(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, out, lse = ctx.saved_tensors
-        exchange = ctx.row.exchange
+        collectives = ctx.row.collectives
         grad_query = torch.zeros_like(query, dtype=lse.dtype)
         of_all = [
             block_backward(grad_query, grad, query, out, lse, held, step, ctx.row, ctx.scale)
             for step, held in enumerate(_round(ctx.row, torch.stack((key, value))))
         ]
         in_order = [
-            of_all[(exchange.rank - rank) % exchange.ranks] for rank in range(exchange.ranks)
+            of_all[(collectives.rank - rank) % collectives.ranks]
+            for rank in range(collectives.ranks)
         ]
-        grad_key, grad_value = exchange.all_to_all(torch.stack(in_order)).sum(0).to(key.dtype)
+        grad_key, grad_value = collectives.all_to_all(torch.stack(in_order)).sum(0).to(key.dtype)
         return grad_query.to(query.dtype), grad_key, grad_value, None, None
 
 
-def _round(row: SharedRow, held: Tensor) -> list[Tensor]:
+def _round(row: ShardedRow, held: Tensor) -> list[Tensor]:
     """Keys and values of all ranks, this rank's first, as the ring would bring them."""
-    everyone = row.exchange.all_gather(held)
+    everyone = row.collectives.all_gather(held)
     return [
-        everyone[(row.exchange.rank - step) % row.exchange.ranks]
-        for step in range(row.exchange.ranks)
+        everyone[(row.collectives.rank - step) % row.collectives.ranks]
+        for step in range(row.collectives.ranks)
     ]

@@ -24,7 +24,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from omni_lab.config.types import CHUNKS
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.kind not in CHUNKS:
-            raise CallFault(f"layout {self.kind!r}: there are {', '.join(CHUNKS)}")
+            raise UsageError(f"layout {self.kind!r}: there are {', '.join(CHUNKS)}")
         if self.tokens < 1 or self.ranks < 1:
-            raise CallFault(
+            raise UsageError(
                 f"a row of {self.tokens} tokens over {self.ranks} ranks: both must be 1 or more"
             )
 
@@ -69,7 +69,7 @@ class Layout:
     def shard(self, row: Tensor, rank: int, dim: int = -1, fill: float = 0) -> Tensor:
         """The part of a tensor over the whole row that a rank holds; padding is `fill`."""
         if row.shape[dim] != self.tokens:
-            raise CallFault(
+            raise UsageError(
                 f"a tensor with {row.shape[dim]} places for a row of {self.tokens} tokens"
             )
         places = self.places(rank).to(row.device)

@@ -22,14 +22,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from omni_lab.parallel.blocks import accumulated, attend, attend_backward, merge_
-from omni_lab.parallel.shared_row import SharedRow
+from omni_lab.parallel.sharded_row import ShardedRow
 
 
 def ring_attention(
     query: Float[Tensor, "B H L K"],
     key: Float[Tensor, "B G L K"],
     value: Float[Tensor, "B G L K"],
-    row: SharedRow,
+    row: ShardedRow,
     scale: float | None = None,
 ) -> Float[Tensor, "B H L K"]:
     """Attention of this rank's queries to the whole row; all ranks call it together.
@@ -41,9 +41,9 @@ def ring_attention(
 
     Raises
     ------
-    CallFault
+    UsageError
         the ranks do not agree on shapes, types or what they share
-    RankLost
+    RankLostError
         a rank has died or stands still
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
@@ -65,7 +65,7 @@ def as_autocast_would(*parts: Tensor) -> Iterator[Tensor]:
         yield part.to(torch.get_autocast_dtype(kind)) if lower else part
 
 
-def ring(query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float) -> Tensor:
+def ring(query: Tensor, key: Tensor, value: Tensor, row: ShardedRow, scale: float) -> Tensor:
     """The same, where the ranks are known to agree."""
     return _Ring.apply(query, key, value, row, scale)
 
@@ -73,9 +73,9 @@ def ring(query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float
 class _Ring(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, row: ShardedRow, scale: float
     ) -> Tensor:
-        passing = row.exchange.round(torch.stack((key, value)))
+        passing = row.collectives.round(torch.stack((key, value)))
         out, lse = attend_blocks(query, passing, row, scale)
         ctx.save_for_backward(query, key, value, out, lse)
         ctx.row, ctx.scale = row, scale
@@ -85,9 +85,9 @@ class _Ring(torch.autograd.Function):
     @once_differentiable  # what it sends has no gradient
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, out, lse = ctx.saved_tensors
-        exchange, home = ctx.row.exchange, None
+        collectives, home = ctx.row.collectives, None
         grad_query = torch.zeros_like(query, dtype=lse.dtype)
-        for step, held in enumerate(exchange.round(torch.stack((key, value)))):
+        for step, held in enumerate(collectives.round(torch.stack((key, value)))):
             grad_held = block_backward(
                 grad_query, grad, query, out, lse, held, step, ctx.row, ctx.scale
             )
@@ -95,7 +95,7 @@ class _Ring(torch.autograd.Function):
                 grad_held += (
                     home.wait()
                 )  # what the ranks before have added for the block that is held now
-            home = exchange.pass_on(grad_held)
+            home = collectives.send_next(grad_held)
         grad_key, grad_value = home.wait().to(key.dtype)
         return grad_query.to(query.dtype), grad_key, grad_value, None, None
 
@@ -103,7 +103,7 @@ class _Ring(torch.autograd.Function):
 def attend_blocks(
     query: Float[Tensor, "B H L K"],
     blocks: Iterable[Float[Tensor, "2 B G L K"]],
-    row: SharedRow,
+    row: ShardedRow,
     scale: float,
 ) -> tuple[Float[Tensor, "B H L K"], Float[Tensor, "B H L"]]:
     """Output and `lse` of this rank's queries over keys and values of all ranks, one after the other.
@@ -129,7 +129,7 @@ def block_backward(
     lse: Float[Tensor, "B H L"],
     held: Float[Tensor, "2 B G L K"],
     step: int,
-    row: SharedRow,
+    row: ShardedRow,
     scale: float,
 ) -> Float[Tensor, "2 B G L K"]:
     """What this rank's queries add to the gradients of the block held in a step; their own is added to `grad_query`."""

@@ -17,8 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from omni_lab.errors import CallFault
-from omni_lab.parallel.shared_row import SharedRow
+from omni_lab.errors import UsageError
+from omni_lab.parallel.sharded_row import ShardedRow
 
 HALF = (torch.float16, torch.bfloat16)  # what CUDA's flash attention computes in
 _SAVED = (
@@ -32,7 +32,7 @@ _SAVED = (
 _SEQUENCE = 2  # of B H L K
 
 
-def torch_cannot(query: Tensor, row: SharedRow) -> str:
+def torch_cannot(query: Tensor, row: ShardedRow) -> str:
     """What torch's ring cannot express of what is asked; empty where it can."""
     if query.device.type != "cuda":
         return f"attention on {query.device.type}"
@@ -51,13 +51,13 @@ def torch_cannot(query: Tensor, row: SharedRow) -> str:
 
 
 def torch_attention(
-    query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float
+    query: Tensor, key: Tensor, value: Tensor, row: ShardedRow, scale: float
 ) -> Tensor:
     """Torch's ring attention of this rank's queries to the whole row.
 
     Raises
     ------
-    CallFault
+    UsageError
         this torch has no such ring, or was told elsewhere to lay tokens out in another order
     """
     return _TorchRing.apply(query, key, value, row, scale)
@@ -67,11 +67,11 @@ def _torch_ring() -> Any:
     try:
         from torch.distributed.tensor.experimental._context_parallel import _attention as ring
     except ImportError as fault:
-        raise CallFault(
+        raise UsageError(
             f"torch {torch.__version__} has no ring attention of its own ({fault}); use reference"
         ) from None
     if not ring._cp_options.enable_load_balance:
-        raise CallFault(
+        raise UsageError(
             "torch's context parallel was told not to balance load: it would take a zigzag for another order"
         )
     return ring
@@ -80,7 +80,7 @@ def _torch_ring() -> Any:
 class _TorchRing(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, row: SharedRow, scale: float
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, row: ShardedRow, scale: float
     ) -> Tensor:
         ops, cuda = torch.ops.aten, query.is_cuda
         kernel = (
@@ -89,7 +89,7 @@ class _TorchRing(torch.autograd.Function):
             else ops._scaled_dot_product_flash_attention_for_cpu
         )
         out, lse, *rest = _torch_ring()._templated_ring_attention(
-            row.exchange.group or dist.group.WORLD, _SEQUENCE, kernel, query, key, value,
+            row.collectives.group or dist.group.WORLD, _SEQUENCE, kernel, query, key, value,
             is_causal=True, dropout_p=0.0, scale=scale,
         )  # fmt: skip
         ctx.save_for_backward(query, key, value, out, lse)
@@ -107,7 +107,7 @@ class _TorchRing(torch.autograd.Function):
             else ops._scaled_dot_product_flash_attention_for_cpu_backward
         )
         gradients = _torch_ring()._templated_ring_attention_backward(
-            ctx.row.exchange.group or dist.group.WORLD, _SEQUENCE, kernel.default, grad.contiguous(), "grad_out",
+            ctx.row.collectives.group or dist.group.WORLD, _SEQUENCE, kernel.default, grad.contiguous(), "grad_out",
             query, key, value, out, lse, True, dropout_p=0.0, scale=ctx.scale, **ctx.rest,
         )  # fmt: skip
         return *gradients[:3], None, None

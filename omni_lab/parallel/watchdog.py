@@ -21,27 +21,27 @@ from omni_lab.errors import OmniLabError
 _LOOKS = 0.2  # share of patience that is kept for finding out who is lost
 
 
-class RankLost(OmniLabError):
+class RankLostError(OmniLabError):
     """A rank has died or stands still; the message names its process."""
 
 
-class Board:
+class Heartbeats:
     """What processes that work together say of their waiting.
 
     Parameters
     ----------
     processes : which they are, by their rank among all
-    patience_s : after this long a rank that is waited for counts as lost, and all that wait have ended
+    timeout_s : after this long a rank that is waited for counts as lost, and all that wait have ended
     """
 
-    def __init__(self, processes: list[int], patience_s: float) -> None:
-        self.processes, self.patience_s = processes, patience_s
+    def __init__(self, processes: list[int], timeout_s: float) -> None:
+        self.processes, self.timeout_s = processes, timeout_s
         self._store = dist.PrefixStore(
             "omni_lab/waiting", dist.distributed_c10d._get_default_store()
         )
         self._lost, self._writing = "", threading.Lock()
         self._waits = threading.Event()
-        self._period_s = min(1.0, patience_s * _LOOKS / 5)
+        self._period_s = min(1.0, timeout_s * _LOOKS / 5)
         threading.Thread(target=self._keep_writing, daemon=True).start()
 
     @contextmanager
@@ -50,17 +50,17 @@ class Board:
 
         Raises
         ------
-        RankLost
+        RankLostError
             in place of the RuntimeError with which a wait ends that was in vain
         """
         self._waits.set()
-        most_s, started = self.patience_s * (1 - _LOOKS), time.monotonic()
+        most_s, started = self.timeout_s * (1 - _LOOKS), time.monotonic()
         try:
             yield most_s
         except RuntimeError as fault:
             broken = process is not None and time.monotonic() - started < most_s
             lost = self._find(process if broken else None)
-            raise RankLost(f"{_told(lost)} ({str(fault).splitlines()[0]})") from fault
+            raise RankLostError(f"{_told(lost)} ({str(fault).splitlines()[0]})") from fault
         self._waits.clear()
 
     def _keep_writing(self) -> None:
@@ -98,7 +98,7 @@ class Board:
             target=look, daemon=True
         )  # a board that stands still would keep who asks it
         looking.start()
-        looking.join(self.patience_s * _LOOKS)
+        looking.join(self.timeout_s * _LOOKS)
         return found[0] if found else "0"
 
     def _silent(self) -> str:
@@ -106,7 +106,7 @@ class Board:
         before = self._read()
         time.sleep(3 * self._period_s)
         after = self._read()
-        if left := [lost for says in after.values() if (lost := _named(says))]:
+        if left := [lost for message in after.values() if (lost := _named(message))]:
             return left[0]
         return ", ".join(str(p) for p in after if after[p] == before[p])
 
@@ -116,9 +116,9 @@ class Board:
         return _named(self._read()[process]) or str(process)
 
 
-def _named(says: str) -> str:
+def _named(message: str) -> str:
     """Whom a line on the board names as lost; empty where it says only that its writer waits."""
-    return says.partition("|")[2]
+    return message.partition("|")[2]
 
 
 def _told(lost: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Machine:
                 must = (
                     "above 0 and at most 1" if share else "0 or more" if least == 0 else "above 0"
                 )
-                raise CallFault(f"{item.name} must be {must}")
+                raise UsageError(f"{item.name} must be {must}")
 
 
 _GB, _GIB = 1e9, 2**30

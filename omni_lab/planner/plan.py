@@ -24,7 +24,7 @@ from typing import Any
 
 from omni_lab.config import DecoderConfig
 from omni_lab.config.types import PLANNED_ENGINES
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.parallel.cost import (
     BACKWARD_FLOPS,
     BF16,
@@ -63,20 +63,20 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.engine not in PLANNED_ENGINES:
-            raise CallFault(f"engine {self.engine!r}: there are {', '.join(PLANNED_ENGINES)}")
+            raise UsageError(f"engine {self.engine!r}: there are {', '.join(PLANNED_ENGINES)}")
         if min(self.gpus, self.ranks) < 1 or self.gpus % self.ranks:
-            raise CallFault(
+            raise UsageError(
                 f"{self.gpus} GPUs cannot be shared out over sequences of {self.ranks} ranks each"
             )
         if self.tokens < shard(1, self.ranks, self.layout) * self.ranks:
-            says = f"{self.tokens} tokens over {self.ranks} ranks: {self.layout} needs"
-            raise CallFault(f"{says} {shard(1, self.ranks, self.layout) * self.ranks} tokens")
+            message = f"{self.tokens} tokens over {self.ranks} ranks: {self.layout} needs"
+            raise UsageError(f"{message} {shard(1, self.ranks, self.layout) * self.ranks} tokens")
         if not 0 <= self.supervised <= 1:
-            raise CallFault(
+            raise UsageError(
                 f"supervised = {self.supervised:g} is impossible: it must be between 0 and 1"
             )
         if self.vocabulary < 1:
-            raise CallFault(f"vocabulary = {self.vocabulary} is impossible: it must be 1 or more")
+            raise UsageError(f"vocabulary = {self.vocabulary} is impossible: it must be 1 or more")
         if self.engine == "ulysses":
             ulysses_heads(self.ranks, self.decoder.heads, self.decoder.kv_heads)
 
@@ -92,7 +92,7 @@ def plan_step(task: Task, machine: Machine) -> dict[str, Any]:
 
     Raises
     ------
-    CallFault
+    UsageError
         the tokens are too few for the layout, or sequences would lie across nodes unevenly
     """
     _check_groups(task, machine)
@@ -240,6 +240,6 @@ def _check_groups(task: Task, machine: Machine) -> None:
     even = machine.node % task.ranks == 0 or task.ranks % machine.node == 0
     if task.gpus > task.ranks and not even:
         right = f"divisors or multiples of {machine.node}"
-        raise CallFault(
+        raise UsageError(
             f"sequences of {task.ranks} ranks lie across nodes of {machine.node} GPUs unevenly; take {right}"
         )

@@ -12,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager, get_font
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.plots.palette import FAINT, INK, LINE
 
 DPI = 110
@@ -77,18 +77,18 @@ def save(picture: Figure, path: Path) -> None:
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no such form, or the file cannot be written
     """
     forms = picture.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in forms:
-        raise CallFault(
+        raise UsageError(
             f"{path}: pictures are written as {', '.join(f'.{form}' for form in sorted(forms))}"
         )
     try:
         picture.savefig(path, dpi=DPI)
     except OSError as error:
-        raise CallFault(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:

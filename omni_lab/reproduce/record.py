@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 from omni_lab.storage import in_project, write_json
 from omni_lab.training.run import environment
 
@@ -118,12 +118,12 @@ def read_record(name: str) -> dict:
 
     Raises
     ------
-    InputFault
+    InputError
         there is none yet; the message says how to make it
     """
     for path in in_project("results", name, "record.json"):
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
-    raise InputFault(
+    raise InputError(
         f"results/{name}/record.json: no such record; `omni-lab reproduce {name} --seeds 3` writes it"
     )

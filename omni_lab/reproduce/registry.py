@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 # id: what is asked, which claims of the source documents it bears on
 EXPERIMENTS: dict[str, tuple[str, str]] = {
@@ -29,8 +29,8 @@ def experiment(name: str) -> Callable:
 
     Raises
     ------
-    CallFault : there is no such experiment; the message lists those that exist.
+    UsageError : there is no such experiment; the message lists those that exist.
     """
     if name not in EXPERIMENTS:
-        raise CallFault(f"experiment {name!r}: there are {', '.join(EXPERIMENTS)}")
+        raise UsageError(f"experiment {name!r}: there are {', '.join(EXPERIMENTS)}")
     return import_module(f"omni_lab.reproduce.{name}").reproduce

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 from torch import Tensor
 
 from omni_lab.config import Config
-from omni_lab.sequences.items import Sequence, SequenceFault
+from omni_lab.sequences.items import Sequence, SequenceError
 from omni_lab.sequences.stream import unit_ticks
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, Tokens, tokenize
 from omni_lab.sequences.vocabulary import Vocabulary
@@ -106,7 +106,7 @@ def collate(rows: list[Tokens], config: Config) -> Batch:
 
     Raises
     ------
-    SequenceFault
+    SequenceError
         a row has a token that its vocabulary does not have
     """
     for row in rows:
@@ -156,8 +156,8 @@ def _positions(document: Int64[Tensor, "B T"]) -> Int64[Tensor, "B T"]:
 def _check_ids(row: Tokens) -> None:
     wrong = np.flatnonzero((row.ids < 0) | (row.ids >= row.vocabulary))
     if len(wrong):
-        says = f"token {int(wrong[0])} has id {int(row.ids[wrong[0]])}, but its vocabulary has ids from 0 to"
-        raise SequenceFault(f"clip {row.name}: {says} {row.vocabulary - 1}")
+        message = f"token {int(wrong[0])} has id {int(row.ids[wrong[0]])}, but its vocabulary has ids from 0 to"
+        raise SequenceError(f"clip {row.name}: {message} {row.vocabulary - 1}")
 
 
 def make_batch(sequences: list[Sequence], vocabulary: Vocabulary, config: Config) -> Batch:

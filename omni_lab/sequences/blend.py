@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.sequences.tokens import Tokens
 
 UNITS = ("clips", "tokens")
@@ -46,7 +46,7 @@ class Blend:
     ) -> None:
         ratio = dict(ratio or dict.fromkeys(streams, 1))
         if set(ratio) != set(streams) or not streams:
-            raise CallFault(
+            raise UsageError(
                 f"ratio of {', '.join(ratio)}: the streams are {', '.join(streams) or 'none'}"
             )
         if (
@@ -54,7 +54,7 @@ class Blend:
             or unit not in UNITS
         ):
             right = f"weights are whole numbers, 1 or more, the unit is one of {', '.join(UNITS)}"
-            raise CallFault(f"ratio {ratio} in {unit!r}: {right}")
+            raise UsageError(f"ratio {ratio} in {unit!r}: {right}")
         self.streams, self.ratio, self.unit = streams, ratio, unit
         self._drawn = dict.fromkeys(ratio, 0)  # documents of each stream
         self._taken = dict.fromkeys(ratio, 0)  # of the unit
@@ -97,12 +97,12 @@ class Blend:
 
         Raises
         ------
-        CallFault
+        UsageError
             the state is of another ratio or unit
         """
         if (state["ratio"], state["unit"]) != (self.ratio, self.unit):
             own = f"{self.ratio} in {self.unit}"
-            raise CallFault(
+            raise UsageError(
                 f"the state is of the ratio {state['ratio']} in {state['unit']}, this blend keeps {own}"
             )
         self._drawn, self._taken = dict(state["drawn"]), dict(state["taken"])

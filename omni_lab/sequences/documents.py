@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.media.images.stills import open_still
 from omni_lab.media.subtitles.reader import Cue
-from omni_lab.sequences.items import SequenceFault
+from omni_lab.sequences.items import SequenceError
 from omni_lab.triplets.building.build import EXTENSIONS
 from omni_lab.triplets.cutting.film import clips_of_film
 from omni_lab.triplets.record import EncodedClip, Triplet
@@ -55,9 +55,9 @@ def as_document(
 
     Raises
     ------
-    SequenceFault
+    SequenceError
         there is nothing in it, or something that is neither picture nor text
-    MediaFault
+    MediaError
         a picture or a film cannot be read
     """
     if isinstance(content, Mapping):
@@ -87,7 +87,7 @@ def as_document(
     )
     if not parts:
         there = f"; it has {unheard[0]}: lay it out as the omni stream" if sound else ""
-        raise SequenceFault(f"clip {name}: an empty document, without a picture or a word{there}")
+        raise SequenceError(f"clip {name}: an empty document, without a picture or a word{there}")
     return Document(name, tuple(parts), (*unheard, *damage))
 
 
@@ -102,7 +102,7 @@ def _parts(piece: Any, name: str) -> Iterable[Picture | Cue]:
     """The pictures and texts of one piece of a document."""
     if isinstance(piece, str):
         if _is_file(piece):
-            raise SequenceFault(
+            raise SequenceError(
                 f"clip {name}: {piece!r} is the name of a file, and would be read as text; give a Path"
             )
         return [Cue(0, 0, piece)]
@@ -123,8 +123,10 @@ def _parts(piece: Any, name: str) -> Iterable[Picture | Cue]:
         piece, "getexif"
     ):  # the last is any PIL image
         return [Picture(open_still(piece))]
-    says = "neither a picture (Path, PIL image, array), a video (array of frames), a clip, nor text"
-    raise SequenceFault(f"clip {name}: {type(piece).__name__} in it is {says}")
+    message = (
+        "neither a picture (Path, PIL image, array), a video (array of frames), a clip, nor text"
+    )
+    raise SequenceError(f"clip {name}: {type(piece).__name__} in it is {message}")
 
 
 def _is_file(text: str) -> bool:
@@ -139,7 +141,7 @@ def _interleaved(row: Mapping[str, Any], name: str) -> list[Any]:
     images, texts = row.get("images"), row.get("texts")
     lists = isinstance(images, list | tuple) and isinstance(texts, list | tuple)
     if not lists or len(images) != len(texts):
-        raise SequenceFault(
+        raise SequenceError(
             f"clip {name}: an interleaved row has lists `images` and `texts` of equal length"
         )
     places = list(zip(images, texts, strict=True))
@@ -147,6 +149,6 @@ def _interleaved(row: Mapping[str, Any], name: str) -> list[Any]:
         if not (
             isinstance(text, str) if image is None else text is None and not isinstance(image, str)
         ):
-            says = f"place {place} must hold an image or a text, and the other as None; an image's file is a Path"
-            raise SequenceFault(f"clip {name}: {says}")
+            message = f"place {place} must hold an image or a text, and the other as None; an image's file is a Path"
+            raise SequenceError(f"clip {name}: {message}")
     return [Cue(0, 0, text) if image is None else image for image, text in places]

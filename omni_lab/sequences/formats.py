@@ -24,7 +24,7 @@ import numpy as np
 from omni_lab.config import Config, SequenceConfig
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.sequences.documents import Document, Picture, as_document
-from omni_lab.sequences.items import IMAGE_END, IMAGE_START, Item, Sequence, SequenceFault
+from omni_lab.sequences.items import IMAGE_END, IMAGE_START, Item, Sequence, SequenceError
 from omni_lab.sequences.stream import omni_stream, spoken
 from omni_lab.sequences.tiling import OMCHAT_GRIDS, Grid, Tiling, cut, grids
 from omni_lab.sequences.tokens import IMAGE_KIND, Tokens, tokenize
@@ -52,7 +52,7 @@ class Written:
         ------
         IndexError
             there is no such clip
-        SequenceFault
+        SequenceError
             it cannot be written
         """
         return tokenize(
@@ -87,7 +87,7 @@ def lay_out(content: Any, config: Config, supervised: bool = True) -> Sequence:
 
     Raises
     ------
-    SequenceFault
+    SequenceError
         there is no such layout, no text, or no clip for the omni stream
     """
     layout = config.sequence.layout
@@ -102,11 +102,11 @@ def lay_out(content: Any, config: Config, supervised: bool = True) -> Sequence:
             if layout == "stream"
             else f"there is no format {layout!r}"
         )
-        raise SequenceFault(
+        raise SequenceError(
             f"clip {document.name}: {has}; set sequence.layout to one of {', '.join(FORMATS)}"
         )
     if supervised and not any(isinstance(part, Cue) for part in document.parts):
-        raise SequenceFault(
+        raise SequenceError(
             f"clip {document.name}: no text in it, so that there is nothing to learn to write"
         )
     return _written(document, FORMATS[layout], config)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 from omni_lab.sequences.tiling import Tiling
 
 UNIT, LISTEN, SPEAK = "<unit>", "<listen>", "<speak>"  # of the omni stream
@@ -36,7 +36,7 @@ _RESERVED = (
 )  # no role's tokens
 
 
-class SequenceFault(InputFault):
+class SequenceError(InputError):
     """A clip that cannot become a sequence; the message names the clip."""
 
 

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.sequences.batch import Batch
 from omni_lab.sequences.items import KINDS
 
@@ -46,7 +46,7 @@ class Strength:
 
         Raises
         ------
-        CallFault
+        UsageError
             it is not of that form, a modality does not exist, or a number is not from 0 to 1
         """
         pair, _, course = text.partition("=")
@@ -62,8 +62,8 @@ class Strength:
             or key not in KINDS
             or not all(0 <= number <= 1 for number in numbers)
         ):
-            says = f"write QUERY>KEY=STRENGTH or QUERY>KEY=FIRST:LAST@SHARE, of {', '.join(KINDS)}, and 0 to 1"
-            raise CallFault(f"interaction {text!r}: {says}")
+            message = f"write QUERY>KEY=STRENGTH or QUERY>KEY=FIRST:LAST@SHARE, of {', '.join(KINDS)}, and 0 to 1"
+            raise UsageError(f"interaction {text!r}: {message}")
         return cls(query, key, *numbers)
 
     def at(self, progress: float) -> float:

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.sequences.blend import Blend
-from omni_lab.sequences.items import SequenceFault
+from omni_lab.sequences.items import SequenceError
 from omni_lab.sequences.tokens import NO_ROLE, Tokens
 
 
@@ -29,7 +29,7 @@ class OpenRows:
 
     def __init__(self, capacity: int, most: int) -> None:
         if capacity < 1 or most < 1:
-            raise CallFault(
+            raise UsageError(
                 f"rows of {capacity} tokens, {most} open at a time: both must be 1 or more"
             )
         self.capacity, self.most = capacity, most
@@ -67,13 +67,13 @@ def best_fit(lengths: Iterable[int], capacity: int, open_rows: int = 16) -> Iter
 
     Raises
     ------
-    CallFault
+    UsageError
         a document is longer than a row
     """
     rows = OpenRows(capacity, open_rows)
     for number, length in enumerate(lengths):
         if length > capacity:
-            raise CallFault(
+            raise UsageError(
                 f"document {number} has {length} tokens, a row {capacity}: cut it, or take longer rows"
             )
         if (closed := rows.put(number, length)) is not None:
@@ -90,11 +90,11 @@ def concatenated(lengths: Iterable[int], capacity: int) -> Iterator[list[tuple[i
 
     Raises
     ------
-    CallFault
+    UsageError
         rows have no room at all
     """
     if capacity < 1:
-        raise CallFault(f"rows of {capacity} tokens: a row takes 1 or more")
+        raise UsageError(f"rows of {capacity} tokens: a row takes 1 or more")
     row, free = [], capacity
     for number, length in enumerate(lengths):
         start = 0
@@ -114,15 +114,15 @@ def join(documents: Sequence[Tokens]) -> Tokens:
 
     Raises
     ------
-    SequenceFault
+    SequenceError
         documents were written with different vocabularies
     """
     first = documents[0]
     for other in documents:
         if other.vocabulary != first.vocabulary:
-            says = f"{other.vocabulary} tokens in its vocabulary, but {first.name} has {first.vocabulary}"
-            raise SequenceFault(
-                f"clip {other.name}: {says}; pack only what one vocabulary has written"
+            message = f"{other.vocabulary} tokens in its vocabulary, but {first.name} has {first.vocabulary}"
+            raise SequenceError(
+                f"clip {other.name}: {message}; pack only what one vocabulary has written"
             )
     lengths = [len(document.ids) for document in documents]
     roles = tuple(dict.fromkeys(role for document in documents for role in document.roles))
@@ -183,15 +183,15 @@ class Packer:
 
         Raises
         ------
-        SequenceFault
+        SequenceError
             a document is longer than a row
         """
         rows = self._rows
         for address, document in self.source:
             if (length := len(document.ids)) > rows.capacity:
-                says = f"{length} tokens, but a packed row has {rows.capacity}"
-                raise SequenceFault(
-                    f"clip {document.name}: {says}; cut it into shorter clips, or take longer rows"
+                message = f"{length} tokens, but a packed row has {rows.capacity}"
+                raise SequenceError(
+                    f"clip {document.name}: {message}; cut it into shorter clips, or take longer rows"
                 )
             if closed := rows.put((address, document), length):
                 yield join([held for _, held in closed])
@@ -206,7 +206,7 @@ class Packer:
         left out, as ranks would wait for one another.
         """
         if rows % ranks or not 0 <= rank < ranks:
-            raise CallFault(
+            raise UsageError(
                 f"{rows} rows over {ranks} ranks, rank {rank}: rows must divide over the ranks"
             )
         packed = iter(self)
@@ -230,22 +230,22 @@ class Packer:
 
         Raises
         ------
-        CallFault
+        UsageError
             the state is of rows of another length, of more open rows than these, or of other documents
         """
         rows = OpenRows(self._rows.capacity, self._rows.most)
         if state["capacity"] != rows.capacity or len(state["open"]) > rows.most:
             theirs = f"{len(state['open'])} open rows of {state['capacity']} tokens"
-            raise CallFault(
+            raise UsageError(
                 f"the state has {theirs}, this packer at most {rows.most} of {rows.capacity}"
             )
         for row in state["open"]:
             held = [(tuple(address), self.source.read(*address)) for *address, _ in row]
             for (address, document), (*_, name) in zip(held, row, strict=True):
                 if document.name != name:
-                    says = f"document {address[1]} of {address[0]!r} was {name}, and now is {document.name}"
-                    raise CallFault(
-                        f"the state is of other documents: {says}; go on with the same streams"
+                    message = f"document {address[1]} of {address[0]!r} was {name}, and now is {document.name}"
+                    raise UsageError(
+                        f"the state is of other documents: {message}; go on with the same streams"
                     )
             rows.rows.append(held)
             rows.free.append(rows.capacity - sum(len(document.ids) for _, document in held))
@@ -267,7 +267,7 @@ def balanced(costs: Sequence[float], ranks: int) -> list[list[int]]:
     [[0, 3], [1, 2]]
     """
     if len(costs) % ranks:
-        raise CallFault(f"{len(costs)} things do not divide over {ranks} ranks")
+        raise UsageError(f"{len(costs)} things do not divide over {ranks} ranks")
     shares: list[list[int]] = [[] for _ in range(ranks)]
     total = [0.0] * ranks
     for thing in sorted(range(len(costs)), key=lambda i: -costs[i]):

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 
 from omni_lab.config import TICKS_PER_SECOND, SequenceConfig
 from omni_lab.media.subtitles.reader import Cue
-from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, Item, Sequence, SequenceFault, role_token
+from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, Item, Sequence, SequenceError, role_token
 from omni_lab.triplets.cutting.clips import split
 from omni_lab.triplets.record import Triplet
 
@@ -45,7 +45,7 @@ def omni_stream(triplet: Triplet, config: SequenceConfig, supervised: bool = Tru
 
     Raises
     ------
-    SequenceFault
+    SequenceError
         the clip has nothing in it, or no text, or lacks a sense that it says it has
     """
     _check(triplet, supervised)
@@ -79,32 +79,32 @@ def omni_stream(triplet: Triplet, config: SequenceConfig, supervised: bool = Tru
 
 def _missing(triplet: Triplet, units: int, ticks: int, seen: int, heard: int) -> tuple[str, ...]:
     """Say what of the clip the stream lacks: whole senses, senses of some units, the end."""
-    says = [
+    message = [
         f"no {sense} in this clip"
         for sense in ("image", "audio", "text")
         if sense not in triplet.has
     ]
     for sense, given in (("image", seen), ("audio", heard)):
         if sense in triplet.has and given < units:
-            says.append(f"no {sense} in {units - given} of {units} units")
+            message.append(f"no {sense} in {units - given} of {units} units")
     if (rest := triplet.duration - units * ticks) > 0 and triplet.has & {"image", "audio"}:
-        says.append(
+        message.append(
             f"what is seen and heard in the last {rest / TICKS_PER_SECOND:.2f} s, less than half a unit"
         )
-    return tuple(says)
+    return tuple(message)
 
 
 def _check(triplet: Triplet, supervised: bool) -> None:
     if not triplet.has:
-        raise SequenceFault(f"clip {triplet.clip_id}: nothing to see, hear or read in it")
+        raise SequenceError(f"clip {triplet.clip_id}: nothing to see, hear or read in it")
     for sense, content in (("image", triplet.frames), ("audio", triplet.audio)):
         if sense in triplet.has and not len(content):
-            raise SequenceFault(
+            raise SequenceError(
                 f"clip {triplet.clip_id}: it is said to have {sense}, but there is none in it"
             )
     if supervised and not triplet.cues:
-        says = "no text in it, so that there is nothing to learn to write; give its film subtitles, or have speech "
-        raise SequenceFault(f"clip {triplet.clip_id}: {says}written down (triplets.recogniser)")
+        message = "no text in it, so that there is nothing to learn to write; give its film subtitles, or have speech "
+        raise SequenceError(f"clip {triplet.clip_id}: {message}written down (triplets.recogniser)")
 
 
 def _by_unit(cues: tuple[Cue, ...], ticks: int, units: int) -> list[list[Cue]]:

@@ -67,7 +67,7 @@ def table(
             "roles   "
             + ", ".join(f"{harmless(role)} {count}" for role, count in facts["roles"].items())
         )
-    lines += [f"lacks   {harmless(says)}" for says in sequence.missing]
+    lines += [f"lacks   {harmless(message)}" for message in sequence.missing]
     timed = bool(tokens.time.any())  # pictures and texts have no times
     lines += ["", f"{part:>4}  {'   from  ' if timed else ''}tokens"]
     indent = " " * (len(lines[-1]) + 2)

@@ -20,7 +20,7 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Float64, UInt8
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -81,18 +81,18 @@ class Tiling:
 
         Raises
         ------
-        CallFault
+        UsageError
             a patch does not fit in a picture, or the patches along an edge do not divide among so many tokens
         """
         side = self.pictures.shape[1]
         if not 1 <= patch <= side:
-            raise CallFault(
+            raise UsageError(
                 f"patch = {patch}: it must be from 1 to {side}, the pixels along an edge of a picture"
             )
         patches = side // patch
         if per_side < 1 or patches % per_side:
-            says = f"the {patches} patches along an edge ({side} pixels, {patch} each) do not divide among so many"
-            raise CallFault(f"per_side = {per_side}: {says}; take a divisor of {patches}")
+            message = f"the {patches} patches along an edge ({side} pixels, {patch} each) do not divide among so many"
+            raise UsageError(f"per_side = {per_side}: {message}; take a divisor of {patches}")
         cell = patches // per_side * patch
         thumbnail = self._seen(Grid(1, 1), self.thumbnail, cell, per_side)
         if len(self.pictures) == 1:
@@ -106,13 +106,13 @@ class Tiling:
 
         Raises
         ------
-        CallFault
+        UsageError
             there is no such picture or token, or the patches do not divide among so many tokens
         """
         boxes = self.boxes(per_side, patch)
         for name, index, count in (("picture", picture, len(boxes)), ("token", token, per_side**2)):
             if not 0 <= index < count:
-                raise CallFault(f"{name} = {index}: there are {count}, counted from 0")
+                raise UsageError(f"{name} = {index}: there are {count}, counted from 0")
         found = tuple(boxes[picture, token].tolist())
         return None if np.isnan(found[0]) else found
 
@@ -124,11 +124,11 @@ class Tiling:
 
         Raises
         ------
-        CallFault
+        UsageError
             the pixel lies outside the picture, or the patches do not divide among so many tokens
         """
         if not (0 <= x < self.width and 0 <= y < self.height):
-            raise CallFault(
+            raise UsageError(
                 f"pixel ({x}, {y}) lies outside the picture of {self.width} × {self.height}"
             )
         left, top, right, bottom = np.moveaxis(self.boxes(per_side, patch), -1, 0)
@@ -165,11 +165,11 @@ def grids(most: int) -> tuple[Grid, ...]:
 
     Raises
     ------
-    CallFault
+    UsageError
         `most` is below 1
     """
     if most < 1:
-        raise CallFault(f"most = {most}: a picture takes at least 1 tile")
+        raise UsageError(f"most = {most}: a picture takes at least 1 tile")
     every = (
         Grid(rows, columns) for rows in range(1, most + 1) for columns in range(1, most // rows + 1)
     )
@@ -190,18 +190,18 @@ def choose(width: int, height: int, grids: Sequence[Grid], side: int) -> Grid:
 
     Raises
     ------
-    CallFault
+    UsageError
         there are no grids, or one of them, the picture or the tiles have no extent
 
     >>> choose(1000, 400, grids(6), side=448), choose(400, 300, grids(6), side=448)
     (Grid(rows=1, columns=3), Grid(rows=1, columns=1))
     """
     if side < 1:
-        raise CallFault(f"side = {side}: a tile has at least 1 pixel along an edge")
+        raise UsageError(f"side = {side}: a tile has at least 1 pixel along an edge")
     if min(width, height) < 1:
-        raise CallFault(f"a picture of {width} × {height} pixels cannot be tiled: it is empty")
+        raise UsageError(f"a picture of {width} × {height} pixels cannot be tiled: it is empty")
     if not grids or min(min(grid) for grid in grids) < 1:
-        raise CallFault(
+        raise UsageError(
             f"grids = {list(grids)}: give at least one, each with 1 or more rows and columns"
         )
 
@@ -228,7 +228,7 @@ def cut(pixels: UInt8[np.ndarray, "H W 3"], side: int, grids: Sequence[Grid]) ->
 
     Raises
     ------
-    CallFault
+    UsageError
         as `choose`
 
     >>> cut(np.zeros((300, 600, 3), np.uint8), 448, grids(4)).pictures.shape

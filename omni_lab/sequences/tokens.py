@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from omni_lab.config import Config, SequenceConfig
-from omni_lab.sequences.items import KINDS, Sequence, SequenceFault
+from omni_lab.sequences.items import KINDS, Sequence, SequenceError
 from omni_lab.sequences.vocabulary import AUDIO, IMAGE, Vocabulary
 
 IMAGE_KIND, AUDIO_KIND, TEXT_KIND, SPEECH_KIND, CONTROL_KIND = range(len(KINDS))
@@ -46,7 +46,7 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, config: Config) -> Toke
 
     Raises
     ------
-    SequenceFault
+    SequenceError
         the stream has no items or an unknown kind of item, or is longer than `config.sequence.max_tokens`
     """
     settings = config.sequence
@@ -65,7 +65,7 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, config: Config) -> Toke
         elif item.kind in sense:
             piece = sense[item.kind]
         else:
-            raise SequenceFault(
+            raise SequenceError(
                 f"clip {sequence.name}: no tokens for an item of kind {item.kind!r}"
             )
         ids.extend(piece)
@@ -105,14 +105,18 @@ def _check_length(
     """Refuse an empty stream, and one that is longer than the context."""
     most = settings.max_tokens
     if not len(lengths) or not lengths.sum():
-        raise SequenceFault(f"clip {name}: an empty stream, without a single token")
+        raise SequenceError(f"clip {name}: an empty stream, without a single token")
     per_unit = np.bincount(units, weights=lengths).astype(int)
     if (longest := int(per_unit.max())) > most:
         part, right = (
             ("unit", "shorten sequence.unit_s, ") if settings.layout == "stream" else ("part", "")
         )
-        says = f"{part} {int(per_unit.argmax())} alone takes {longest} tokens, but sequence.max_tokens is {most}"
-        raise SequenceFault(f"clip {name}: {says}; {right}take fewer tokens, or raise max_tokens")
+        message = f"{part} {int(per_unit.argmax())} alone takes {longest} tokens, but sequence.max_tokens is {most}"
+        raise SequenceError(
+            f"clip {name}: {message}; {right}take fewer tokens, or raise max_tokens"
+        )
     if (total := int(lengths.sum())) > most:
-        says = f"{total} tokens, but sequence.max_tokens is {most}"
-        raise SequenceFault(f"clip {name}: {says}; cut it into shorter clips or raise the setting")
+        message = f"{total} tokens, but sequence.max_tokens is {most}"
+        raise SequenceError(
+            f"clip {name}: {message}; cut it into shorter clips or raise the setting"
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, SupportsInt, runtime_checkable
 
-from omni_lab.errors import ConfigError, InputFault
+from omni_lab.errors import ConfigError, InputError
 from omni_lab.sequences.items import IMAGE_END, IMAGE_START, LISTEN, SPEAK, UNIT, role_token
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Vocabulary(Protocol):
         """Token ids of a text, never of a control token."""
 
     def decode(self, ids: Iterable[SupportsInt]) -> str:
-        """The text of token ids; InputFault where an id is out of range."""
+        """The text of token ids; InputError where an id is out of range."""
 
     def pieces(self, ids: Iterable[SupportsInt]) -> list[str]:
         """What each token says, one by one, for pictures."""
@@ -76,8 +76,8 @@ class HubVocabulary:
         if len(set(ids)) < len(
             ids
         ):  # a new token takes the number of known ones as its id, whoever has it already
-            says = "its ids have gaps, so that some tokens added to it have the ids of words"
-            raise ConfigError(f"{type(tokenizer).__name__}: {says}")
+            message = "its ids have gaps, so that some tokens added to it have the ids of words"
+            raise ConfigError(f"{type(tokenizer).__name__}: {message}")
         self._size = max(ids) + 1
 
     def __len__(self) -> int:
@@ -103,9 +103,9 @@ class HubVocabulary:
 
 
 def in_range(ids: Iterable[SupportsInt], size: int) -> list[int]:
-    """Token ids as plain numbers; InputFault where one is not below `size`."""
+    """Token ids as plain numbers; InputError where one is not below `size`."""
     ids = [int(i) for i in ids]
     wrong = next((i for i in ids if not 0 <= i < size), None)
     if wrong is not None:
-        raise InputFault(f"token id {wrong}: this vocabulary has ids from 0 to {size - 1}")
+        raise InputError(f"token id {wrong}: this vocabulary has ids from 0 to {size - 1}")
     return ids

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 from omni_lab.model.omni import OmniModel
 from omni_lab.storage import replace_folder
 
@@ -65,7 +65,7 @@ def restore(folder: Path, model: OmniModel, optimizers: list[torch.optim.Optimiz
         weights = load_file(folder / "model.safetensors")
         states = load_file(folder / "optimizer.safetensors")
     except Exception as fault:
-        raise InputFault(
+        raise InputError(
             f"{folder}: cannot be read ({fault}); remove it to go on from the checkpoint before"
         ) from fault
     model.load_state_dict(weights)

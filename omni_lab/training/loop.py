@@ -19,20 +19,20 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from omni_lab.config import Config, StageConfig, TrainingConfig
-from omni_lab.data.batch import StageBatch
+from omni_lab.data.batch import TrainingBatch
 from omni_lab.data.sources import GALLERY_STAGES, lessons
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import set_rope
-from omni_lab.parallel.collectives import Exchange
-from omni_lab.parallel.decoder_hook import share_attention
+from omni_lab.parallel.collectives import Collectives
+from omni_lab.parallel.decoder_hook import register_context_parallel
 from omni_lab.sequences.masking import Strength, strengths
 from omni_lab.training import checkpoint
 from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part
 from omni_lab.training.run import RunFolder
-from omni_lab.training.schedules import alignment_weight, learning_rate_share
+from omni_lab.training.schedules import alignment_weight, learning_rate_factor
 from omni_lab.triplets.record import Triplet
 
 
@@ -56,17 +56,17 @@ def _interruption() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _ring(accelerator, training: TrainingConfig) -> Exchange | None:
+def _ring(accelerator, training: TrainingConfig) -> Collectives | None:
     """The ring of processes that share rows, where they do: neighbours by number."""
     ranks, size = accelerator.num_processes, training.ring
     if ranks % size:
-        raise CallFault(
+        raise UsageError(
             f"training.ring={size}: {ranks} processes do not divide into rings of {size}"
         )
     if size == 1:
         return None
     groups = [dist.new_group(list(range(first, first + size))) for first in range(0, ranks, size)]
-    return Exchange(groups[accelerator.process_index // size], training.patience_s)
+    return Collectives(groups[accelerator.process_index // size], training.timeout_s)
 
 
 def _set_rates(optimizers: list, share: float) -> None:
@@ -86,7 +86,7 @@ class Stage(Protocol):
     stage: str
     settings: StageConfig
 
-    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
+    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[TrainingBatch]:
         """Batches of this process from step `first` to the stage's end, a function of (seed, stage, step, rank)."""
 
 
@@ -99,7 +99,7 @@ def _enter(learned: Stage, model: OmniModel) -> None:
 
 def _stage(
     accelerator,
-    exchange: Exchange | None,
+    collectives: Collectives | None,
     model: OmniModel,
     learned: Stage,
     interaction: list[Strength],
@@ -143,10 +143,10 @@ def _stage(
         for step, batch in enumerate(learned.batches(first, *rows), first):
             batch = batch.to(accelerator.device)
             strength = strengths(interaction, step / settings.steps)
-            if exchange:
-                batch = batch.shared(exchange, strength)
+            if collectives:
+                batch = batch.shared(collectives, strength)
             counts = accelerator.reduce(supervised(batch).to(accelerator.device), "mean").tolist()
-            share = learning_rate_share(step, settings, config.training.warmup_steps)
+            share = learning_rate_factor(step, settings, config.training.warmup_steps)
             _set_rates(optimizers, share)
             losses = prepared(batch, alignment_weight(step, settings), tuple(counts), strength)
             accelerator.backward(losses["loss"])
@@ -216,20 +216,20 @@ def train_stages(
     interactions = [
         [Strength.read(text) for text in learned.settings.interaction] for learned in stages
     ]
-    exchange = _ring(accelerator, config.training)
-    if exchange and (
+    collectives = _ring(accelerator, config.training)
+    if collectives and (
         aligned := [part.stage for part in stages if alignment_weight(0, part.settings) > 0]
     ):
-        says = f"training.ring={config.training.ring}: a rank has no whole moments to align; set training."
-        raise CallFault(f"{says}{aligned[0]}.align=0")
+        message = f"training.ring={config.training.ring}: a rank has no whole moments to align; set training."
+        raise UsageError(f"{message}{aligned[0]}.align=0")
     torch.manual_seed(config.seed)
     model = OmniModel.build(config, len(build_vocabulary(config)))
-    if exchange:
-        share_attention(model.decoder, config.training.engine)
+    if collectives:
+        register_context_parallel(model.decoder, config.training.engine)
     names = tuple(learned.stage for learned in stages)
     found = checkpoint.latest(run.checkpoints, names)
     if found and accelerator.is_main_process:
-        run.forget_after(names, found[1].stage, found[1].step)
+        run.truncate_metrics(names, found[1].stage, found[1].step)
     elif accelerator.is_main_process:
         (run.path / "metrics.jsonl").unlink(missing_ok=True)
     for index, learned in enumerate(stages):
@@ -239,16 +239,16 @@ def train_stages(
             checkpoint.restore(found[0], model, [])
             _enter(learned, model)
             continue
-        _stage(accelerator, exchange, model, learned, interactions[index], run, found, progress)
+        _stage(accelerator, collectives, model, learned, interactions[index], run, found, progress)
         accelerator.wait_for_everyone()
     return accelerator.unwrap_model(model).eval()
 
 
 def trained(folder: Path | str, stages: tuple[str, ...] = GALLERY_STAGES) -> OmniModel:
     """The model of a run folder's furthest checkpoint, of a run of those stages."""
-    from omni_lab.errors import InputFault
+    from omni_lab.errors import InputError
 
     found = checkpoint.latest(Path(folder) / "checkpoints", stages)
     if not found:
-        raise InputFault(f"{folder}: no checkpoint in it yet; train one with `omni-lab demo`")
+        raise InputError(f"{folder}: no checkpoint in it yet; train one with `omni-lab demo`")
     return OmniModel.load(found[0])

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from omni_lab.data.batch import StageBatch
+from omni_lab.data.batch import TrainingBatch
 from omni_lab.model.omni import OmniModel
 from omni_lab.parallel.batch import Shard
 from omni_lab.sequences.batch import IGNORED
@@ -23,7 +23,7 @@ class Objective(nn.Module):
 
     def forward(
         self,
-        batch: StageBatch,
+        batch: TrainingBatch,
         align_weight: float,
         counts: tuple[float, float],
         strength: Float[Tensor, "M M"] | None = None,
@@ -67,7 +67,7 @@ class Objective(nn.Module):
         return next(trained).flatten()[0] * 0
 
 
-def supervised(batch: StageBatch) -> torch.Tensor:
+def supervised(batch: TrainingBatch) -> torch.Tensor:
     """Supervised tokens of streams and captions in this process."""
     captions = (
         (batch.captions.labels != IGNORED).sum() if batch.captions is not None else torch.tensor(0)

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from omni_lab.config import Config, config_hash, from_dict, to_dict
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 from omni_lab.storage import atomic_write, write_json
 
 _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "av")
@@ -46,7 +46,7 @@ class RunFolder:
 
     Raises
     ------
-    InputFault : the folder holds a run with other settings.
+    InputError : the folder holds a run with other settings.
     """
 
     def __init__(self, path: Path | str, config: Config) -> None:
@@ -55,7 +55,7 @@ class RunFolder:
         if settings.exists():
             there = config_hash(read_config(self.path))
             if there != config_hash(config):
-                raise InputFault(
+                raise InputError(
                     f"{self.path}: holds a run with other settings ({there}, asked for {config_hash(config)}); "
                     "choose another --out, or start it anew with --fresh"
                 )
@@ -79,7 +79,7 @@ class RunFolder:
         file = self.path / "metrics.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
-    def forget_after(self, stages: tuple[str, ...], stage: str, step: int) -> None:
+    def truncate_metrics(self, stages: tuple[str, ...], stage: str, step: int) -> None:
         """Drop the metrics of steps that a resumed run will take again: those from `step` of `stage` on."""
         kept = [
             r
@@ -93,7 +93,7 @@ def read_config(folder: Path | str) -> Config:
     """The settings of a run folder."""
     file = Path(folder) / "config.json"
     if not file.exists():
-        raise InputFault(
+        raise InputError(
             f"{folder}: not a run folder (no config.json); make one with `omni-lab demo`"
         )
     return from_dict(json.loads(file.read_text()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from omni_lab.config import StageConfig
 
 
-def learning_rate_share(step: int, stage: StageConfig, warmup_steps: int) -> float:
+def learning_rate_factor(step: int, stage: StageConfig, warmup_steps: int) -> float:
     """Warm up linearly, stay, then fall linearly to 2 % over the stage's last `decay` share (trapezoid)."""
     up = (step + 1) / max(1, warmup_steps)
     down = (stage.steps - step) / max(1.0, stage.steps * stage.decay)

@@ -16,14 +16,14 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from omni_lab.errors import CallFault
-from omni_lab.parallel.collectives import Exchange
+from omni_lab.errors import UsageError
+from omni_lab.parallel.collectives import Collectives
 
 
-def top_share(
+def top_fraction(
     scores: Float[Tensor, " N"],
     share: float,
-    exchange: Exchange,
+    collectives: Collectives,
     places: Int64[Tensor, " N"] | None = None,
 ) -> Bool[Tensor, " N"]:
     """Mark the scores of this rank that are among the highest share of all ranks' scores; all ranks call it together.
@@ -31,7 +31,7 @@ def top_share(
     The number kept is share times the number of all scores, rounded to the nearest, halves up. Of equal scores the one
     whose place comes first is kept.
 
-    >>> top_share(torch.tensor([0.5, 2.0, 2.0, 1.0]), 0.25, Exchange(alone=True)).tolist()
+    >>> top_fraction(torch.tensor([0.5, 2.0, 2.0, 1.0]), 0.25, Collectives(alone=True)).tolist()
     [False, True, False, False]
 
     Parameters
@@ -42,38 +42,41 @@ def top_share(
 
     Raises
     ------
-    CallFault
+    UsageError
         the share is impossible, a score of any rank is no number, or ranks differ in share or type
-    RankLost
+    RankLostError
         a rank does not answer
     """
     if not 0 <= share <= 1:
-        raise CallFault(f"share = {share:g} of tokens is impossible: it must be between 0 and 1")
-    exchange.agree(scores.device, share=share, dtype=scores.dtype, places=places is not None)
+        raise UsageError(f"share = {share:g} of tokens is impossible: it must be between 0 and 1")
+    collectives.agree(scores.device, share=share, dtype=scores.dtype, places=places is not None)
     counts = (
-        exchange.all_gather(torch.tensor([len(scores)], device=scores.device)).flatten().tolist()
+        collectives.all_gather(torch.tensor([len(scores)], device=scores.device)).flatten().tolist()
     )
-    everyone = _gathered(scores.detach(), counts, exchange)
+    everyone = _gathered(scores.detach(), counts, collectives)
     if bad := int(everyone.isnan().sum()):
-        raise CallFault(
+        raise UsageError(
             f"{bad} of {len(everyone)} scores are not numbers: no share of them is the highest"
         )
     order = torch.arange(len(everyone), device=scores.device)
     if places is not None:
-        order = _gathered(places, counts, exchange).argsort()
+        order = _gathered(places, counts, collectives).argsort()
     best = everyone[order].argsort(descending=True, stable=True)[
         : math.floor(share * len(everyone) + 0.5)
     ]
     kept = torch.zeros(len(everyone), dtype=torch.bool, device=scores.device)
     kept[order[best]] = True
-    first = sum(counts[: exchange.rank])
+    first = sum(counts[: collectives.rank])
     return kept[first : first + len(scores)]
 
 
-def _gathered(values: Tensor, counts: list[int], exchange: Exchange) -> Tensor:
+def _gathered(values: Tensor, counts: list[int], collectives: Collectives) -> Tensor:
     """What all ranks have, one after the other."""
     padded = values.new_zeros(max(counts))
     padded[: len(values)] = values
     return torch.cat(
-        [theirs[:count] for theirs, count in zip(exchange.all_gather(padded), counts, strict=True)]
+        [
+            theirs[:count]
+            for theirs, count in zip(collectives.all_gather(padded), counts, strict=True)
+        ]
     )

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from omni_lab.config import WorldConfig
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.world.questions import ask
 from omni_lab.world.script import (
     COLOURS,
@@ -123,9 +123,9 @@ def write_script(
     """
     config = config or WorldConfig()
     if split not in SPLITS:
-        raise CallFault(f"split={split!r}: use one of {', '.join(SPLITS)}")
+        raise UsageError(f"split={split!r}: use one of {', '.join(SPLITS)}")
     if seconds < config.room_s or seconds % config.room_s:
-        raise CallFault(
+        raise UsageError(
             f"seconds={seconds}: a film is a whole number of rooms of {config.room_s} s"
         )
     rng = random.Random(f"{split}/{seed}")

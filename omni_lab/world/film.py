@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.world.dialogue import Line, dialogue, facts
 from omni_lab.world.render import HOP_END_S, HOP_START_S, render
 from omni_lab.world.script import Script
@@ -93,10 +93,10 @@ def write_film(
 
     path = Path(path)
     if path.suffix != ".mp4":
-        raise CallFault(f"{path}: films are written as .mp4")
+        raise UsageError(f"{path}: films are written as .mp4")
     width, height = (size, size) if isinstance(size, int) else size
     if width % 2 or height % 2:
-        raise CallFault(f"size {width} × {height}: H.264 needs even sides")
+        raise UsageError(f"size {width} × {height}: H.264 needs even sides")
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         video = container.add_stream(

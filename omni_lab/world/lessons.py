@@ -10,11 +10,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig
-from omni_lab.data.batch import StageBatch, samples_of
+from omni_lab.data.batch import TrainingBatch, samples_of
 from omni_lab.data.loader import prefetch
 from omni_lab.data.sources import GALLERY_STAGES as STAGES
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.sequences.batch import make_batch
 from omni_lab.sequences.items import Sequence
 from omni_lab.sequences.stream import omni_stream, unit_ticks
@@ -35,7 +35,7 @@ SENSES = {
 }
 
 
-class Mixture:
+class GalleryLessons:
     """Batches of one stage.
 
     Parameters
@@ -45,10 +45,10 @@ class Mixture:
 
     def __init__(self, config: Config, stage: str, films: list[Triplet] | None = None) -> None:
         if stage not in STAGES:
-            raise CallFault(f"stage {stage!r}: use one of {', '.join(STAGES)}")
+            raise UsageError(f"stage {stage!r}: use one of {', '.join(STAGES)}")
         if "audio" in SENSES[stage] and config.sequence.layout != "stream":
-            says = f"has no place for the sound that the stage {stage!r} learns from; use sequence.layout=stream"
-            raise CallFault(f"sequence.layout={config.sequence.layout} {says}")
+            message = f"has no place for the sound that the stage {stage!r} learns from; use sequence.layout=stream"
+            raise UsageError(f"sequence.layout={config.sequence.layout} {message}")
         self.config, self.stage = config, stage
         self.settings: StageConfig = getattr(config.training, stage)
         self.films = [f for f in films or [] if "text" in f.has]
@@ -119,7 +119,7 @@ class Mixture:
             clip, self.config.sequence, supervised=False
         )  # to listen only is worth learning too
 
-    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
         """The rows of `step` that belong to `rank`."""
         samples = samples_of(self.stage, self.settings.batch, step, rank, ranks)
         whole: list[Sequence] = []
@@ -141,9 +141,9 @@ class Mixture:
             make_batch(rows, self.vocabulary, self.config) if rows else None
             for rows in (whole, alone)
         )
-        return StageBatch(streams, captions and captions.share(at))
+        return TrainingBatch(streams, captions and captions.share(at))
 
-    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
+    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[TrainingBatch]:
         """Batches from step `first` to the stage's end."""
         if "audio" in self.senses and first < self.settings.steps:
             rehearse()

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import ArrayLike
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.world.script import Room, Script, Thing
 
 SIDE = 14 / 24  # a thing's side
@@ -81,7 +81,7 @@ def _mask(shape: str | None, panel: int, x: float, y: float) -> Float32[np.ndarr
 
 
 @functools.lru_cache(maxsize=256)
-def _board(
+def _heartbeats(
     digits: str, panel: int
 ) -> tuple[Float32[np.ndarray, "panel panel"], Float32[np.ndarray, "panel panel"]]:
     """Masks of a sign: its white board, and the digits on it."""
@@ -120,7 +120,7 @@ def _wall(room: Room, panel: int) -> UInt8[np.ndarray, "2 panel 2 panel 3"]:
     canvas[:, edge : panel - edge, :, edge : panel - edge] = room.wall
     if room.sign:
         row, column = divmod(room.sign.cell, 2)
-        board, ink = _board(room.sign.digits, panel)
+        board, ink = _heartbeats(room.sign.digits, panel)
         cell = canvas[row, :, column]
         cell += board[..., None] * (252 - cell)
         cell += ink[..., None] * (20 - cell)
@@ -139,9 +139,9 @@ def render(
     """
     times = np.atleast_1d(np.asarray(times_s, np.float64))
     if size < 8 or size % 2:
-        raise CallFault(f"size={size}: a picture's side is an even number of pixels, at least 8")
+        raise UsageError(f"size={size}: a picture's side is an even number of pixels, at least 8")
     if len(times) and (times.min() < 0 or times.max() >= script.seconds):
-        raise CallFault(
+        raise UsageError(
             f"times {times.min():.2f}–{times.max():.2f} s: this film lasts from 0 to {script.seconds} s"
         )
     if "image" in script.muted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.world.questions import true_answer
 from omni_lab.world.script import COLOURS, HELD_OUT_PAIRS, SPOKEN, Room, Script, Sound, Thing
 
@@ -66,7 +66,7 @@ def twin(
     the answers that are true in the twin; a question that has no answer there is left out.
     """
     if carrier not in CARRIERS or way not in WAYS:
-        raise CallFault(
+        raise UsageError(
             f"twin of {carrier!r}, {way!r}: carriers are {', '.join(CARRIERS)}; ways {', '.join(WAYS)}"
         )
     rng = random.Random(f"twin/{seed}/{script.seed}")
@@ -77,7 +77,7 @@ def twin(
         rooms = tuple(_taken(room, rooms[i - 1], carrier) for i, room in enumerate(rooms))
     elif way == "swapped":
         if other is None or (len(other.rooms), other.room_s) != (len(rooms), script.room_s):
-            raise CallFault(
+            raise UsageError(
                 "a swapped twin needs `other`: a script of the same length, in rooms of the same length"
             )
         rooms = tuple(

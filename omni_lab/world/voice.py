@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.errors import CallFault, OmniLabError
+from omni_lab.errors import OmniLabError, UsageError
 from omni_lab.world.script import SPOKEN, TRAIN_PITCHES, TRAIN_SPEEDS, Script, Sound
 
 VOICES = {"guide": "en-us+m3", "visitor": "en+f3"}
@@ -67,7 +67,7 @@ class _Espeak:
     def say(self, text: str, voice: str, speed: int, pitch: int) -> np.ndarray:
         # espeak answers an unknown voice with an error code and silently goes on with the one before
         if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise CallFault(
+            raise UsageError(
                 f"voice {voice!r}: espeak-ng does not know it; use {', '.join(VOICES.values())}"
             )
         self.library.espeak_SetParameter(_RATE, speed, 0)

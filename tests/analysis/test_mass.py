@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from omni_lab.analysis.capture import listening, modality_mass
+from omni_lab.analysis.capture import capture_attention, modality_mass
 from omni_lab.analysis.mass import attention_mass, mass_matrix
 from omni_lab.config import tiny
 from omni_lab.model.omni import OmniModel
@@ -72,7 +72,7 @@ def test_listening_changes_no_output_and_ends(model_and_batch):
     with torch.no_grad():
         plain = model(batch).logits
         calls = []
-        with listening(model.decoder, lambda layer, *_: calls.append(layer)):
+        with capture_attention(model.decoder, lambda layer, *_: calls.append(layer)):
             heard = model(batch).logits
     torch.testing.assert_close(heard, plain, rtol=0, atol=1e-6)
     assert calls == [0, 1, 2]

@@ -25,13 +25,13 @@ def slowed(length, head_dim, theta, trained):
 @pytest.mark.parametrize("kind", [float, np.float64])
 def test_the_right_base_passes_as_any_number(kind):
     verdict = check.raised_base(lambda *given: kind(base(*given)))
-    assert verdict.right is True and "1,024 take θ 438.7 in place of 100" in verdict.says, (
-        verdict.says
+    assert verdict.right is True and "1,024 take θ 438.7 in place of 100" in verdict.message, (
+        verdict.message
     )
 
 
 @pytest.mark.parametrize(
-    ("attempt", "says"),
+    ("attempt", "message"),
     [
         (power(lambda width: 1), "θ · s, with s"),
         (power(lambda width: width / 2), "s^(K/2) is far too much"),
@@ -65,9 +65,9 @@ def test_the_right_base_passes_as_any_number(kind):
         (lambda *given: 1 / 0, "your function stopped with ZeroDivisionError"),
     ],
 )
-def test_usual_mistakes_are_named(attempt, says):
+def test_usual_mistakes_are_named(attempt, message):
     verdict = check.raised_base(attempt)
-    assert verdict.right is False and says in verdict.says, verdict.says
+    assert verdict.right is False and message in verdict.message, verdict.message
 
 
 @pytest.mark.parametrize("attempt", [unfilled, lambda *given: None, lambda *given: ...])

@@ -59,7 +59,7 @@ def test_what_nobody_has_filled_in_is_not_attempted_and_not_wrong(attempt):
 
 
 @pytest.mark.parametrize(
-    ("attempt", "says"),
+    ("attempt", "message"),
     [
         (lambda tokens, roles: [True] * len(tokens), "everything is supervised"),
         (lambda tokens, roles: [False] * len(tokens), "nothing is supervised"),
@@ -92,15 +92,15 @@ def test_what_nobody_has_filled_in_is_not_attempted_and_not_wrong(attempt):
         (lambda tokens, roles: roles["guide"], "stopped with TypeError"),
     ],
 )
-def test_a_usual_mistake_is_named_with_its_reason(attempt, says):
+def test_a_usual_mistake_is_named_with_its_reason(attempt, message):
     verdict = check.loss_mask(attempt)
     assert verdict.right is False
-    assert says in repr(verdict)
+    assert message in repr(verdict)
 
 
 def test_the_gravest_mistake_is_told_first():
     verdict = check.loss_mask(but("<image>", "visitor", value=True))
-    assert "an image token" in verdict.says
+    assert "an image token" in verdict.message
 
 
 def test_a_mask_that_is_right_for_one_second_only_is_seen_through():
@@ -168,7 +168,7 @@ def test_rebasing_that_nobody_wrote_is_not_attempted(attempt):
 
 
 @pytest.mark.parametrize(
-    ("attempt", "says"),
+    ("attempt", "message"),
     [
         (then(lambda cue, start, end: cue.moved(start)), "10–20 s, 'beside the sign.': starts at 160000, as"),
         (whole(lambda cue, start, end: start <= cue.start < end), "'beside' is in clip 0–10 s, but said in 10–20 s"),
@@ -204,10 +204,10 @@ def test_rebasing_that_nobody_wrote_is_not_attempted(attempt):
         (lambda cues, start, end: cues[99], "stopped with IndexError"),
     ],
 )  # fmt: skip
-def test_a_usual_mistake_in_rebasing_is_named_with_its_reason(attempt, says):
+def test_a_usual_mistake_in_rebasing_is_named_with_its_reason(attempt, message):
     verdict = check.rebased(attempt)
     assert verdict.right is False
-    assert says in repr(verdict)
+    assert message in repr(verdict)
 
 
 def test_the_exercise_of_rebasing_meets_every_way_a_cue_lies_to_the_cuts():

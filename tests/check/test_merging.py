@@ -101,7 +101,7 @@ def along(*where):
 @pytest.mark.parametrize("attempt", [merge, by_hand, in_place])
 def test_the_right_merge_passes_however_it_is_written(attempt):
     verdict = check.merged(attempt)
-    assert verdict.right is True, verdict.says
+    assert verdict.right is True, verdict.message
     assert repr(verdict).startswith("✓ right: 11 pairs of blocks")
 
 
@@ -111,7 +111,7 @@ def test_a_merge_that_nobody_wrote_is_not_attempted(attempt):
 
 
 @pytest.mark.parametrize(
-    ("attempt", "says"),
+    ("attempt", "message"),
     [
         (with_out(lambda a, la, b, lb: (a + b) / 2), "two plain blocks: out is the mean of both"),
         (with_out(lambda a, la, b, lb: a + b), "out is the plain sum"),
@@ -145,13 +145,13 @@ def test_a_merge_that_nobody_wrote_is_not_attempted(attempt):
         (lambda *blocks: 1 // 0, "stopped with ZeroDivisionError"),
     ],
 )  # fmt: skip
-def test_a_usual_mistake_in_merging_is_named_with_its_reason(attempt, says):
+def test_a_usual_mistake_in_merging_is_named_with_its_reason(attempt, message):
     verdict = check.merged(attempt)
     assert verdict.right is False
-    assert says in verdict.says, verdict.says
+    assert message in verdict.message, verdict.message
 
 
 def test_a_merge_that_is_nearly_right_is_not_right():
     verdict = check.merged(with_out(lambda *blocks: merge(*blocks)[0] * (1 + 1e-9)))
     assert verdict.right is False
-    assert "not to the precision" in verdict.says
+    assert "not to the precision" in verdict.message

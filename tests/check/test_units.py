@@ -58,7 +58,7 @@ def test_the_right_stream_passes_as_a_list_a_tuple_or_yielded():
 
 
 @pytest.mark.parametrize(
-    ("attempt", "says"),
+    ("attempt", "message"),
     [
         (but(late=False), "'Goodbye.' is lost: it begins after the last unit"),
         (but(fill=True), "a unit without image got one"),
@@ -85,9 +85,9 @@ def test_the_right_stream_passes_as_a_list_a_tuple_or_yielded():
         (lambda *g: 1 / 0, "your function stopped with ZeroDivisionError"),
     ],
 )
-def test_usual_mistakes_are_named(attempt, says):
+def test_usual_mistakes_are_named(attempt, message):
     verdict = check.interleaved(attempt)
-    assert verdict.right is False and says in verdict.says, verdict.says
+    assert verdict.right is False and message in verdict.message, verdict.message
 
 
 def test_what_nobody_has_filled_in_is_not_attempted():

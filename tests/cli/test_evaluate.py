@@ -73,7 +73,7 @@ def test_a_stopped_call_goes_on_and_another_model_has_a_folder_of_its_own(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (("--kinds", "what"), 2, "needle 'what': "),
         (("--lengths", "20"), 2, "length 20: a text needle, its question and answer take "),
@@ -82,9 +82,9 @@ def test_a_stopped_call_goes_on_and_another_model_has_a_folder_of_its_own(
         (("--device", "nowhere"), 2, "device nowhere: "),
     ],
 )
-def test_a_call_at_fault_is_one_line(folder, capsys, arguments, code, says):
+def test_a_call_at_fault_is_one_line(folder, capsys, arguments, code, message):
     found, out, err = needles(capsys, folder, *arguments)
-    assert (found, out) == (code, "") and err.startswith("omni-lab: ") and says in err
+    assert (found, out) == (code, "") and err.startswith("omni-lab: ") and message in err
 
 
 def test_a_table_of_positions_is_refused_before_anything_is_measured(capsys, own_folder):
@@ -109,7 +109,7 @@ def test_what_is_no_model_is_one_line(capsys, own_folder):
 
 
 def test_a_run_of_ours_is_asked_about_all_its_kinds(capsys, own_folder, monkeypatch):
-    class OmniReader:
+    class OmniNeedleModel:
         kinds, trained = ("text", "what"), 64
         chance, shortest = (
             staticmethod({"text": 0.125, "what": 0.25}.get),
@@ -125,7 +125,7 @@ def test_a_run_of_ours_is_asked_about_all_its_kinds(capsys, own_folder, monkeypa
     monkeypatch.setitem(
         sys.modules,
         "omni_lab.evaluation.gallery.needles",
-        types.SimpleNamespace(OmniReader=OmniReader),
+        types.SimpleNamespace(OmniNeedleModel=OmniNeedleModel),
     )
     (own_folder / "run" / "checkpoints").mkdir(parents=True)
     code, out, _ = needles(capsys, "run", "--lengths", "64", "--depths", ".5", "0")

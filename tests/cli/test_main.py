@@ -12,7 +12,7 @@ import pytest
 
 from omni_lab.cli.main import build_parser, main
 from omni_lab.config import from_dict, override, small, tiny
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = (
@@ -58,17 +58,17 @@ def test_a_call_that_is_at_fault_ends_with_2(arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["demo", "--set", "training.omni.stps=5"], "training.omni.steps"),
         (["config", "--set", "training.omni.steps=-5"], "training.omni.steps = -5"),
         (["config", "--preset", "huge"], "tiny, small, full_7b"),
     ],
 )
-def test_a_wrong_setting_is_one_line_and_2(arguments, says, capsys):
+def test_a_wrong_setting_is_one_line_and_2(arguments, message, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert error.startswith("omni-lab: ") and says in error and error.count("\n") == 1
+    assert error.startswith("omni-lab: ") and message in error and error.count("\n") == 1
 
 
 def test_an_input_that_is_at_fault_is_one_line_and_1(capsys):
@@ -137,10 +137,10 @@ def test_fresh_deletes_a_run_folder_and_nothing_else(demo, own_folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("raised", "code", "says"),
+    ("raised", "code", "message"),
     [
         (KeyboardInterrupt(), 130, "omni-lab: stopped; the same command again goes on"),
-        (InputFault("film.mp4: no sound"), 1, "omni-lab: film.mp4: no sound"),
+        (InputError("film.mp4: no sound"), 1, "omni-lab: film.mp4: no sound"),
         (
             ModuleNotFoundError("No module named 'av'", name="av"),
             1,
@@ -148,13 +148,13 @@ def test_fresh_deletes_a_run_folder_and_nothing_else(demo, own_folder, capsys):
         ),
     ],
 )
-def test_what_stops_a_command_becomes_a_line_and_a_code(raised, code, says, monkeypatch, capsys):
+def test_what_stops_a_command_becomes_a_line_and_a_code(raised, code, message, monkeypatch, capsys):
     def run_demo(*_):
         raise raised
 
     monkeypatch.setitem(sys.modules, "omni_lab.demo", types.SimpleNamespace(run_demo=run_demo))
     assert main(["demo"]) == code
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_bug_of_our_own_keeps_its_traceback(monkeypatch):
@@ -280,7 +280,7 @@ def test_a_build_names_some_dropped_clips_and_says_where_all_of_them_are(
         "triplets.min_s=.2",
         "triplets.max_s=.5",
         "triplets.target_s=.4",
-        "triplets.max_static_share=0",
+        "triplets.max_static_fraction=0",
     ]
     assert main(["triplets", "build", "grey.mp4", "--out", "shards", "--set", *short]) == 0
     *lines, more, last = capsys.readouterr().out.splitlines()

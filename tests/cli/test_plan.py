@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from figures import gids, words
 from omni_lab.cli.main import main
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.plots.systems.plan import draw_plan
 
 
@@ -121,7 +121,7 @@ def test_a_network_that_never_hides_is_said_so(capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (
             ["--tokens", 131_072, "--engine", "ulysses"],
@@ -144,10 +144,10 @@ def test_a_network_that_never_hides_is_said_so(capsys):
         (["--tokens", 4096, "--figure", "plan.doc"], "plan.doc: pictures are written as"),
     ],
 )
-def test_the_impossible_is_refused_in_one_line(capsys, arguments, says):
+def test_the_impossible_is_refused_in_one_line(capsys, arguments, message):
     code, out, err = plan(capsys, *arguments)
     assert code == 2 and out == "" and err.count("\n") == 1
-    assert err.startswith("omni-lab: ") and says in err
+    assert err.startswith("omni-lab: ") and message in err
 
 
 def test_the_picture_shows_the_records_shares_and_marks_the_crossing(record):
@@ -186,7 +186,7 @@ def test_no_crossing_is_drawn_where_it_lies_outside_or_sequences_share_the_gpus(
         plan(capsys, "--tokens", 131_072, "--gpus", 8, 64, "--ranks", 8, "--json")[1]
     )
     assert not gids(draw_plan(shared), "crossing:")
-    with pytest.raises(CallFault, match="no plan to draw"):
+    with pytest.raises(UsageError, match="no plan to draw"):
         draw_plan({**record, "plans": []})
 
 

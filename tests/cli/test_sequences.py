@@ -144,7 +144,7 @@ def test_a_clip_without_text_is_named_and_shown_on_request(own_folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (
             ["a.png", "--text", "x", "--format", "F9"],
@@ -165,9 +165,11 @@ def test_a_clip_without_text_is_named_and_shown_on_request(own_folder, capsys):
         ([SAMPLE, "--set", "sequence.tils=2"], 2, "sequence.tiles"),
     ],
 )
-def test_what_is_wrong_with_a_call_or_a_target_is_one_line(arguments, code, says, pictures, capsys):
+def test_what_is_wrong_with_a_call_or_a_target_is_one_line(
+    arguments, code, message, pictures, capsys
+):
     found, out, err = show(capsys, *arguments)
-    assert (found, out) == (code, "") and says in err
+    assert (found, out) == (code, "") and message in err
     assert err.splitlines()[-1].startswith("omni-lab") and "Traceback" not in err
 
 

@@ -101,11 +101,11 @@ def test_an_impossible_value_is_refused_by_name(setting, must):
 
 
 @pytest.mark.parametrize(
-    ("setting", "says"),
+    ("setting", "message"),
     [("training.omni=5", "training.omni.steps"), ("steps", "key=value"), ("=5", "key=value")],
 )
-def test_a_section_or_a_broken_setting_says_what_would_be_right(setting, says):
-    with pytest.raises(ConfigError, match=says):
+def test_a_section_or_a_broken_setting_says_what_would_be_right(setting, message):
+    with pytest.raises(ConfigError, match=message):
         override(tiny(), [setting])
 
 
@@ -122,7 +122,7 @@ def test_a_partial_mapping_keeps_the_rest_of_tiny():
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         ({"training": {"omni": {"stes": 5}}}, "training.omni.steps"),
         ({"trainin": {}}, "unknown setting 'trainin'"),
@@ -132,8 +132,8 @@ def test_a_partial_mapping_keeps_the_rest_of_tiny():
         ({"training": {"omni": {"train": "image"}}}, "names separated by commas"),
     ],
 )
-def test_a_mapping_is_read_strictly(data, says):
-    with pytest.raises(ConfigError, match=says):
+def test_a_mapping_is_read_strictly(data, message):
+    with pytest.raises(ConfigError, match=message):
         from_dict(data)
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from omni_lab.config import tiny
-from omni_lab.errors import CallFault
-from omni_lab.evaluation.answers import CONTROLS, by_fact, make_exam, predict, sit, swapped
+from omni_lab.errors import UsageError
+from omni_lab.evaluation.answers import CONTROLS, by_fact, grade, make_eval_set, predict, swapped
 from omni_lab.model.omni import OmniModel, OmniOutput
 from omni_lab.sequences.batch import collate
 from omni_lab.world.clips import from_script
@@ -22,7 +22,7 @@ VOCABULARY = WorldVocabulary()
 
 def exam_of(*seeds, seconds=4, split="test"):
     clips = [from_script(write_script(seed, seconds, split=split), 48) for seed in seeds]
-    return make_exam(clips, CONFIG, VOCABULARY)
+    return make_eval_set(clips, CONFIG, VOCABULARY)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_every_question_of_a_script_is_asked_with_its_words_and_its_answer(exam)
         assert max(asked.question) < min(asked.answer)
 
 
-class Reader(OmniModel):
+class NeedleModel(OmniModel):
     """Stands for a model: right about every token but the words it is told to get wrong."""
 
     device = "cpu"
@@ -71,11 +71,11 @@ class Reader(OmniModel):
 
 @pytest.mark.parametrize("batch_size", [1, 5, 16])
 def test_a_model_that_is_always_right_is_counted_right_in_batches_of_any_size(exam, batch_size):
-    assert sit(Reader(), exam, batch_size).all()
+    assert grade(NeedleModel(), exam, batch_size).all()
 
 
 def test_a_wrong_token_makes_its_answers_wrong_and_no_others(exam):
-    right = sit(Reader(wrong=("red", "7")), exam)
+    right = grade(NeedleModel(wrong=("red", "7")), exam)
     expected = [
         not (a.fact["answer"] == "red" or (a.fact["fact"] == "sign" and "7" in a.fact["answer"]))
         for a in exam.asked
@@ -137,7 +137,7 @@ def test_swapped_questions_stand_where_the_old_ones_stood_and_answers_stay(exam)
 
 def test_clips_are_swapped_with_clips_of_their_own_length():
     clips = [from_script(write_script(seed, s), 48) for seed, s in enumerate((2, 4, 2, 4))]
-    exam = make_exam(clips, CONFIG, VOCABULARY)
+    exam = make_eval_set(clips, CONFIG, VOCABULARY)
     made = swapped(exam, "swap_image")
     for row, partner in enumerate((2, 3, 0, 1)):
         assert all(
@@ -150,26 +150,26 @@ def test_clips_without_pictures_are_swapped_by_the_length_of_their_sound(model):
         from_script(write_script(seed, s), 48, senses=("audio", "text"))
         for seed, s in enumerate((4, 8, 4, 8))
     ]
-    exam = make_exam(clips, CONFIG, VOCABULARY)
+    exam = make_eval_set(clips, CONFIG, VOCABULARY)
     made = swapped(exam, "swap_audio")
     assert [len(row.waves) for row in made.rows] == [4, 8, 4, 8]
-    assert len(sit(model, made)) == len(exam.asked)
+    assert len(grade(model, made)) == len(exam.asked)
 
 
 def test_a_clip_that_has_no_partner_is_not_swapped_with_itself():
-    with pytest.raises(CallFault, match="no other clip of its length"):
+    with pytest.raises(UsageError, match="no other clip of its length"):
         swapped(exam_of(0), "swap_image")
 
 
 def test_an_unknown_control_is_refused(exam):
-    with pytest.raises(CallFault, match=", ".join(CONTROLS)):
+    with pytest.raises(UsageError, match=", ".join(CONTROLS)):
         swapped(exam, "swap_smell")
 
 
 def test_an_exam_without_questions_is_refused():
     clip = replace(from_script(write_script(0, 2), 48), facts=())
-    with pytest.raises(CallFault, match=r"truth\.json"):
-        make_exam([clip], CONFIG, VOCABULARY)
+    with pytest.raises(UsageError, match=r"truth\.json"):
+        make_eval_set([clip], CONFIG, VOCABULARY)
 
 
 def test_scores_count_each_fact_once_with_its_chance_and_an_interval(exam):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_lab.errors import CallFault, InputFault
+from omni_lab.errors import InputError, UsageError
 from omni_lab.evaluation.intervals import wilson
-from omni_lab.evaluation.needles.interface import Reader
+from omni_lab.evaluation.needles.interface import NeedleModel
 from omni_lab.evaluation.needles.measure import (
     CELLS,
     SETTINGS,
@@ -57,7 +57,7 @@ def measured(reader, out=None, **changes):
 
 def test_cells_come_by_kind_and_length_with_their_control_first_and_count_what_was_right():
     reader = Rule(lambda trial: trial.present and trial.length <= 64 and trial.seed % 2 == 0)
-    assert isinstance(reader, Reader)
+    assert isinstance(reader, NeedleModel)
     cells = measured(reader)
     places = [
         (kind, length, depth)
@@ -156,12 +156,12 @@ def test_a_folder_of_another_model_or_other_trials_is_refused_by_name_and_left_a
     before = (own_folder / CELLS).read_bytes()
     trained_longer = Rule()
     trained_longer.trained = 200
-    for reader, changes, says in (
+    for reader, changes, message in (
         (Rule(name="other"), {}, "holds needles of model 'rule', not 'other'"),
         (Rule(), {"trials": 7}, "holds needles of trials 6, not 7"),
         (trained_longer, {}, "holds needles of trained 100, not 200"),
     ):
-        with pytest.raises(InputFault, match=says):
+        with pytest.raises(InputError, match=message):
             measured(reader, own_folder, **changes)
         assert not reader.asked and (own_folder / CELLS).read_bytes() == before
 
@@ -173,19 +173,19 @@ def test_a_line_that_is_no_cell_is_named(own_folder, line):
     (own_folder / CELLS).write_text(
         "\n".join([lines[0], line, *lines[2:]]), errors="surrogateescape"
     )
-    with pytest.raises(InputFault, match=r"cells\.jsonl:2: not a cell"):
+    with pytest.raises(InputError, match=r"cells\.jsonl:2: not a cell"):
         measured(Rule(), own_folder)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "no json"])
 def test_settings_that_are_none_are_named(own_folder, text):
     (own_folder / SETTINGS).write_text(text)
-    with pytest.raises(InputFault, match=r"needles\.json: not the settings"):
+    with pytest.raises(InputError, match=r"needles\.json: not the settings"):
         measured(Rule(), own_folder)
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"kinds": ("when",)}, "needle 'when': rule can be asked about text, what"),
         ({"lengths": (64, 19)}, "length 19: a text needle, its question and answer take 20 tokens"),
@@ -196,16 +196,16 @@ def test_settings_that_are_none_are_named(own_folder, text):
         ({"lengths": ()}, "a length"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_before_anything_is(own_folder, changes, says):
+def test_what_cannot_be_measured_is_refused_before_anything_is(own_folder, changes, message):
     reader = Rule()
-    with pytest.raises(CallFault, match=says) as fault:
+    with pytest.raises(UsageError, match=message) as fault:
         measured(reader, own_folder / "out", **changes)
     assert "\n" not in str(fault.value) and not reader.asked and not (own_folder / "out").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(own_folder):
     (own_folder / "file").touch()
-    with pytest.raises(CallFault, match="file: cannot be written"):
+    with pytest.raises(UsageError, match="file: cannot be written"):
         measured(Rule(), own_folder / "file")
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from small_models import small_model, trained
 from torch import nn
 
-from omni_lab.errors import CallFault, InputFault
+from omni_lab.errors import InputError, UsageError
 from omni_lab.evaluation.needles import causal
-from omni_lab.evaluation.needles.causal import CausalReader
-from omni_lab.evaluation.needles.interface import Reader, Trial
+from omni_lab.evaluation.needles.causal import CausalNeedleModel
+from omni_lab.evaluation.needles.interface import NeedleModel, Trial
 from omni_lab.evaluation.needles.measure import measure
 from omni_lab.evaluation.needles.passage import NUMBERS, TOWNS, Passage, lay_out, shortest
 from omni_lab.evaluation.needles.prose import sentences
@@ -136,7 +136,7 @@ def test_prose_is_varied_and_holds_no_town_and_no_digit():
 def test_a_length_that_holds_no_needle_is_refused(tokenizers, least, kind):
     for depth in (0.0, 0.5, 1.0):
         with pytest.raises(
-            CallFault, match=r"length 20: needle, question and answer take \d+ tokens"
+            UsageError, match=r"length 20: needle, question and answer take \d+ tokens"
         ):
             lay_out(Trial("text", 20, depth, 0), tokenizers[kind])
     for seed in range(20):
@@ -150,15 +150,15 @@ def test_a_tokenizer_that_cannot_write_the_answer_is_refused():
     core = Tokenizer(models.WordLevel({"<unk>": 0, "The": 1, "number": 2}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     words = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
-    with pytest.raises(InputFault, match="words: its tokenizer cannot write numbers"):
-        CausalReader(small_model("qwen2", 50), words, "words")
+    with pytest.raises(InputError, match="words: its tokenizer cannot write numbers"):
+        CausalNeedleModel(small_model("qwen2", 50), words, "words")
 
 
 def test_a_model_that_cannot_give_the_logits_of_the_answer_alone_is_refused(tokenizers):
     model = small_model("qwen2", 700)
     model.forward = lambda input_ids: None
-    with pytest.raises(InputFault, match="no logits_to_keep"):
-        CausalReader(model, tokenizers["byte"], "other")
+    with pytest.raises(InputError, match="no logits_to_keep"):
+        CausalNeedleModel(model, tokenizers["byte"], "other")
 
 
 class Finder(nn.Module):
@@ -186,9 +186,11 @@ class Finder(nn.Module):
 
 @pytest.mark.parametrize("kind", ["byte", "pieces"])
 def test_a_model_that_finds_and_copies_is_right_where_it_reaches_and_nowhere_else(tokenizers, kind):
-    finder = CausalReader(Finder(len(tokenizers[kind]), 500), tokenizers[kind], "finder")
+    finder = CausalNeedleModel(Finder(len(tokenizers[kind]), 500), tokenizers[kind], "finder")
     assert (
-        isinstance(finder, Reader) and finder.trained == 500 and finder.chance("text") == 1 / 9000
+        isinstance(finder, NeedleModel)
+        and finder.trained == 500
+        and finder.chance("text") == 1 / 9000
     )
     cells = measure(finder, ("text",), (200, 400, 1600), (0.0, 0.5, 0.95), 5, progress=False)
     right = {(cell.length, cell.depth): cell.accuracy for cell in cells}
@@ -214,7 +216,7 @@ def folders(tokenizers, tmp_path_factory):
 def test_an_answer_is_right_when_every_token_is_the_likeliest_after_the_true_ones(
     folders, family, monkeypatch
 ):
-    reader = CausalReader.load(str(folders[family]))
+    reader = CausalNeedleModel.load(str(folders[family]))
     assert reader.trained == 128 and reader.name == str(folders[family])
     ids, shapes = lay_out(Trial("text", 96, 0.5, 1), reader.tokenizer).ids[:-4], []
     with torch.no_grad():
@@ -236,12 +238,12 @@ def test_an_answer_is_right_when_every_token_is_the_likeliest_after_the_true_one
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_reads_past_its_trained_length_but_not_past_a_table_of_positions(folders, family):
-    reader = CausalReader.load(str(folders[family]))
+    reader = CausalNeedleModel.load(str(folders[family]))
     far = Trial("text", 300, 0.5, 1)
     if family == "gpt2":
         for asked in (lambda: reader.read([far]), lambda: reader.check(129)):
             with pytest.raises(
-                CallFault, match=r"length \d+: .* has a table of 128 positions, and none beyond"
+                UsageError, match=r"length \d+: .* has a table of 128 positions, and none beyond"
             ):
                 asked()
         assert reader.read([far._replace(length=128)]) == [False]
@@ -251,22 +253,22 @@ def test_a_model_reads_past_its_trained_length_but_not_past_a_table_of_positions
 
 
 def test_rotary_positions_are_changed_and_named(folders):
-    plain = CausalReader.load(str(folders["qwen2"]), dtype="bfloat16")
+    plain = CausalNeedleModel.load(str(folders["qwen2"]), dtype="bfloat16")
     assert plain.model.dtype == torch.bfloat16 and plain.name.endswith(", bfloat16")
-    raised = CausalReader.load(str(folders["qwen2"]), rope_theta=1e6, rope_factor=4)
+    raised = CausalNeedleModel.load(str(folders["qwen2"]), rope_theta=1e6, rope_factor=4)
     assert rope_of(raised.model) == (1e6, 4.0)
     assert raised.name == f"{folders['qwen2']}, θ 1e+06, positions / 4"
-    with pytest.raises(CallFault, match="no rotary positions"):
-        CausalReader.load(str(folders["gpt2"]), rope_theta=1e6)
+    with pytest.raises(UsageError, match="no rotary positions"):
+        CausalNeedleModel.load(str(folders["gpt2"]), rope_theta=1e6)
 
 
 def test_an_adapter_is_read_with_its_model_and_its_models_tokenizer(folders, own_folder):
     peft = pytest.importorskip("peft")
-    base = CausalReader.load(str(folders["llama"]))
-    wrapped = CausalReader.load(str(folders["llama"])).model
+    base = CausalNeedleModel.load(str(folders["llama"]))
+    wrapped = CausalNeedleModel.load(str(folders["llama"])).model
     wrapped.add_adapter(peft.LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False))
     wrapped.save_pretrained(own_folder / "adapter")
-    adapted = CausalReader.load(str(own_folder / "adapter"))
+    adapted = CausalNeedleModel.load(str(own_folder / "adapter"))
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
         mine, theirs, plain = (model(ids).logits for model in (adapted.model, wrapped, base.model))
@@ -281,8 +283,8 @@ def test_an_adapter_is_read_with_its_model_and_its_models_tokenizer(folders, own
 def test_an_adapter_without_peft_says_what_to_install(own_folder, monkeypatch):
     (own_folder / "adapter_config.json").write_text("{}")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(CallFault, match="an adapter needs peft: pip install"):
-        CausalReader.load(str(own_folder))
+    with pytest.raises(UsageError, match="an adapter needs peft: pip install"):
+        CausalNeedleModel.load(str(own_folder))
 
 
 def broken(folder, how):
@@ -317,32 +319,32 @@ def test_a_folder_that_is_no_whole_model_is_one_line(tokenizers, own_folder, how
     small_model("qwen2", 700).save_pretrained(folder)
     tokenizers["byte"].save_pretrained(folder)
     broken(folder, how)
-    with pytest.raises(InputFault, match=f"^{folder}: ") as fault:
-        CausalReader.load(str(folder))
+    with pytest.raises(InputError, match=f"^{folder}: ") as fault:
+        CausalNeedleModel.load(str(folder))
     assert "\n" not in str(fault.value) and len(str(fault.value)) > len(str(folder)) + 20
 
 
 def test_a_name_that_is_nowhere_is_one_line():
-    with pytest.raises(InputFault, match="^no/such-model: cannot be loaded") as fault:
-        CausalReader.load("no/such-model")
+    with pytest.raises(InputError, match="^no/such-model: cannot be loaded") as fault:
+        CausalNeedleModel.load("no/such-model")
     assert "\n" not in str(fault.value)
 
 
 def test_a_tokenizer_of_another_model_is_noticed(tokenizers):
-    reader = CausalReader(small_model("qwen2", 50), tokenizers["byte"], "small")
+    reader = CausalNeedleModel(small_model("qwen2", 50), tokenizers["byte"], "small")
     with pytest.raises(
-        InputFault, match=r"small: the tokenizer writes token \d+, the model has 50"
+        InputError, match=r"small: the tokenizer writes token \d+, the model has 50"
     ):
         reader.read([Trial("text", 100, 0.5, 1)])
 
 
 def test_a_device_that_is_not_there_is_named(folders):
-    with pytest.raises(CallFault, match="^device nowhere: "):
-        CausalReader.load(str(folders["qwen2"]), device="nowhere")
+    with pytest.raises(UsageError, match="^device nowhere: "):
+        CausalNeedleModel.load(str(folders["qwen2"]), device="nowhere")
 
 
 def test_a_model_is_spread_over_what_there_is(folders):
-    reader = CausalReader.load(str(folders["qwen2"]), device="auto")
+    reader = CausalNeedleModel.load(str(folders["qwen2"]), device="auto")
     assert reader.read([Trial("text", 100, 0.5, 1)]) == [False]
 
 
@@ -350,16 +352,16 @@ def test_a_fault_without_words_is_named_by_its_kind(folders, monkeypatch):
     monkeypatch.setattr(
         "transformers.AutoTokenizer.from_pretrained", lambda source: exec("raise KeyError")
     )
-    with pytest.raises(InputFault, match=r"cannot be loaded \(KeyError\)"):
-        CausalReader.load(str(folders["qwen2"]))
+    with pytest.raises(InputError, match=r"cannot be loaded \(KeyError\)"):
+        CausalNeedleModel.load(str(folders["qwen2"]))
 
 
 def test_too_little_memory_is_named(folders, monkeypatch):
-    reader = CausalReader.load(str(folders["qwen2"]))
+    reader = CausalNeedleModel.load(str(folders["qwen2"]))
 
     def full(**given):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(reader.model, "forward", full)
-    with pytest.raises(CallFault, match="length 100: does not fit into the memory of cpu"):
+    with pytest.raises(UsageError, match="length 100: does not fit into the memory of cpu"):
         reader.read([Trial("text", 100, 0.5, 1)])

@@ -43,12 +43,12 @@ def test_retrieval_has_six_directions_with_their_chance():
 def test_the_senses_of_a_conflicting_clip_disagree_and_nothing_else_tells():
     config = tiny()
     for seed in range(30):
-        script, says = conflicting(seed, config)
-        assert len(set(says.values())) == 3
+        script, message = conflicting(seed, config)
+        assert len(set(message.values())) == 3
         room = script.rooms[0]
-        assert room.things[0].colour == says["image"]
-        assert room.sounds[-1].word == says["audio"] and room.note == says["text"]
-        assert says["image"] not in " ".join(
+        assert room.things[0].colour == message["image"]
+        assert room.sounds[-1].word == message["audio"] and room.note == message["text"]
+        assert message["image"] not in " ".join(
             c.text.lower() for c in from_script(script, 48).cues if c.role == "visitor"
         )
 
@@ -62,10 +62,10 @@ def test_an_answer_is_credited_to_the_sense_it_follows(monkeypatch, follows, col
     )  # not asked: its answers are given below
     config = override(tiny(), ["evaluation.reliance_clips=6", "evaluation.bootstrap=20"])
     vocabulary = WorldVocabulary()
-    says = [conflicting(seed, config)[1] for seed in range(6)]
+    message = [conflicting(seed, config)[1] for seed in range(6)]
 
     def answers(model, batch):
-        words = [s[follows] if follows else "apple" for s in says]
+        words = [s[follows] if follows else "apple" for s in message]
         return np.repeat([[vocabulary.ids[w]] for w in words], batch.input_ids.shape[1], axis=1)
 
     monkeypatch.setattr(module, "predict", answers)

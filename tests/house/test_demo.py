@@ -8,7 +8,7 @@ import pytest
 
 from omni_lab.config import override, tiny
 from omni_lab.demo import QUICK, run_demo
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 from omni_lab.reproduce.experiments.demo import CRITERIA, numbers
 from omni_lab.reproduce.record import Criterion, interval, read_record, write_record
 from omni_lab.world.drawing import write_script
@@ -91,7 +91,7 @@ def test_a_run_that_lost_its_report_makes_it_without_training_again(run, films, 
 
 def test_a_folder_without_films_is_named(tmp_path, config):
     (tmp_path / "empty" / "test").mkdir(parents=True)
-    with pytest.raises(InputFault, match="empty"):
+    with pytest.raises(InputError, match="empty"):
         run_demo(config, tmp_path / "out", tmp_path / "empty")
 
 
@@ -128,5 +128,5 @@ def test_a_record_is_read_where_one_stands_else_from_the_project_else_it_says_ho
         tmp_path / "results" / "demo", "mine", "a command", [0], {"a": [1.0]}, [Criterion("a", 0.5)]
     )
     assert read_record("demo")["claim"] == mine["claim"] == "mine"
-    with pytest.raises(InputFault, match="omni-lab reproduce nothing --seeds 3"):
+    with pytest.raises(InputError, match="omni-lab reproduce nothing --seeds 3"):
         read_record("nothing")

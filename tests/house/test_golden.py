@@ -19,7 +19,7 @@ from omni_lab.training.loop import train, train_stages, trained
 from omni_lab.training.run import RunFolder, read_config
 from omni_lab.triplets.building.build import build
 from omni_lab.triplets.shards.tars import read_shards
-from omni_lab.world.albums.lessons import AlbumMixture
+from omni_lab.world.albums.lessons import AlbumLessons
 from omni_lab.world.haystack.lessons import context_stages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,8 @@ STAGES = [
 STAGES += ["training.omni.batch=2", "training.omni.units=4"]
 ALBUMS = ["sequence.layout=F4", f"training.albums.steps={STEPS}", "training.albums.batch=4"]
 CONTEXT = [
-    "sequence.layout=haystack", "model.decoder.look_back=4", "model.sense_size=.1", f"context.sight.steps={STEPS}",
+    "sequence.layout=haystack", "model.decoder.previous_token_init=4", "model.connector_rms=.1",
+    f"context.sight.steps={STEPS}",
     "context.sight.batch=8", "context.pictures=64", "context.lengths=64,128", "context.thetas=1000,4000",
     f"context.tokens={STEPS * 256},{STEPS * 256}", "context.rows=4,2", "context.real=1,.5", "context.needles=3,4",
     "context.things=1,2", "context.films=.5,.5", "context.lr_scales=1,.5", "context.short=0", "sequence.max_tokens=128",
@@ -54,7 +55,7 @@ def losses(folder: Path) -> dict[str, list[float]]:
         if name == "demo":
             train(config, run, films, progress=False)
         else:
-            stages = [AlbumMixture(config)] if name == "albums" else context_stages(config)
+            stages = [AlbumLessons(config)] if name == "albums" else context_stages(config)
             train_stages(config, run, stages, progress=False)
         for record in run.metrics():
             out.setdefault(record["stage"], []).append(record["loss"])

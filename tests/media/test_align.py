@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spoken_words import GUIDE, VISITOR, S, sentence, with_pocketsphinx
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.speech import align as alignment
 from omni_lab.media.speech.align import align, guess, spoken
 from omni_lab.media.subtitles.reader import Cue
@@ -158,5 +158,5 @@ def test_numbers_and_marks_are_said_as_people_say_them(written, said):
 def test_without_pocketsphinx_alignment_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     alignment._aligner.cache_clear()
-    with pytest.raises(CallFault, match="needs pocketsphinx: pip install"):
+    with pytest.raises(UsageError, match="needs pocketsphinx: pip install"):
         align((Cue(0, S, "music"),), np.zeros(S, np.int16))

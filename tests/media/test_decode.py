@@ -12,7 +12,12 @@ from PIL import Image
 from omni_lab.config import TripletConfig
 from omni_lab.media.clock import rescale, seconds, stamp, ticks
 from omni_lab.media.decode import decode
-from omni_lab.media.errors import EmptyFile, MissingFile, NothingDecodable, NotMedia
+from omni_lab.media.errors import (
+    EmptyFileError,
+    MissingFileError,
+    NothingDecodableError,
+    NotMediaError,
+)
 from omni_lab.media.probe import probe
 from omni_lab.media.timestamps import varies
 
@@ -275,9 +280,15 @@ def test_what_is_no_media_is_said_in_one_line(tmp_path):
     whole = write_film(tmp_path / "whole.mp4").read_bytes()
     (tmp_path / "headless.mp4").write_bytes(whole[: len(whole) // 2])  # its index stands at its end
     for name, fault in {
-        "none.mp4": MissingFile, "empty.mp4": EmptyFile, "text.mp4": NotMedia, "notes.txt": NotMedia,
-        "still.png": NotMedia, "headless.mp4": NotMedia, "words.srt": NothingDecodable, ".": MissingFile,
-    }.items():  # fmt: skip
+        "none.mp4": MissingFileError,
+        "empty.mp4": EmptyFileError,
+        "text.mp4": NotMediaError,
+        "notes.txt": NotMediaError,
+        "still.png": NotMediaError,
+        "headless.mp4": NotMediaError,
+        "words.srt": NothingDecodableError,
+        ".": MissingFileError,
+    }.items():
         with pytest.raises(fault) as caught:
             decode(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)

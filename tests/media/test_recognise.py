@@ -15,7 +15,7 @@ from media_files import write_film
 from spoken_words import GUIDE, VISITOR, S, track, with_pocketsphinx
 
 from omni_lab.config import TripletConfig, config_hash
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.decode import decode
 from omni_lab.media.speech.recognise import Whisper, check_recogniser, recogniser, windows
 from omni_lab.media.speech.vad import voice_activity
@@ -180,17 +180,17 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path):
     from transformers import BertConfig
 
     with pytest.raises(
-        CallFault, match=r"'nobody/nothing' cannot be loaded \(.*\): give the folder"
+        UsageError, match=r"'nobody/nothing' cannot be loaded \(.*\): give the folder"
     ) as caught:
         recogniser("nobody/nothing", "energy")
     assert "\n" not in str(caught.value)
     BertConfig().save_pretrained(tmp_path / "bert")
-    with pytest.raises(CallFault, match="is a bert model: give the folder of a Whisper"):
+    with pytest.raises(UsageError, match="is a bert model: give the folder of a Whisper"):
         check_recogniser(str(tmp_path / "bert"))
     folder = save_checkpoint(tmp_path / "half")
     (tmp_path / "half" / "model.safetensors").unlink()
     check_recogniser(folder)
-    with pytest.raises(CallFault, match="is not whole"):
+    with pytest.raises(UsageError, match="is not whole"):
         Whisper(folder, "energy")
 
 
@@ -222,7 +222,7 @@ def test_a_detector_that_is_not_installed_is_never_replaced(monkeypatch):
         lambda: voice_activity(np.zeros(S, np.int16), "silero"),
         lambda: check_listening(TripletConfig(recogniser=save_checkpoint(Path("whisper")))),
     ):
-        with pytest.raises(CallFault, match="needs silero-vad: pip install .*, or take 'energy'"):
+        with pytest.raises(UsageError, match="needs silero-vad: pip install .*, or take 'energy'"):
             work()
     check_listening(TripletConfig())
     check_listening(
@@ -289,8 +289,8 @@ def test_a_film_without_sound_is_left_alone(film):
 
 def test_what_is_missing_is_said_before_the_first_film(monkeypatch):
     check_listening(TripletConfig())
-    with pytest.raises(CallFault, match="triplets.recogniser = 'nobody/nothing' cannot be loaded"):
+    with pytest.raises(UsageError, match="triplets.recogniser = 'nobody/nothing' cannot be loaded"):
         check_listening(TripletConfig(recogniser="nobody/nothing"))
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    with pytest.raises(CallFault, match="pip install"):
+    with pytest.raises(UsageError, match="pip install"):
         check_listening(TripletConfig(align_words=True))

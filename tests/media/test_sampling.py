@@ -255,5 +255,5 @@ def test_pictures_beyond_every_screen_are_refused(tmp_path, side, rows):
         packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 25)
         container.mux(packet)
     outcome, megabytes = peak_mb(tmp_path / "a.mov")
-    assert outcome.startswith("NothingDecodable")
+    assert outcome.startswith("NothingDecodableError")
     assert megabytes < 60

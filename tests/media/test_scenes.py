@@ -7,7 +7,7 @@ import pytest
 from media_files import write_film
 
 from omni_lab.config import TripletConfig, override, tiny
-from omni_lab.errors import CallFault, ConfigError
+from omni_lab.errors import ConfigError, UsageError
 from omni_lab.media.decode import decode
 from omni_lab.media.scenes import scene_changes
 
@@ -76,7 +76,7 @@ def test_both_detectors_agree_on_hard_cuts(film):
 
 def test_a_missing_detector_is_named_with_what_to_install(film, monkeypatch):
     monkeypatch.setitem(sys.modules, "scenedetect", None)
-    with pytest.raises(CallFault, match=r"omni_lab\[scale\]"):
+    with pytest.raises(UsageError, match=r"omni_lab\[scale\]"):
         decode(film, TripletConfig(scenes="pyscenedetect"))
 
 

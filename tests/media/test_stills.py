@@ -12,7 +12,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from omni_lab.media.errors import EmptyFile, HugePicture, MediaFault, MissingFile, NotPicture
+from omni_lab.media.errors import (
+    EmptyFileError,
+    HugePictureError,
+    MediaError,
+    MissingFileError,
+    NotPictureError,
+)
 from omni_lab.media.images import stills
 from omni_lab.media.images.stills import open_still
 
@@ -264,7 +270,7 @@ def test_a_pil_image_stays_as_it_is():
     assert (image.size, image.mode, image.getexif()[0x0112]) == ((24, 16), "RGB", 6)
     lazy = Image.open(io.BytesIO(encoded(Image.fromarray(corners()), "PNG")))
     lazy.close()
-    with pytest.raises(NotPicture, match="the given PngImageFile"):
+    with pytest.raises(NotPictureError, match="the given PngImageFile"):
         open_still(lazy)
 
 
@@ -305,7 +311,7 @@ def test_an_array_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("array", "says"),
+    ("array", "message"),
     [
         (np.zeros((3, 8, 8), np.uint8), "shape (3, 8, 8)"),
         (np.zeros(8, np.uint8), "shape (8,)"),
@@ -321,11 +327,11 @@ def test_an_array_of_its_own():
         (np.array([[-0.5, 1]]), "from 0 (black)"),
     ],
 )
-def test_arrays_that_are_no_picture(array, says):
+def test_arrays_that_are_no_picture(array, message):
     """Each is refused with what it is and what would be right."""
-    with pytest.raises(NotPicture) as fault:
+    with pytest.raises(NotPictureError) as fault:
         open_still(array)
-    assert says in str(fault.value)
+    assert message in str(fault.value)
     assert "\n" not in str(fault.value)
 
 
@@ -333,14 +339,14 @@ def test_arrays_that_are_no_picture(array, says):
 def test_other_things_are_called_neither_broken_nor_cut_off(thing):
     """Whoever gives bytes or a list is told what to give, not to fetch it again."""
     with pytest.raises(
-        NotPicture, match=rf"^the given {type(thing).__name__}: is no picture; give a path"
+        NotPictureError, match=rf"^the given {type(thing).__name__}: is no picture; give a path"
     ):
         open_still(thing)
 
 
 def test_a_deep_image_with_pixels_that_are_no_number():
     """NaN in a float image is neither black nor white."""
-    with pytest.raises(NotPicture, match="no number"):
+    with pytest.raises(NotPictureError, match="no number"):
         open_still(Image.fromarray(np.array([[0.0, np.nan]], np.float32)))
 
 
@@ -355,7 +361,7 @@ def test_files_that_are_no_picture(tmp_path, body):
     """A drawing, a page, a letter: named by the file, with the forms that can be read."""
     (tmp_path / "a.png").write_bytes(body)
     with pytest.raises(
-        NotPicture, match=r"a\.png: is not a picture that can be read; give it as AVIF"
+        NotPictureError, match=r"a\.png: is not a picture that can be read; give it as AVIF"
     ):
         open_still(tmp_path / "a.png")
 
@@ -364,10 +370,10 @@ def test_files_that_are_not_there(tmp_path):
     """A lost file, a folder, and a file of no bytes each say so."""
     (tmp_path / "empty.png").touch()
     for path, kind in (
-        ("lost.png", MissingFile),
-        (".", MissingFile),
-        ("empty.png", EmptyFile),
-        ("\0", MissingFile),
+        ("lost.png", MissingFileError),
+        (".", MissingFileError),
+        ("empty.png", EmptyFileError),
+        ("\0", MissingFileError),
     ):
         with pytest.raises(kind):
             open_still(path)
@@ -381,7 +387,7 @@ def test_a_file_that_is_cut_off(tmp_path, form):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     body = encoded(Image.fromarray(noise), form)
     (tmp_path / "a").write_bytes(body[: len(body) // 2])
-    with pytest.raises(NotPicture):
+    with pytest.raises(NotPictureError):
         open_still(tmp_path / "a")
 
 
@@ -393,13 +399,13 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path, side, monkeypatch):
     (tmp_path / "bomb.png").write_bytes(png(side, side))
     (tmp_path / "bomb.png").stat()
     kind = (
-        HugePicture if side**2 > stills.MOST_PIXELS else NotPicture
+        HugePictureError if side**2 > stills.MOST_PIXELS else NotPictureError
     )  # cut off: there are no pixels at all
     monkeypatch.setattr(
         Image.Image, "load", lambda image: pytest.fail("decoded")
-    ) if kind is HugePicture else None
+    ) if kind is HugePictureError else None
     tracemalloc.start()
-    with pytest.raises(kind, match="134,217,728" if kind is HugePicture else "cut-off"):
+    with pytest.raises(kind, match="134,217,728" if kind is HugePictureError else "cut-off"):
         open_still(tmp_path / "bomb.png")
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
@@ -410,7 +416,7 @@ def test_the_limit_holds_for_images_and_arrays(monkeypatch):
     monkeypatch.setattr(stills, "MOST_PIXELS", 12)
     assert open_still(np.zeros((4, 3), np.uint8)).shape == (4, 3, 3)
     for source in (np.zeros((4, 4), np.uint8), Image.new("L", (13, 1))):
-        with pytest.raises(HugePicture, match="more than 12"):
+        with pytest.raises(HugePictureError, match="more than 12"):
             open_still(source)
 
 
@@ -444,6 +450,6 @@ def test_spoiled_files_end_in_a_picture_or_a_fault(tmp_path, body, spoils, cut):
         )  # what it claims may be large, and takes long
         try:
             pixels = open_still(path)
-        except MediaFault as fault:
+        except MediaError as fault:
             lines, pixels = str(fault).splitlines(), None
     assert len(lines) == 1 if pixels is None else pixels.ndim == 3

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_lab.media.errors import BadSubtitles
+from omni_lab.media.errors import SubtitleError
 from omni_lab.media.subtitles.reader import parse, read_subtitles
 
 
@@ -290,7 +290,7 @@ def test_rarer_forms():
 )
 def test_a_rarer_form_that_is_broken_is_one_typed_line(tmp_path, text):
     (tmp_path / "a.sub").write_text(text)
-    with pytest.raises(BadSubtitles, match=r"a\.sub") as caught:
+    with pytest.raises(SubtitleError, match=r"a\.sub") as caught:
         read_subtitles(tmp_path / "a.sub")
     assert "\n" not in str(caught.value)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from media_files import write_film
 
 from omni_lab.media.decode import decode
-from omni_lab.media.errors import BadSubtitles
+from omni_lab.media.errors import SubtitleError
 from omni_lab.media.probe import TWO_TO_THREE, language_rank, two_letters
 from omni_lab.media.subtitles.encodings import LANGUAGES
 from omni_lab.media.subtitles.reader import (
@@ -27,7 +27,7 @@ from omni_lab.triplets.dialogues.roles import read_roles
 
 def test_a_file_without_any_time_is_no_subtitles(tmp_path):
     (tmp_path / "a.srt").write_text("Dear diary,\ntoday I wrote no subtitles.\n")
-    with pytest.raises(BadSubtitles, match="says when it is shown"):
+    with pytest.raises(SubtitleError, match="says when it is shown"):
         read_subtitles(tmp_path / "a.srt")
     for name, text in (
         ("empty.srt", " \n"),
@@ -41,7 +41,7 @@ def test_a_file_without_any_time_is_no_subtitles(tmp_path):
 def test_unknown_subtitles_are_one_line(tmp_path):
     (tmp_path / "a.ass").write_text("nothing that anybody knows")
     for name in ("a.ass", "none.srt"):
-        with pytest.raises(BadSubtitles, match=name) as caught:
+        with pytest.raises(SubtitleError, match=name) as caught:
             read_subtitles(tmp_path / name)
         assert "\n" not in str(caught.value)
 

@@ -19,7 +19,7 @@ from PIL import Image
 from omni_lab.config import TripletConfig
 from omni_lab.media import probe as probing
 from omni_lab.media.decode import decode
-from omni_lab.media.errors import MissingFile, NothingDecodable, NotMedia
+from omni_lab.media.errors import MissingFileError, NothingDecodableError, NotMediaError
 from omni_lab.media.probe import probe
 
 EVERY = TripletConfig(frames_per_second=25.0, image_size=48)
@@ -42,7 +42,7 @@ def test_what_is_no_ordinary_file_is_refused_unopened(tmp_path):
         ("https://example.org/film.mp4", "only local files"),
         ("file:///etc/hostname", "only local files"),
     ):
-        with pytest.raises(MissingFile, match=reason) as caught:
+        with pytest.raises(MissingFileError, match=reason) as caught:
             decode(path)
         assert "\n" not in str(caught.value)
 
@@ -53,10 +53,10 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 
     path = write_film(tmp_path / "a.mp4", seconds=0.2)
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(MissingFile, match="may not be read"):
+    with pytest.raises(MissingFileError, match="may not be read"):
         decode(path)
     monkeypatch.setattr(Path, "stat", refuse)
-    with pytest.raises(MissingFile, match="may not be read"):
+    with pytest.raises(MissingFileError, match="may not be read"):
         decode(path)
 
 
@@ -84,7 +84,7 @@ def test_lists_of_films_are_refused(tmp_path):
     for target in ("a.ts", str(tmp_path / "a.ts"), f"file:{tmp_path}/a.ts"):
         for name, text in playlists(tmp_path, target).items():
             (tmp_path / name).write_text(text)
-            with pytest.raises(NotMedia, match="points to other files"):
+            with pytest.raises(NotMediaError, match="points to other files"):
                 decode(tmp_path / name)
     (tmp_path / "list.m3u8").write_text(playlists(tmp_path, "a.ts")["list.m3u8"])
     with av.open(str(tmp_path / "list.m3u8")) as container:  # FFmpeg by itself does follow it
@@ -113,9 +113,9 @@ def test_no_address_is_opened(tmp_path):
         tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
     ).items():
         (tmp_path / name).write_text(text)
-        with pytest.raises(NotMedia):
+        with pytest.raises(NotMediaError):
             decode(tmp_path / name)
-    with pytest.raises(MissingFile):
+    with pytest.raises(MissingFileError):
         decode(f"http://127.0.0.1:{server.getsockname()[1]}/a.ts")
     stop.set()
     thread.join()
@@ -130,7 +130,7 @@ def test_no_address_is_opened(tmp_path):
 def test_any_bytes_end_in_a_typed_error(tmp_path_factory, data, suffix):
     path = tmp_path_factory.getbasetemp() / f"noise.{suffix}"
     path.write_bytes(data)
-    with pytest.raises((NotMedia, NothingDecodable)):
+    with pytest.raises((NotMediaError, NothingDecodableError)):
         decode(path)
 
 
@@ -144,7 +144,7 @@ def test_animations(tmp_path):
         )
     for name in ("a.gif", "a.apng"):
         assert decode(tmp_path / name, EVERY).frame_times.tolist() == [1600 * i for i in range(6)]
-    with pytest.raises(NotMedia, match="make a GIF or an MP4 first"):
+    with pytest.raises(NotMediaError, match="make a GIF or an MP4 first"):
         decode(tmp_path / "a.webp")
 
 
@@ -279,7 +279,7 @@ def test_a_disk_that_fails_keeps_what_was_read(tmp_path, monkeypatch):
         for error in film.source.errors
     )
     limit = 0
-    with pytest.raises(NotMedia, match="Input/output"):
+    with pytest.raises(NotMediaError, match="Input/output"):
         decode(path)
     monkeypatch.undo()
 
@@ -287,7 +287,7 @@ def test_a_disk_that_fails_keeps_what_was_read(tmp_path, monkeypatch):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(probing, "content_id", fail)
-    with pytest.raises(MissingFile, match="to its end"):
+    with pytest.raises(MissingFileError, match="to its end"):
         decode(path)
 
 
@@ -375,7 +375,7 @@ def test_channels_without_a_place(tmp_path, channels, level):
         file.setframerate(16_000)
         file.writeframes(np.full((8000, channels), 8000, "<i2").tobytes())
     if level is None:
-        with pytest.raises(NothingDecodable, match="cannot be converted"):
+        with pytest.raises(NothingDecodableError, match="cannot be converted"):
             decode(tmp_path / "a.wav")
     else:
         assert decode(tmp_path / "a.wav").audio[4000] == pytest.approx(level, abs=2)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spoken_words import S, track, with_silero
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.speech.vad import voice_activity
 
 
@@ -81,7 +81,7 @@ def test_spans_are_in_order_and_inside_the_sound(loudness, start):
 
 
 def test_an_unknown_detector_is_refused():
-    with pytest.raises(CallFault, match="'ears' does not exist: use one of silero, energy"):
+    with pytest.raises(UsageError, match="'ears' does not exist: use one of silero, energy"):
         voice_activity(np.zeros(S, np.int16), "ears")
 
 

@@ -205,7 +205,7 @@ def test_wide_initialisation_is_what_it_says(model):
 
 
 def test_pictures_and_sounds_enter_the_decoder_as_large_as_they_are_asked_to():
-    config = override(CONFIG, ["model.sense_size=0.1"])
+    config = override(CONFIG, ["model.connector_rms=0.1"])
     batch = collate([row(0), row(1)], config)
     torch.manual_seed(0)
     levelled = OmniModel.build(config, 60)
@@ -360,11 +360,11 @@ def test_pretrained_parts_come_with_their_weights_and_go_on_as_one_model(own_fol
 
 
 @pytest.mark.parametrize(
-    ("made", "says"), [({"size": 64}, "model.image.size"), ({"mels": 80}, "model.audio.mels")]
+    ("made", "message"), [({"size": 64}, "model.image.size"), ({"mels": 80}, "model.audio.mels")]
 )
-def test_a_pretrained_part_of_another_size_is_refused_by_key(own_folder, made, says):
+def test_a_pretrained_part_of_another_size_is_refused_by_key(own_folder, made, message):
     pretrained(own_folder / "hub", **made)
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=message):
         OmniModel.build(with_pretrained(own_folder / "hub"), len(VOCABULARY))
 
 

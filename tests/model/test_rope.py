@@ -18,7 +18,7 @@ from transformers import (
 
 from omni_lab.config import override, tiny
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import Rope, pairs_that_turn, rope_of, set_rope, theta_for, turns
 
@@ -120,7 +120,7 @@ def test_a_head_of_the_full_scale_at_every_stage():
 
 
 @pytest.mark.parametrize(
-    ("make", "asked", "says"),
+    ("make", "asked", "message"),
     [
         (qwen, (0.5, 1.0), "theta must be above 1"),
         (qwen, (float("nan"), 1.0), "theta must be above 1"),
@@ -133,6 +133,6 @@ def test_a_head_of_the_full_scale_at_every_stage():
         (lambda: qwen(rope_type="yarn", factor=4.0), (9.0, 1.0), r"own way \(yarn\)"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(make, asked, says):
-    with pytest.raises(CallFault, match=says):
+def test_what_cannot_be_is_refused_by_name(make, asked, message):
+    with pytest.raises(UsageError, match=message):
         set_rope(make(), *asked)

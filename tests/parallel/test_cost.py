@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from omni_lab.config import DecoderConfig, full_7b
 from omni_lab.config.types import CHUNKS
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.parallel.cost import (
     BF16,
     FLOAT32,
@@ -86,21 +86,21 @@ def test_zigzag_is_balanced_and_contiguous_tends_to_its_limit(ranks):
 def test_many_tokens_are_counted_exactly():
     tokens = 1 << 31
     assert int(block_pairs(tokens, 8).sum()) == tokens * (tokens + 1) // 2
-    with pytest.raises(CallFault, match="64 bits"):
+    with pytest.raises(UsageError, match="64 bits"):
         shard(tokens + 1, 8, "zigzag")
 
 
 @pytest.mark.parametrize(("tokens", "ranks"), [(0, 4), (8, 0)])
 def test_too_few_tokens_or_ranks_are_refused(tokens, ranks):
-    with pytest.raises(CallFault, match=f"{tokens} tokens over {ranks} ranks"):
+    with pytest.raises(UsageError, match=f"{tokens} tokens over {ranks} ranks"):
         block_pairs(tokens, ranks)
 
 
 def test_unknown_layouts_and_documents_outside_the_sequence_are_refused():
-    with pytest.raises(CallFault, match="there are contiguous, zigzag"):
+    with pytest.raises(UsageError, match="there are contiguous, zigzag"):
         shard(8, 2, "striped")
     for edges in ([1, 8], [0, 9], [0, 5, 4], []):
-        with pytest.raises(CallFault, match="rise from 0 to at most the 8 tokens"):
+        with pytest.raises(UsageError, match="rise from 0 to at most the 8 tokens"):
             attended_pairs(8, 2, "zigzag", edges)
 
 
@@ -146,10 +146,10 @@ def test_ulysses_bytes_are_those_of_the_elements_that_leave(ranks, heads, kv_hea
 def test_ulysses_refuses_what_its_heads_do_not_allow():
     for ranks in (3, 7, 8, 56):
         with pytest.raises(
-            CallFault, match="over 1, 2, 4, 28 ranks; beyond that take ring or allgather"
+            UsageError, match="over 1, 2, 4, 28 ranks; beyond that take ring or allgather"
         ):
             ulysses_heads(ranks, SEVEN.heads, SEVEN.kv_heads)
-    with pytest.raises(CallFault, match="Ulysses over 8 ranks"):
+    with pytest.raises(UsageError, match="Ulysses over 8 ranks"):
         Task(SEVEN, 1000, 4096, 8, 8, "ulysses")
 
 
@@ -452,7 +452,7 @@ def test_longer_contexts_hide_more():
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"network": -1.0}, "network must be above 0"),
         ({"nvlink": 0.0}, "nvlink must be above 0"),
@@ -462,8 +462,8 @@ def test_longer_contexts_hide_more():
         ({"memory": float("inf")}, "memory must be above 0"),
     ],
 )
-def test_an_impossible_machine_is_refused(change, says):
-    with pytest.raises(CallFault, match=f"^{says}$"):
+def test_an_impossible_machine_is_refused(change, message):
+    with pytest.raises(UsageError, match=f"^{message}$"):
         replace(H100, **change)
 
 
@@ -474,7 +474,7 @@ def test_a_machine_may_have_no_latency_and_no_reserve():
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"engine": "flash"}, "engine 'flash': there are ring, ulysses, allgather"),
         ({"ranks": 3}, "8 GPUs cannot be shared out over sequences of 3 ranks each"),
@@ -482,14 +482,14 @@ def test_a_machine_may_have_no_latency_and_no_reserve():
         ({"vocabulary": 0}, "vocabulary = 0 is impossible"),
     ],
 )
-def test_an_impossible_task_is_refused(change, says):
-    with pytest.raises(CallFault, match=says):
+def test_an_impossible_task_is_refused(change, message):
+    with pytest.raises(UsageError, match=message):
         Task(
             **{"decoder": SMALL, "vocabulary": 100, "tokens": 1024, "gpus": 8, "ranks": 8, **change}
         )
 
 
 def test_sequences_that_straddle_nodes_are_refused():
-    with pytest.raises(CallFault, match="divisors or multiples of 8"):
+    with pytest.raises(UsageError, match="divisors or multiples of 8"):
         plan_step(Task(SMALL, 100, 1200, 24, 12), H100)
     assert plan_step(Task(SMALL, 100, 1200, 12, 12), H100)["ranks"] == 12

@@ -9,20 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.parallel import blocks
-from omni_lab.parallel.collectives import Exchange
+from omni_lab.parallel.collectives import Collectives
 from omni_lab.parallel.cost import block_pairs
-from omni_lab.parallel.engines import choose, refuses, shared_attention
+from omni_lab.parallel.engines import choose, context_parallel_attention, refuses
 from omni_lab.parallel.layout import Layout, pieces
-from omni_lab.parallel.shared_row import SharedRow
+from omni_lab.parallel.sharded_row import ShardedRow
 
 LAYOUTS = st.builds(
     Layout, st.integers(1, 70), st.integers(1, 5), st.sampled_from(["zigzag", "contiguous"])
 )
 
 
-class Ranks(Exchange):
+class Ranks(Collectives):
     """What a shared asks of an exchange, without processes."""
 
     def __init__(self, ranks: int) -> None:
@@ -70,7 +70,7 @@ def test_shards_joined_are_the_row(layout):
 def test_zigzag_is_even_where_contiguous_gives_the_last_rank_twice_its_share(ranks):
     tokens = 2 * ranks * 64
     balance = {
-        kind: SharedRow(Layout(tokens, ranks, kind), Ranks(ranks)).balance
+        kind: ShardedRow(Layout(tokens, ranks, kind), Ranks(ranks)).balance
         for kind in ("zigzag", "contiguous")
     }
     assert balance["zigzag"] == 1.0
@@ -82,7 +82,7 @@ def heads(query: int, key: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor
 
 
 def test_engines_refuse_what_they_cannot_express():
-    shared = SharedRow(Layout(4096, 4), Ranks(4))
+    shared = ShardedRow(Layout(4096, 4), Ranks(4))
     assert "6 query" in refuses("ulysses", *heads(6, 2, 1024), shared)
     assert "3 key heads" in refuses("ulysses", *heads(12, 3, 1024), shared)
     assert not refuses(
@@ -115,15 +115,15 @@ def test_torchs_ring_on_cuda_refuses_every_mask_but_plain_causality(changes, can
     dtype, width = row.pop("dtype", torch.bfloat16), row.pop("width", 64)
     with FakeTensorMode():
         query = torch.empty(1, 4, 1024, width, device="cuda", dtype=dtype)
-    found = refuses("torch", query, query, SharedRow(**row))
+    found = refuses("torch", query, query, ShardedRow(**row))
     assert cannot in found
     assert bool(cannot) == bool(found)
-    assert (choose(query, query, SharedRow(**row))[0] == "torch") == (not cannot)
+    assert (choose(query, query, ShardedRow(**row))[0] == "torch") == (not cannot)
 
 
 def test_strengths_come_to_the_device_of_the_tokens():
     kinds = torch.zeros(1, 8, dtype=torch.int64, device="meta")
-    row = SharedRow(Layout(8), kinds=kinds, strength=torch.ones(5, 5))
+    row = ShardedRow(Layout(8), kinds=kinds, strength=torch.ones(5, 5))
     assert {bias.device.type for _, bias in row.pieces(0)} == {"meta"}
 
 
@@ -131,7 +131,9 @@ def test_strengths_come_to_the_device_of_the_tokens():
 def test_a_gradient_of_gradients_is_refused_since_what_is_sent_has_none(engine, monkeypatch):
     monkeypatch.setattr(blocks, "FUSED", ())  # a fused kernel refuses by itself
     parts = [torch.randn(1, 2, 8, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
-    out = shared_attention(*parts, SharedRow(Layout(8), cu_seqlens=(0, 3, 8)), engine=engine)
+    out = context_parallel_attention(
+        *parts, ShardedRow(Layout(8), cu_seqlens=(0, 3, 8)), engine=engine
+    )
     (first,) = torch.autograd.grad(out.square().sum(), parts[:1], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.square().sum().backward()
@@ -143,15 +145,17 @@ def test_under_autocast_it_takes_what_torchs_attention_takes_and_keeps_its_sums(
     engine, fused, monkeypatch
 ):
     monkeypatch.setattr(blocks, "FUSED", fused)
-    row = SharedRow(Layout(40), cu_seqlens=(0, 13, 40))
+    row = ShardedRow(Layout(40), cu_seqlens=(0, 13, 40))
     parts = [
         torch.randn(1, 2, 40, 16, generator=torch.Generator().manual_seed(n)) for n in range(3)
     ]
     halves = [part.bfloat16().requires_grad_() for part in parts]
     leaves = [part.clone().requires_grad_() for part in parts]
-    right = shared_attention(*halves, row, engine=engine)
+    right = context_parallel_attention(*halves, row, engine=engine)
     with torch.autocast("cpu", torch.bfloat16):
-        out = shared_attention(leaves[0], leaves[1], leaves[2].bfloat16(), row, engine=engine)
+        out = context_parallel_attention(
+            leaves[0], leaves[1], leaves[2].bfloat16(), row, engine=engine
+        )
     assert torch.equal(out, right)
     for result in (right, out):
         result.float().square().sum().backward()
@@ -159,7 +163,7 @@ def test_under_autocast_it_takes_what_torchs_attention_takes_and_keeps_its_sums(
 
 
 @pytest.mark.parametrize(
-    ("shapes", "says"),
+    ("shapes", "message"),
     [
         (((1, 4, 8, 4), (1, 2, 8, 4), (1, 2, 8, 6)), "keys and values all of their shape"),
         (((2, 4, 8, 4), (1, 2, 8, 4), (1, 2, 8, 4)), "they share rows"),
@@ -168,10 +172,10 @@ def test_under_autocast_it_takes_what_torchs_attention_takes_and_keeps_its_sums(
     ],
 )
 def test_tensors_that_do_not_fit_together_are_refused_even_where_all_ranks_have_the_same(
-    shapes, says
+    shapes, message
 ):
-    with pytest.raises(CallFault, match=says):
-        SharedRow(Layout(8)).agree(*(torch.zeros(shape) for shape in shapes), 1.0, "reference")
+    with pytest.raises(UsageError, match=message):
+        ShardedRow(Layout(8)).agree(*(torch.zeros(shape) for shape in shapes), 1.0, "reference")
 
 
 @pytest.mark.parametrize(
@@ -192,22 +196,22 @@ def test_tensors_that_do_not_fit_together_are_refused_even_where_all_ranks_have_
     ],
 )
 def test_auto_chooses_by_heads_mask_and_length_and_says_why(tokens, ranks, shape, edges, engine):
-    shared = SharedRow(Layout(tokens, ranks), Ranks(ranks), edges)
+    shared = ShardedRow(Layout(tokens, ranks), Ranks(ranks), edges)
     chosen, why = choose(*heads(*shape, shared.layout.per_rank), shared)
     assert chosen == engine
     assert why
 
 
 def test_what_does_not_fit_is_said():
-    with pytest.raises(CallFault, match="there are contiguous, zigzag"):
+    with pytest.raises(UsageError, match="there are contiguous, zigzag"):
         Layout(8, 2, "striped")
-    with pytest.raises(CallFault, match="both must be 1 or more"):
+    with pytest.raises(UsageError, match="both must be 1 or more"):
         Layout(0, 2)
-    with pytest.raises(CallFault, match="rise from 0 to at most the row's 8"):
-        SharedRow(Layout(8), Exchange(), (0, 5, 4))
-    with pytest.raises(CallFault, match="for 2 ranks on 1"):
-        SharedRow(Layout(8, 2), Exchange())
-    with pytest.raises(CallFault, match="kind of each of the row's 8"):
-        SharedRow(Layout(8), Exchange(), strength=torch.ones(5, 5))
-    with pytest.raises(CallFault, match="9 places for a row of 8"):
+    with pytest.raises(UsageError, match="rise from 0 to at most the row's 8"):
+        ShardedRow(Layout(8), Collectives(), (0, 5, 4))
+    with pytest.raises(UsageError, match="for 2 ranks on 1"):
+        ShardedRow(Layout(8, 2), Collectives())
+    with pytest.raises(UsageError, match="kind of each of the row's 8"):
+        ShardedRow(Layout(8), Collectives(), strength=torch.ones(5, 5))
+    with pytest.raises(UsageError, match="9 places for a row of 8"):
         Layout(8).shard(torch.ones(9), 0)

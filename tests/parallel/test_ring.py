@@ -99,7 +99,7 @@ def test_what_travels_is_what_the_formulas_of_the_plan_say(found):
 def test_ranks_that_differ_say_in_what_before_anything_is_sent(found):
     for results in found:
         for what, said in results["disagree"].items():
-            assert said.startswith("CallFault: the ranks of a ring must have the same"), said
+            assert said.startswith("UsageError: the ranks of a ring must have the same"), said
             assert what in said
             assert "rank 2" in said
 
@@ -129,7 +129,7 @@ def test_the_highest_share_of_all_ranks_tokens_is_that_of_one_process(found):
         assert {result["kept"] for result in results} == {math.floor(share * tokens + 0.5)}
         assert sum(result["unplaced"] for result in results) == results[0]["kept"]
     assert {results["selected"]["says"] for results in found} == {
-        "CallFault: 4 of 16 scores are not numbers: no share of them is the highest"
+        "UsageError: 4 of 16 scores are not numbers: no share of them is the highest"
     }
 
 
@@ -151,7 +151,7 @@ def test_means_over_the_tokens_of_one_rank_would_be_seen(found):
 )
 def test_a_lost_rank_ends_the_others_and_is_named(tmp_path, how, who):
     for result in run_ranks(tmp_path, how, ranks=3, ends=tuple({0, 1, 2} - {who})):
-        assert result[how]["says"].startswith(f"RankLost: process {who} does not answer")
+        assert result[how]["says"].startswith(f"RankLostError: process {who} does not answer")
         assert (
             result[how]["seconds"] < 4.0 + 2.0
         )  # the patience that they were given, on a busy machine

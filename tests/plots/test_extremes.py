@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from figures import empty_clip, gids, laid_out, words
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.plots.data.cells import label, width_of
 from omni_lab.plots.data.documents import draw_document, draw_formats
@@ -36,7 +36,7 @@ def clip_of(length_s, *cues, frames=None, every=SECOND // 2):
     )  # fmt: skip
 
 
-def says(start_s, text, role="guide"):
+def message(start_s, text, role="guide"):
     return Cue(int(start_s * SECOND), int((start_s + 0.5) * SECOND), text, role)
 
 
@@ -58,7 +58,7 @@ def test_one_is_not_said_to_be_many():
         draw_mask(one[1]),
         draw_packing({"a": [[(0, 0, 1)]]}, 1),
     )
-    alts = [figure.alt for figure in (*figures, draw_triplet(clip_of(1, says(0, "star"))))]
+    alts = [figure.alt for figure in (*figures, draw_triplet(clip_of(1, message(0, "star"))))]
     assert [part for alt, part in zip(alts, ("1 token:", "1 format: F0 1 token.", "1 token in 1 document", "1 token.",
                                              "1 cue by 1 role."), strict=True) if part not in alt] == []  # fmt: skip
 
@@ -85,14 +85,14 @@ def test_a_long_word_is_cut_so_that_its_cell_stays_in_its_column():
 
 
 def test_a_word_too_long_for_its_cue_is_written_upwards_as_far_as_there_is_room():
-    said = words(draw_triplet(clip_of(9, says(0, "Donaudampfschifffahrtsgesellschaftskapitän"))))
+    said = words(draw_triplet(clip_of(9, message(0, "Donaudampfschifffahrtsgesellschaftskapitän"))))
     assert any(word.startswith("Donaudampfschiff") and word.endswith("…") for word in said)
 
 
 @pytest.mark.parametrize("roles", [0, 2, 4, 12])
 def test_a_legend_stays_on_the_page_and_counts_the_roles_it_has_no_room_for(roles):
-    cues = [says(0, "star", f"{'W' * 11}{number}") for number in range(roles)]
-    one = clip_of(1, *cues, says(0.5, "red"))
+    cues = [message(0, "star", f"{'W' * 11}{number}") for number in range(roles)]
+    one = clip_of(1, *cues, message(0.5, "red"))
     sequence, tokens, names = laid_out(one)
     for figure in (draw_sample(one, sequence, tokens), draw_stream(one, tokens, names, units=1)):
         (legend,) = figure.legends
@@ -107,7 +107,7 @@ def test_a_legend_stays_on_the_page_and_counts_the_roles_it_has_no_room_for(role
 
 
 def test_short_units_keep_their_tokens_and_numbers_apart():
-    unit_s, many = 0.05, clip_of(8, says(0, "star red"))
+    unit_s, many = 0.05, clip_of(8, message(0, "star red"))
     sequence, tokens, _ = laid_out(many, unit_s=unit_s, audio_tokens=2)
     figure = draw_sample(many, sequence, tokens)
     for gid, cell in gids(figure, "token:").items():
@@ -124,7 +124,7 @@ def test_short_units_keep_their_tokens_and_numbers_apart():
 )
 def test_a_frame_at_the_very_start_does_not_cover_the_name_of_its_strip(draw):
     red = np.full((4, 90, 160, 3), (255, 0, 0), np.uint8)
-    figure = draw(clip_of(2, says(0, "star"), frames=red))
+    figure = draw(clip_of(2, message(0, "star"), frames=red))
     seen = (pixels(figure) == (255, 0, 0)).all(-1).any(0)
     left, right = (
         (figure.axes[0].get_window_extent().get_points()[:, 0] * 110 / figure.dpi)
@@ -139,7 +139,7 @@ def test_a_frame_at_the_very_start_does_not_cover_the_name_of_its_strip(draw):
 
 
 def test_flat_frames_keep_their_shape_in_a_strip_that_holds_its_name():
-    flat = clip_of(5, says(0, "star"), frames=np.zeros((10, 2, 200, 3), np.uint8))
+    flat = clip_of(5, message(0, "star"), frames=np.zeros((10, 2, 200, 3), np.uint8))
     for figure in (draw_triplet(flat), draw_stream(flat, *laid_out(flat)[1:])):
         strip = figure.axes[0].get_window_extent()
         assert strip.height / figure.dpi >= 0.3
@@ -148,7 +148,7 @@ def test_flat_frames_keep_their_shape_in_a_strip_that_holds_its_name():
 
 
 def test_a_column_ends_and_says_how_much_more_there_is():
-    talk = clip_of(1, says(0, "star " * 2000))
+    talk = clip_of(1, message(0, "star " * 2000))
     _, tokens, names = laid_out(talk)
     figure = draw_stream(talk, tokens, names, units=1)
     drawn = len(gids(figure, "token:"))
@@ -174,7 +174,7 @@ def test_titles_of_many_packings_stay_apart():
 
 
 def test_every_document_of_a_packing_needs_a_stream():
-    with pytest.raises(CallFault, match="wrong: there is a document 2, and streams of 2"):
+    with pytest.raises(UsageError, match="wrong: there is a document 2, and streams of 2"):
         draw_packing({"wrong": [[(0, 0, 3), (2, 0, 3)]]}, 10, ["image", "text"])
 
 
@@ -212,5 +212,5 @@ def test_the_strength_in_a_long_row_is_that_of_all_its_pairs(long_row):
         "strength:audio:text": "0.67",
     }  # fmt: skip
     bias[-2, -1] = 0
-    with pytest.raises(CallFault, match="another document"):
+    with pytest.raises(UsageError, match="another document"):
         draw_mask(row, bias)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgba
 
 from figures import gids, words
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.parallel.cost import balance, block_pairs
 from omni_lab.parallel.layout import Layout, pieces
 from omni_lab.planner.simulate import by_step, simulate_ring
@@ -172,7 +172,7 @@ def test_short_times_are_told_in_a_unit_that_fits_them():
 
 
 @pytest.mark.parametrize(
-    ("draw", "says"),
+    ("draw", "message"),
     [
         (lambda: draw_ring_pairs({}, 2, [0, 4]), "once per layout"),
         (
@@ -203,8 +203,8 @@ def test_short_times_are_told_in_a_unit_that_fits_them():
         ),
     ],
 )
-def test_what_cannot_be_drawn_is_said(draw, says):
-    with pytest.raises(CallFault, match=says):
+def test_what_cannot_be_drawn_is_said(draw, message):
+    with pytest.raises(UsageError, match=message):
         draw()
 
 

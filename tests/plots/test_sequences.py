@@ -13,7 +13,7 @@ from PIL import Image
 
 from figures import empty_clip, gids, laid_out, words
 from omni_lab.config import tiny
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.plots.data.cells import Piece, flow, label
 from omni_lab.plots.data.documents import draw_document, draw_formats
@@ -97,9 +97,9 @@ def test_a_stream_without_pictures_says_so():
 
 def test_a_stream_that_does_not_fit_its_words_is_refused(clip, stream):
     tokens, names = stream
-    with pytest.raises(CallFault, match="one for each"):
+    with pytest.raises(UsageError, match="one for each"):
         draw_stream(clip, tokens, names[1:])
-    with pytest.raises(CallFault, match="units 0 to 3"):
+    with pytest.raises(UsageError, match="units 0 to 3"):
         draw_stream(clip, tokens, names, first_unit=9)
 
 
@@ -244,9 +244,9 @@ def test_a_page_shows_an_image_in_tiles_with_its_thumbnail_first(clip):
 def test_a_page_ends_and_says_how_much_more_there_is(clip):
     sequence, tokens, names = laid_out([clip.frames[0], "where star " * 500], "F0")
     figure = draw_document(sequence, tokens, names)
-    (says,) = [text for text in words(figure) if text.startswith("… and")]
+    (message,) = [text for text in words(figure) if text.startswith("… and")]
     drawn = len(gids(figure, "token:")) + 4
-    assert says == f"… and {1004 - drawn} more tokens: {1004 - drawn} text" and drawn < 900
+    assert message == f"… and {1004 - drawn} more tokens: {1004 - drawn} text" and drawn < 900
     assert figure.get_figheight() < 25
 
 
@@ -281,11 +281,11 @@ def test_formats_stand_side_by_side_on_one_scale_with_their_lengths(clip):
 
 def test_a_page_needs_a_word_for_every_token(clip):
     sequence, tokens, names = laid_out(clip, "F4")
-    with pytest.raises(CallFault, match="one for each"):
+    with pytest.raises(UsageError, match="one for each"):
         draw_document(sequence, tokens, names[1:])
-    with pytest.raises(CallFault, match="one for each"):
+    with pytest.raises(UsageError, match="one for each"):
         draw_formats({"F4": (sequence, tokens, names[1:])})
-    with pytest.raises(CallFault, match="no format"):
+    with pytest.raises(UsageError, match="no format"):
         draw_formats({})
 
 
@@ -326,9 +326,9 @@ def test_of_many_rows_some_are_drawn_and_all_are_counted():
 
 
 def test_rows_that_cannot_be_are_refused():
-    with pytest.raises(CallFault, match="a row holds 11 tokens"):
+    with pytest.raises(UsageError, match="a row holds 11 tokens"):
         draw_packing({"wrong": [[(0, 0, 11)]]}, 10)
-    with pytest.raises(CallFault, match="at least one row"):
+    with pytest.raises(UsageError, match="at least one row"):
         draw_packing({"empty": []}, 10)
 
 
@@ -381,9 +381,9 @@ def test_plain_causal_attention_needs_no_bias(clip):
 
 
 def test_a_mask_that_does_not_belong_to_its_row_is_refused(packed):
-    with pytest.raises(CallFault, match="the row has"):
+    with pytest.raises(UsageError, match="the row has"):
         draw_mask(packed, np.zeros((3, 3), np.float32))
-    with pytest.raises(CallFault, match="another document"):
+    with pytest.raises(UsageError, match="another document"):
         draw_mask(packed, np.zeros((len(packed.ids),) * 2, np.float32))
 
 
@@ -400,7 +400,7 @@ def test_a_picture_is_written_in_the_form_its_name_asks_for(own_folder):
         assert (own_folder / name).read_bytes().startswith(begins)
     with Image.open("a.png") as image:
         assert image.width == 1320
-    with pytest.raises(CallFault, match=r"a\.mp3: pictures are written as .*\.pdf"):
+    with pytest.raises(UsageError, match=r"a\.mp3: pictures are written as .*\.pdf"):
         save(figure, Path("a.mp3"))
-    with pytest.raises(CallFault, match="cannot be written"):
+    with pytest.raises(UsageError, match="cannot be written"):
         save(figure, Path("nowhere/a.png"))

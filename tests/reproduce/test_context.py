@@ -166,5 +166,5 @@ def test_the_quick_settings_are_the_real_ones_made_small():
     config = override(CONFIG, QUICK)
     assert (
         config.context.lengths == (32, 64, 128)
-        and config.model.decoder.look_back == CONFIG.model.decoder.look_back
+        and config.model.decoder.previous_token_init == CONFIG.model.decoder.previous_token_init
     )

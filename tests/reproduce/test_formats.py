@@ -9,9 +9,9 @@ import torch
 
 from omni_lab.config import AlbumConfig, override, tiny
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.errors import CallFault
-from omni_lab.evaluation.answers import sit
-from omni_lab.evaluation.gallery.albums import EXAM, by_kind, exam_albums, make_album_exam
+from omni_lab.errors import UsageError
+from omni_lab.evaluation.answers import grade
+from omni_lab.evaluation.gallery.albums import EXAM, by_kind, eval_albums, make_album_eval_set
 from omni_lab.model.omni import OmniModel, OmniOutput
 from omni_lab.plots.evaluation.formats import draw_format_scores
 from omni_lab.reproduce.experiments.formats import (
@@ -28,7 +28,7 @@ from omni_lab.reproduce.record import Criterion, write_record
 from omni_lab.sequences.items import IMAGE_END, IMAGE_START
 from omni_lab.sequences.tokens import IMAGE_KIND
 from omni_lab.world.albums.album import KINDS, write_album
-from omni_lab.world.albums.lessons import AlbumMixture
+from omni_lab.world.albums.lessons import AlbumLessons
 from omni_lab.world.vocabulary import WorldVocabulary
 
 FEW = ["training.albums.batch=4", "training.albums.steps=20", "training.albums.find=.5"]
@@ -41,7 +41,7 @@ def configured(arm, *more):
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_an_arm_sees_what_it_is_called_after(arm):
-    mixture = AlbumMixture(configured(arm, "training.albums.batch=12"))
+    mixture = AlbumLessons(configured(arm, "training.albums.batch=12"))
     batch, words = mixture.batch(15).streams, mixture.vocabulary
     marks = [words.control(mark) for mark in (IMAGE_START, IMAGE_END)]
     pictures = len(batch.frames)
@@ -59,7 +59,7 @@ def test_an_arm_sees_what_it_is_called_after(arm):
 
 
 def test_every_format_learns_from_the_same_pictures_and_words_in_the_same_order():
-    batches = {arm: AlbumMixture(configured(arm)).batch(12).streams for arm in FORMATS}
+    batches = {arm: AlbumLessons(configured(arm)).batch(12).streams for arm in FORMATS}
     words = WorldVocabulary("F0")
     first = batches["F0"]
     for batch in batches.values():
@@ -77,12 +77,12 @@ def test_every_format_learns_from_the_same_pictures_and_words_in_the_same_order(
 
 
 def test_a_batch_is_a_function_of_seed_step_and_rank_and_a_stage_begins_with_short_albums():
-    mixture = AlbumMixture(configured("F4"))
+    mixture = AlbumLessons(configured("F4"))
     assert torch.equal(mixture.batch(3).streams.input_ids, mixture.batch(3).streams.input_ids)
     parts = [mixture.batch(12, rank, 2).streams for rank in (0, 1)]
     assert sum(len(part.frames) for part in parts) == len(mixture.batch(12).streams.frames)
     longest = [
-        max((AlbumMixture(mixture.config).batch(s).streams.kind == IMAGE_KIND).sum(1)) // 4
+        max((AlbumLessons(mixture.config).batch(s).streams.kind == IMAGE_KIND).sum(1)) // 4
         for s in range(20)
     ]
     assert max(longest[:10]) == 3 and max(longest[10:]) == 6
@@ -90,26 +90,26 @@ def test_a_batch_is_a_function_of_seed_step_and_rank_and_a_stage_begins_with_sho
         min((mixture.batch(step).streams.kind == IMAGE_KIND).sum(1).min() for step in range(20))
         == 4
     )
-    other = AlbumMixture(override(mixture.config, ["seed=1"])).batch(3).streams
+    other = AlbumLessons(override(mixture.config, ["seed=1"])).batch(3).streams
     assert not torch.equal(other.input_ids, mixture.batch(3).streams.input_ids)
 
 
 def test_a_stage_of_many_pictures_begins_with_as_many_as_an_album_must_have():
-    mixture = AlbumMixture(configured("F0", "albums.fewest=3", "albums.videos=0"))
+    mixture = AlbumLessons(configured("F0", "albums.fewest=3", "albums.videos=0"))
     assert (mixture.batch(0).streams.kind == IMAGE_KIND).sum(1).tolist() == [3 * 4] * 4
 
 
 def test_albums_that_do_not_divide_over_processes_are_refused():
     with pytest.raises(
-        CallFault, match="training.albums.batch=4: does not divide over 3 processes"
+        UsageError, match="training.albums.batch=4: does not divide over 3 processes"
     ):
-        AlbumMixture(configured("F0")).batch(0, 0, 3)
+        AlbumLessons(configured("F0")).batch(0, 0, 3)
 
 
 def test_single_arms_see_at_least_as_many_pictures_and_questions_as_the_others():
     seen = {}
     for arm in ("F4", "F4_single"):
-        mixture = AlbumMixture(configured(arm, "training.albums.batch=12"))
+        mixture = AlbumLessons(configured(arm, "training.albums.batch=12"))
         batches = [mixture.batch(step).streams for step in (2, 5, 8, 11, 14, 17)]
         answers = sum(
             int((b.input_ids == mixture.vocabulary.control("<speak>")).sum()) for b in batches
@@ -129,8 +129,8 @@ class Knowing(OmniModel):
 
     def forward(self, batch, strength=None):
         targets = batch.input_ids[:, 1:][batch.loss_mask[:, 1:]]
-        says = targets if self.right else torch.zeros_like(targets)
-        logits = torch.nn.functional.one_hot(says, 100).float()
+        message = targets if self.right else torch.zeros_like(targets)
+        logits = torch.nn.functional.one_hot(message, 100).float()
         return OmniOutput(
             logits, targets, torch.zeros(len(targets)), torch.zeros(*batch.input_ids.shape, 1)
         )
@@ -140,8 +140,8 @@ class Knowing(OmniModel):
 def test_an_exam_asks_every_question_of_every_album_with_its_words(arm):
     config = configured(arm)
     vocabulary = build_vocabulary(config)
-    albums = exam_albums(6, config.world)
-    exam = make_album_exam(albums, config, vocabulary)
+    albums = eval_albums(6, config.world)
+    exam = make_album_eval_set(albums, config, vocabulary)
     questions = [question for album in albums for question in album.questions]
     assert len(exam.asked) == len(questions)
     for asked, question in zip(exam.asked, questions, strict=True):
@@ -150,7 +150,7 @@ def test_an_exam_asks_every_question_of_every_album_with_its_words(arm):
         assert vocabulary.decode(ids[list(asked.answer)]) == question.answer
         assert exam.rows[asked.row].loss[list(asked.answer)].all()
     for right in (True, False):
-        scores = by_kind(exam, sit(Knowing(right), exam))
+        scores = by_kind(exam, grade(Knowing(right), exam))
         assert list(scores) == [
             kind for kind in KINDS if kind in {question.kind for question in questions}
         ]
@@ -162,7 +162,7 @@ def test_an_exam_asks_every_question_of_every_album_with_its_words(arm):
 
 
 def test_an_exam_is_of_albums_that_training_never_draws_and_large_enough():
-    unseen = {album.script.rooms for album in exam_albums(50, tiny().world)}
+    unseen = {album.script.rooms for album in eval_albums(50, tiny().world)}
     train = {
         write_album(seed, sort).script.rooms
         for sort in (*EXAM, AlbumConfig())
@@ -170,7 +170,7 @@ def test_an_exam_is_of_albums_that_training_never_draws_and_large_enough():
     }
     assert len(unseen) == 150 and not unseen & train
     count = dict.fromkeys(KINDS, 0)
-    for album in exam_albums(tiny().evaluation.albums, tiny().world):
+    for album in eval_albums(tiny().evaluation.albums, tiny().world):
         for question in album.questions:
             count[question.kind] += 1
     assert min(count.values()) >= 300, count

@@ -14,13 +14,13 @@ from PIL import Image
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig, override, tiny
 from omni_lab.config import types as settings_types
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.media.errors import MediaFault
+from omni_lab.media.errors import MediaError
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.sequences.batch import collate
 from omni_lab.sequences.blend import Blend
 from omni_lab.sequences.documents import Document, Picture, as_document
 from omni_lab.sequences.formats import FORMATS, Written, lay_out, seen_by
-from omni_lab.sequences.items import IMAGE_END, IMAGE_START, LISTEN, SPEAK, SequenceFault
+from omni_lab.sequences.items import IMAGE_END, IMAGE_START, LISTEN, SPEAK, SequenceError
 from omni_lab.sequences.packing import Packer
 from omni_lab.sequences.tokens import IMAGE_KIND, TEXT_KIND, tokenize
 from omni_lab.sequences.vocabulary import UNKNOWN
@@ -124,20 +124,20 @@ def test_a_clip_is_frames_and_cues_in_the_order_of_time_and_says_that_its_sound_
     assert times == sorted(times)
     assert sum(isinstance(p, Picture) for p in document.parts) == len(clip.frames)
     assert [p for p in document.parts if isinstance(p, Cue)] == list(clip.cues)
-    (says,) = lay_out(clip, config("F4")).missing
-    assert "4.00 s of sound" in says and document.name == clip.clip_id
+    (message,) = lay_out(clip, config("F4")).missing
+    assert "4.00 s of sound" in message and document.name == clip.clip_id
 
 
 def test_text_that_names_a_file_is_not_taken_for_text(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture()).save("cat.png")
-    with pytest.raises(SequenceFault, match="give a Path"):
+    with pytest.raises(SequenceError, match="give a Path"):
         as_document(["cat.png", "a cat"])
     assert as_document(["dog.png", "a dog"]).parts[0].text == "dog.png"
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ([], "empty document"),
         (42, "int in it is neither"),
@@ -154,14 +154,14 @@ def test_text_that_names_a_file_is_not_taken_for_text(tmp_path, monkeypatch):
         ({"images": [None], "texts": [picture()]}, "place 0 must hold"),
     ],
 )
-def test_what_is_no_document_is_refused_by_name(content, says):
-    with pytest.raises(SequenceFault, match=f"clip mine: .*{says}"):
+def test_what_is_no_document_is_refused_by_name(content, message):
+    with pytest.raises(SequenceError, match=f"clip mine: .*{message}"):
         as_document(content, "mine")
 
 
 def test_a_picture_that_cannot_be_read_names_its_file(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    with pytest.raises(MediaFault, match=r"broken\.png"):
+    with pytest.raises(MediaError, match=r"broken\.png"):
         as_document(tmp_path / "broken.png")
 
 
@@ -169,13 +169,13 @@ def test_a_format_that_does_not_exist_and_a_document_without_text_are_refused_by
     stray = tiny()
     object.__setattr__(stray.sequence, "layout", "F9")  # as nothing that was validated has
     with pytest.raises(
-        SequenceFault, match="clip album: there is no format 'F9'.*F0, F1, F2, F3, F4"
+        SequenceError, match="clip album: there is no format 'F9'.*F0, F1, F2, F3, F4"
     ):
         lay_out(as_document(ALBUM, "album"), stray)
-    with pytest.raises(SequenceFault, match="clip album: no text"):
+    with pytest.raises(SequenceError, match="clip album: no text"):
         lay_out(as_document([picture()], "album"), config("F4"))
     assert written(lay_out(as_document([picture()]), config("F0"), supervised=False)) == ["image"]
-    with pytest.raises(SequenceFault, match="clip album: the omni stream needs a clip"):
+    with pytest.raises(SequenceError, match="clip album: the omni stream needs a clip"):
         lay_out(as_document(ALBUM, "album"), tiny())
 
 

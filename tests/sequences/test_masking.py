@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from omni_lab.config import tiny
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import collate
 from omni_lab.sequences.items import KINDS
@@ -182,5 +182,5 @@ def test_a_strength_goes_evenly_from_first_to_last_and_stays(first, last, over, 
     ],
 )
 def test_an_interaction_that_cannot_be_is_refused_with_the_right_form(text):
-    with pytest.raises(CallFault, match="QUERY>KEY=STRENGTH"):
+    with pytest.raises(UsageError, match="QUERY>KEY=STRENGTH"):
         Strength.read(text)

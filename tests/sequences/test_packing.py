@@ -11,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from omni_lab.config import tiny
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import PAD_KIND, collate
 from omni_lab.sequences.blend import Blend
-from omni_lab.sequences.items import SequenceFault
+from omni_lab.sequences.items import SequenceError
 from omni_lab.sequences.packing import (
     Packer,
     attention_work,
@@ -94,10 +94,10 @@ def test_many_short_documents_leave_almost_no_room():
 
 
 def test_a_document_longer_than_a_row_is_refused_with_both_lengths(documents):
-    with pytest.raises(CallFault, match="document 1 has 11 tokens, a row 10"):
+    with pytest.raises(UsageError, match="document 1 has 11 tokens, a row 10"):
         list(best_fit([5, 11], 10))
     with pytest.raises(
-        SequenceFault, match=rf"{documents[3].name}: {len(documents[3].ids)} tokens, .* 100"
+        SequenceError, match=rf"{documents[3].name}: {len(documents[3].ids)} tokens, .* 100"
     ):
         list(Packer(Blend({"all": documents}), 100))
 
@@ -163,7 +163,7 @@ def test_nothing_leaks_from_one_document_into_another(model, documents, changed)
 
 
 def test_rows_of_different_vocabularies_are_not_packed_together(documents):
-    with pytest.raises(SequenceFault, match="vocabulary"):
+    with pytest.raises(SequenceError, match="vocabulary"):
         join([documents[0], replace(documents[1], vocabulary=7)])
 
 
@@ -216,7 +216,7 @@ def test_no_more_documents_are_held_than_open_rows_take(documents):
 @pytest.mark.parametrize("wrong", [{"capacity": 301}, {"open": [[], [], [], []]}])
 def test_a_state_of_other_rows_is_refused(wrong):
     packer = Packer(Blend({"one": Numbered(0, 20, 90)}), 300, open_rows=3)
-    with pytest.raises(CallFault, match="the state has"):
+    with pytest.raises(UsageError, match="the state has"):
         packer.load_state_dict({**packer.state_dict(), **wrong})
 
 
@@ -263,7 +263,7 @@ def test_in_tokens_no_stream_is_ahead_of_its_share_by_more_than_one_of_its_docum
     ],
 )
 def test_a_ratio_that_cannot_be_is_refused(ratio, unit):
-    with pytest.raises(CallFault, match="ratio"):
+    with pytest.raises(UsageError, match="ratio"):
         Blend({"a": [], "b": []}, ratio, unit)
 
 
@@ -298,7 +298,7 @@ def test_every_rank_takes_its_rows_of_the_same_batches():
         assert sorted(names) == sorted(together[8 * batch : 8 * batch + 8])
         work = [sum(map(attention_work, share[batch])) for share in shares]
         assert max(work) / min(work) < 1.1
-    with pytest.raises(CallFault, match="9 rows over 2 ranks"):
+    with pytest.raises(UsageError, match="9 rows over 2 ranks"):
         next(packer().shares(9, 0, 2))
 
 
@@ -341,7 +341,7 @@ def test_a_state_of_other_documents_is_refused_and_changes_nothing():
     fresh = Packer(Blend({"one": Numbered(0, 20, 90)}), 300, open_rows=3)
     other = {**state, "open": [[[stream, number, "another"]]]}
     with pytest.raises(
-        CallFault,
+        UsageError,
         match=f"other documents: document {number} of 'one' was another, and now is {name}",
     ):
         fresh.load_state_dict(other)
@@ -352,5 +352,5 @@ def test_a_state_of_other_documents_is_refused_and_changes_nothing():
 
 def test_rows_without_room_are_refused_by_either_way():
     for way in (best_fit, concatenated):
-        with pytest.raises(CallFault, match="rows of 0 tokens"):
+        with pytest.raises(UsageError, match="rows of 0 tokens"):
             list(way([3], 0))

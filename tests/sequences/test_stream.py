@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_lab.config import TICKS_PER_SECOND, override, tiny
-from omni_lab.errors import ConfigError, InputFault
+from omni_lab.errors import ConfigError, InputError
 from omni_lab.media.subtitles.reader import Cue, Word
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import PAD_KIND, collate, make_batch
-from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, Item, Sequence, SequenceFault
+from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, Item, Sequence, SequenceError
 from omni_lab.sequences.stream import omni_stream
 from omni_lab.sequences.tokens import (
     AUDIO_KIND,
@@ -121,22 +121,22 @@ def test_a_missing_sense_leaves_a_stream_and_no_tokens_of_its_kind(has):
 
 
 def test_a_clip_with_nothing_is_refused_by_name():
-    with pytest.raises(SequenceFault, match="film_48000_80000: nothing"):
+    with pytest.raises(SequenceError, match="film_48000_80000: nothing"):
         omni_stream(clip(2, ()), CONFIG.sequence)
 
 
 @pytest.mark.parametrize("sense", ["image", "audio"])
 def test_a_clip_that_claims_a_sense_it_has_nothing_of_is_refused_by_name(sense):
     broken = replace(clip(2, ("text",)), has=frozenset({sense, "text"}))
-    with pytest.raises(SequenceFault, match=f"film_48000_80000.*{sense}"):
+    with pytest.raises(SequenceError, match=f"film_48000_80000.*{sense}"):
         omni_stream(broken, CONFIG.sequence)
 
 
 def test_a_clip_too_long_is_refused_by_name_with_both_numbers():
     sequence = stream(clip(40))
-    with pytest.raises(SequenceFault, match=r"film_48000_688000: 440 tokens, .*256") as fault:
+    with pytest.raises(SequenceError, match=r"film_48000_688000: 440 tokens, .*256") as fault:
         tokenize(sequence, VOCABULARY, CONFIG)
-    assert isinstance(fault.value, InputFault)
+    assert isinstance(fault.value, InputError)
 
 
 @pytest.mark.parametrize(("seconds", "units"), [(0.2, 1), (1.49, 1), (1.5, 2), (2.4, 2), (7.5, 8)])
@@ -244,7 +244,7 @@ def test_the_vocabulary_has_no_word_twice_and_the_same_order_every_time():
 
 def test_ids_outside_the_vocabulary_are_refused():
     for ids in ([len(VOCABULARY)], [-1]):
-        with pytest.raises(InputFault, match=f"from 0 to {len(VOCABULARY) - 1}"):
+        with pytest.raises(InputError, match=f"from 0 to {len(VOCABULARY) - 1}"):
             VOCABULARY.decode(ids)
 
 
@@ -380,28 +380,28 @@ def test_silence_that_was_filled_in_is_not_heard_and_a_picture_that_ends_is_not_
 
 
 def test_an_end_shorter_than_half_a_unit_is_left_out_and_said():
-    (says,) = stream(clip(2.4, cues=[cue(0.5, "Red.")])).missing
-    assert "0.40 s" in says
+    (message,) = stream(clip(2.4, cues=[cue(0.5, "Red.")])).missing
+    assert "0.40 s" in message
 
 
 def test_a_clip_without_text_is_refused_by_name_unless_it_is_only_looked_at():
     for silent in (clip(2, ("image", "audio")), clip(2)):
-        with pytest.raises(SequenceFault, match="film_48000_80000: no text"):
+        with pytest.raises(SequenceError, match="film_48000_80000: no text"):
             omni_stream(silent, CONFIG.sequence)
         assert stream(silent).items
 
 
 def test_an_empty_stream_and_a_unit_longer_than_the_context_are_refused_by_name():
-    with pytest.raises(SequenceFault, match="clip nothing: an empty stream"):
+    with pytest.raises(SequenceError, match="clip nothing: an empty stream"):
         tokenize(Sequence("nothing", ()), VOCABULARY, CONFIG)
-    with pytest.raises(SequenceFault, match="clip nothing: an empty stream"):
+    with pytest.raises(SequenceError, match="clip nothing: an empty stream"):
         tokenize(Sequence("nothing", (Item("text", 0, 0, "..."),)), VOCABULARY, CONFIG)
     long = clip(2, cues=[cue(1.1, "red " * 300)])
     with pytest.raises(
-        SequenceFault, match=r"film_48000_80000: unit 1 alone takes 313 tokens, .* 256"
+        SequenceError, match=r"film_48000_80000: unit 1 alone takes 313 tokens, .* 256"
     ):
         tokenize(stream(long), VOCABULARY, CONFIG)
-    with pytest.raises(SequenceFault, match="clip odd: no tokens for an item of kind 'smell'"):
+    with pytest.raises(SequenceError, match="clip odd: no tokens for an item of kind 'smell'"):
         tokenize(Sequence("odd", (Item("smell", 0, 0),)), VOCABULARY, CONFIG)
 
 
@@ -410,7 +410,7 @@ def test_tokens_out_of_range_are_refused_by_name_and_place(wrong):
     tokens = tokenize(stream(clip(2)), VOCABULARY, CONFIG)
     tokens.ids[3] = wrong
     with pytest.raises(
-        SequenceFault,
+        SequenceError,
         match=f"clip film_48000_80000: token 3 has id {wrong}, .*{len(VOCABULARY) - 1}",
     ):
         collate([tokens], CONFIG)
@@ -460,6 +460,6 @@ def test_a_document_too_long_is_told_what_its_parts_are_called():
     config = override(tiny(), ["sequence.layout=F4"])
     long = Sequence("album", (Item("text", 0, 0, "red"), Item("text", 0, 0, "red " * 300, unit=1)))
     with pytest.raises(
-        SequenceFault, match="clip album: part 1 alone takes 300 tokens, .* 256; take fewer tokens"
+        SequenceError, match="clip album: part 1 alone takes 300 tokens, .* 256; take fewer tokens"
     ):
         tokenize(long, WorldVocabulary("F4"), config)

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.sequences.tiling import NEUTRAL, OMCHAT_GRIDS, Grid, Tiling, choose, cut, grids
 
 extents = st.one_of(st.integers(1, 12), st.integers(1, 400))
@@ -277,7 +277,7 @@ def test_one_pixel_is_seen_by_all_that_show_it():
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
         (lambda: grids(0), "at least 1 tile"),
         (lambda: choose(8, 8, (), 48), "at least one"),
@@ -288,14 +288,14 @@ def test_one_pixel_is_seen_by_all_that_show_it():
         (lambda: cut(blank(8, 8), -1, grids(2)), "side = -1"),
     ],
 )
-def test_calls_that_cannot_be(call, says):
+def test_calls_that_cannot_be(call, message):
     """Each is refused with what was given and what would be right."""
-    with pytest.raises(CallFault, match=says):
+    with pytest.raises(UsageError, match=message):
         call()
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
         (lambda tiling: tiling.boxes(5), "divisor of 48"),
         (lambda tiling: tiling.boxes(0), "per_side = 0"),
@@ -309,8 +309,8 @@ def test_calls_that_cannot_be(call, says):
         (lambda tiling: tiling.tokens_at(0, -1, 2), "outside"),
     ],
 )
-def test_places_that_are_not_there(call, says):
+def test_places_that_are_not_there(call, message):
     """Indices and cells that a tiling of 90 × 40 pixels in 1 × 2 tiles of 48 does not have."""
     tiling: Tiling = cut(blank(90, 40), 48, (Grid(1, 2),))
-    with pytest.raises(CallFault, match=says):
+    with pytest.raises(UsageError, match=message):
         call(tiling)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from omni_lab.config import override, tiny
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.errors import ConfigError, InputFault
+from omni_lab.errors import ConfigError, InputError
 from omni_lab.sequences.items import IMAGE_END, IMAGE_START, LISTEN, SPEAK, UNIT
 from omni_lab.sequences.stream import omni_stream
 from omni_lab.sequences.tokens import TEXT_KIND, tokenize
@@ -146,7 +146,7 @@ def test_ids_out_of_range_are_refused_by_both(hub):
     for words in (hub, WorldVocabulary()):
         for wrong in (len(words), -1):
             with pytest.raises(
-                InputFault, match=f"^token id {wrong}: .* from 0 to {len(words) - 1}$"
+                InputError, match=f"^token id {wrong}: .* from 0 to {len(words) - 1}$"
             ):
                 words.decode([0, wrong])
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from omni_lab.config import TripletConfig
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media import probe
 from omni_lab.triplets.cutting.film import clips_of_film
 
@@ -31,7 +31,7 @@ def stumbling(path: Path, config: TripletConfig, source_id: str | None = None):
     if "bug" in path.name:
         raise ZeroDivisionError("division\n  by zero")
     if "package" in path.name:
-        raise CallFault("triplets.recogniser: no such checkpoint")
+        raise UsageError("triplets.recogniser: no such checkpoint")
     if "full" in path.name:
         raise OSError(errno.ENOSPC, "No space left on device")
     return clips_of_film(path, config, source_id)

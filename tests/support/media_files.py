@@ -255,7 +255,7 @@ def edit(path: Path, edits: list[tuple[float, float | None]]) -> Path:
 
 
 def _replaced(data: bytes, way: list[bytes], body: bytes) -> bytes:
-    """Exchange the body of the first box that lies at the end of a way of boxes."""
+    """Collectives the body of the first box that lies at the end of a way of boxes."""
     at = 0
     while at < len(data):
         size, kind = struct.unpack(">I4s", data[at : at + 8])

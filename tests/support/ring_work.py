@@ -17,34 +17,34 @@ from ring_cases import Case, cases, dense, drawn, mask
 
 from omni_lab.errors import OmniLabError
 from omni_lab.parallel import blocks
-from omni_lab.parallel.collectives import Exchange
-from omni_lab.parallel.engines import shared_attention
+from omni_lab.parallel.collectives import Collectives
+from omni_lab.parallel.engines import context_parallel_attention
 from omni_lab.parallel.layout import Layout
-from omni_lab.parallel.shared_row import SharedRow
+from omni_lab.parallel.sharded_row import ShardedRow
 from omni_lab.parallel.torch_ring import torch_attention
-from omni_lab.training.selection import top_share
+from omni_lab.training.selection import top_fraction
 
 
-def errors(case: Case, exchange: Exchange, attention: Callable | None = None) -> dict:
+def errors(case: Case, collectives: Collectives, attention: Callable | None = None) -> dict:
     """How far this rank's part is from dense attention: the largest error of the output and of every gradient.
 
     In bfloat16 it is divided by the error that one device makes with dense attention in bfloat16.
     """
     layout, edges, row, kinds, matrix = drawn(case)
-    rank = exchange.rank
-    shared = SharedRow(
-        layout, exchange, edges, case.causal, None if matrix is None else kinds, matrix
+    rank = collectives.rank
+    shared = ShardedRow(
+        layout, collectives, edges, case.causal, None if matrix is None else kinds, matrix
     )
     mine = {name: layout.shard(row[name], rank, dim=2) for name in row}
     leaves = [mine[name].requires_grad_() for name in ("query", "key", "value")]
-    before = exchange.sent
+    before = collectives.sent
     scale = leaves[0].shape[-1] ** -0.5
     out = (
         attention(*leaves, shared, scale)
         if attention
-        else shared_attention(*leaves, shared, engine=case.engine)
+        else context_parallel_attention(*leaves, shared, engine=case.engine)
     )
-    forward = exchange.sent - before
+    forward = collectives.sent - before
     out.backward(mine["grad"])
     found = dict(
         zip(
@@ -57,7 +57,7 @@ def errors(case: Case, exchange: Exchange, attention: Callable | None = None) ->
     if case.dtype == "bfloat16":
         own = dense(row, case, bias)
         far = {name: far[name] / _largest(own[name], true[name]) for name in far}
-    return {**far, "sent": [forward, exchange.sent - before - forward]}
+    return {**far, "sent": [forward, collectives.sent - before - forward]}
 
 
 def _largest(found: torch.Tensor, true: torch.Tensor) -> float:
@@ -65,7 +65,7 @@ def _largest(found: torch.Tensor, true: torch.Tensor) -> float:
     return float("inf") if far.isnan() else float(far)
 
 
-def matrix(exchanges: dict[int, Exchange]) -> dict:
+def matrix(exchanges: dict[int, Collectives]) -> dict:
     """Every case that this rank takes part in."""
     return {
         case.name: errors(case, exchanges[case.ranks])
@@ -74,7 +74,7 @@ def matrix(exchanges: dict[int, Exchange]) -> dict:
     }
 
 
-def written_out(exchanges: dict[int, Exchange]) -> dict:
+def written_out(exchanges: dict[int, Collectives]) -> dict:
     """The same without the fused kernel, as on devices that have none; a few queries at a time."""
     before, blocks.FUSED, blocks.ROWS = (blocks.FUSED, blocks.ROWS), (), 7
     of_ring = (case for case in cases() if (case.ranks, case.engine) == (2, "reference"))
@@ -86,7 +86,7 @@ def written_out(exchanges: dict[int, Exchange]) -> dict:
         blocks.FUSED, blocks.ROWS = before
 
 
-def torch_ring(exchanges: dict[int, Exchange]) -> dict:
+def torch_ring(exchanges: dict[int, Collectives]) -> dict:
     """Torch's own ring, which the engine takes on CUDA only: its order of tokens is that of a zigzag."""
     found = {}
     for ranks, heads in itertools.product(exchanges, ((4, 4), (14, 7))):
@@ -95,22 +95,22 @@ def torch_ring(exchanges: dict[int, Exchange]) -> dict:
     return found
 
 
-def stale(exchanges: dict[int, Exchange]) -> dict:
+def stale(exchanges: dict[int, Collectives]) -> dict:
     """A mutation: in backward each rank takes its own keys and values for those that pass."""
-    right = Exchange.round
+    right = Collectives.round
 
     def wrong(self, tensor):
         for held in right(self, tensor):
             yield tensor if torch._C._current_autograd_node() is not None else held
 
-    Exchange.round = wrong
+    Collectives.round = wrong
     try:
         return errors(Case(), exchanges[2]) if 2 in exchanges else {}
     finally:
-        Exchange.round = right
+        Collectives.round = right
 
 
-def empty_rows(exchanges: dict[int, Exchange]) -> dict:
+def empty_rows(exchanges: dict[int, Collectives]) -> dict:
     """A mutation: a query that sees nothing of a block has the `lse` that the kernel gives it, 0."""
     from omni_lab.parallel import ring
 
@@ -127,34 +127,39 @@ def empty_rows(exchanges: dict[int, Exchange]) -> dict:
         ring.attend = right
 
 
-def disagree(exchanges: dict[int, Exchange]) -> dict:
+def disagree(exchanges: dict[int, Collectives]) -> dict:
     """Ranks that differ in one thing: what each of them says, before anything is sent."""
-    exchange, said = exchanges[4], {}
+    collectives, said = exchanges[4], {}
     layout, edges, row, kinds, _ = drawn(Case(ranks=4))
-    odd = exchange.rank == 2
-    parts = [layout.shard(row[name], exchange.rank, dim=2) for name in ("query", "key", "value")]
+    odd = collectives.rank == 2
+    parts = [layout.shard(row[name], collectives.rank, dim=2) for name in ("query", "key", "value")]
     tries = {
-        "dtype": ([x.float() for x in parts] if odd else parts, SharedRow(layout, exchange, edges)),
+        "dtype": (
+            [x.float() for x in parts] if odd else parts,
+            ShardedRow(layout, collectives, edges),
+        ),
         "shape": (
             [x[:, :, :-1] for x in parts] if odd else parts,
-            SharedRow(layout, exchange, edges),
+            ShardedRow(layout, collectives, edges),
         ),
         "layout": (
             parts,
-            SharedRow(
-                type(layout)(layout.tokens, 4, "contiguous" if odd else "zigzag"), exchange, edges
+            ShardedRow(
+                type(layout)(layout.tokens, 4, "contiguous" if odd else "zigzag"),
+                collectives,
+                edges,
             ),
         ),
-        "cu_seqlens": (parts, SharedRow(layout, exchange, (0, 40, 101) if odd else edges)),
-        "causal": (parts, SharedRow(layout, exchange, edges, causal=not odd)),
+        "cu_seqlens": (parts, ShardedRow(layout, collectives, (0, 40, 101) if odd else edges)),
+        "causal": (parts, ShardedRow(layout, collectives, edges, causal=not odd)),
         "strength": (
             parts,
-            SharedRow(
-                layout, exchange, edges, True, kinds, torch.ones(5, 5) * (0.5 if odd else 1.0)
+            ShardedRow(
+                layout, collectives, edges, True, kinds, torch.ones(5, 5) * (0.5 if odd else 1.0)
             ),
         ),
     }
-    same = SharedRow(layout, exchange, edges)
+    same = ShardedRow(layout, collectives, edges)
     tries |= {
         "shape of values": ([*parts[:2], parts[2][..., :8]] if odd else parts, same),
         "dtype of values": ([*parts[:2], parts[2].float()] if odd else parts, same),
@@ -162,22 +167,22 @@ def disagree(exchanges: dict[int, Exchange]) -> dict:
         "engine": (parts, same),
     }
     for name, (tensors, shared) in tries.items():
-        before = exchange.sent
+        before = collectives.sent
         try:
-            shared_attention(
+            context_parallel_attention(
                 *tensors, shared, engine="allgather" if odd and name == "engine" else "reference"
             )
             said[name] = "nothing"
         except OmniLabError as fault:
             said[name] = f"{type(fault).__name__}: {fault}"
-        assert exchange.sent == before
+        assert collectives.sent == before
     return said
 
 
-def perturbed(exchanges: dict[int, Exchange]) -> dict:
+def perturbed(exchanges: dict[int, Collectives]) -> dict:
     """Whether anything of the other documents changes, by a single bit, when one document does."""
     found = {}
-    for ranks, exchange in exchanges.items():
+    for ranks, collectives in exchanges.items():
         layout, edges, row, _, _ = drawn(
             Case(ranks=ranks, row="documents shorter than a chunk", dtype="float32")
         )
@@ -188,12 +193,14 @@ def perturbed(exchanges: dict[int, Exchange]) -> dict:
         results = []
         for change in (0.0, 1.0):
             changed = {name: x + change * inside[:, None] for name, x in row.items()}
-            parts = {name: layout.shard(x, exchange.rank, dim=2) for name, x in changed.items()}
+            parts = {name: layout.shard(x, collectives.rank, dim=2) for name, x in changed.items()}
             leaves = [parts[name].requires_grad_() for name in ("query", "key", "value")]
-            out = shared_attention(*leaves, SharedRow(layout, exchange, edges), engine="reference")
+            out = context_parallel_attention(
+                *leaves, ShardedRow(layout, collectives, edges), engine="reference"
+            )
             out.backward(parts["grad"])
             results.append([out.detach(), *(leaf.grad for leaf in leaves)])
-        mine = layout.shard(inside, exchange.rank, fill=False)
+        mine = layout.shard(inside, collectives.rank, fill=False)
         same = [torch.equal(a[:, :, ~mine], b[:, :, ~mine]) for a, b in zip(*results, strict=True)]
         moved = [
             bool((a[:, :, mine] != b[:, :, mine]).any()) for a, b in zip(*results, strict=True)
@@ -202,18 +209,18 @@ def perturbed(exchanges: dict[int, Exchange]) -> dict:
     return found
 
 
-def trained(exchanges: dict[int, Exchange], local_means: bool = False) -> dict:
+def trained(exchanges: dict[int, Collectives], local_means: bool = False) -> dict:
     """Three steps of a two-layer omni model on a shared row, against the same steps in this process alone.
 
     Labels stand at the row's beginning only: some ranks have most of them, some none.
     """
     from omni_lab.config import override, tiny
     from omni_lab.model.omni import OmniModel
-    from omni_lab.parallel.batch import share_out
-    from omni_lab.parallel.decoder_hook import share_attention
+    from omni_lab.parallel.batch import shard_batch
+    from omni_lab.parallel.decoder_hook import register_context_parallel
     from omni_lab.sequences.batch import IGNORED
     from omni_lab.sequences.masking import Strength, strengths
-    from omni_lab.world.lessons import Mixture
+    from omni_lab.world.lessons import GalleryLessons
 
     changes = [
         "model.decoder.layers=2",
@@ -221,32 +228,33 @@ def trained(exchanges: dict[int, Exchange], local_means: bool = False) -> dict:
         "training.omni.batch=3",
         "training.omni.units=2",
     ]
-    mixture = Mixture(override(tiny(), changes), "omni")
+    mixture = GalleryLessons(override(tiny(), changes), "omni")
     strength, found = strengths([Strength.read("text>audio=0.5")]), {}
     batches = [mixture.batch(step).streams for step in range(3)]
     for batch in batches:
         batch.loss_mask[1:] = False
 
-    def steps(exchange: Exchange | None) -> tuple[list[float], list[torch.Tensor]]:
+    def steps(collectives: Collectives | None) -> tuple[list[float], list[torch.Tensor]]:
         torch.manual_seed(0)
         model = OmniModel.build(mixture.config, len(mixture.vocabulary))
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-4, weight_decay=0.0)
-        if exchange:
-            share_attention(model.decoder)
+        if collectives:
+            register_context_parallel(model.decoder)
         losses = []
         for batch in batches:
-            part = share_out(batch, exchange, strength) if exchange else batch
+            part = shard_batch(batch, collectives, strength) if collectives else batch
             labels = int(((part if local_means else batch).labels != IGNORED).sum())
             loss = model(part, strength=strength).losses.sum() / max(1, labels)
             loss.backward()
             total = loss.detach().clone()
-            if exchange:
+            if collectives:
                 for parameter in model.parameters():
                     if parameter.grad is None:  # nothing of it is used by this rank's tokens
                         parameter.grad = torch.zeros_like(parameter)
                 for values in [total, *(parameter.grad for parameter in model.parameters())]:
                     dist.all_reduce(
-                        values.div_(exchange.ranks if local_means else 1), group=exchange.group
+                        values.div_(collectives.ranks if local_means else 1),
+                        group=collectives.group,
                     )
             losses.append(float(total))
             optimizer.step()
@@ -254,8 +262,8 @@ def trained(exchanges: dict[int, Exchange], local_means: bool = False) -> dict:
         return losses, [p.detach().clone() for p in model.parameters()]
 
     alone = steps(None)
-    for ranks, exchange in exchanges.items():
-        shared = steps(exchange)
+    for ranks, collectives in exchanges.items():
+        shared = steps(collectives)
         found[ranks] = {
             "loss": max(abs(a - b) for a, b in zip(alone[0], shared[0], strict=True)),
             "parameters": max(
@@ -265,76 +273,78 @@ def trained(exchanges: dict[int, Exchange], local_means: bool = False) -> dict:
     return found
 
 
-def local_means(exchanges: dict[int, Exchange]) -> dict:
+def local_means(exchanges: dict[int, Collectives]) -> dict:
     """A mutation: each rank takes the mean over its own tokens, and ranks are averaged."""
     return trained({2: exchanges[2]}, local_means=True) if 2 in exchanges else {}
 
 
-def selected(exchanges: dict[int, Exchange]) -> dict:
+def selected(exchanges: dict[int, Collectives]) -> dict:
     """The highest share of scores on a shared row, with many ties, against the same in this process alone.
 
     In `local` every rank takes the highest share of its own: a mutation.
     """
     found = {}
-    for (ranks, exchange), tokens, share in itertools.product(
+    for (ranks, collectives), tokens, share in itertools.product(
         exchanges.items(), (3, 101), (0.0, 0.37, 1.0)
     ):
         layout = Layout(tokens, ranks)
         scores = torch.randint(
             0, 9, (tokens,), generator=torch.Generator().manual_seed(tokens)
         ).float()
-        places = layout.places(exchange.rank)
+        places = layout.places(collectives.rank)
         places = places[places < tokens]  # some ranks have fewer, or none
-        true = top_share(scores, share, Exchange(alone=True))
-        mine = top_share(scores[places], share, exchange, places)
-        local = top_share(scores[places], share, Exchange(alone=True))
+        true = top_fraction(scores, share, Collectives(alone=True))
+        mine = top_fraction(scores[places], share, collectives, places)
+        local = top_fraction(scores[places], share, Collectives(alone=True))
         found[f"{ranks}/{tokens}/{share}"] = {
             "right": torch.equal(mine, true[places]),
             "local": torch.equal(local, true[places]),
             "kept": int(true.sum()),
-            "unplaced": int(top_share(scores[places], share, exchange).sum()),
+            "unplaced": int(top_fraction(scores[places], share, collectives).sum()),
         }
     scores = torch.full((4,), float("nan") if exchanges[4].rank == 2 else 1.0)
     try:
-        top_share(scores, 0.5, exchanges[4])
+        top_fraction(scores, 0.5, exchanges[4])
     except OmniLabError as fault:
         found["says"] = f"{type(fault).__name__}: {fault}"
     return found
 
 
-def lost(exchanges: dict[int, Exchange], how: int, who: int = 1) -> dict:
+def lost(exchanges: dict[int, Collectives], how: int, who: int = 1) -> dict:
     """A rank is lost in the second step: what the others say of it, and after how many seconds."""
-    exchange = Exchange(exchanges[3].group, patience_s=4.0)
+    collectives = Collectives(exchanges[3].group, timeout_s=4.0)
     layout, edges, row, _, _ = drawn(Case(ranks=3))
-    leaves = [layout.shard(row[name], exchange.rank, dim=2) for name in ("query", "key", "value")]
-    shared = SharedRow(layout, exchange, edges)
-    shared_attention(*leaves, shared, engine="reference")
+    leaves = [
+        layout.shard(row[name], collectives.rank, dim=2) for name in ("query", "key", "value")
+    ]
+    shared = ShardedRow(layout, collectives, edges)
+    context_parallel_attention(*leaves, shared, engine="reference")
     started = time.monotonic()
-    if exchange.rank == who:
+    if collectives.rank == who:
         os.kill(os.getpid(), how)
     try:
         while True:
-            shared_attention(*leaves, shared, engine="reference")
+            context_parallel_attention(*leaves, shared, engine="reference")
     except OmniLabError as fault:
         return {"says": f"{type(fault).__name__}: {fault}", "seconds": time.monotonic() - started}
 
 
-def keeper_stalled(exchanges: dict[int, Exchange]) -> dict:
+def keeper_stalled(exchanges: dict[int, Collectives]) -> dict:
     """Rank 0 stands still, and with it the board by which the others would find out who does."""
     return lost(exchanges, signal.SIGSTOP, who=0)
 
 
-def keeper_dead(exchanges: dict[int, Exchange]) -> dict:
+def keeper_dead(exchanges: dict[int, Collectives]) -> dict:
     """Rank 0 dies, and with it the board."""
     return lost(exchanges, signal.SIGKILL, who=0)
 
 
-def dead(exchanges: dict[int, Exchange]) -> dict:
+def dead(exchanges: dict[int, Collectives]) -> dict:
     """Rank 1 dies."""
     return lost(exchanges, signal.SIGKILL)
 
 
-def stalled(exchanges: dict[int, Exchange]) -> dict:
+def stalled(exchanges: dict[int, Collectives]) -> dict:
     """Rank 1 stands still."""
     return lost(exchanges, signal.SIGSTOP)
 
@@ -370,7 +380,7 @@ def main() -> None:
     )
     groups = {size: dist.new_group(list(range(size))) for size in range(1, ranks + 1)}
     exchanges = {
-        size: Exchange(group, patience_s=60) for size, group in groups.items() if rank < size
+        size: Collectives(group, timeout_s=60) for size, group in groups.items() if rank < size
     }
     found = {job: globals()[job](exchanges) for job in jobs}
     (folder / f"{rank}.json").write_text(json.dumps(found))

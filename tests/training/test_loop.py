@@ -14,14 +14,14 @@ from power_cuts import stop_after
 from safetensors.torch import load_file
 
 from omni_lab.config import override, tiny
-from omni_lab.errors import CallFault, InputFault
+from omni_lab.errors import InputError, UsageError
 from omni_lab.model.omni import OmniModel
-from omni_lab.parallel.collectives import Exchange
+from omni_lab.parallel.collectives import Collectives
 from omni_lab.training import checkpoint, loop
 from omni_lab.training.loop import train, train_stages, trained
 from omni_lab.training.run import RunFolder, read_config
-from omni_lab.world.albums.lessons import AlbumMixture
-from omni_lab.world.lessons import Mixture
+from omni_lab.world.albums.lessons import AlbumLessons
+from omni_lab.world.lessons import GalleryLessons
 
 SETTINGS = [
     "training.vision.steps=3", "training.audio.steps=2", "training.omni.steps=4", "training.vision.batch=4",
@@ -76,12 +76,12 @@ def test_ctrl_c_finishes_the_step_saves_and_says_stop(tmp_path, monkeypatch):
 def test_a_folder_with_other_settings_is_refused_by_name(tmp_path):
     config = override(tiny(), SETTINGS)
     RunFolder(tmp_path, config)
-    with pytest.raises(InputFault, match="--fresh"):
+    with pytest.raises(InputError, match="--fresh"):
         RunFolder(tmp_path, override(config, ["seed=7"]))
 
 
 def test_a_run_without_checkpoints_says_what_to_do(tmp_path):
-    with pytest.raises(InputFault, match="omni-lab demo"):
+    with pytest.raises(InputError, match="omni-lab demo"):
         trained(tmp_path)
 
 
@@ -92,7 +92,7 @@ def test_a_torn_checkpoint_is_named(tmp_path):
     folder, _ = checkpoint.latest(run.checkpoints, ("vision", "audio", "omni"))
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputFault, match="vision-000003"):
+    with pytest.raises(InputError, match="vision-000003"):
         train(config, run, progress=False)
 
 
@@ -100,7 +100,7 @@ LAUNCHED = """
 import sys
 import torch
 from omni_lab.config import override, tiny
-from omni_lab.world.albums.lessons import AlbumMixture
+from omni_lab.world.albums.lessons import AlbumLessons
 from omni_lab.training.loop import train, train_stages
 from omni_lab.training.run import RunFolder
 
@@ -108,7 +108,7 @@ config = override(tiny(), {settings!r})
 train(config, RunFolder(sys.argv[1] + "/rows", config), progress=False)
 assert torch.distributed.get_world_size() == 2
 config = override(tiny(), {shared!r})
-train_stages(config, RunFolder(sys.argv[1] + "/shared", config), [AlbumMixture(config)], progress=False)
+train_stages(config, RunFolder(sys.argv[1] + "/shared", config), [AlbumLessons(config)], progress=False)
 """
 # all weights move, so that encoders get their gradients through shared rows too
 ALBUMS = [
@@ -132,7 +132,7 @@ def test_two_processes_learn_what_one_learns_with_rows_of_their_own_and_with_sha
     with subprocess.Popen([*launch, str(script), str(tmp_path)], env=environment) as launched:
         try:
             train(rows, alone[0], progress=False)  # while they start
-            train_stages(albums, alone[1], [AlbumMixture(albums)], progress=False)
+            train_stages(albums, alone[1], [AlbumLessons(albums)], progress=False)
             assert launched.wait(300) == 0
         finally:
             launched.kill()
@@ -151,25 +151,25 @@ def test_two_processes_learn_what_one_learns_with_rows_of_their_own_and_with_sha
 
 def test_a_ring_that_does_not_fit_is_refused(tmp_path):
     odd = override(tiny(), ["training.ring=2"])
-    with pytest.raises(CallFault, match="1 processes do not divide into rings of 2"):
+    with pytest.raises(UsageError, match="1 processes do not divide into rings of 2"):
         train(odd, RunFolder(tmp_path / "odd", odd), progress=False)
-    with pytest.raises(CallFault, match="this stage has captions"):
-        Mixture(tiny(), "vision").batch(0).shared(Exchange(), None)
+    with pytest.raises(UsageError, match="this stage has captions"):
+        GalleryLessons(tiny(), "vision").batch(0).shared(Collectives(), None)
 
 
 def test_alignment_over_a_ring_is_refused_since_its_negatives_would_be_each_ranks_own(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(loop, "_ring", lambda *_: Exchange(alone=True))
+    monkeypatch.setattr(loop, "_ring", lambda *_: Collectives(alone=True))
     aligned = override(
         tiny(),
         ["sequence.layout=F4", "training.albums.align_weight=0.3", "training.albums.align=0.5"],
     )
-    with pytest.raises(CallFault, match="training.albums.align=0"):
+    with pytest.raises(UsageError, match="training.albums.align=0"):
         train_stages(
             aligned,
             RunFolder(tmp_path / "aligned", aligned),
-            [AlbumMixture(aligned)],
+            [AlbumLessons(aligned)],
             progress=False,
         )
 
@@ -194,6 +194,6 @@ def test_a_stage_begins_with_its_interaction_and_an_impossible_one_is_refused_be
         "half the stage is over, and the pair at full strength"
     )
     wrong = override(tiny(), [*short, "training.omni.interaction=text>smell=0"])
-    with pytest.raises(CallFault, match="text>smell=0"):
+    with pytest.raises(UsageError, match="text>smell=0"):
         train(wrong, RunFolder(tmp_path / "wrong", wrong), progress=False)
     assert not RunFolder(tmp_path / "wrong", wrong).metrics()

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from omni_lab.config import TICKS_PER_SECOND, override, tiny
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.model.omni import OmniModel
-from omni_lab.parallel.collectives import Exchange
+from omni_lab.parallel.collectives import Collectives
 from omni_lab.sequences.batch import PAD_KIND
-from omni_lab.sequences.items import SequenceFault
+from omni_lab.sequences.items import SequenceError
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, TEXT_KIND
 from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part, part_of
 from omni_lab.world.clips import from_script
 from omni_lab.world.drawing import write_script
-from omni_lab.world.lessons import SENSES, STAGES, Mixture
+from omni_lab.world.lessons import SENSES, STAGES, GalleryLessons
 from omni_lab.world.questions import FACTS
 from omni_lab.world.script import CELLS, HELD_OUT_PAIRS, TRAIN_PITCHES, TRAIN_SPEEDS
 from omni_lab.world.vocabulary import WorldVocabulary
@@ -38,7 +38,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def batch():
-    return Mixture(CONFIG, "omni").batch(0)
+    return GalleryLessons(CONFIG, "omni").batch(0)
 
 
 def texts(batch):
@@ -56,13 +56,13 @@ def equal(one, other):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_batch_is_a_function_of_its_place(stage):
-    one, two = Mixture(CONFIG, stage), Mixture(CONFIG, stage)
+    one, two = GalleryLessons(CONFIG, stage), GalleryLessons(CONFIG, stage)
     later = two.batch(7)
     assert equal(one.batch(7).streams, later.streams) and equal(
         one.batch(7).captions, later.captions
     )
     assert texts(one.batch(8).streams) != texts(later.streams)
-    other_seed = Mixture(replace(CONFIG, seed=1), stage).batch(7)
+    other_seed = GalleryLessons(replace(CONFIG, seed=1), stage).batch(7)
     assert texts(other_seed.streams) != texts(later.streams)
     ahead = list(zip(range(2), one.batches(7), strict=False))
     assert equal(ahead[0][1].streams, later.streams), "batches made ahead are the same"
@@ -70,11 +70,11 @@ def test_a_batch_is_a_function_of_its_place(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_processes_share_out_the_rows_of_one(stage):
-    mixture = Mixture(CONFIG, stage)
+    mixture = GalleryLessons(CONFIG, stage)
     alone = texts(mixture.batch(3).streams)
     shared = [text for rank in range(2) for text in texts(mixture.batch(3, rank, 2).streams)]
     assert sorted(shared) == sorted(alone) and len(set(alone)) == 4
-    with pytest.raises(CallFault, match=f"training.{stage}.batch=4"):
+    with pytest.raises(UsageError, match=f"training.{stage}.batch=4"):
         mixture.batch(0, 0, 3)
 
 
@@ -83,14 +83,14 @@ def test_processes_share_out_the_rows_of_one(stage):
     [("vision", {IMAGE_KIND}), ("audio", {AUDIO_KIND}), ("omni", {IMAGE_KIND, AUDIO_KIND})],
 )
 def test_a_stage_gives_the_senses_it_is_about(stage, kinds):
-    batch = Mixture(CONFIG, stage).batch(0)
+    batch = GalleryLessons(CONFIG, stage).batch(0)
     assert set(batch.streams.kind.unique().tolist()) & {IMAGE_KIND, AUDIO_KIND} == kinds
     captions = set(batch.captions.kind.unique().tolist()) & {IMAGE_KIND, AUDIO_KIND}
     assert captions == kinds
 
 
 def test_captions_find_first_and_describe_later():
-    mixture = Mixture(
+    mixture = GalleryLessons(
         override(CONFIG, ["training.vision.steps=10", "training.vision.find=0.5"]), "vision"
     )
     first_words = [
@@ -103,7 +103,7 @@ def test_captions_find_first_and_describe_later():
 
 
 def test_the_omni_stage_takes_seconds_out_of_its_streams_to_find_by_ear():
-    mixture = Mixture(CONFIG, "omni")
+    mixture = GalleryLessons(CONFIG, "omni")
     for step in range(5):
         batch = mixture.batch(step)
         streams, captions = batch.streams, batch.captions
@@ -116,10 +116,10 @@ def test_the_omni_stage_takes_seconds_out_of_its_streams_to_find_by_ear():
             )
             senses, *exchanges = alone.split(" <visitor> ")
             assert whole.startswith(senses) and exchanges, "the second that it is said to be"
-            for exchange in exchanges:
+            for collectives in exchanges:
                 assert (
-                    re.fullmatch(r"(colour|shape) heard <speak> [a-z]+ <listen>", exchange)
-                    and exchange in whole
+                    re.fullmatch(r"(colour|shape) heard <speak> [a-z]+ <listen>", collectives)
+                    and collectives in whole
                 )
 
 
@@ -128,7 +128,7 @@ def test_questions_are_about_what_a_stage_can_sense():
         asked = {
             q.fact
             for sample in range(100)
-            for q in Mixture(CONFIG, stage)._script(sample).questions
+            for q in GalleryLessons(CONFIG, stage)._script(sample).questions
         }
         assert asked == {
             fact for fact, (carriers, _, _) in FACTS.items() if set(carriers) <= set(SENSES[stage])
@@ -142,10 +142,10 @@ def test_a_process_without_captions_reports_what_the_others_report(model, batch)
 
 
 def test_stages_and_the_test_never_share_a_script():
-    mixtures = [Mixture(CONFIG, stage) for stage in STAGES]
+    mixtures = [GalleryLessons(CONFIG, stage) for stage in STAGES]
     rooms = [mixture._script(sample).rooms for mixture in mixtures for sample in range(50)]
     rooms += [
-        Mixture(replace(CONFIG, seed=1), stage)._script(s).rooms
+        GalleryLessons(replace(CONFIG, seed=1), stage)._script(s).rooms
         for stage in STAGES
         for s in range(50)
     ]
@@ -172,18 +172,18 @@ def test_stages_and_the_test_never_share_a_script():
 )
 def test_rooms_and_units_of_any_length_go_together(settings):
     for stage in STAGES:
-        batch = Mixture(override(CONFIG, settings), stage).batch(0)
+        batch = GalleryLessons(override(CONFIG, settings), stage).batch(0)
         assert supervised(batch).min() > 0
 
 
 def test_a_film_takes_one_row_of_the_omni_stage_and_none_of_the_others():
     film = from_script(write_script(3, 8, split="test"), 96)
-    films = {stage: Mixture(CONFIG, stage, [film]) for stage in STAGES}
+    films = {stage: GalleryLessons(CONFIG, stage, [film]) for stage in STAGES}
     said = " ".join(cue.text for cue in film.window(0, 4 * TICKS_PER_SECOND).cues).lower()
     said = VOCABULARY.decode(VOCABULARY.encode(said))
     assert sum(text == said for text in texts(films["omni"].batch(0).streams)) == 1
     for stage in ("vision", "audio"):
-        assert equal(films[stage].batch(0).streams, Mixture(CONFIG, stage).batch(0).streams)
+        assert equal(films[stage].batch(0).streams, GalleryLessons(CONFIG, stage).batch(0).streams)
     both = [texts(films["omni"].batch(0, rank, 2).streams) for rank in range(2)]
     assert sum(text == said for rank in both for text in rank) == 1, (
         "one row of all processes, not one of each"
@@ -192,7 +192,7 @@ def test_a_film_takes_one_row_of_the_omni_stage_and_none_of_the_others():
 
 def test_a_film_is_cut_into_whole_rooms_that_take_turns():
     film = from_script(write_script(3, 8, split="test"), 48)
-    mixture = Mixture(CONFIG, "omni", [film])
+    mixture = GalleryLessons(CONFIG, "omni", [film])
     starts = [mixture._film(step).start // TICKS_PER_SECOND for step in range(4)]
     assert starts == [0, 2, 4, 0]
 
@@ -262,7 +262,7 @@ def test_a_rank_without_tokens_of_what_is_trained_takes_part_in_the_sum_of_gradi
     blind = replace(
         batch.streams, kind=kind, seen=batch.streams.seen[:0], heard=batch.streams.heard[:0]
     )
-    shard = replace(batch, streams=blind, captions=None).shared(Exchange(alone=True), None)
+    shard = replace(batch, streams=blind, captions=None).shared(Collectives(alone=True), None)
     objective(shard, 0.0, (1.0, 1.0))["loss"].backward()
     gradients = [p.grad for p in objective.model.image.parameters() if p.grad is not None]
     assert gradients and not any(gradient.any() for gradient in gradients)
@@ -310,7 +310,7 @@ def test_gradients_reach_every_part_that_a_stage_trains_and_no_other(stage):
     settings = getattr(CONFIG.training, stage)
     objective = Objective(model, 1.0, 2)
     choose_trained(objective, settings.train)
-    batch = Mixture(CONFIG, stage).batch(0)
+    batch = GalleryLessons(CONFIG, stage).batch(0)
     align = 0.3 if stage == "omni" else 0.0
     objective(batch, align, tuple(supervised(batch).tolist()))["loss"].backward()
     absent = {"vision": "audio", "audio": "image"}.get(stage)
@@ -375,26 +375,26 @@ def test_a_parameter_belongs_to_its_part_however_the_model_is_wrapped(wrapping):
 
 
 def test_an_unknown_stage_is_refused():
-    with pytest.raises(CallFault, match="vision, audio, omni"):
-        Mixture(CONFIG, "smell")
+    with pytest.raises(UsageError, match="vision, audio, omni"):
+        GalleryLessons(CONFIG, "smell")
 
 
 @pytest.mark.parametrize("stage", ["audio", "omni"])
 def test_a_stage_that_learns_from_sound_refuses_a_layout_without_any(stage):
     with pytest.raises(
-        CallFault, match=f"sequence.layout=F4 has no place for the sound .*'{stage}'"
+        UsageError, match=f"sequence.layout=F4 has no place for the sound .*'{stage}'"
     ):
-        Mixture(override(tiny(), ["sequence.layout=F4"]), stage)
+        GalleryLessons(override(tiny(), ["sequence.layout=F4"]), stage)
 
 
 def test_what_cannot_be_learned_from_is_one_line_also_when_batches_are_prefetch():
     """A loader's worker would turn it into a page that begins with its own name."""
     short = override(CONFIG, ["sequence.max_tokens=50"])
     with pytest.raises(
-        SequenceFault, match=r"^clip world-train-\d+_0_\d+: \d+ tokens, but .* is 50; [^\n]*$"
+        SequenceError, match=r"^clip world-train-\d+_0_\d+: \d+ tokens, but .* is 50; [^\n]*$"
     ):
-        next(Mixture(short, "omni").batches(0))
+        next(GalleryLessons(short, "omni").batches(0))
     with pytest.raises(
-        CallFault, match=r"^training.omni.batch=4: does not divide over 3 processes$"
+        UsageError, match=r"^training.omni.batch=4: does not divide over 3 processes$"
     ):
-        next(Mixture(CONFIG, "omni").batches(0, 0, 3))
+        next(GalleryLessons(CONFIG, "omni").batches(0, 0, 3))

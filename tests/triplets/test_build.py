@@ -15,13 +15,13 @@ from media_files import found_clicks, write_film
 from webdataset import tariterators
 
 from omni_lab.config import TripletConfig
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.decode import decode
-from omni_lab.media.errors import MediaFault
+from omni_lab.media.errors import MediaError
 from omni_lab.triplets.building.build import build, find
 from omni_lab.triplets.building.report import read_failures
 from omni_lab.triplets.cutting.clips import clips_of, read_truth
-from omni_lab.triplets.shards.tars import ShardFault, read_clips, read_index, read_shards
+from omni_lab.triplets.shards.tars import ShardError, read_clips, read_index, read_shards
 from omni_lab.triplets.shards.verify import verify
 from omni_lab.triplets.table import table
 
@@ -170,8 +170,8 @@ def test_bad_files_are_one_line_each_and_the_others_go_on(films, tmp_path):
     )
     assert report.exit_code == 1
     assert [(f.uri.split("/")[-1], f.fault) for f in report.failures] == [
-        ("empty.mp4", "EmptyFile"), ("film1.mp4", "MediaFault"), ("text.mkv", "NotMedia"),
-        ("none.mp4", "MissingFile"), ("nothing", "MissingFile"),
+        ("empty.mp4", "EmptyFileError"), ("film1.mp4", "MediaError"), ("text.mkv", "NotMediaError"),
+        ("none.mp4", "MissingFileError"), ("nothing", "MissingFileError"),
     ]  # fmt: skip
     assert [(uri.split("/")[-1], why.split("/")[-1]) for uri, why in report.skipped] == [
         ("film0.mp4", "a_twin.mp4")
@@ -242,7 +242,7 @@ def test_facts_may_say_what_they_like_but_not_when(tmp_path):
     (clip,) = read_shards(tmp_path / "out")
     assert table(clip).splitlines()[-1].split() == ["0.00", "0.10", "-", "-", "['red',", "3]"]
     truth.write_text('{"facts": [{"start": 0, "end": Infinity}]}')
-    with pytest.raises(MediaFault, match="no truth file"):
+    with pytest.raises(MediaError, match="no truth file"):
         read_truth(str(tmp_path / "a.mp4"))
 
 
@@ -284,25 +284,25 @@ def test_broken_shards_name_tar_and_member(films, tmp_path):
         data[members[suffix].offset_data : members[suffix].offset_data + 40] = bytes(40)
         path.write_bytes(data)
         name = members[suffix].name.split(".", 1)[0]
-        with pytest.raises(ShardFault, match=rf"shard-000000\.tar: {name}"):
+        with pytest.raises(ShardError, match=rf"shard-000000\.tar: {name}"):
             list(read_shards(out))
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ShardFault, match=r"shard-000000\.tar"):
+    with pytest.raises(ShardError, match=r"shard-000000\.tar"):
         list(read_shards(out))
     path.unlink()
-    with pytest.raises(ShardFault, match="is missing"):
+    with pytest.raises(ShardError, match="is missing"):
         list(read_shards(out))
-    with pytest.raises(ShardFault, match=r"no index\.parquet"):
+    with pytest.raises(ShardError, match=r"no index\.parquet"):
         list(read_shards(films))
 
 
 def test_settings_do_not_mix(films, tmp_path):
     build([films / "film0.mp4"], tmp_path / "out", CONFIG, progress=False)
-    with pytest.raises(CallFault, match="other settings"):
+    with pytest.raises(UsageError, match="other settings"):
         build([films / "film1.mp4"], tmp_path / "out", TripletConfig(image_size=32), progress=False)
-    with pytest.raises(CallFault, match="is a file"):
+    with pytest.raises(UsageError, match="is a file"):
         build([films / "film1.mp4"], films / "film0.mp4", CONFIG, progress=False)
-    with pytest.raises(CallFault, match="twice"):
+    with pytest.raises(UsageError, match="twice"):
         build(
             [films / "film1.mp4"],
             tmp_path / "new",
@@ -317,7 +317,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(films, tmp_path):
     for name in ("shard-000000.tar", "notes.tmp"):
         (tmp_path / "out").mkdir(exist_ok=True)
         (tmp_path / "out" / name).write_bytes(b"somebody else's")
-    with pytest.raises(CallFault, match="holds tars, but no index"):
+    with pytest.raises(UsageError, match="holds tars, but no index"):
         build(films / "film0.mp4", tmp_path / "out", CONFIG, progress=False)
     (tmp_path / "out" / "shard-000000.tar").rename(tmp_path / "moved.tar")
     build(films / "film0.mp4", tmp_path / "out", CONFIG, progress=False)
@@ -353,7 +353,7 @@ def test_names_that_are_hard_to_write_down_cost_nothing_else(films, tmp_path):
 def test_a_folder_that_cannot_be_written_is_one_line_and_nothing_is_lost(
     films, whole, tmp_path, monkeypatch
 ):
-    with pytest.raises(CallFault, match=r"film0\.mp4/out: Not a directory"):
+    with pytest.raises(UsageError, match=r"film0\.mp4/out: Not a directory"):
         build("films", films / "film0.mp4" / "out", CONFIG, progress=False)
 
     def full(source, final):
@@ -363,11 +363,11 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_nothing_is_lost(
 
     publish = os.replace
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(CallFault, match="No space left on device; mend that and build again"):
+    with pytest.raises(UsageError, match="No space left on device; mend that and build again"):
         build("films", "out", CONFIG, progress=False)
     monkeypatch.setattr("os.replace", publish)
     (tmp_path / "out" / "failures.jsonl").write_text('{"uri": "film')
-    with pytest.raises(ShardFault, match=r"failures\.jsonl: is broken"):
+    with pytest.raises(ShardError, match=r"failures\.jsonl: is broken"):
         build("films", "out", CONFIG, progress=False)
     (tmp_path / "out" / "failures.jsonl").unlink()
     build("films", "out", CONFIG, progress=False)

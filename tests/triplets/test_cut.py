@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_lab.config import TripletConfig
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.subtitles.reader import Cue, Word
 from omni_lab.triplets.cutting.clips import share, split
 from omni_lab.triplets.cutting.cut import COSTS, FINE, GRID, Clip, cut, silence_middles
@@ -350,7 +350,7 @@ def test_splitting_a_cue_keeps_words_in_order_whatever_their_times_say():
 
 
 def test_impossible_lengths_are_refused():
-    with pytest.raises(CallFault, match="max_s"):
+    with pytest.raises(UsageError, match="max_s"):
         cut(60 * S, config=TripletConfig(min_s=8.0, max_s=15.0))
 
 

@@ -402,15 +402,17 @@ def test_dark_still_and_mute_clips_are_dropped_as_the_settings_say(tmp_path):
     black, static = dark.record["quality"]["black_share"], still.record["quality"]["static_share"]
     assert 0.8 < black < 1
     assert 0.6 < static < 0.9
-    (reason,) = reasons([dark], config=replace(CONFIG, max_black_share=0.5))
+    (reason,) = reasons([dark], config=replace(CONFIG, max_black_fraction=0.5))
     assert reason == f"black picture {black:g} > 0.5"
-    (reason,) = reasons([still], config=replace(CONFIG, max_static_share=0.5))
+    (reason,) = reasons([still], config=replace(CONFIG, max_static_fraction=0.5))
     assert reason == f"static picture {static:g} > 0.5"
-    (reason,) = reasons([still], config=replace(CONFIG, min_speech_share=0.2))
+    (reason,) = reasons([still], config=replace(CONFIG, min_speech_fraction=0.2))
     assert reason == "speech 0 < 0.2"
     assert (
         reasons(
-            [dark], [still], config=replace(CONFIG, max_black_share=black, max_static_share=static)
+            [dark],
+            [still],
+            config=replace(CONFIG, max_black_fraction=black, max_static_fraction=static),
         )
         == [None] * 2
     )

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.triplets.dialogues import export as exporting
 from omni_lab.triplets.dialogues.export import (
-    ExportFault,
+    ExportError,
     export,
     media_bytes,
     media_path,
@@ -276,9 +276,9 @@ def test_a_role_that_is_absent_gives_no_answers_and_a_wrong_call_is_refused():
     assert (spoken.answers, trimmed(spoken).turns) == (0, ())
     assert {turn.speaker for turn in spoken.turns} == {"user"}
     assert dialogue(clip(), "guide").turns == ()
-    with pytest.raises(CallFault, match="role is empty"):
+    with pytest.raises(UsageError, match="role is empty"):
         dialogue(TALK, " ")
-    with pytest.raises(CallFault, match="one of later, never, first"):
+    with pytest.raises(UsageError, match="one of later, never, first"):
         dialogue(TALK, "guide", "sometimes")
 
 
@@ -294,7 +294,7 @@ def test_a_chat_reads_back_as_the_dialogues_that_were_written(drawn, strict):
         shards, out = shards_of(named, Path(folder) / "shards"), Path(folder) / "out"
         wanted = [each for each in spoken if each.answers]
         if not wanted:
-            with pytest.raises(CallFault, match="in none of its"):
+            with pytest.raises(UsageError, match="in none of its"):
                 export(shards, out, "chat", "guide", strict=strict, progress=False)
             return
         done = export(shards, out, "chat", "guide", strict=strict, progress=False)
@@ -330,7 +330,7 @@ def test_a_path_is_made_of_a_plain_id_or_not_at_all(clip_id):
     part = dialogue(TALK, "guide").parts[0]
     try:
         path = media_path(part, clip_id)
-    except ExportFault:
+    except ExportError:
         assert not re.fullmatch(r"a[a._-]*", clip_id)
         return
     assert (Path.cwd() / path).resolve().parent.parent == Path.cwd() / "images"
@@ -430,7 +430,7 @@ def test_an_export_that_fails_leaves_the_one_before_as_it_was(tmp_path, form):
     broken = clip_named(TALK, "film2")
     broken.record["cues"] = [{"start": 0}]
     bad = shards_of([clip_named(TALK, "film1"), broken], tmp_path / "bad")
-    with pytest.raises(ExportFault, match="film2_0_200: its record is broken"):
+    with pytest.raises(ExportError, match="film2_0_200: its record is broken"):
         export(bad, tmp_path / "out", form, "guide", progress=False)
     assert Path(done.path).read_bytes() == before
     assert not list((tmp_path / "out").glob("*.tmp"))
@@ -439,15 +439,15 @@ def test_an_export_that_fails_leaves_the_one_before_as_it_was(tmp_path, form):
 def test_wrong_calls_and_broken_files_are_named(tmp_path):
     shards = shards_of([TALK, clip([(0, 5, None, "Hm.")], source="other")], tmp_path / "shards")
     with pytest.raises(
-        CallFault,
+        UsageError,
         match="none of its 2 clips does 'guid' answer; the roles there are guide, visitor",
     ):
         export(shards, tmp_path / "out", "chat", "guid", progress=False)
     assert not (tmp_path / "out" / "chat.jsonl").exists()
     assert export(shards, tmp_path / "out", "chat", "guide", progress=False).left_out == 1
-    with pytest.raises(CallFault, match="one of chat, obelics"):
+    with pytest.raises(UsageError, match="one of chat, obelics"):
         export(shards, tmp_path / "out", "csv", "guide", progress=False)
-    with pytest.raises(CallFault, match="is a file"):
+    with pytest.raises(UsageError, match="is a file"):
         export(shards, shards / "index.parquet", "chat", "guide", progress=False)
     chat = tmp_path / "chat.jsonl"
     for line in (
@@ -457,10 +457,10 @@ def test_wrong_calls_and_broken_files_are_named(tmp_path):
         '{"messages": [{"content": [{"type": "x"}]}]}',
     ):
         chat.write_text(line + "\n")
-        with pytest.raises(ExportFault, match="line 1 holds no dialogue"):
+        with pytest.raises(ExportError, match="line 1 holds no dialogue"):
             list(read_chat(chat))
     chat.write_bytes(b"\xff\n")
-    with pytest.raises(ExportFault, match="cannot be read"):
+    with pytest.raises(ExportError, match="cannot be read"):
         list(read_chat(chat))
-    with pytest.raises(ExportFault, match="cannot be read"):
+    with pytest.raises(ExportError, match="cannot be read"):
         list(read_chat(tmp_path / "none.jsonl"))

@@ -18,7 +18,7 @@ from media_files import write_film
 
 from omni_lab.cli.main import main
 from omni_lab.config import TripletConfig
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.probe import content_id
 from omni_lab.triplets.building.build import build
 from omni_lab.triplets.building.engines import LOOK_AHEAD, in_order
@@ -96,7 +96,7 @@ def test_ray_makes_the_same_bytes_under_the_same_limits(films, whole, tmp_path, 
             write_film(tmp_path / f"{name}.mp4", seconds=1, fps=5)
         config = TripletConfig(image_size=48, file_timeout_s=1.0)
         films = [tmp_path / "a_hangs.mp4", tmp_path / "b_package.mp4"]
-        with pytest.raises(CallFault, match=r"^triplets\.recogniser: no such checkpoint$"):
+        with pytest.raises(UsageError, match=r"^triplets\.recogniser: no such checkpoint$"):
             build(
                 films,
                 tmp_path / "new",
@@ -113,7 +113,7 @@ def test_ray_makes_the_same_bytes_under_the_same_limits(films, whole, tmp_path, 
 
 def test_ray_that_is_not_there_is_one_line(films, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(CallFault, match=r"pip install 'omni_lab\[scale\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'omni_lab\[scale\]'"):
         build([films], tmp_path / "out", CONFIG, progress=False, engine="ray")
 
 
@@ -144,13 +144,13 @@ def test_what_is_missing_on_this_machine_stops_the_build(tmp_path):
     (tmp_path / "films").mkdir()
     for name in ("a", "b_package", "c"):
         write_film(tmp_path / "films" / f"{name}.mp4", seconds=1, fps=5)
-    with pytest.raises(CallFault, match=r"no such checkpoint"):
+    with pytest.raises(UsageError, match=r"no such checkpoint"):
         build([tmp_path / "films"], tmp_path / "out", CONFIG, False, work=film_work.stumbling)
 
 
 def test_a_full_disk_stops_the_build_and_is_no_fault_of_the_film(films, tmp_path):
     (tmp_path / "full.mp4").write_bytes((films / "film1.mp4").read_bytes())
-    with pytest.raises(CallFault, match="out/.spool: No space left on device; make room"):
+    with pytest.raises(UsageError, match="out/.spool: No space left on device; make room"):
         build(tmp_path / "full.mp4", tmp_path / "out", CONFIG, False, work=film_work.stumbling)
     assert not (tmp_path / "out" / "failures.jsonl").read_bytes()
 
@@ -211,7 +211,7 @@ def test_results_come_in_order_and_the_spool_is_bounded(tmp_path, workers):
 
 
 def test_a_folder_takes_one_build_at_a_time(films, tmp_path):
-    with ShardWriter(tmp_path / "out", "hash"), pytest.raises(CallFault, match="another build"):
+    with ShardWriter(tmp_path / "out", "hash"), pytest.raises(UsageError, match="another build"):
         build([films], tmp_path / "out", CONFIG, progress=False)
     ShardWriter(tmp_path / "out", "hash").__exit__()
 

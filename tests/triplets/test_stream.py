@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.triplets.record import EncodedClip
 from omni_lab.triplets.shards.index import FilmEntry, read_index
 from omni_lab.triplets.shards.members import members_of
 from omni_lab.triplets.shards.stream import ClipStream
-from omni_lab.triplets.shards.tars import ShardFault, ShardWriter, read_clip, read_shards
+from omni_lab.triplets.shards.tars import ShardError, ShardWriter, read_clip, read_shards
 
 FILMS = (1, 3, 2, 2, 4, 1, 1, 5, 2, 3)  # clips of each
 
@@ -136,19 +136,19 @@ def test_going_on_with_another_number_of_readers_loses_nothing(out):
 
 
 def test_a_state_of_another_order_or_of_other_shards_is_refused(out, tmp_path):
-    with pytest.raises(CallFault, match="seed 1, this stream has seed 2"):
+    with pytest.raises(UsageError, match="seed 1, this stream has seed 2"):
         ClipStream(out, seed=2).load_state_dict(ClipStream(out, seed=1).state_dict())
-    with pytest.raises(CallFault, match="window 4, this stream has window 1"):
+    with pytest.raises(UsageError, match="window 4, this stream has window 1"):
         ClipStream(out, window=1).load_state_dict(ClipStream(out).state_dict())
-    with pytest.raises(CallFault, match="shuffle True, this stream has shuffle False"):
+    with pytest.raises(UsageError, match="shuffle True, this stream has shuffle False"):
         ClipStream(out, shuffle=False).load_state_dict(ClipStream(out).state_dict())
     others = shards_of(tmp_path / "others", [f"other{film}" for film in range(len(FILMS))])
     with pytest.raises(
-        CallFault,
+        UsageError,
         match="the state is of shards .* go on with the stream's own arguments and shards",
     ):
         ClipStream(others).load_state_dict(ClipStream(out).state_dict())
-    with pytest.raises(CallFault, match="rank 2 of 2"):
+    with pytest.raises(UsageError, match="rank 2 of 2"):
         ClipStream(out, rank=2, world_size=2)
 
 
@@ -177,7 +177,7 @@ def test_a_broken_member_is_named(out, tmp_path):
     data = bytearray(path.read_bytes())
     data[row["offset"] + 512 + 5] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ShardFault, match=rf"{row['shard']}: {row['clip_id']}\.json is broken"):
+    with pytest.raises(ShardError, match=rf"{row['shard']}: {row['clip_id']}\.json is broken"):
         list(ClipStream(copy))
 
 

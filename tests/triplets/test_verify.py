@@ -14,9 +14,9 @@ from media_files import write_film
 
 from omni_lab.cli.main import main
 from omni_lab.config import TripletConfig
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 from omni_lab.triplets.building.build import build
-from omni_lab.triplets.shards.index import Index, ShardFault, table_of
+from omni_lab.triplets.shards.index import Index, ShardError, table_of
 from omni_lab.triplets.shards.verify import verify
 
 CONFIG = TripletConfig(image_size=32, clips_per_shard=2, jpeg_quality=60, near_duplicate_bits=-1)
@@ -157,7 +157,7 @@ def test_an_index_that_disagrees_is_found(out):
     path.unlink()
     assert said(out) == ["index.parquet: is missing"]
     pyarrow.parquet.write_table(pyarrow.table({"clip_id": ["a"]}), path)
-    with pytest.raises(ShardFault, match="an earlier version wrote it"):
+    with pytest.raises(ShardError, match="an earlier version wrote it"):
         Index.load(out)
 
 
@@ -180,5 +180,5 @@ def test_the_command_says_one_line_each_and_ends_with_1(out, capsys):
     )
     assert main(["triplets", "verify", str(out)]) == 1
     assert capsys.readouterr().out.count("\n") == 1
-    with pytest.raises(InputFault):
+    with pytest.raises(InputError):
         list(verify(out / "nowhere"))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_lab.config import AlbumConfig, override, tiny
-from omni_lab.errors import CallFault, ConfigError
+from omni_lab.errors import ConfigError, UsageError
 from omni_lab.sequences.vocabulary import UNKNOWN
 from omni_lab.world.albums.album import KINDS, STAY, write_album
 from omni_lab.world.script import CELLS, COLOURS, HELD_OUT_PAIRS
@@ -268,7 +268,7 @@ def test_all_their_words_are_in_the_vocabulary_of_the_formats_and_in_no_stream()
 
 
 @pytest.mark.parametrize(
-    ("setting", "says"),
+    ("setting", "message"),
     [
         ("albums.most=10", "at most 9"),
         ("albums.fewest=6", "albums.most = 5"),
@@ -276,11 +276,11 @@ def test_all_their_words_are_in_the_vocabulary_of_the_formats_and_in_no_stream()
         ("albums.videos=2", "between 0 and 1"),
     ],
 )
-def test_impossible_albums_are_refused_by_name(setting, says):
-    with pytest.raises(ConfigError, match=says):
+def test_impossible_albums_are_refused_by_name(setting, message):
+    with pytest.raises(ConfigError, match=message):
         override(tiny(), [setting])
 
 
 def test_there_are_no_albums_of_another_split():
-    with pytest.raises(CallFault, match="held_out"):
+    with pytest.raises(UsageError, match="held_out"):
         write_album(0, split="held_out")

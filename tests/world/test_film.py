@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.decode import decode
 from omni_lab.media.subtitles.reader import read_subtitles
 from omni_lab.triplets.dialogues.roles import read_roles
@@ -124,7 +124,7 @@ def test_the_truth_beside_the_file_is_that_of_the_arrays(film, arrays, script):
 def test_extraction_finds_every_question_of_the_film(film, script, own_folder):
     """Film → shards → clips → exam: no question is lost on the way, and each finds the words it was asked with."""
     from omni_lab.config import override, tiny
-    from omni_lab.evaluation.answers import make_exam
+    from omni_lab.evaluation.answers import make_eval_set
     from omni_lab.triplets.building.build import build
     from omni_lab.triplets.shards.tars import read_shards
     from omni_lab.world.vocabulary import WorldVocabulary
@@ -133,7 +133,7 @@ def test_extraction_finds_every_question_of_the_film(film, script, own_folder):
     build([film], own_folder / "shards", config.triplets, progress=False)
     clips = list(read_shards(own_folder / "shards"))
     vocabulary = WorldVocabulary()
-    exam = make_exam(clips, config, vocabulary)
+    exam = make_eval_set(clips, config, vocabulary)
     assert len(exam.asked) == len(script.questions)
     for asked in exam.asked:
         row = exam.rows[asked.row]
@@ -164,15 +164,15 @@ def test_grain_makes_a_film_harder_to_pack(own_folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "says"),
+    ("name", "size", "message"),
     [
         ("film.mkv", 96, "written as .mp4"),
         ("film.mp4", 95, "even sides"),
         ("film.mp4", (96, 51), "even sides"),
     ],
 )
-def test_an_impossible_film_is_refused_before_anything_is_written(own_folder, name, size, says):
-    with pytest.raises(CallFault, match=says):
+def test_an_impossible_film_is_refused_before_anything_is_written(own_folder, name, size, message):
+    with pytest.raises(UsageError, match=message):
         write_film(write_script(0, 2), own_folder / name, size=size)
     assert not list(own_folder.iterdir())
 

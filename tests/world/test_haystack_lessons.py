@@ -7,16 +7,16 @@ from power_cuts import stop_after
 
 from omni_lab.config import full_7b, override, small, tiny
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.errors import ConfigError, InputFault
-from omni_lab.evaluation.gallery.needles import OmniReader
-from omni_lab.evaluation.needles.interface import Reader, Trial
+from omni_lab.errors import ConfigError, InputError
+from omni_lab.evaluation.gallery.needles import OmniNeedleModel
+from omni_lab.evaluation.needles.interface import NeedleModel, Trial
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import Rope, rope_of
 from omni_lab.training.loop import train_stages
 from omni_lab.training.run import RunFolder
 from omni_lab.world.haystack.lessons import (
-    ContextStage,
-    SightStage,
+    HaystackLessons,
+    SightLessons,
     context_stages,
     haystack_batch,
     see_bank,
@@ -26,7 +26,7 @@ from omni_lab.world.haystack.lessons import (
 
 SHORT = [
     "sequence.layout=haystack", "sequence.image_tokens=1", "sequence.frames_per_unit=1", "model.decoder.width=32",
-    "model.decoder.layers=2", "model.decoder.look_back=3.5", "context.pictures=64", "context.sight.steps=2",
+    "model.decoder.layers=2", "model.decoder.previous_token_init=3.5", "context.pictures=64", "context.sight.steps=2",
     "context.sight.batch=4", "context.lengths=32,64", "context.thetas=100,400", "context.tokens=384,512",
     "context.rows=4,2", "context.real=1,.5", "context.short=0", "context.needles=2,3", "context.things=1,2",
     "context.lr_scales=1,.5", "context.films=.5,.5",
@@ -62,7 +62,7 @@ def test_steps_follow_from_tokens_and_stages_are_named_by_length():
 
 
 @pytest.mark.parametrize(
-    ("setting", "says"),
+    ("setting", "message"),
     [
         ("context.thetas=100", "one value for each of the 2 stages"),
         ("context.lengths=32,48", r"1 for rows of 48: .*short samples of 32 \(context.short\)"),
@@ -74,26 +74,26 @@ def test_steps_follow_from_tokens_and_stages_are_named_by_length():
         ("context.lengths=32,long", "must be a whole number"),
     ],
 )
-def test_settings_that_do_not_fit_are_refused_by_name(setting, says):
-    with pytest.raises(ConfigError, match=says):
+def test_settings_that_do_not_fit_are_refused_by_name(setting, message):
+    with pytest.raises(ConfigError, match=message):
         override(CONFIG, [setting])
 
 
 def test_a_batch_is_a_function_of_seed_stage_step_and_rank():
-    stage = ContextStage(CONFIG, 1)
+    stage = HaystackLessons(CONFIG, 1)
     whole = stage.batch(3).streams
     assert whole.input_ids.shape == (2, 64) and torch.equal(
         whole.input_ids, stage.batch(3).streams.input_ids
     )
     parts = [stage.batch(3, rank, 2).streams for rank in (0, 1)]
     assert torch.equal(torch.cat([part.input_ids for part in parts]), whole.input_ids)
-    for other in (stage.batch(2), ContextStage(override(CONFIG, ["seed=1"]), 1).batch(3)):
+    for other in (stage.batch(2), HaystackLessons(override(CONFIG, ["seed=1"]), 1).batch(3)):
         assert not torch.equal(other.streams.input_ids, whole.input_ids)
 
 
 def test_packed_rows_hold_short_samples_apart_and_real_rows_hold_one():
     for real, documents in ((0.0, 2), (1.0, 1)):
-        stage = ContextStage(override(CONFIG, [f"context.real=1,{real}"]), 1)
+        stage = HaystackLessons(override(CONFIG, [f"context.real=1,{real}"]), 1)
         batches = [stage.batch(step).streams for step in range(8)]
         assert all(batch.input_ids.shape == (2, 64) for batch in batches)
         assert {int(batch.document.max()) + 1 for batch in batches} == {documents}
@@ -105,7 +105,7 @@ def test_frames_of_a_batch_are_the_pictures_that_its_questions_are_about():
     """The picture behind the frame in which a thing stands has that thing's colour in its pixels."""
     from omni_lab.world.script import COLOURS
 
-    stage = ContextStage(override(CONFIG, ["context.films=1,1", "context.real=1,1"]), 1)
+    stage = HaystackLessons(override(CONFIG, ["context.films=1,1", "context.real=1,1"]), 1)
     batch, words = stage.batch(0).streams, stage.writer.vocabulary
     frames = torch.from_numpy(stage.writer.bank.frames)[batch.seen].split(
         (batch.kind == 0).sum(1).tolist()
@@ -125,7 +125,7 @@ def test_frames_of_a_batch_are_the_pictures_that_its_questions_are_about():
 
 
 def test_encoded_once_is_encoded_alike(tmp_path):
-    model, stage = new_model(), ContextStage(CONFIG, 0)
+    model, stage = new_model(), HaystackLessons(CONFIG, 0)
     stage.enter(model)
     assert rope_of(model.decoder) == Rope(100.0) and stage.seen.shape == (64, 1, 32)
     row = stage.writer.film(np.random.default_rng(0), 32, 1)
@@ -140,7 +140,7 @@ def test_encoded_once_is_encoded_alike(tmp_path):
 
 
 def test_heads_begin_by_looking_as_far_back_as_they_are_told():
-    model = new_model(override(CONFIG, ["model.decoder.look_back=8"]))
+    model = new_model(override(CONFIG, ["model.decoder.previous_token_init=8"]))
     attention = model.decoder.layers[0].self_attn
     with torch.no_grad():
         attention.q_proj.weight.zero_(), attention.k_proj.weight.zero_()
@@ -151,7 +151,7 @@ def test_heads_begin_by_looking_as_far_back_as_they_are_told():
         ]  # H T T
     for head in range(4):
         assert (seen[head, 20:].argmax(-1) == torch.arange(20, 40) - (head + 1)).all()
-    plain = new_model(override(CONFIG, ["model.decoder.look_back=0"]))
+    plain = new_model(override(CONFIG, ["model.decoder.previous_token_init=0"]))
     assert not plain.decoder.layers[0].self_attn.q_proj.bias.any()
 
 
@@ -196,21 +196,21 @@ def test_pictures_are_learned_once_and_theta_stands_in_every_checkpoint(whole):
 
 def test_a_run_is_a_reader_of_needles(whole):
     run, model = whole
-    reader = OmniReader(run.path)
-    assert isinstance(reader, Reader) and reader.name == "whole" and reader.trained == 64
+    reader = OmniNeedleModel(run.path)
+    assert isinstance(reader, NeedleModel) and reader.name == "whole" and reader.trained == 64
     trials = [
         Trial(kind, 64 if i % 2 else 40, 0.5, i, i != 3) for kind in reader.kinds for i in range(5)
     ]
     alone = [reader.read([trial])[0] for trial in trials]
     assert reader.read(trials) == alone, "padding and neighbours change nothing"
-    assert reader.read(trials) == OmniReader(model).read(trials)
-    assert "θ 400" in OmniReader(model).name
+    assert reader.read(trials) == OmniNeedleModel(model).read(trials)
+    assert "θ 400" in OmniNeedleModel(model).name
     assert [reader.chance(kind) for kind in reader.kinds] == [1 / 24, 1 / 8, 1 / 24]
 
 
 def test_an_answer_is_right_when_every_token_of_it_is(whole):
     """A model that says what it is told: one wrong token of two makes a wrong row."""
-    reader = OmniReader(whole[1])
+    reader = OmniNeedleModel(whole[1])
     trials = [Trial("when", 64, 0.5, seed) for seed in range(6)]
     reader.row = lambda trial: reader._writer.film(
         np.random.default_rng(trial.seed), 64, 1
@@ -219,9 +219,9 @@ def test_an_answer_is_right_when_every_token_of_it_is(whole):
     class Output:
         def __init__(self, batch, spoil):
             self.targets = batch.input_ids[:, 1:][batch.loss_mask[:, 1:]]
-            says = self.targets.clone()
-            says[spoil] += 1
-            self.logits = torch.nn.functional.one_hot(says, 400).float()
+            message = self.targets.clone()
+            message[spoil] += 1
+            self.logits = torch.nn.functional.one_hot(message, 400).float()
 
     for spoil, right in (
         ([], [True] * 6),
@@ -235,12 +235,12 @@ def test_an_answer_is_right_when_every_token_of_it_is(whole):
 
 def test_a_run_of_another_layout_is_refused(tmp_path):
     RunFolder(tmp_path / "other", tiny())
-    with pytest.raises(InputFault, match="not trained to read haystacks"):
-        OmniReader(tmp_path / "other")
+    with pytest.raises(InputError, match="not trained to read haystacks"):
+        OmniNeedleModel(tmp_path / "other")
 
 
 def test_sight_names_what_is_seen():
-    stage = SightStage(CONFIG)
+    stage = SightLessons(CONFIG)
     batch = stage.batch(0).streams
     words = stage.vocabulary
     assert batch.frames.shape == (4, 1, 48, 48, 3)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from omni_lab.config import override, tiny
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.sequences.tokens import IMAGE_KIND
 from omni_lab.world.haystack.bank import HAYSTACK_WORDS, MARKS, NAMES, draw_bank, sentences
 from omni_lab.world.haystack.rows import NEEDLES, HaystackWriter
@@ -200,7 +200,7 @@ def test_the_shortest_length_holds_a_needle_and_one_less_is_refused(kind):
         )
 
     assert len(write(least).tokens.ids) == least
-    with pytest.raises(CallFault, match=f"{least - 1} tokens"):
+    with pytest.raises(UsageError, match=f"{least - 1} tokens"):
         write(least - 1)
-    with pytest.raises(CallFault, match="there are text, what, when"):
+    with pytest.raises(UsageError, match="there are text, what, when"):
         writer().shortest("why")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omni_lab.config import WorldConfig
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.world.drawing import write_script
 from omni_lab.world.render import HOP_END_S, HOP_START_S, render
 from omni_lab.world.script import COLOURS, SHAPES, Room, Script, Sign, Sound, Thing
@@ -126,13 +126,13 @@ def test_unnamed_colours_keep_clear_of_named_ones():
 
 @pytest.mark.parametrize("times", [[-0.01], [2.0], [0.5, 7]])
 def test_a_time_outside_the_film_is_refused(times):
-    with pytest.raises(CallFault, match="lasts from 0 to 2 s"):
+    with pytest.raises(UsageError, match="lasts from 0 to 2 s"):
         render(scene(), times, 48)
 
 
 @pytest.mark.parametrize("size", [7, 6, 0, -2, 49])
 def test_an_impossible_size_is_refused(size):
-    with pytest.raises(CallFault, match="even number of pixels, at least 8"):
+    with pytest.raises(UsageError, match="even number of pixels, at least 8"):
         render(scene(), [0], size)
 
 

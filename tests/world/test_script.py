@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_lab.config import TICKS_PER_SECOND, WorldConfig
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.world.dialogue import dialogue, facts
 from omni_lab.world.drawing import write_script
 from omni_lab.world.questions import CHANCE, FACTS, captions, true_answer
@@ -73,15 +73,15 @@ def test_different_seeds_are_different_films():
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
         ({"seconds": 3}, "whole number of rooms of 2 s"),
         ({"seconds": 0}, "whole number of rooms"),
         ({"seconds": 4, "split": "valid"}, "train, test, held_out"),
     ],
 )
-def test_an_impossible_film_is_refused(call, says):
-    with pytest.raises(CallFault, match=says):
+def test_an_impossible_film_is_refused(call, message):
+    with pytest.raises(UsageError, match=message):
         write_script(0, **call)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omni_lab.config import WorldConfig
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.world.dialogue import dialogue
 from omni_lab.world.drawing import write_script
 from omni_lab.world.questions import true_answer
@@ -145,14 +145,14 @@ def test_both_senses_can_be_muted(script):
 
 
 @pytest.mark.parametrize(
-    ("carrier", "way", "says"),
+    ("carrier", "way", "message"),
     [
         ("picture", "muted", "image, audio, text"),
         ("image", "removed", "changed, muted, swapped, shifted"),
     ],
 )
-def test_an_unknown_carrier_or_way_is_refused(script, carrier, way, says):
-    with pytest.raises(CallFault, match=says):
+def test_an_unknown_carrier_or_way_is_refused(script, carrier, way, message):
+    with pytest.raises(UsageError, match=message):
         twin(script, carrier, way)
 
 
@@ -160,5 +160,5 @@ def test_a_swap_needs_a_film_of_the_same_rooms(script):
     longer_rooms = write_script(0, 16, replace(WorldConfig(), room_s=4))
     assert len(longer_rooms.rooms) == len(script.rooms)
     for other in (None, write_script(0, 4), longer_rooms):
-        with pytest.raises(CallFault, match="same length"):
+        with pytest.raises(UsageError, match="same length"):
             twin(script, "audio", "swapped", other)

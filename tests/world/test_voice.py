@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.world.drawing import write_script
 from omni_lab.world.script import SPOKEN, TEST_SPEEDS, TRAIN_SPEEDS, Room, Script, Sound
 from omni_lab.world.voice import VOICES, soundtrack, speak
@@ -76,7 +76,7 @@ def test_an_unknown_voice_is_refused_and_does_not_change_the_next_word():
     speak.cache_clear()
     before = speak("river", VOICES["guide"])
     speak.cache_clear()
-    with pytest.raises(CallFault, match="'en-nowhere'"):
+    with pytest.raises(UsageError, match="'en-nowhere'"):
         speak("river", "en-nowhere")
     assert np.array_equal(speak("river", VOICES["guide"]), before)
 

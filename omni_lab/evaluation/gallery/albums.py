@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from omni_lab.config import AlbumConfig, Config, WorldConfig
-from omni_lab.evaluation.answers import Asked, Exam, score
+from omni_lab.evaluation.answers import EvalQuestion, EvalSet, score
 from omni_lab.sequences.formats import lay_out
 from omni_lab.sequences.tokens import tokenize
 from omni_lab.sequences.vocabulary import Vocabulary
@@ -24,12 +24,12 @@ EXAM = (
 )
 
 
-def exam_albums(count: int, world: WorldConfig) -> list[Album]:
+def eval_albums(count: int, world: WorldConfig) -> list[Album]:
     """`count` albums of each sort that training has never drawn, the same for every seed and for every format."""
     return [write_album(seed, sort, world, "test") for sort in EXAM for seed in range(count)]
 
 
-def make_album_exam(albums: list[Album], config: Config, vocabulary: Vocabulary) -> Exam:
+def make_album_eval_set(albums: list[Album], config: Config, vocabulary: Vocabulary) -> EvalSet:
     """Lay the albums out in the format of `config` and find the tokens of every question and answer."""
     rows, asked = [], []
     for row, album in enumerate(albums):
@@ -49,11 +49,11 @@ def make_album_exam(albums: list[Album], config: Config, vocabulary: Vocabulary)
             places = (
                 tuple(np.flatnonzero(tokens.item == index).tolist()) for index in (asks, answers)
             )
-            asked.append(Asked(row, fact, *places))
-    return Exam(rows, asked, config)
+            asked.append(EvalQuestion(row, fact, *places))
+    return EvalSet(rows, asked, config)
 
 
-def by_kind(exam: Exam, right: Bool[np.ndarray, " questions"]) -> dict[str, dict]:
+def by_kind(exam: EvalSet, right: Bool[np.ndarray, " questions"]) -> dict[str, dict]:
     """Accuracy, chance level, count and 95 % interval per kind of question.
 
     Chance is what an even guess among each question's choices gets right.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 from omni_lab.evaluation.needles.interface import Trial
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import rope_of
@@ -27,7 +27,7 @@ TOKENS = 16_384  # read at once
 PICTURES = 512  # in the bank of test films
 
 
-class OmniReader:
+class OmniNeedleModel:
     """Reads haystacks with a model of ours that grew its context.
 
     Parameters
@@ -38,7 +38,7 @@ class OmniReader:
 
     Raises
     ------
-    InputFault
+    InputError
         the folder is no run, or its model was not trained to read haystacks
     """
 
@@ -96,7 +96,7 @@ class OmniReader:
 def _load(folder: Path) -> OmniModel:
     config = read_config(folder)
     if config.sequence.layout != "haystack":
-        raise InputFault(
+        raise InputError(
             f"{folder}: its model was not trained to read haystacks (sequence.layout=haystack)"
         )
     return trained(folder, stage_names(config))

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from omni_lab.config import Config
-from omni_lab.evaluation.answers import make_exam, predict
+from omni_lab.evaluation.answers import make_eval_set, predict
 from omni_lab.evaluation.intervals import bootstrap
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import collate
@@ -73,7 +73,7 @@ def reliance(model: OmniModel, config: Config, vocabulary: Vocabulary) -> dict:
     followed = np.zeros((count, len(SENSES), len(COLUMNS)))
     scripts = [conflicting(seed, config) for seed in range(count)]
     for row in range(len(SENSES)):
-        exam = make_exam(
+        exam = make_eval_set(
             [_ask_one(script, row, config) for script, _ in scripts], config, vocabulary
         )
         for first in range(0, count, 32):
@@ -81,9 +81,9 @@ def reliance(model: OmniModel, config: Config, vocabulary: Vocabulary) -> dict:
             for asked in exam.asked:
                 if first <= asked.row < first + 32:
                     word = vocabulary.decode([predicted[asked.row - first, asked.answer[0]]])
-                    says = scripts[asked.row][1]
+                    message = scripts[asked.row][1]
                     column = next(
-                        (i for i, sense in enumerate(SENSES) if says[sense] == word), len(SENSES)
+                        (i for i, sense in enumerate(SENSES) if message[sense] == word), len(SENSES)
                     )
                     followed[asked.row, row, column] = 1
     low, high = bootstrap(followed, lambda drawn: drawn.mean(0), config.evaluation.bootstrap)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from omni_lab.errors import CallFault, InputFault
+from omni_lab.errors import InputError, UsageError
 from omni_lab.evaluation.needles.interface import Trial
 from omni_lab.evaluation.needles.passage import NUMBERS, lay_out, shortest, writes_numbers
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _TABLES = {"wpe", "embed_positions", "position_embeddings", "positions_embed", "pos_encoding"}
 
 
-class CausalReader:
+class CausalNeedleModel:
     """A causal language model that is asked for the number of a town (`adapters.passage`).
 
     Parameters
@@ -38,7 +38,7 @@ class CausalReader:
 
     Raises
     ------
-    InputFault
+    InputError
         the tokenizer cannot write numbers, or the model cannot give the logits of the answer alone
     """
 
@@ -49,11 +49,11 @@ class CausalReader:
     ) -> None:
         self.model, self.tokenizer, self.name = model.eval(), tokenizer, name
         if not writes_numbers(tokenizer):
-            raise InputFault(
+            raise InputError(
                 f"{name}: its tokenizer cannot write numbers; are the tokenizer's files there?"
             )
         if "logits_to_keep" not in inspect.signature(model.forward).parameters:
-            raise InputFault(
+            raise InputError(
                 f"{name}: {type(model).__name__} gives logits for all tokens or none (no logits_to_keep)"
             )
         self.trained: int | None = getattr(
@@ -68,7 +68,7 @@ class CausalReader:
         dtype: str = "auto",
         rope_theta: float | None = None,
         rope_factor: float = 1.0,
-    ) -> CausalReader:
+    ) -> CausalNeedleModel:
         """Load a model, or an adapter and the model it was trained on, with its tokenizer.
 
         Parameters
@@ -81,9 +81,9 @@ class CausalReader:
 
         Raises
         ------
-        InputFault
+        InputError
             model, adapter or tokenizer cannot be loaded or used, or weights are missing
-        CallFault
+        UsageError
             there is no such device, or the model's rotary positions cannot be changed like this
         """
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -119,11 +119,11 @@ class CausalReader:
 
         Raises
         ------
-        CallFault
+        UsageError
             the model looks positions up in a table that is shorter
         """
         if self._table is not None and length > self._table:
-            raise CallFault(
+            raise UsageError(
                 f"length {length}: {self.name} has a table of {self._table} positions, and none beyond"
             )
 
@@ -138,9 +138,9 @@ class CausalReader:
 
         Raises
         ------
-        CallFault
+        UsageError
             a trial is too short for needle and question, or too long for the model or for the device's memory
-        InputFault
+        InputError
             the tokenizer writes tokens that the model does not have
         """
         return [self._read(trial) for trial in trials]
@@ -151,14 +151,14 @@ class CausalReader:
         passage = lay_out(trial, self.tokenizer)
         ids = torch.tensor([passage.ids])
         if ids.max() >= (rows := self.model.get_input_embeddings().num_embeddings):
-            raise InputFault(
+            raise InputError(
                 f"{self.name}: the tokenizer writes token {ids.max()}, the model has {rows}"
             )
         ids = ids.to(self.model.device)
         try:
             said = self.model(input_ids=ids[:, :-1], use_cache=False, logits_to_keep=passage.answer)
         except torch.OutOfMemoryError:
-            raise CallFault(
+            raise UsageError(
                 f"length {trial.length}: does not fit into the memory of {ids.device}"
             ) from None
         return bool((said.logits[0].argmax(-1) == ids[0, -passage.answer :]).all())
@@ -169,20 +169,20 @@ def _load(source: str, device: str, dtype: str) -> tuple[PreTrainedModel, PreTra
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if (Path(source) / "adapter_config.json").exists() and importlib.util.find_spec("peft") is None:
-        raise CallFault(f"{source}: an adapter needs peft: pip install -e '.[real]'")
+        raise UsageError(f"{source}: an adapter needs peft: pip install -e '.[real]'")
     try:
         torch.empty(0, device=None if device == "auto" else device)
     except (RuntimeError, AssertionError) as fault:
-        raise CallFault(f"device {device}: {_reason(fault)}") from None
+        raise UsageError(f"device {device}: {_reason(fault)}") from None
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
             source, device_map=device, dtype=dtype, output_loading_info=True
         )
         tokenizer = AutoTokenizer.from_pretrained(model.name_or_path)
     except Exception as fault:
-        raise InputFault(f"{source}: cannot be loaded ({_reason(fault)})") from fault
+        raise InputError(f"{source}: cannot be loaded ({_reason(fault)})") from fault
     if missing := sorted(found["missing_keys"]):
-        raise InputFault(f"{source}: {len(missing)} weights are missing, such as {missing[0]}")
+        raise InputError(f"{source}: {len(missing)} weights are missing, such as {missing[0]}")
     return model, tokenizer
 
 

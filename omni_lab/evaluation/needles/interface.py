@@ -17,7 +17,7 @@ class Trial(NamedTuple):
 
 
 @runtime_checkable
-class Reader(Protocol):
+class NeedleModel(Protocol):
     """A model that trials can be laid before."""
 
     name: str  # names the model and all that changes its answers

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from omni_lab.errors import CallFault, InputFault
+from omni_lab.errors import InputError, UsageError
 from omni_lab.evaluation.intervals import wilson
-from omni_lab.evaluation.needles.interface import Reader, Trial
+from omni_lab.evaluation.needles.interface import NeedleModel, Trial
 from omni_lab.storage import write_json
 
 CELLS = "cells.jsonl"
@@ -60,7 +60,7 @@ class Cell:
 
 
 def measure(
-    reader: Reader,
+    reader: NeedleModel,
     kinds: Sequence[str],
     lengths: Sequence[int],
     depths: Sequence[float],
@@ -86,10 +86,10 @@ def measure(
 
     Raises
     ------
-    CallFault
+    UsageError
         the reader has no such kind, a length cannot hold needle, question and answer, a depth is not within 0 and 1,
         or `out` cannot be written
-    InputFault
+    InputError
         `out` holds the cells of another model or of another number of trials, or a line that is no cell
     """
     from tqdm import tqdm
@@ -115,7 +115,7 @@ def read_cells(out: Path) -> list[Cell]:
 
     Raises
     ------
-    InputFault
+    InputError
         another line is no cell
     """
     file = out / CELLS
@@ -128,7 +128,7 @@ def read_cells(out: Path) -> list[Cell]:
             record = json.loads(line)
             cells.append(Cell(**{name: record[name] for name in Cell.__dataclass_fields__}))
         except (ValueError, KeyError, TypeError):
-            raise InputFault(
+            raise InputError(
                 f"{file}:{number}: not a cell of needles; delete the line to measure it again"
             ) from None
     return cells
@@ -145,7 +145,7 @@ def trial_seed(kind: str, length: int, depth: float | None, number: int) -> int:
 
 
 def _plan(
-    reader: Reader,
+    reader: NeedleModel,
     kinds: Sequence[str],
     lengths: Sequence[int],
     depths: Sequence[float],
@@ -153,18 +153,18 @@ def _plan(
 ) -> Iterator[tuple[str, int, float | None]]:
     """The cells to measure: kind, length and depth of each, None for the depth of a control."""
     if trials < 1 or not (kinds and lengths and depths):
-        raise CallFault("needles need a kind, a length, a depth and a trial at least")
+        raise UsageError("needles need a kind, a length, a depth and a trial at least")
     if wrong := next((depth for depth in depths if not 0 <= depth <= 1), None):
-        raise CallFault(
+        raise UsageError(
             f"depth {wrong}: from 0 (the very beginning) to 1 (right before the question)"
         )
     for kind in dict.fromkeys(kinds):
         if kind not in reader.kinds:
-            raise CallFault(
+            raise UsageError(
                 f"needle {kind!r}: {reader.name} can be asked about {', '.join(reader.kinds)}"
             )
         if min(lengths) < (least := reader.shortest(kind)):
-            raise CallFault(
+            raise UsageError(
                 f"length {min(lengths)}: a {kind} needle, its question and answer take {least} tokens"
             )
         for length in dict.fromkeys(lengths):
@@ -173,7 +173,7 @@ def _plan(
             )
 
 
-def _cell(reader: Reader, kind: str, length: int, depth: float | None, trials: int) -> Cell:
+def _cell(reader: NeedleModel, kind: str, length: int, depth: float | None, trials: int) -> Cell:
     present = depth is not None
     asked = [
         Trial(
@@ -189,7 +189,7 @@ def _cell(reader: Reader, kind: str, length: int, depth: float | None, trials: i
     return Cell(kind, length, depth, present, right, trials, reader.chance(kind))
 
 
-def _open(out: Path, reader: Reader, trials: int) -> dict[tuple[str, int, float | None], Cell]:
+def _open(out: Path, reader: NeedleModel, trials: int) -> dict[tuple[str, int, float | None], Cell]:
     """The cells that are done in the folder, which is made or, where it is another measurement's, refused."""
     mine = {"model": reader.name, "trained": reader.trained, "trials": trials}
     settings = out / SETTINGS
@@ -205,15 +205,15 @@ def _open(out: Path, reader: Reader, trials: int) -> dict[tuple[str, int, float 
                 "",
             )
         except (ValueError, KeyError, TypeError):
-            raise InputFault(f"{settings}: not the settings of a measurement of needles") from None
+            raise InputError(f"{settings}: not the settings of a measurement of needles") from None
         if differs:
-            raise InputFault(f"{out}: holds needles of {differs}; choose another --out")
+            raise InputError(f"{out}: holds needles of {differs}; choose another --out")
     else:
         try:
             out.mkdir(parents=True, exist_ok=True)
             write_json(settings, mine)
         except OSError as error:
-            raise CallFault(f"{out}: cannot be written ({error.strerror})") from None
+            raise UsageError(f"{out}: cannot be written ({error.strerror})") from None
     with (out / CELLS).open("ab+") as file:
         file.seek(0)
         file.truncate(

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.evaluation.needles.interface import Trial
 from omni_lab.evaluation.needles.prose import sentences
 
@@ -50,7 +50,7 @@ def lay_out(trial: Trial, tokenizer: PreTrainedTokenizerBase) -> Passage:
 
     Raises
     ------
-    CallFault
+    UsageError
         its length cannot hold needle, question and answer
     """
     draw = random.Random(trial.seed)
@@ -69,7 +69,7 @@ def lay_out(trial: Trial, tokenizer: PreTrainedTokenizerBase) -> Passage:
         second = second + _encode(" ".join(["", *below[1:]]), tokenizer)
         room = trial.length - len(start) - len(needle) - len(question) - len(answer)
         if room < 0:
-            raise CallFault(
+            raise UsageError(
                 f"length {trial.length}: needle, question and answer take {trial.length - room} tokens"
             )
         before = round(share * room)

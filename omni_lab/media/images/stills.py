@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from omni_lab.media.errors import HugePicture, MediaFault, NotPicture
+from omni_lab.media.errors import HugePictureError, MediaError, NotPictureError
 from omni_lab.media.probe import open_file
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ def open_still(
 
     Raises
     ------
-    MissingFile, EmptyFile
+    MissingFileError, EmptyFileError
         there is no such file, or nothing is in it
-    NotPicture
+    NotPictureError
         it is no picture, is cut off, or an array has another shape, type or range
-    HugePicture
+    HugePictureError
         it has, or claims to have, more than `MOST_PIXELS` pixels
 
     >>> open_still(np.array([[0.0, 1.0]])).tolist()
@@ -76,22 +76,22 @@ def open_still(
             if isinstance(source, PIL.Image.Image):
                 return _as_rgb(source, name)
             if not isinstance(source, str | Path):
-                raise NotPicture(name, "is no picture; give a path, a PIL image or an array")
+                raise NotPictureError(name, "is no picture; give a path, a PIL image or an array")
             with open_file(source) as file, PIL.Image.open(file, formats=_formats()) as image:
                 return _as_rgb(image, name)
-        except MediaFault:
+        except MediaError:
             raise
         except PIL.UnidentifiedImageError:
-            raise NotPicture(
+            raise NotPictureError(
                 name, f"is not a picture that can be read; give it as {READABLE}"
             ) from None
         except PIL.Image.DecompressionBombError:
-            raise HugePicture(
+            raise HugePictureError(
                 name, f"claims far more than {MOST_PIXELS:,} pixels; make it smaller first"
             ) from None
         except BROKEN as error:
             why = str(error) or type(error).__name__
-            raise NotPicture(
+            raise NotPictureError(
                 name, f"is a broken or cut-off picture ({why}); fetch or save it again"
             ) from None
 
@@ -111,7 +111,7 @@ def _from_array(array: np.ndarray, name: str) -> PIL.Image.Image:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 2, 3, 4):
         right = "give height × width, or height × width × 1, 2, 3 or 4"
-        raise NotPicture(name, f"has the shape {array.shape}, which is no picture's; {right}")
+        raise NotPictureError(name, f"has the shape {array.shape}, which is no picture's; {right}")
     _check_size(array.shape[1], array.shape[0], name)
     if array.dtype == bool:
         array = array * np.uint8(255)
@@ -120,10 +120,12 @@ def _from_array(array: np.ndarray, name: str) -> PIL.Image.Image:
     elif np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):  # NaN is neither
             found = f"holds {array.min():g} to {array.max():g}"
-            raise NotPicture(name, f"{found}; floats must be numbers from 0 (black) to 1 (white)")
+            raise NotPictureError(
+                name, f"{found}; floats must be numbers from 0 (black) to 1 (white)"
+            )
         array = _scaled(array, 0.0, 1.0)
     elif array.dtype != np.uint8:
-        raise NotPicture(
+        raise NotPictureError(
             name, f"is of type {array.dtype}; give uint8, uint16, bool, or floats from 0 to 1"
         )
     return PIL.Image.fromarray(array[..., 0] if array.ndim == 3 and channels == 1 else array)
@@ -131,9 +133,9 @@ def _from_array(array: np.ndarray, name: str) -> PIL.Image.Image:
 
 def _check_size(width: int, height: int, name: str) -> None:
     if width < 1 or height < 1:
-        raise NotPicture(name, f"is {width} × {height} pixels: an empty picture")
+        raise NotPictureError(name, f"is {width} × {height} pixels: an empty picture")
     if width * height > MOST_PIXELS:
-        raise HugePicture(
+        raise HugePictureError(
             name, f"is {width} × {height} pixels, more than {MOST_PIXELS:,}; make it smaller first"
         )
 
@@ -206,7 +208,7 @@ def _shallow(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
     values = np.asarray(image, np.float64)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite(low + high):
-        raise NotPicture(
+        raise NotPictureError(
             name, "holds pixels that are no number (NaN or infinite); replace them first"
         )
     whites = {"I": (255.0, 65_535.0), "F": (1.0, 255.0, 65_535.0)}.get(image.mode, (65_535.0,))

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Int16
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.subtitles.reader import Cue, Word
 
 FRAME = TICKS_PER_SECOND // 100  # pocketsphinx decides every 10 ms
@@ -63,7 +63,7 @@ def align(
 
     Raises
     ------
-    CallFault
+    UsageError
         pocketsphinx is not installed
     """
     aligner = _aligner()
@@ -84,11 +84,11 @@ def check_aligner() -> None:
 
     Raises
     ------
-    CallFault
+    UsageError
         it is not
     """
     if importlib.util.find_spec("pocketsphinx") is None:
-        raise CallFault("triplets.align_words needs pocketsphinx: pip install -e '.[real]'")
+        raise UsageError("triplets.align_words needs pocketsphinx: pip install -e '.[real]'")
 
 
 def spoken(token: str) -> list[str]:

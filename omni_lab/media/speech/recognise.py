@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int16
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.clock import ticks
 from omni_lab.media.speech.vad import WINDOW, loudness, voice_activity
 from omni_lab.media.subtitles.reader import Cue, Word
@@ -31,7 +31,7 @@ def recogniser(source: str, detector: str) -> Whisper:
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no such checkpoint, or it is not one of Whisper
     """
     return Whisper(source, detector)
@@ -42,7 +42,7 @@ def check_recogniser(source: str) -> None:
 
     Raises
     ------
-    CallFault
+    UsageError
         it cannot be opened, or is another kind of model
     """
     from transformers import AutoConfig
@@ -52,11 +52,11 @@ def check_recogniser(source: str) -> None:
         kind = AutoConfig.from_pretrained(source).model_type
     except (OSError, ValueError) as fault:
         reason = str(fault).splitlines()[0]
-        raise CallFault(
+        raise UsageError(
             f"triplets.recogniser = {source!r} cannot be loaded ({reason}): {right}"
         ) from fault
     if kind != "whisper":
-        raise CallFault(f"triplets.recogniser = {source!r} is a {kind} model: {right}")
+        raise UsageError(f"triplets.recogniser = {source!r} is a {kind} model: {right}")
 
 
 class Whisper:
@@ -79,7 +79,7 @@ class Whisper:
             )
             self.processor = WhisperProcessor.from_pretrained(source)
         except (OSError, ValueError) as fault:
-            raise CallFault(
+            raise UsageError(
                 f"triplets.recogniser = {source!r} is not whole ({str(fault).splitlines()[0]}): it needs weights as "
                 "safetensors, a tokenizer and a preprocessor_config.json"
             ) from fault

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float32, Int16
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.config.types import DETECTORS
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 
 WINDOW = TICKS_PER_SECOND // 50  # 20 ms
 STRETCH = (
@@ -52,7 +52,7 @@ def voice_activity(
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no such detector, or it is not installed
 
     >>> word = (8000 * np.sin(np.arange(16000))).astype(np.int16)
@@ -69,16 +69,16 @@ def check_detector(detector: str) -> None:
 
     Raises
     ------
-    CallFault
+    UsageError
         it is so
     """
     if detector not in DETECTORS:
-        raise CallFault(
+        raise UsageError(
             f"triplets.detector = {detector!r} does not exist: use one of {', '.join(DETECTORS)}"
         )
     if detector == "silero" and importlib.util.find_spec("silero_vad") is None:
         need = "triplets.detector = 'silero' needs silero-vad: pip install -e '.[real]', or take 'energy'"
-        raise CallFault(need)
+        raise UsageError(need)
 
 
 def runs(mask: Bool[np.ndarray, " windows"]) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.media.clock import stamp
-from omni_lab.media.errors import BadSubtitles
+from omni_lab.media.errors import SubtitleError
 from omni_lab.media.probe import language_rank
 from omni_lab.media.subtitles.encodings import decode_text
 from omni_lab.media.subtitles.forms import ass_fields, clean, payload, read_rows, stamps
@@ -86,22 +86,22 @@ def read_subtitles(path: str | Path, language: str | None = None) -> tuple[Cue, 
 
     Raises
     ------
-    BadSubtitles
+    SubtitleError
         the file cannot be opened, its form is not known, or not one line in it says when it is shown
     """
     path = Path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise BadSubtitles(path, f"subtitles cannot be read ({error.strerror})") from None
+        raise SubtitleError(path, f"subtitles cannot be read ({error.strerror})") from None
     named = Path(re.sub(rf"(?:{_FOR})+$", "", path.stem, flags=re.IGNORECASE)).suffix[1:]
     text, encoding, sure = decode_text(data, named or language)
     try:
         cues = parse(text, path.suffix[1:].lower())
     except ValueError as error:
-        raise BadSubtitles(path, f"subtitles in no form that is known ({error})") from None
+        raise SubtitleError(path, f"subtitles in no form that is known ({error})") from None
     if not cues and path.suffix.lower() == ".srt" and clean(text).strip() and "-->" not in text:
-        raise BadSubtitles(
+        raise SubtitleError(
             path,
             "no subtitles: not one line says when it is shown, as 00:00:01,000 --> 00:00:02,000",
         )

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from matplotlib.textpath import TextPath
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.plots.palette import MODALITY_COLOURS, MODALITY_ORDER, ink, role_colours, shade
 from omni_lab.plots.style import drawable, how_many, shortened
 from omni_lab.sequences.items import KINDS
@@ -129,8 +129,10 @@ def draw_legend(
         if kind in present
     ]
     patches += [
-        Patch(facecolor=shade("text", supervised), edgecolor=MODALITY_COLOURS["text"], label=says)
-        for supervised, says in (
+        Patch(
+            facecolor=shade("text", supervised), edgecolor=MODALITY_COLOURS["text"], label=message
+        )
+        for supervised, message in (
             (True, "full: the model learns to write it"),
             (False, "pale: given to the model"),
         )
@@ -181,9 +183,9 @@ def check_words(tokens: Tokens, words: list[str]) -> None:
 
     Raises
     ------
-    CallFault
+    UsageError
     """
     if len(words) != len(tokens.ids):
-        raise CallFault(
+        raise UsageError(
             f"words: {len(words)} strings for {len(tokens.ids)} tokens; give one for each"
         )

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.plots.data.cells import (
     BAR,
     GAP,
@@ -72,7 +72,7 @@ def draw_document(sequence: Sequence, tokens: Tokens, words: list[str]) -> Figur
 
     Raises
     ------
-    CallFault
+    UsageError
         there are not as many words as tokens
     """
     check_words(tokens, words)
@@ -131,11 +131,11 @@ def draw_formats(formats: Mapping[str, Sample]) -> Figure:
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no format, or a format has not as many words as tokens
     """
     if not formats:
-        raise CallFault("no format to draw; give at least one")
+        raise UsageError("no format to draw; give at least one")
     for _, tokens, words in formats.values():
         check_words(tokens, words)
     begin, side, after, row = 5.4, 0.75, 1.0, 0.8  # inches
@@ -176,8 +176,8 @@ def draw_formats(formats: Mapping[str, Sample]) -> Figure:
     right.tick_params(bottom=True, labelbottom=True)
     right.locator_params(axis="x", integer=True)
     right.set_xlabel("tokens")
-    for x, says in ((side, "how it begins"), (side + begin + 0.3, "the whole, with its length")):
-        picture.text(x / _WIDTH, 1 - 0.25 / total, says, color=FAINT, fontsize=9, va="center")
+    for x, message in ((side, "how it begins"), (side + begin + 0.3, "the whole, with its length")):
+        picture.text(x / _WIDTH, 1 - 0.25 / total, message, color=FAINT, fontsize=9, va="center")
     draw_legend(picture, {KINDS[kind] for _, tokens, _ in formats.values() for kind in tokens.kind})
     return picture
 

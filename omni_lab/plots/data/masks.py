@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.plots.palette import FAINT, INK, MODALITY_COLOURS, ink_on, rgb
 from omni_lab.plots.style import how_many, new_picture, styled
 from omni_lab.sequences.items import KINDS
@@ -44,12 +44,12 @@ def draw_mask(row: Tokens, bias: Float32[np.ndarray, "T T"] | None = None) -> Fi
 
     Raises
     ------
-    CallFault
+    UsageError
         the bias is not of this row's length, or lets a token look where order or documents forbid it
     """
     length = len(row.ids)
     if bias is not None and bias.shape != (length, length):
-        raise CallFault(f"the bias is for {bias.shape[0]} tokens, the row has {length}")
+        raise UsageError(f"the bias is for {bias.shape[0]} tokens, the row has {length}")
     shown, table, share = _looked_at(row, bias)
     documents = int(row.document.max()) + 1
     present = [kind for kind in range(len(KINDS)) if (row.kind == kind).any()]
@@ -70,9 +70,9 @@ def draw_mask(row: Tokens, bias: Float32[np.ndarray, "T T"] | None = None) -> Fi
     side = _TABLE * len(present) / len(KINDS)
     left, bottom = (_LEFT + _MAP + 1.2) / width, (height - _TOP - side) / height
     _draw_table(picture.add_axes((left, bottom, side / width, side / height)), table, present)
-    says = "colour: what is looked at\nwhite: turned down to nothing\ngrey: the future, or another document"
+    message = "colour: what is looked at\nwhite: turned down to nothing\ngrey: the future, or another document"
     picture.text(
-        left, bottom - 0.6 / height, says, fontsize=8, color=FAINT, va="top", linespacing=1.5
+        left, bottom - 0.6 / height, message, fontsize=8, color=FAINT, va="top", linespacing=1.5
     )
     return picture
 
@@ -94,7 +94,7 @@ def _looked_at(
         allowed = (queries[:, None] >= place) & (row.document[queries, None] == row.document)
         strength = allowed.astype(np.float32) if bias is None else np.exp(bias[queries])
         if strength[~allowed].any():
-            raise CallFault(
+            raise UsageError(
                 "the bias lets tokens look at the future or another document; give all of attention_bias"
             )
         drawn = queries % step == 0
@@ -162,9 +162,9 @@ def _draw_table(ax: Axes, table: Float[np.ndarray, "M M"], present: list[int]) -
             none = np.isnan(value)
             face = np.full(3, _NEVER / 255) if none else 1 - value * (1 - _colours()[key] / 255)
             ax.fill_between([c + 0.02, c + 0.98], r + 0.02, r + 0.98, color=face, linewidth=0)
-            says = "–" if none else f"{value:.2f}"
+            message = "–" if none else f"{value:.2f}"
             text = ax.text(
-                c + 0.5, r + 0.5, says, ha="center", va="center", color=ink_on(face), fontsize=8
+                c + 0.5, r + 0.5, message, ha="center", va="center", color=ink_on(face), fontsize=8
             )
             text.set_gid(f"strength:{KINDS[query]}:{KINDS[key]}")
     names = [KINDS[kind] for kind in present]

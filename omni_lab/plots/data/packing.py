@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.plots.palette import FAINT, INK, LINE, MODALITY_COLOURS, MODALITY_ORDER, role_colours
 from omni_lab.plots.style import drawable, how_many, new_picture, styled
 
@@ -43,7 +43,7 @@ def draw_packing(
 
     Raises
     ------
-    CallFault
+    UsageError
         there is nothing to draw, a row holds more than its capacity, or a document has no stream
 
     >>> rows = [[(0, 0, 6), (1, 0, 4)], [(1, 4, 5)]]
@@ -51,22 +51,22 @@ def draw_packing(
     'Rows of 10 tokens. concatenated: 2 rows, density 0.550, 1 document cut.'
     """
     if not packings or not all(packings.values()):
-        raise CallFault("no rows to draw; give at least one packing with at least one row")
+        raise UsageError("no rows to draw; give at least one packing with at least one row")
     for name, rows in packings.items():
         if (fullest := max(_filled(row) for row in rows)) > capacity:
-            raise CallFault(
+            raise UsageError(
                 f"{name}: a row holds {fullest} tokens, more than its capacity of {capacity}"
             )
         if streams and (
             last := max((document for row in rows for document, _, _ in row), default=-1)
         ) >= len(streams):
-            raise CallFault(
+            raise UsageError(
                 f"{name}: there is a document {last}, and streams of {len(streams)}; name one for each"
             )
     told = {name: _in_words(rows, capacity) for name, rows in packings.items()}
     drawn = min(most_rows, max(len(rows) for rows in packings.values()))
     height = max(1.2, _ROW * (drawn + 1)) + 1.35
-    alt = "; ".join(f"{name}: {says}" for name, says in told.items())
+    alt = "; ".join(f"{name}: {message}" for name, message in told.items())
     picture = new_picture(_WIDTH, height, f"Rows of {how_many(capacity, 'token')}. {alt}.")
     axes = picture.subplots(1, len(packings), sharey=True, squeeze=False)[0]
     colours = role_colours(list(streams or ())) | MODALITY_COLOURS

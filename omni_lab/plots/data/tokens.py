@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.plots.data.cells import (
     HIGH,
     check_words,
@@ -51,13 +51,13 @@ def draw_stream(
 
     Raises
     ------
-    CallFault
+    UsageError
         there are not as many words as tokens, or the clip has no such unit
     """
     check_words(tokens, words)
     chosen = [u for u in range(first_unit, first_unit + units) if (tokens.unit == u).any()]
     if not chosen:
-        raise CallFault(
+        raise UsageError(
             f"first_unit={first_unit}: this stream has units 0 to {int(tokens.unit.max())}"
         )
     unit_s = unit_length(triplet, tokens) / TICKS_PER_SECOND
@@ -97,11 +97,13 @@ def draw_stream(
         axes[2].text(column * _COLUMN + 0.04, 0.12, title, color=FAINT, va="center", fontsize=8)
         _cells(axes[2], triplet, tokens, words, placed[unit], column * _COLUMN + 0.04, unit_s)
         if rest := sum(row >= _MOST_ROWS for _, row, _, _ in placed[unit]):
-            says, below = (
+            message, below = (
                 f"… and {how_many(rest, 'more token')}",
                 _HEADER + (_MOST_ROWS + 0.4) * _ROW,
             )
-            axes[2].text(column * _COLUMN + 0.04, below, says, color=FAINT, va="center", fontsize=8)
+            axes[2].text(
+                column * _COLUMN + 0.04, below, message, color=FAINT, va="center", fontsize=8
+            )
     for column in range(1, len(chosen)):
         if seen:
             axes[0].axvline((chosen[0] + column) * unit_s, color=LINE, linewidth=0.8)

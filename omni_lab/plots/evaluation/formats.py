@@ -74,8 +74,8 @@ def draw_format_scores(record: dict[str, Any]) -> Figure:
     handles.append(Line2D([], [], color=FAINT, linestyle=(0, (3, 2)), label="chance"))
     seeds = len(record["seeds"])
     legend = picture.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    says = f"mean, 95 % interval and every one of {seeds} seeds" if seeds > 1 else "one seed"
-    legend.set_title(f"share of answers that are right: {says}; trained on", {"size": 8})
+    message = f"mean, 95 % interval and every one of {seeds} seeds" if seeds > 1 else "one seed"
+    legend.set_title(f"share of answers that are right: {message}; trained on", {"size": 8})
     return picture
 
 

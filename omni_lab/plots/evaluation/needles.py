@@ -72,8 +72,8 @@ def draw_needles(records: Sequence[dict[str, Any]]) -> Figure:
         )
     counts = sorted({cell["total"] for cell in cells})
     trials = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    says = f"depth 0: at the very beginning, 1: right before the question; n = {trials} a cell"
-    picture.supxlabel(f"length, tokens\n{says}", fontsize=8)
+    message = f"depth 0: at the very beginning, 1: right before the question; n = {trials} a cell"
+    picture.supxlabel(f"length, tokens\n{message}", fontsize=8)
     return picture
 
 
@@ -120,10 +120,10 @@ def _mark_trained(axes: tuple[Axes, Axes], trained: int | None, lengths: list[in
     inside = sum(length <= trained for length in lengths)
     for ax in axes:
         ax.axvline(inside, color=_MARK, linewidth=2.2, clip_on=False)
-    says = f"trained to {trained:,}"
+    message = f"trained to {trained:,}"
     side = "left" if inside < len(lengths) / 2 else "right"
     axes[0].annotate(
-        says, (inside, 1), (3 if side == "left" else -3, 3), xycoords=("data", "axes fraction"),
+        message, (inside, 1), (3 if side == "left" else -3, 3), xycoords=("data", "axes fraction"),
         textcoords="offset points", ha=side, va="bottom", color=_MARK, fontsize=8, annotation_clip=False,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.plots.palette import INK, LINE
 from omni_lab.plots.style import new_picture, styled
 
@@ -42,12 +42,12 @@ def draw_plan(record: dict[str, Any]) -> Figure:
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no plan in it
     """
     lengths = list(dict.fromkeys(plan["tokens"] for plan in record["plans"]))
     if not lengths:
-        raise CallFault("no plan to draw; give at least one length and one number of GPUs")
+        raise UsageError("no plan to draw; give at least one length and one number of GPUs")
     columns = {
         tokens: [plan for plan in record["plans"] if plan["tokens"] == tokens] for tokens in lengths
     }
@@ -139,9 +139,9 @@ def _mark_crossing(ax: Axes, plans: list[dict[str, Any]], most: int | None) -> N
         return
     x = float(np.interp(np.log2(most), np.log2(gpus), range(len(gpus))))
     ax.axvline(x, color=INK, linewidth=1.2, linestyle=(0, (4, 3))).set_gid(f"crossing:{most}")
-    says = {"ha": "right", "va": "center", "fontsize": 8, "color": INK}
+    message = {"ha": "right", "va": "center", "fontsize": 8, "color": INK}
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
-    ax.text(x - 0.08, 0.5, f"hides up to\n{most} GPUs", bbox=box, **says)
+    ax.text(x - 0.08, 0.5, f"hides up to\n{most} GPUs", bbox=box, **message)
 
 
 def _in_words(record: dict[str, Any], plans: list[dict[str, Any]]) -> str:

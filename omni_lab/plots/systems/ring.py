@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.plots.palette import FAINT, INK, LINE, ink_on, rank_colour, rgb
 from omni_lab.plots.style import drawable, how_many, new_picture, styled
 
@@ -45,7 +45,7 @@ def draw_ring_pairs(
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no layout, they differ in length, the row or the ring is too long to be read, or documents or ranks do
         not fit it
 
@@ -54,16 +54,16 @@ def draw_ring_pairs(
     """
     lengths = {len(holder) for holder in holders.values()}
     if len(lengths) != 1 or not 1 <= (tokens := lengths.pop()) <= MOST_TOKENS:
-        raise CallFault(
+        raise UsageError(
             f"who holds each token of one row of at most {MOST_TOKENS:,} is to be given, once per layout"
         )
     if cu_seqlens[0] != 0 or cu_seqlens[-1] > tokens or any(a > b for a, b in pairwise(cu_seqlens)):
-        raise CallFault(
+        raise UsageError(
             f"cu_seqlens {list(cu_seqlens)}: they rise from 0 to at most the row's {tokens} tokens"
         )
     _few_enough(ranks)
     if any(holder.min() < 0 or holder.max() >= ranks for holder in holders.values()):
-        raise CallFault(f"a token is held by no rank of {ranks}: they are counted from 0")
+        raise UsageError(f"a token is held by no rank of {ranks}: they are counted from 0")
     allowed = _allowed(tokens, cu_seqlens)
     work = {
         name: np.bincount(holder, allowed.sum(1), ranks).astype(int)
@@ -77,8 +77,8 @@ def draw_ring_pairs(
         name: ", ".join(f"rank {rank} {count}" for rank, count in enumerate(pairs))
         for name, pairs in work.items()
     }
-    says = "; ".join(f"{name}: {counts[name]}; {told[name]}" for name in holders)
-    alt = f"Pairs of a row of {how_many(tokens, 'token')} on {how_many(ranks, 'rank')}. {says}."
+    message = "; ".join(f"{name}: {counts[name]}; {told[name]}" for name in holders)
+    alt = f"Pairs of a row of {how_many(tokens, 'token')} on {how_many(ranks, 'rank')}. {message}."
     picture = new_picture((_MAP + 0.7) * len(holders) + 0.6, _MAP + 1.5, alt)
     axes = picture.subplots(1, len(holders), squeeze=False)[0]
     for ax, (name, holder) in zip(axes, holders.items(), strict=True):
@@ -109,12 +109,12 @@ def draw_ring_steps(work: Mapping[str, Int64[np.ndarray, "W W"]]) -> Figure:
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no layout, they are not over the same ranks, or over too many to be read
     """
     shapes = {pairs.shape for pairs in work.values()}
     if len(shapes) != 1:
-        raise CallFault(
+        raise UsageError(
             "pairs of every rank in every step are to be given, once per layout, over the same ranks"
         )
     ranks = shapes.pop()[0]
@@ -153,7 +153,7 @@ def draw_ring_steps(work: Mapping[str, Int64[np.ndarray, "W W"]]) -> Figure:
 
 def _few_enough(ranks: int) -> None:
     if not 1 <= ranks <= MOST_RANKS:
-        raise CallFault(
+        raise UsageError(
             f"a ring of {ranks} ranks cannot be read as a picture; draw 1 to {MOST_RANKS}"
         )
 
@@ -232,8 +232,8 @@ def _draw_ring(ax: Axes, ranks: int, step: int) -> None:
     for rank in range(ranks):
         colour = rank_colour(rank)
         ax.add_patch(Circle((x[rank], y[rank]), size, facecolor=colour, edgecolor="none"))
-        says = {"ha": "center", "va": "center", "fontsize": 9 if ranks < 6 else 8}
-        ax.text(x[rank], y[rank], f"{rank}", color=_ink(colour), fontweight="bold", **says)
+        message = {"ha": "center", "va": "center", "fontsize": 9 if ranks < 6 else 8}
+        ax.text(x[rank], y[rank], f"{rank}", color=_ink(colour), fontweight="bold", **message)
         owner = (rank - step) % ranks
         far = 0.47 if ranks < 6 else 0.56
         block = Rectangle(
@@ -246,7 +246,7 @@ def _draw_ring(ax: Axes, ranks: int, step: int) -> None:
             far * y[rank],
             f"K{owner}",
             color=_ink(rank_colour(owner)),
-            **{**says, "fontsize": 7},
+            **{**message, "fontsize": 7},
         )
         if step < ranks - 1:
             after = (rank + 1) % ranks

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.plots.palette import FAINT, INK, LINE, ink_on, rank_colour, rgb
 from omni_lab.plots.style import drawable, how_many, new_picture, styled
 
@@ -46,7 +46,7 @@ def draw_ring_times(passes: Mapping[str, RingTimes]) -> Figure:
 
     Raises
     ------
-    CallFault
+    UsageError
         there is no pass, or its parts do not fit together
 
     >>> even = RingTimes(np.array([[0.0, 3, 5], [0, 3, 5]]), np.full((2, 2), 2.0), np.array([[3.0, 0], [3, 0]]))
@@ -54,11 +54,11 @@ def draw_ring_times(passes: Mapping[str, RingTimes]) -> Figure:
     'Passes of a ring. short blocks: 2 ranks, 5 s, at work 80%, waiting for bytes 20%, for busier ranks 0%.'
     """
     if not passes:
-        raise CallFault("no pass to draw; give at least one")
+        raise UsageError("no pass to draw; give at least one")
     for name, times in passes.items():
         ranks, steps = times.work_s.shape
         if times.start_s.shape != (ranks, steps + 1) or times.transfer_s.shape != (ranks, steps):
-            raise CallFault(
+            raise UsageError(
                 f"{name}: starts are to be one more than steps, and transfers as many, for each rank"
             )
     longest = max(float(times.start_s.max()) for times in passes.values())

@@ -127,11 +127,11 @@ def _mark_stages(ax: Axes, stages: Sequence[Mapping[str, Any]], end: float) -> N
             break
         if first:
             ax.axvline(first, color=LINE, linewidth=1, zorder=0)
-        says = f"{stage['length']:,}" if first else f"rows of {stage['length']:,}"
+        message = f"{stage['length']:,}" if first else f"rows of {stage['length']:,}"
         level = next((number for number, right in enumerate(filled) if right <= first), len(filled))
-        filled[level : level + 1] = [first + _LETTER * end * (len(says) + 1)]
+        filled[level : level + 1] = [first + _LETTER * end * (len(message) + 1)]
         ax.annotate(
-            says, (first, 1), (2, 2 + 10 * level), xycoords=("data", "axes fraction"), textcoords="offset points",
+            message, (first, 1), (2, 2 + 10 * level), xycoords=("data", "axes fraction"), textcoords="offset points",
             ha="left", va="bottom", fontsize=8, color=FAINT, gid=f"stage-{stage['length']}",
         )  # fmt: skip
 

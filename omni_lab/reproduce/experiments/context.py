@@ -15,8 +15,8 @@ same image encoder, which learned to see from single pictures, and take the same
 
 The short stages, the first two, are trained once: progressive, fixed_theta and packed_only share them.
 
-In every arm the heads of the first layer begin by looking a few tokens back (`model.decoder.look_back`), and pictures
-enter the decoder about as large as what its layers add to them (`model.sense_size`); `results/LOG.md` says what each
+In every arm the heads of the first layer begin by looking a few tokens back
+(`model.decoder.previous_token_init`), and pictures enter the decoder about as large as what its layers add to them (`model.connector_rms`); `results/LOG.md` says what each
 of the two is worth.
 
 Expected before looking: progressive finds every needle at every depth of the longest length, direct training stays near
@@ -43,8 +43,8 @@ from omni_lab.world.haystack.rows import NEEDLES
 CLAIM = "A context that grows in stages, with θ, is read at every depth; the same tokens at full length alone are not"
 SETTINGS = (
     "sequence.layout=haystack", "sequence.image_tokens=1", "sequence.frames_per_unit=1", "sequence.max_tokens=4096",
-    "model.decoder.width=64", "model.decoder.layers=2", "model.decoder.mlp=128", "model.decoder.look_back=10",
-    "model.decoder.rope_theta=100000", "model.sense_size=0.5",
+    "model.decoder.width=64", "model.decoder.layers=2", "model.decoder.mlp=128", "model.decoder.previous_token_init=10",
+    "model.decoder.rope_theta=100000", "model.connector_rms=0.5",
     "training.checkpoint_every=1000000", "training.threads=1",
 )  # fmt: skip
 QUICK = (
@@ -131,7 +131,7 @@ def trials(config: Config, arm: str) -> dict[int, int]:
 
 def run_arm(config: Config, arm: str, runs: str) -> dict:
     """Train an arm, or take it from the first one, and measure it: `cells`, `trained`, `tokens`, `seconds`, `curve`."""
-    from omni_lab.evaluation.gallery.needles import OmniReader
+    from omni_lab.evaluation.gallery.needles import OmniNeedleModel
     from omni_lab.evaluation.needles.measure import measure
     from omni_lab.model.omni import OmniModel
     from omni_lab.model.rope import set_rope
@@ -155,7 +155,7 @@ def run_arm(config: Config, arm: str, runs: str) -> dict:
             set_rope(model.decoder, context.thetas[-1])
         else:
             set_rope(model.decoder, factor=context.lengths[-1] / trained)
-    reader = OmniReader(model, f"{arm}, seed {config.seed}", trained)
+    reader = OmniNeedleModel(model, f"{arm}, seed {config.seed}", trained)
     cells = [
         cell.to_dict()
         for length, often in trials(config, arm).items()

@@ -94,13 +94,13 @@ def _pictures(albums: AlbumConfig) -> float:
 def scored(model, config: Config) -> dict[str, dict]:
     """What a trained arm answers about unseen albums, by kind of question."""
     from omni_lab.data.vocabulary import build_vocabulary
-    from omni_lab.evaluation.answers import sit
-    from omni_lab.evaluation.gallery.albums import by_kind, exam_albums, make_album_exam
+    from omni_lab.evaluation.answers import grade
+    from omni_lab.evaluation.gallery.albums import by_kind, eval_albums, make_album_eval_set
 
-    exam = make_album_exam(
-        exam_albums(config.evaluation.albums, config.world), config, build_vocabulary(config)
+    exam = make_album_eval_set(
+        eval_albums(config.evaluation.albums, config.world), config, build_vocabulary(config)
     )
-    return by_kind(exam, sit(model, exam))
+    return by_kind(exam, grade(model, exam))
 
 
 def run_seed(config: Config, runs: Path, name: str) -> dict[str, dict]:
@@ -108,14 +108,14 @@ def run_seed(config: Config, runs: Path, name: str) -> dict[str, dict]:
     from omni_lab.training import checkpoint
     from omni_lab.training.loop import train_stages
     from omni_lab.training.run import RunFolder
-    from omni_lab.world.albums.lessons import AlbumMixture
-    from omni_lab.world.lessons import Mixture
+    from omni_lab.world.albums.lessons import AlbumLessons
+    from omni_lab.world.lessons import GalleryLessons
 
     config = override(
         config, ["sequence.layout=F4"]
     )  # every format's vocabulary is the same, and no other's
     start = RunFolder(runs / f"reproduce-{name}-{config.seed}-vision", config)
-    train_stages(config, start, [Mixture(config, "vision")])
+    train_stages(config, start, [GalleryLessons(config, "vision")])
     seen, _ = checkpoint.latest(start.checkpoints, ("vision",))
     found = {}
     for arm in ARMS:
@@ -123,7 +123,7 @@ def run_seed(config: Config, runs: Path, name: str) -> dict[str, dict]:
         own = override(config, settings(arm, config))
         run = RunFolder(runs / f"reproduce-{name}-{config.seed}-{arm}", own)
         shutil.copytree(seen, run.checkpoints / seen.name, dirs_exist_ok=True)
-        model = train_stages(own, run, [Mixture(own, "vision"), AlbumMixture(own)])
+        model = train_stages(own, run, [GalleryLessons(own, "vision"), AlbumLessons(own)])
         metrics = run.metrics()
         spent = {what: sum(step[what] for step in metrics) for what in ("tokens", "seconds")}
         found[arm] = {"scores": scored(model, own), **spent}

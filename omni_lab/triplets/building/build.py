@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from omni_lab.config import TripletConfig, config_hash
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.storage import atomic_write
 from omni_lab.triplets.building.engines import ENGINES, in_order
 from omni_lab.triplets.building.quality import Sieve
@@ -76,11 +76,11 @@ def build(
 
     Raises
     ------
-    CallFault
+    UsageError
         `out` is a file, or cannot be written, or holds clips that were made with other settings, or another build
         writes into it; `max_s` is less than twice `min_s`; there is no such engine; something that the settings ask
         for is not installed
-    ShardFault
+    ShardError
         what an earlier build left in `out` cannot be read
     """
     from tqdm import tqdm
@@ -89,7 +89,7 @@ def build(
     check_lengths(config)
     check_listening(config)
     if engine not in ENGINES or workers < 1:
-        raise CallFault(
+        raise UsageError(
             f"engine {engine!r} with {workers} workers: there are {', '.join(ENGINES)}, with 1 or more"
         )
     uris = {str(path): str(path).encode(errors="backslashreplace").decode() for path in find(paths)}
@@ -185,4 +185,4 @@ def _on_disk(out: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         why = f"{error.filename or out}: {error.strerror or error}"
-        raise CallFault(f"{why}; mend that and build again, or choose another folder") from error
+        raise UsageError(f"{why}; mend that and build again, or choose another folder") from error

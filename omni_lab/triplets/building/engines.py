@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol, runtime_checkable
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.triplets.building.workers import Built, Failure, Job, Worker
 
 LOOK_AHEAD = 4  # films per worker that may be waiting for an earlier one: what the spool can hold
@@ -62,7 +62,7 @@ class RayEngine:
 
     Raises
     ------
-    CallFault
+    UsageError
         Ray is not installed
     """
 
@@ -70,7 +70,7 @@ class RayEngine:
         try:
             import ray
         except ModuleNotFoundError:
-            raise CallFault(
+            raise UsageError(
                 "--engine ray: Ray is not installed; pip install 'omni_lab[scale]'"
             ) from None
         self._ray, self._own = ray, not ray.is_initialized()

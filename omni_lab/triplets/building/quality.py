@@ -107,9 +107,9 @@ class Sieve:
         quality, config = clip.record["quality"], self.config
         late = quality["av_offset_s"]
         for name, value, most in (
-            ("black picture", quality.get("black_share"), config.max_black_share),
-            ("static picture", quality.get("static_share"), config.max_static_share),
-            ("clipped sound", quality.get("clipped_share"), config.max_clipped_share),
+            ("black picture", quality.get("black_share"), config.max_black_fraction),
+            ("static picture", quality.get("static_share"), config.max_static_fraction),
+            ("clipped sound", quality.get("clipped_share"), config.max_clipped_fraction),
             (
                 "sound away from picture by",
                 None if late is None else abs(late),
@@ -118,8 +118,8 @@ class Sieve:
         ):
             if value is not None and value > most:
                 return f"{name} {value:g} > {most:g}"
-        if quality["speech_share"] < config.min_speech_share:
-            return f"speech {quality['speech_share']:g} < {config.min_speech_share:g}"
+        if quality["speech_share"] < config.min_speech_fraction:
+            return f"speech {quality['speech_share']:g} < {config.min_speech_fraction:g}"
         return self._repeats(clip.clip_id, quality["picture_hash"], quality["sound_hash"])
 
     def _repeats(self, clip_id: str, picture: str | None, sound: str | None) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.triplets.building.workers import Failure
-from omni_lab.triplets.shards.index import Index, ShardFault, digest
+from omni_lab.triplets.shards.index import Index, ShardError, digest
 
 FAILURES = "failures.jsonl"
 REPORT = "report.json"
@@ -48,7 +48,7 @@ def read_failures(out: Path) -> list[Failure]:
 
     Raises
     ------
-    ShardFault
+    ShardError
         a line of it names no failure
     """
     path = out / FAILURES
@@ -56,7 +56,7 @@ def read_failures(out: Path) -> list[Failure]:
     try:
         return [Failure(**json.loads(line)) for line in lines]
     except (ValueError, TypeError) as error:
-        raise ShardFault(
+        raise ShardError(
             f"{path}: is broken ({error}); delete it, the same build writes it again"
         ) from None
 

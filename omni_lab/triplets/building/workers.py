@@ -22,8 +22,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
 from omni_lab.config import TripletConfig
-from omni_lab.errors import CallFault
-from omni_lab.media.errors import MediaFault, MissingFile
+from omni_lab.errors import UsageError
+from omni_lab.media.errors import MediaError, MissingFileError
 from omni_lab.media.probe import content_id
 from omni_lab.triplets.cutting.film import Work, content_settings
 from omni_lab.triplets.shards.members import write_clip
@@ -79,7 +79,7 @@ class Worker:
 
         Raises
         ------
-        CallFault
+        UsageError
             the settings cannot be honoured here, such as a package that is missing
         """
         job = replace(job, source_id=_identify(Path(job.folder, job.path)))
@@ -93,7 +93,7 @@ class Worker:
             and outcome.fault in ("OutOfMemory", "Crashed")
         ):
             outcome = self._attempt(job, spool)
-        if isinstance(outcome, CallFault):
+        if isinstance(outcome, UsageError):
             raise outcome
         return outcome
 
@@ -104,7 +104,7 @@ class Worker:
             process.kill()
             process.wait()
 
-    def _attempt(self, job: Job, spool: Path) -> Built | Failure | CallFault:
+    def _attempt(self, job: Job, spool: Path) -> Built | Failure | UsageError:
         import psutil
 
         if self._process is None:
@@ -172,21 +172,21 @@ def serve(descriptor: int) -> None:
         pipe.send(_outcome(job, Path(spool)))
 
 
-def _outcome(job: Job, spool: Path) -> Built | Failure | CallFault:
+def _outcome(job: Job, spool: Path) -> Built | Failure | UsageError:
     """Build one film; whatever is wrong with it becomes an answer."""
     try:
         os.chdir(job.folder)
         path = Path(job.path)
         if path.is_dir():
-            raise MissingFile(path, "a folder without a film or a sound in it")
+            raise MissingFileError(path, "a folder without a film or a sound in it")
         source, clips = job.work(path, content_settings(job.config), job.source_id)
         with tarfile.open(spool, "w", format=tarfile.USTAR_FORMAT) as tar:
             for clip in clips:
                 write_clip(tar, clip)
         return Built(job.path, source.id, source.errors)
-    except MediaFault as fault:
+    except MediaError as fault:
         return Failure(job.path, type(fault).__name__, fault.reason)
-    except CallFault as fault:
+    except UsageError as fault:
         return fault
     except MemoryError:
         return Failure(job.path, "OutOfMemory", "took more memory than there is")
@@ -194,7 +194,9 @@ def _outcome(job: Job, spool: Path) -> Built | Failure | CallFault:
         if (
             getattr(error, "errno", None) in NO_ROOM
         ):  # that is not the film's fault, and no other would go on
-            return CallFault(f"{spool.parent}: {error.strerror}; make room there, then build again")
+            return UsageError(
+                f"{spool.parent}: {error.strerror}; make room there, then build again"
+            )
         return Failure(
             job.path, type(error).__name__, f"cannot be built ({' '.join(str(error).split())})"
         )

@@ -19,7 +19,7 @@ from jaxtyping import Int16
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig, config_hash
 from omni_lab.media.decode import Film
-from omni_lab.media.errors import MediaFault
+from omni_lab.media.errors import MediaError
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.triplets.building.quality import measure
 from omni_lab.triplets.cutting.cut import Clip, cut, silence_middles
@@ -115,7 +115,7 @@ def read_truth(uri: str) -> list[dict]:
 
     Raises
     ------
-    MediaFault
+    MediaError
         the file is not of this form
     """
     path = Path(uri).with_suffix(".truth.json")
@@ -125,7 +125,7 @@ def read_truth(uri: str) -> list[dict]:
         facts = json.loads(path.read_text(encoding="utf-8"))["facts"]
         return [{**fact, "start": int(fact["start"]), "end": int(fact["end"])} for fact in facts]
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise MediaFault(
+        raise MediaError(
             path, f"is no truth file with facts that start and end ({error!r})"
         ) from None
 

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Int16
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.clock import ticks
 from omni_lab.media.speech.vad import FAINTEST, WINDOW, loudness, runs
 from omni_lab.media.subtitles.reader import Cue
@@ -73,7 +73,7 @@ def cut(
 
     Raises
     ------
-    CallFault
+    UsageError
         `max_s` is less than twice `min_s`: then some lengths cannot be cut at all
 
     >>> [(c.start // 16000, c.end // 16000, c.reason) for c in cut(20 * 16000, scenes=[9 * 16000])]
@@ -96,11 +96,11 @@ def check_lengths(config: TripletConfig) -> None:
 
     Raises
     ------
-    CallFault
+    UsageError
         `max_s` is less than twice `min_s`
     """
     if not 0 < 2 * config.min_s <= config.max_s:
-        raise CallFault(
+        raise UsageError(
             f"triplets.max_s = {config.max_s} must be at least twice triplets.min_s = {config.min_s}"
         )
 

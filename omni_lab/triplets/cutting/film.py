@@ -23,9 +23,9 @@ def clips_of_film(
 
     Raises
     ------
-    MediaFault
+    MediaError
         the film gives no clip
-    CallFault
+    UsageError
         the settings ask for what is not installed
     """
     film = decode(

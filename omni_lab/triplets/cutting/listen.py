@@ -21,7 +21,7 @@ def heard(film: Film, config: TripletConfig) -> Film:
 
     Raises
     ------
-    CallFault
+    UsageError
         the settings ask for what is not installed
     """
     cues = film.cues
@@ -42,7 +42,7 @@ def check_listening(config: TripletConfig) -> None:
 
     Raises
     ------
-    CallFault
+    UsageError
         the recogniser's checkpoint cannot be found, or its detector or pocketsphinx is not installed
     """
     if config.recogniser != "none":

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from omni_lab.errors import CallFault, InputFault
+from omni_lab.errors import InputError, UsageError
 from omni_lab.storage import rename_into_place
 from omni_lab.triplets.dialogues.roleplay import Dialogue, Part, Turn, dialogue, say, trimmed, watch
 from omni_lab.triplets.record import EncodedClip
@@ -30,7 +30,7 @@ ROW_GROUP_BYTES = (
 Add = Callable[[EncodedClip, Dialogue], None]
 
 
-class ExportFault(InputFault):
+class ExportError(InputError):
     """A clip cannot be exported, or an exported file cannot be read; the message names the clip or the line."""
 
 
@@ -64,18 +64,18 @@ def export(
 
     Raises
     ------
-    CallFault
+    UsageError
         `form` is unknown, `out` is a file, or no clip has an answer for a chat; the message names the roles there are
-    ShardFault, ExportFault
+    ShardError, ExportError
         a shard is broken, or a clip's record is
     """
     from tqdm import tqdm
 
     if form not in FILES:
-        raise CallFault(f"format {form!r} is not known: it must be one of {', '.join(FILES)}")
+        raise UsageError(f"format {form!r} is not known: it must be one of {', '.join(FILES)}")
     out = Path(out)
     if out.exists() and not out.is_dir():
-        raise CallFault(f"{out}: is a file; dialogues are written into a folder")
+        raise UsageError(f"{out}: is a file; dialogues are written into a folder")
     roles: set[str] = set()
     rows = left_out = 0
     with {"chat": _chat_writer, "obelics": _obelics_writer}[form](out) as add:
@@ -83,7 +83,7 @@ def export(
             try:
                 spoken = dialogue(clip, model_role, own_sound)
             except (KeyError, TypeError, ValueError) as error:
-                raise ExportFault(
+                raise ExportError(
                     f"{shards}: {clip.clip_id}: its record is broken ({error!r})"
                 ) from None
             roles |= {turn.role for turn in spoken.turns if turn.role}
@@ -99,7 +99,7 @@ def export(
                 if roles
                 else "no role is known in them"
             )
-            raise CallFault(
+            raise UsageError(
                 f"{shards}: in none of its {left_out} clips does {model_role!r} answer; {known}"
             )
     return Exported(str(out / FILES[form]), rows, left_out)
@@ -124,7 +124,7 @@ def read_chat(path: str | Path) -> Iterator[Dialogue]:
 
     Raises
     ------
-    ExportFault
+    ExportError
         the file cannot be opened, or a line of it holds no dialogue
     """
     try:
@@ -135,12 +135,12 @@ def read_chat(path: str | Path) -> Iterator[Dialogue]:
                     turns = tuple(turn for message in row["messages"] for turn in _turns(message))
                     spoken = Dialogue(row["clip_id"], row["model_role"], turns)
                 except (ValueError, KeyError, TypeError) as error:
-                    raise ExportFault(
+                    raise ExportError(
                         f"{path}: line {number} holds no dialogue ({error!r})"
                     ) from None
                 yield spoken
     except (OSError, UnicodeDecodeError) as error:
-        raise ExportFault(f"{path}: cannot be read ({error})") from None
+        raise ExportError(f"{path}: cannot be read ({error})") from None
 
 
 def media_path(part: Part, clip_id: str) -> str:
@@ -151,11 +151,11 @@ def media_path(part: Part, clip_id: str) -> str:
 
     Raises
     ------
-    ExportFault
+    ExportError
         the id holds more than letters, digits, `_`, `-` and `.`, or begins with one of these signs
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", clip_id):
-        raise ExportFault(
+        raise ExportError(
             f"{clip_id!r}: is no clip_id (letters, digits, _, - and .); no file is named after it"
         )
     if part.kind == "image":

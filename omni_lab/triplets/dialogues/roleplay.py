@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.media.clock import ticks
 from omni_lab.triplets.record import EncodedClip, cue_from
 
@@ -83,7 +83,7 @@ def dialogue(
 
     Raises
     ------
-    CallFault
+    UsageError
         `model_role` is empty or `own_sound` is none of the three
 
     >>> cues = [
@@ -99,11 +99,11 @@ def dialogue(
     """
     model_role = model_role.strip().lower()
     if not model_role:
-        raise CallFault(
+        raise UsageError(
             "the model's role is empty; name one that speaks in the films, such as guide"
         )
     if own_sound not in OWN_SOUND:
-        raise CallFault(
+        raise UsageError(
             f"own_sound = {own_sound!r} is impossible: it must be one of {', '.join(OWN_SOUND)}"
         )
     every = [(number, cue_from(cue)) for number, cue in enumerate(clip.record["cues"])]

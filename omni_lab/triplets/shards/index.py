@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 from omni_lab.storage import atomic_write, canonical_json
 from omni_lab.triplets.record import EncodedClip
 from omni_lab.triplets.shards.members import BLOCK, filled, suffixes
@@ -45,7 +45,7 @@ COLUMNS = {
 }
 
 
-class ShardFault(InputFault):
+class ShardError(InputError):
     """A shard, a member of it or the index is missing or broken; the message names it."""
 
 
@@ -94,14 +94,14 @@ class Index:
 
         Raises
         ------
-        ShardFault
+        ShardError
             there is none, or it cannot be read, or its ledger is not what was written
         """
         path = Path(folder) / INDEX
         if not path.parent.is_dir():
-            raise ShardFault(f"{folder}: there is no such folder of shards")
+            raise ShardError(f"{folder}: there is no such folder of shards")
         if not path.is_file():
-            raise ShardFault(f"{folder}: holds no {INDEX}; build triplets into it first")
+            raise ShardError(f"{folder}: holds no {INDEX}; build triplets into it first")
         return cls.parse(path.read_bytes(), path)
 
     @classmethod
@@ -110,7 +110,7 @@ class Index:
 
         Raises
         ------
-        ShardFault
+        ShardError
         """
         import pyarrow
         import pyarrow.parquet
@@ -125,17 +125,17 @@ class Index:
             )
             ledger = json.loads((table.schema.metadata or {}).get(_LEDGER, b"{}"))
         except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
-            raise ShardFault(
+            raise ShardError(
                 f"{path}: cannot be read ({(str(error) or repr(error)).splitlines()[0]})"
             ) from None
         lacks = set(COLUMNS) - set(table.column_names)
         if lacks or "digest" not in ledger:
             what = f"column {min(lacks)}" if lacks else "ledger"
-            raise ShardFault(
+            raise ShardError(
                 f"{path}: has no {what}; an earlier version wrote it: build the triplets again elsewhere"
             )
         if ledger.pop("digest") != digest(ledger):
-            raise ShardFault(f"{path}: its ledger of films and shards is not what was written")
+            raise ShardError(f"{path}: its ledger of films and shards is not what was written")
         films = tuple(
             FilmEntry(**{**film, "errors": tuple(film["errors"])}) for film in ledger["films"]
         )
@@ -185,7 +185,7 @@ def read_index(folder: str | Path) -> list[dict]:
 
     Raises
     ------
-    ShardFault
+    ShardError
     """
     return list(Index.load(folder).rows())
 

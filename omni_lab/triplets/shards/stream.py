@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.shards.index import Index, digest
 from omni_lab.triplets.shards.tars import decoded, read_clip
@@ -41,7 +41,7 @@ class ClipStream:
 
     Raises
     ------
-    ShardFault, CallFault
+    ShardError, UsageError
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class ClipStream:
         window: int = 4,
     ):
         if not 0 <= rank < world_size or window < 1:
-            says = "ranks are 0 to world_size - 1, a window is 1 or more"
-            raise CallFault(f"rank {rank} of {world_size}, window {window}: {says}")
+            message = "ranks are 0 to world_size - 1, a window is 1 or more"
+            raise UsageError(f"rank {rank} of {world_size}, window {window}: {message}")
         self.folder, self.seed, self.shuffle = Path(folder), seed, shuffle
         self.rank, self.world_size, self.epoch, self.window = rank, world_size, epoch, window
         index = Index.load(folder)
@@ -139,13 +139,13 @@ class ClipStream:
 
         Raises
         ------
-        CallFault
+        UsageError
             the state is of another order or of other shards
         """
         for name, own in self._order_of().items():
             if state.get(name) != own:
                 told = f"the state is of {name} {state.get(name)}, this stream has {name} {own}"
-                raise CallFault(
+                raise UsageError(
                     f"{self.folder}: {told}; go on with the stream's own arguments and shards"
                 )
         self.epoch, self._seen = state["epoch"], state["seen"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.storage import rename_into_place
 from omni_lab.triplets.record import EncodedClip, Triplet
 from omni_lab.triplets.shards.index import (
@@ -20,7 +20,7 @@ from omni_lab.triplets.shards.index import (
     FilmEntry,
     Index,
     ShardEntry,
-    ShardFault,
+    ShardError,
     digest,
     digest_of_file,
     places,
@@ -39,7 +39,7 @@ class ShardWriter:
 
     Raises
     ------
-    CallFault
+    UsageError
         the folder holds clips that were made with other settings or tars that are not ours, or another build is writing
         into it
     """
@@ -47,7 +47,7 @@ class ShardWriter:
     def __init__(self, out: str | Path, config_hash: str, clips_per_shard: int = 256):
         self.out, self.clips_per_shard = Path(out), clips_per_shard
         if self.out.exists() and not self.out.is_dir():
-            raise CallFault(f"{out}: is a file; clips are written into a folder")
+            raise UsageError(f"{out}: is a file; clips are written into a folder")
         self.out.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.out)
         try:
@@ -130,11 +130,11 @@ class ShardWriter:
             index = Index.load(self.out)
             if index.films:
                 if index.config_hash != config_hash:
-                    says = f"holds clips made with other settings ({index.config_hash})"
-                    raise CallFault(f"{self.out}: {says}; choose another folder")
+                    message = f"holds clips made with other settings ({index.config_hash})"
+                    raise UsageError(f"{self.out}: {message}; choose another folder")
                 return index
         elif any(self.out.glob("*.tar")):
-            raise CallFault(
+            raise UsageError(
                 f"{self.out}: holds tars, but no {INDEX} that names them; choose another folder"
             )
         index = Index.empty(config_hash)
@@ -147,7 +147,7 @@ def read_shards(folder: str | Path) -> Iterator[Triplet]:
 
     Raises
     ------
-    ShardFault
+    ShardError
         naming the tar and the member that is missing or broken
     """
     return (
@@ -160,7 +160,7 @@ def read_clips(folder: str | Path) -> Iterator[EncodedClip]:
 
     Raises
     ------
-    ShardFault
+    ShardError
     """
     return (read_clip(folder, row) for row in read_index(folder))
 
@@ -170,7 +170,7 @@ def read_clip(folder: str | Path, row: dict) -> EncodedClip:
 
     Raises
     ------
-    ShardFault
+    ShardError
     """
     path = Path(folder) / row["shard"]
     members = []
@@ -180,15 +180,15 @@ def read_clip(folder: str | Path, row: dict) -> EncodedClip:
                 tar.seek(offset + BLOCK)
                 data = tar.read(size)
                 if len(data) < size:
-                    raise ShardFault(f"{path}: {name} is cut off")
+                    raise ShardError(f"{path}: {name} is cut off")
                 if zlib.crc32(data) != crc:
-                    raise ShardFault(f"{path}: {name} is broken: not the bytes that were written")
+                    raise ShardError(f"{path}: {name} is broken: not the bytes that were written")
                 members.append(data)
         return clip_from(row["clip_id"], members, row["audio"])
     except FileNotFoundError:
-        raise ShardFault(f"{path}: is missing, but {INDEX} names it") from None
+        raise ShardError(f"{path}: is missing, but {INDEX} names it") from None
     except ValueError as error:
-        raise ShardFault(f"{path}: {row['clip_id']}.{error}") from None
+        raise ShardError(f"{path}: {row['clip_id']}.{error}") from None
 
 
 def decoded(clip: EncodedClip, shard: Path) -> Triplet:
@@ -196,12 +196,12 @@ def decoded(clip: EncodedClip, shard: Path) -> Triplet:
 
     Raises
     ------
-    ShardFault
+    ShardError
     """
     try:
         return clip.decode()
     except (ValueError, TypeError) as error:
-        raise ShardFault(f"{shard}: {clip.clip_id}: {error}") from None
+        raise ShardError(f"{shard}: {clip.clip_id}: {error}") from None
 
 
 def _locked(folder: Path):
@@ -213,7 +213,7 @@ def _locked(folder: Path):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise CallFault(
+        raise UsageError(
             f"{folder}: another build is writing into it; wait for it or choose another folder"
         ) from None
     return lock

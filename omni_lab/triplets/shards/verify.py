@@ -19,7 +19,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
-from omni_lab.errors import InputFault
+from omni_lab.errors import InputError
 from omni_lab.triplets.building.build import SPOOL
 from omni_lab.triplets.building.report import (
     FAILURES,
@@ -33,7 +33,7 @@ from omni_lab.triplets.shards.index import (
     INDEX,
     Index,
     ShardEntry,
-    ShardFault,
+    ShardError,
     digest,
     digest_of_file,
     places,
@@ -61,12 +61,12 @@ def verify(folder: str | Path) -> Iterator[Damage]:
 
     Raises
     ------
-    InputFault
+    InputError
         there is no such folder
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputFault(f"{folder}: there is no such folder of shards")
+        raise InputError(f"{folder}: there is no such folder of shards")
     yield from _leftovers(folder)
     try:
         data = (folder / INDEX).read_bytes()
@@ -74,7 +74,7 @@ def verify(folder: str | Path) -> Iterator[Damage]:
     except FileNotFoundError:
         yield Damage(INDEX, "is missing")
         return
-    except ShardFault as fault:
+    except ShardError as fault:
         yield Damage(INDEX, str(fault).removeprefix(f"{folder / INDEX}: "))
         return
     yield from _index(data, index)

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from omni_lab.config import AlbumConfig, WorldConfig
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.world.drawing import draw_pairs, draw_room, draw_thing
 from omni_lab.world.questions import FACTS, seen
 from omni_lab.world.render import render
@@ -94,7 +94,7 @@ def write_album(
     (('Image 4 shape top-left?', 'Triangle.'), ('diamond', 'triangle'))
     """
     if split not in ("train", "test"):
-        raise CallFault(f"split={split!r}: there are albums of train and test")
+        raise UsageError(f"split={split!r}: there are albums of train and test")
     config = config or AlbumConfig()
     plain = replace(world or WorldConfig(), room_s=1, signs=0.0, unnamed_colours=0.0, blobs=0.0)
     rng = random.Random(f"album/{split}/{seed}")

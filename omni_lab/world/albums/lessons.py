@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from omni_lab.config import AlbumConfig, Config
-from omni_lab.data.batch import StageBatch, samples_of
+from omni_lab.data.batch import TrainingBatch, samples_of
 from omni_lab.data.loader import prefetch
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.sequences.batch import make_batch
@@ -24,7 +24,7 @@ SHORT = AlbumConfig(
 SAMPLES = 1_000_000_000  # more than any run draws, so that seeds share no album
 
 
-class AlbumMixture:
+class AlbumLessons:
     """Batches of albums."""
 
     stage = "albums"
@@ -34,7 +34,7 @@ class AlbumMixture:
         self.settings = config.training.albums
         self.vocabulary = build_vocabulary(config)
 
-    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
         """The albums of `step` that belong to `rank`."""
         config, asked = self.config, self.config.albums
         samples = samples_of(self.stage, self.settings.batch, step, rank, ranks)
@@ -49,8 +49,8 @@ class AlbumMixture:
             lay_out(as_album_document(album, size, noise), config, supervised=False)
             for album in albums
         ]
-        return StageBatch(make_batch(rows, self.vocabulary, config), None)
+        return TrainingBatch(make_batch(rows, self.vocabulary, config), None)
 
-    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
+    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[TrainingBatch]:
         """Batches from step `first` to the stage's end."""
         yield from prefetch(self.batch, range(first, self.settings.steps), rank, ranks)

@@ -20,7 +20,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from omni_lab.config import Config, StageConfig
-from omni_lab.data.batch import StageBatch
+from omni_lab.data.batch import TrainingBatch
 from omni_lab.data.loader import prefetch
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.sequences.batch import Batch, collate, make_batch
@@ -33,11 +33,11 @@ from omni_lab.world.script import COLOURS, SHAPES
 SIGHT = "sight"
 
 
-def context_stages(config: Config) -> list[SightStage | ContextStage]:
+def context_stages(config: Config) -> list[SightLessons | HaystackLessons]:
     """Every stage of `config.context`, in order."""
     return [
-        SightStage(config),
-        *(ContextStage(config, number) for number in range(len(config.context.lengths))),
+        SightLessons(config),
+        *(HaystackLessons(config, number) for number in range(len(config.context.lengths))),
     ]
 
 
@@ -66,7 +66,7 @@ def stage_settings(config: Config, number: int) -> StageConfig:
     )  # fmt: skip
 
 
-class SightStage:
+class SightLessons:
     """Single pictures, each named in two words: its thing's colour and shape."""
 
     stage = SIGHT
@@ -80,32 +80,32 @@ class SightStage:
         """Its pictures, drawn when they are first wanted: a run that goes on behind this stage never does."""
         return _bank(self.config, 0)
 
-    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
         """The pictures of `step` that belong to `rank`."""
         rng = np.random.default_rng([self.config.seed, 0, step])
         mine = rng.integers(len(self.bank.shape), size=self.settings.batch)[rank::ranks]
-        return StageBatch(
+        return TrainingBatch(
             make_batch([self._named(int(which)) for which in mine], self.vocabulary, self.config),
             None,
         )
 
     def _named(self, which: int) -> Sequence:
-        says = f"{tuple(COLOURS)[self.bank.colour[which]]} {SHAPES[self.bank.shape[which]]}"
+        message = f"{tuple(COLOURS)[self.bank.colour[which]]} {SHAPES[self.bank.shape[which]]}"
         items = (
             Item("image", 0, 0),
             Item("control", 0, 0, SPEAK),
-            Item("text", 0, 0, says, loss=True),
+            Item("text", 0, 0, message, loss=True),
         )
         return Sequence(
             f"picture {which}", items, (units(self.bank.frames[which, None], self.config)[0],)
         )
 
-    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
+    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[TrainingBatch]:
         """Batches from step `first` to the stage's end."""
         yield from prefetch(self.batch, range(first, self.settings.steps), rank, ranks)
 
 
-class ContextStage:
+class HaystackLessons:
     """Rows of one length under one θ.
 
     Parameters
@@ -156,12 +156,12 @@ class ContextStage:
             rng, length, int(rng.integers(1, context.things[number], endpoint=True)), asked
         )
 
-    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> StageBatch:
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
         """The rows of `step` that belong to `rank`."""
         rows = [self.row(step, row) for row in range(rank, self.settings.batch, ranks)]
-        return StageBatch(haystack_batch(rows, self.config), None)
+        return TrainingBatch(haystack_batch(rows, self.config), None)
 
-    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[StageBatch]:
+    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[TrainingBatch]:
         """Batches from step `first` to the stage's end, with the pictures that they point into."""
         for batch in prefetch(self.batch, range(first, self.settings.steps), rank, ranks):
             yield replace(batch, seen=self.seen)

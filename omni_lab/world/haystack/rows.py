@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from omni_lab.config import Config
-from omni_lab.errors import CallFault
+from omni_lab.errors import UsageError
 from omni_lab.sequences.items import SPEAK, role_token
 from omni_lab.sequences.tokens import CONTROL_KIND, IMAGE_KIND, NO_ROLE, TEXT_KIND, Tokens
 from omni_lab.sequences.vocabulary import IMAGE, Vocabulary
@@ -82,7 +82,7 @@ class HaystackWriter:
 
         Raises
         ------
-        CallFault
+        UsageError
             needles and questions alone are longer
         """
         names, words = rng.permutation(len(NAMES)), rng.integers(len(SPOKEN), size=needles)
@@ -138,7 +138,7 @@ class HaystackWriter:
 
         Raises
         ------
-        CallFault
+        UsageError
             there is no room for so many frames beside the questions
         """
         shapes = rng.permutation(len(SHAPES))[:things]
@@ -151,7 +151,7 @@ class HaystackWriter:
         pieces, marks = self._reel(self._room(length, stand_in, 0), start)
         slots = len(marks)
         if slots < things:
-            raise CallFault(
+            raise UsageError(
                 f"a film of {length} tokens: has {slots} frames beside its questions, {things} needed"
             )
         at = (
@@ -174,11 +174,11 @@ class HaystackWriter:
 
         Raises
         ------
-        CallFault
+        UsageError
             there is no such kind
         """
         if kind not in NEEDLES:
-            raise CallFault(f"needle {kind!r}: there are {', '.join(NEEDLES)}")
+            raise UsageError(f"needle {kind!r}: there are {', '.join(NEEDLES)}")
         if kind == "text":
             return max(map(len, self._book)) + len(self._exchange(f"{NAMES[0]} says", SPOKEN[0])[0])
         return len(self._question(kind, 0, 0, 0)[0]) + len(self._marks[0]) + len(self._frame)
@@ -223,7 +223,7 @@ class HaystackWriter:
         """Tokens that are left for filler."""
         needed = hidden + sum(len(ids) for ids, _ in asked)
         if needed > length:
-            raise CallFault(
+            raise UsageError(
                 f"{length} tokens: {len(asked)} questions with what they ask about take {needed} alone"
             )
         return length - needed

@@ -16,15 +16,15 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from omni_lab.errors import CallFault
-from omni_lab.parallel.collectives import Exchange
+from omni_lab.errors import UsageError
+from omni_lab.parallel.collectives import Collectives
 from omni_lab.parallel.cost import attended_pairs, balance
 from omni_lab.parallel.layout import Layout, Piece, pieces
 from omni_lab.sequences.masking import modality_bias
 
 
 @dataclass(frozen=True, eq=False)
-class SharedRow:
+class ShardedRow:
     """One row and how its attention is shared; give the same to every layer.
 
     Parameters
@@ -36,12 +36,12 @@ class SharedRow:
 
     Raises
     ------
-    CallFault
+    UsageError
         the parts do not fit together
     """
 
     layout: Layout
-    exchange: Exchange = field(default_factory=Exchange)
+    collectives: Collectives = field(default_factory=Collectives)
     cu_seqlens: Sequence[int] | None = None
     causal: bool = True
     kinds: Int64[Tensor, "B T"] | None = None
@@ -49,14 +49,14 @@ class SharedRow:
 
     def __post_init__(self) -> None:
         tokens, edges = self.layout.tokens, self.documents
-        if self.layout.ranks != self.exchange.ranks:
-            raise CallFault(f"a layout for {self.layout.ranks} ranks on {self.exchange.ranks}")
+        if self.layout.ranks != self.collectives.ranks:
+            raise UsageError(f"a layout for {self.layout.ranks} ranks on {self.collectives.ranks}")
         if edges[0] != 0 or edges[-1] > tokens or any(a > b for a, b in pairwise(edges)):
-            raise CallFault(
+            raise UsageError(
                 f"cu_seqlens {list(edges)}: they rise from 0 to at most the row's {tokens} tokens"
             )
         if self.strength is not None and (self.kinds is None or self.kinds.shape[-1] != tokens):
-            raise CallFault(
+            raise UsageError(
                 f"a strength between modalities needs the kind of each of the row's {tokens} tokens"
             )
 
@@ -68,9 +68,9 @@ class SharedRow:
         return tuple(int(edge) for edge in self.cu_seqlens)
 
     @cached_property
-    def alone(self) -> SharedRow:
+    def alone(self) -> ShardedRow:
         """The same row in this process alone."""
-        return replace(self, layout=Layout(self.layout.tokens), exchange=Exchange(alone=True))
+        return replace(self, layout=Layout(self.layout.tokens), collectives=Collectives(alone=True))
 
     @cached_property
     def balance(self) -> float:
@@ -83,7 +83,7 @@ class SharedRow:
 
         Raises
         ------
-        CallFault
+        UsageError
             they differ, or this rank's tensors do not fit its own row
         """
         held = self.layout.per_rank
@@ -91,7 +91,7 @@ class SharedRow:
         shapes = {f"shape of {name}": tuple(part.shape) for name, part in parts.items()}
         dtypes = {f"dtype of {name}": part.dtype for name, part in parts.items()}
         learns = torch.is_grad_enabled() and any(part.requires_grad for part in parts.values())
-        self.exchange.agree(
+        self.collectives.agree(
             query.device,
             engine=engine,
             **shapes,
@@ -102,7 +102,7 @@ class SharedRow:
         )
         if {query.shape[2], key.shape[2], value.shape[2]} != {held}:
             has = f"queries of {query.shape[2]} tokens, keys of {key.shape[2]}, values of {value.shape[2]}"
-            raise CallFault(
+            raise UsageError(
                 f"{has}: every rank holds {held} of the row's {self.layout.tokens}, padding included"
             )
         if (
@@ -112,11 +112,11 @@ class SharedRow:
             has = ", ".join(
                 f"{name} {tuple(part.shape)} of {part.dtype}" for name, part in parts.items()
             )
-            raise CallFault(
+            raise UsageError(
                 f"{has}: they share rows, head width and type, keys and values all of their shape"
             )
         if query.shape[1] % key.shape[1]:
-            raise CallFault(
+            raise UsageError(
                 f"{query.shape[1]} query heads do not divide over {key.shape[1]} key heads"
             )
 
@@ -133,7 +133,7 @@ class SharedRow:
 
     @cached_property
     def _pieces(self) -> list[list[Piece]]:
-        rank, ranks = self.exchange.rank, self.exchange.ranks
+        rank, ranks = self.collectives.rank, self.collectives.ranks
         edges = self.documents
         return [
             pieces(self.layout, rank, (rank - step) % ranks, edges, self.causal)
@@ -143,14 +143,14 @@ class SharedRow:
     def pieces(self, step: int) -> Iterator[tuple[Piece, Float32[Tensor, "B 1 Q J"] | None]]:
         """What this rank's queries see of the keys that it holds in a step, each with its bias: those that were its
         own in step 0, those of the rank `step` places before it later."""
-        other = (self.exchange.rank - step) % self.exchange.ranks
+        other = (self.collectives.rank - step) % self.collectives.ranks
         for piece in self._pieces[step]:
             yield piece, self._bias(piece, other)
 
     def _bias(self, piece: Piece, other: int) -> Float32[Tensor, "B 1 Q J"] | None:
         if self.strength is None:
             return None
-        mine, theirs = self._held[self.exchange.rank], self._held[other]
+        mine, theirs = self._held[self.collectives.rank], self._held[other]
         queries, keys = mine[1][:, piece.queries], theirs[1][:, piece.keys]
         itself = mine[0][piece.queries][:, None] == theirs[0][piece.keys]
         return modality_bias(self.strength.to(queries.device), queries, keys, itself)[:, None]
