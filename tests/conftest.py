@@ -15,6 +15,10 @@ from jaxtyping import install_import_hook
 install_import_hook("omni_lab", "type_checks.check")
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("shared machine", deadline=None)  # no test decides by the clock
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -64,12 +64,8 @@ class TripletConfig:
     voices: bool = False  # diarisation: where no mark names a speaker, group cues by their voices
     scenes: Scenes = "difference"  # scene cuts: difference (of frames) or pyscenedetect
     min_speech_fraction: Fraction = 0.0  # a clip with a smaller fraction of speech is dropped
-    max_black_fraction: Fraction = (
-        0.95  # a clip with a larger fraction of black pictures is dropped
-    )
-    max_static_fraction: Fraction = (
-        1.0  # a clip with a larger fraction of still pictures is dropped
-    )
+    max_black_fraction: Fraction = 0.95  # a clip with more black pictures is dropped
+    max_static_fraction: Fraction = 1.0  # a clip with more still pictures is dropped
     max_clipped_fraction: Fraction = 0.01  # a clip with more samples at full scale is dropped
     max_av_offset_s: Positive = 1.0  # a clip whose sound is surely further off is dropped
     near_duplicate_bits: FewBits = 3  # hash bits by which copies may differ, of 64; -1 is off

@@ -111,7 +111,7 @@ def test_engines_refuse_what_they_cannot_express():
     ],
 )
 def test_torchs_ring_on_cuda_refuses_every_mask_but_plain_causality(changes, cannot):
-    row = {"layout": Layout(4096, 4), "exchange": Ranks(4)} | changes
+    row = {"layout": Layout(4096, 4), "collectives": Ranks(4)} | changes
     dtype, width = row.pop("dtype", torch.bfloat16), row.pop("width", 64)
     with FakeTensorMode():
         query = torch.empty(1, 4, 1024, width, device="cuda", dtype=dtype)
