@@ -28,7 +28,7 @@ from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained
 from omni_lab.world.clips import from_script
 from omni_lab.world.drawing import write_script
-from omni_lab.world.lessons import GalleryLessons
+from omni_lab.world.source import lessons
 
 GOAL, CONTEXT = 0.15, 2048
 
@@ -48,7 +48,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     rounds, steps = (2, 4) if quick else (5, 12)
     torch.set_num_threads(1)
-    config, mixture = tiny(), GalleryLessons(tiny(), "omni")
+    config, mixture = tiny(), lessons(tiny(), tiny().training.stage("omni"))
     settings, vocabulary, size = mixture.settings, mixture.vocabulary, config.model.image.size
 
     def render() -> list:
@@ -59,17 +59,24 @@ def main() -> None:
     clips = render()
 
     def rows() -> list:
-        return [tokenize(omni_stream(clip, config.sequence), vocabulary, config) for clip in clips]
+        return [
+            tokenize(omni_stream(clip, config.sequence), vocabulary, config.sequence)
+            for clip in clips
+        ]
 
     def padded() -> object:
-        return collate(rows(), config)
+        return collate(rows(), config.sequence, config.model.image.size)
 
     def packed() -> object:
         documents = rows()
         plan = best_fit([len(document.ids) for document in documents], CONTEXT)
-        return collate([join([documents[i] for i in row]) for row in plan], config)
+        return collate(
+            [join([documents[i] for i in row]) for row in plan],
+            config.sequence,
+            config.model.image.size,
+        )
 
-    model = OmniModel.build(config, len(vocabulary))
+    model = OmniModel.build(config.model, config.sequence, len(vocabulary))
     objective = Objective(model, settings.caption_weight, config.training.align_units)
     choose_trained(objective, settings.train)
     optimizers = build_optimizers(objective, config.training, settings)

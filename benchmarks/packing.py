@@ -20,7 +20,7 @@ import numpy as np
 from omni_lab.config import override, tiny
 from omni_lab.sequences.batch import PAD_KIND
 from omni_lab.sequences.packing import best_fit, concatenated
-from omni_lab.world.lessons import STAGES, GalleryLessons
+from omni_lab.world.source import lessons
 
 GOAL, CONTEXT, ROWS = 0.98, 4096, 16
 
@@ -28,8 +28,9 @@ GOAL, CONTEXT, ROWS = 0.98, 4096, 16
 def lengths(seed: int, steps: int) -> list[int]:
     """Tokens of every row of the demo's batches, its stages' samples mixed."""
     found = []
-    for stage in STAGES:
-        mixture = GalleryLessons(override(tiny(), [f"seed={seed}"]), stage)
+    config = override(tiny(), [f"seed={seed}"])
+    for stage in config.training.stages:
+        mixture = lessons(config, stage)
         for step in range(steps):
             batch = mixture.batch(step)
             for part in (batch.streams, batch.captions):

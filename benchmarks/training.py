@@ -22,11 +22,11 @@ import torch
 from omni_lab.config import override, tiny
 from omni_lab.data.batch import TrainingBatch
 from omni_lab.model.omni import OmniModel
-from omni_lab.training.loop import train
 from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained
 from omni_lab.training.run import RunFolder
-from omni_lab.world.lessons import GalleryLessons
+from omni_lab.training.trainer import train
+from omni_lab.world.source import lessons
 
 GOAL = 0.85
 WARM = 3  # steps that are not counted
@@ -42,9 +42,9 @@ def scrambled(batch: TrainingBatch) -> TrainingBatch:
 
 def floor(config, steps: int) -> float:
     """Tokens per second of the bare loop."""
-    mixture = GalleryLessons(config, "omni")
+    mixture = lessons(config, config.training.stage("omni"))
     torch.manual_seed(0)
-    model = OmniModel.build(config, len(mixture.vocabulary))
+    model = OmniModel.build(config.model, config.sequence, len(mixture.vocabulary))
     objective = Objective(model, mixture.settings.caption_weight, config.training.align_units)
     choose_trained(objective, mixture.settings.train)
     optimizers = build_optimizers(objective, config.training, mixture.settings)
@@ -64,9 +64,9 @@ def floor(config, steps: int) -> float:
 def loop(config, steps: int) -> float:
     """Tokens per second of the training loop, from its own metrics."""
     only_omni = [
-        "training.vision.steps=0",
-        "training.audio.steps=0",
-        f"training.omni.steps={WARM + steps}",
+        "training.stages.vision.steps=0",
+        "training.stages.audio.steps=0",
+        f"training.stages.omni.steps={WARM + steps}",
     ]
     config = override(config, only_omni)
     with tempfile.TemporaryDirectory() as folder:

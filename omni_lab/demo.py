@@ -13,8 +13,9 @@ from omni_lab.storage import in_project, write_json
 from omni_lab.triplets.record import Triplet
 
 QUICK = (
-    "training.vision.steps=6", "training.audio.steps=6", "training.omni.steps=6", "training.vision.batch=8",
-    "training.audio.batch=8", "training.omni.batch=4", "evaluation.clips=8", "evaluation.reliance_clips=8",
+    *(f"training.stages.{stage}.steps=6" for stage in ("vision", "audio", "omni")),
+    *(f"training.stages.{stage}.batch_size=8" for stage in ("vision", "audio")),
+    "training.stages.omni.batch_size=4", "evaluation.clips=8", "evaluation.reliance_clips=8",
     "evaluation.retrieval_rooms=16", "evaluation.bootstrap=50",
 )  # fmt: skip
 FIRST_EXAM_SEED = 1_000_000  # of held-out clips; training scripts have a split, and so a random stream, of their own
@@ -91,7 +92,7 @@ def world_clips(
     from omni_lab.world.drawing import write_script
 
     size, rate = config.model.image.size, config.triplets.frames_per_second
-    seconds = seconds or config.training.omni.units
+    seconds = seconds or config.training.stage("omni").seconds
     scripts = (
         write_script(FIRST_EXAM_SEED + i, seconds, config.world, split) for i in range(count)
     )
@@ -105,7 +106,6 @@ def evaluate(model, config: Config, films: list[Triplet]) -> dict:
     from omni_lab.evaluation.answers import CONTROLS, by_fact, grade, make_eval_set, swapped
     from omni_lab.evaluation.gallery.reliance import reliance
     from omni_lab.evaluation.retrieval import moments, retrieval
-    from omni_lab.sequences.batch import collate
     from omni_lab.world.questions import CHANCE
 
     vocabulary, settings = build_vocabulary(config), config.evaluation
@@ -127,7 +127,7 @@ def evaluate(model, config: Config, films: list[Triplet]) -> dict:
     if any(clip.facts for clip in films):
         shown = make_eval_set(films, config, vocabulary)
         scores["films"] = by_fact(shown, grade(model, shown), CHANCE)
-    batches = [collate(exam.rows[i : i + 16], config) for i in range(0, len(exam.rows), 16)]
+    batches = [exam.batch(first, 16) for first in range(0, len(exam.rows), 16)]
     vectors = moments(model, batches, config.training.align_units)
     scores["retrieval"] = retrieval(vectors, settings.retrieval_rooms)
     scores["attention"] = modality_mass(model, batches[:4])
@@ -139,11 +139,10 @@ def answered(model, clip: Triplet, config: Config) -> list[dict]:
     from omni_lab.config import TICKS_PER_SECOND
     from omni_lab.data.vocabulary import build_vocabulary
     from omni_lab.evaluation.answers import make_eval_set, predict
-    from omni_lab.sequences.batch import collate
 
     vocabulary = build_vocabulary(config)
     exam = make_eval_set([clip], config, vocabulary)
-    predicted = predict(model, collate(exam.rows, config))[0]
+    predicted = predict(model, exam.batch(0, 1))[0]
     answers = []
     for asked in exam.asked:
         said, true = predicted[list(asked.answer)], exam.rows[0].ids[list(asked.answer)]
@@ -170,7 +169,7 @@ def clip_for_report(model, clip: Triplet, video: Path | None, config: Config) ->
 
     vocabulary = build_vocabulary(config)
     sequence = omni_stream(clip, config.sequence, supervised=False)
-    tokens = tokenize(sequence, vocabulary, config)
+    tokens = tokenize(sequence, vocabulary, config.sequence)
     questions = answered(model, clip, config)
     verdict = {place: question for question in questions for place in question["places"]}
     units = [
@@ -214,7 +213,9 @@ def draw(summary: dict, metrics: list[dict], clip: Triplet, config: Config) -> d
     from omni_lab.sequences.tokens import tokenize
 
     vocabulary = build_vocabulary(config)
-    tokens = tokenize(omni_stream(clip, config.sequence, supervised=False), vocabulary, config)
+    tokens = tokenize(
+        omni_stream(clip, config.sequence, supervised=False), vocabulary, config.sequence
+    )
     return {
         "stream": draw_stream(clip, tokens, vocabulary.pieces(tokens.ids)),
         "triplet": draw_triplet(clip),
@@ -250,7 +251,7 @@ def run_demo(
     with watch.part("triplets", "films → triplets → shards"):
         clips = clips_from_films(films, out, config)
     with watch.part("training", "shards and scripts → streams → vision, audio and omni stages"):
-        from omni_lab.training.loop import train
+        from omni_lab.training.trainer import train
 
         model = train(config, run, clips["train"])
     with watch.part("evaluation", "questions about scenes it has never seen, and controls"):

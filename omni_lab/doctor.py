@@ -1,6 +1,7 @@
-"""What a bug report needs, and what is missing with the command that gets it: `omni-lab doctor`.
+"""Environment check, `omni-lab doctor`: versions, hardware, and missing packages with their remedy.
 
-Every line is looked up when it is asked for: nothing is remembered, nothing is sent anywhere.
+Everything is looked up at the moment of the call: nothing is cached, nothing is sent anywhere. Its
+text is what a bug report should quote.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ INSTALL = "pip install -c constraints-cpu.txt -e '.[dev]'"  # in the repository'
 
 @dataclass(frozen=True)
 class Package:
-    """One declared dependency: what is needed and what is there."""
+    """Declared dependency: the version range needed and the version installed."""
 
     name: str
-    needed: str  # such as ">=2.0"; empty where any version does
-    group: str  # "core" or the extra that asks for it
+    needed: str  # such as ">=2.0"; empty where any version will do
+    group: str  # "core" or the extra that declares it
     installed: str | None
 
     @property
     def fits(self) -> bool:
-        """Whether it is installed in a version that is allowed."""
+        """Whether an allowed version is installed."""
         return self.installed is not None and satisfies(self.installed, self.needed)
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Something that is not there, and how to get it."""
+    """Missing part of the environment, and the command that gets it."""
 
     what: str
     get: str
@@ -49,7 +50,7 @@ class Missing:
 
 @dataclass
 class Report:
-    """Everything that `omni-lab doctor` says."""
+    """Report of the environment: system, packages, parts, and what is missing."""
 
     system: dict[str, Any]
     packages: list[Package]
@@ -58,19 +59,19 @@ class Report:
 
     @property
     def whole(self) -> bool:
-        """Whether everything that omni_lab's own commands need is there."""
+        """Completeness: whether everything is there that omni_lab's own commands need."""
         return not any(missing.core for missing in self.missing)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON types."""
         packages = [{**asdict(package), "fits": package.fits} for package in self.packages]
         missing = [asdict(missing) for missing in self.missing]
-        said = {"whole": self.whole, "system": self.system, "parts": self.parts}
-        return said | {"packages": packages, "missing": missing}
+        found = {"whole": self.whole, "system": self.system, "parts": self.parts}
+        return found | {"packages": packages, "missing": missing}
 
 
 def examine() -> Report:
-    """Look at this machine and this environment."""
+    """Examination of this machine and this environment."""
     report = Report(system=system(), packages=packages(), parts={})
     if not report.packages:
         report.missing.append(Missing("omni_lab itself is not installed", INSTALL, core=True))
@@ -82,15 +83,17 @@ def examine() -> Report:
     ):
         try:
             report.parts[name] = look()
-        except (ImportError, OSError, AttributeError) as error:
-            report.parts[name] = {"error": f"{type(error).__name__}: {error}"}
-        if fault := report.parts[name].get("error"):
-            report.missing.append(Missing(f"{name} does not work: {fault}", get, core=True))
+        except (ImportError, OSError, AttributeError) as caught:
+            report.parts[name] = {"error": f"{type(caught).__name__}: {caught}"}
+        if error := report.parts[name].get("error"):
+            report.missing.append(Missing(f"{name} does not work: {error}", get, core=True))
     return report
 
 
 def system() -> dict[str, Any]:
-    """Versions, processor, memory and free disk space."""
+    """System information: versions, processor, memory and free disk space (in GB)."""
+    # in a container the process may be limited to some of the machine's cores
+    limited = hasattr(os, "sched_getaffinity")
     found = {
         "omni_lab": __version__,
         "python": platform.python_version(),
@@ -98,13 +101,12 @@ def system() -> dict[str, Any]:
         "os": _os_name(),
         "machine": platform.machine(),
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)) if limited else os.cpu_count(),
         "memory_gb": None,
         "memory_free_gb": None,
         "disk_free_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
     }
+
     try:
         import psutil
     except ImportError:
@@ -117,7 +119,7 @@ def system() -> dict[str, Any]:
 
 
 def packages() -> list[Package]:
-    """Every dependency that omni_lab declares, with its installed version; none where omni_lab is not installed."""
+    """Declared dependencies with their installed versions; none where omni_lab is not installed."""
     try:
         declared = importlib.metadata.requires("omni_lab") or []
     except importlib.metadata.PackageNotFoundError:
@@ -136,7 +138,7 @@ def packages() -> list[Package]:
 
 
 def lacking(found: Iterable[Package]) -> list[Missing]:
-    """What the packages leave to get: one entry for each core package, one for each extra as a whole."""
+    """Missing packages: one entry per core package, one per extra as a whole."""
     missing, extras = [], {}
     for package in found:
         if package.fits:
@@ -157,7 +159,7 @@ def lacking(found: Iterable[Package]) -> list[Missing]:
 
 
 def satisfies(version: str, needed: str) -> bool:
-    """Whether a version lies in a range such as `>=15,<19`.
+    """Version check: whether a version lies in a range such as `>=15,<19`.
 
     >>> satisfies("2.13.0+cpu", ">=2.13"), satisfies("19.0", ">=15,<19")
     (True, False)
@@ -171,22 +173,23 @@ def satisfies(version: str, needed: str) -> bool:
         ">": lambda have, want: have > want,
         "<": lambda have, want: have < want,
     }
+
     for operator, bound in re.findall(r"(>=|<=|==|!=|~=|>|<)\s*([\w.+!*-]+)", needed):
         have, want = _numbers(version), _numbers(bound)
         if operator == "~=":
             fits = holds[operator](have, want)
         else:
+            # 2.0 equals 2.0.0
             length = max(len(have), len(want))
-            fits = holds[operator](
-                have + (0,) * (length - len(have)), want + (0,) * (length - len(want))
-            )
+            have, want = (parts + (0,) * (length - len(parts)) for parts in (have, want))
+            fits = holds[operator](have, want)
         if not fits:
             return False
     return True
 
 
 def torch_device() -> dict[str, Any]:
-    """The device that training would use, and torch's build."""
+    """Torch device that training would use, and torch's version."""
     import torch
 
     found = {"version": torch.__version__, "device": "cpu", "threads": torch.get_num_threads()}
@@ -204,7 +207,7 @@ def torch_device() -> dict[str, Any]:
 
 
 def film_codecs() -> dict[str, Any]:
-    """The FFmpeg libraries inside PyAV, and whether films can be read and written with them."""
+    """Film codecs: the FFmpeg libraries inside PyAV, and the codecs they lack."""
     import av
 
     libraries = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
@@ -214,7 +217,7 @@ def film_codecs() -> dict[str, Any]:
 
 
 def voices() -> dict[str, Any]:
-    """The espeak-ng library and its voice data, which speak in the world's films."""
+    """Speech synthesis of the world's films: the espeak-ng library and its voice data."""
     import espeakng_loader
 
     library, data = Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
@@ -226,39 +229,34 @@ def voices() -> dict[str, Any]:
 
 
 def written(report: Report) -> str:
-    """The report as people read it, and as a bug report should quote it."""
+    """Text of a report, for a terminal and for a bug report."""
     lines = [f"{name:<16}{value}" for name, value in report.system.items() if value is not None]
     for name, part in report.parts.items():
-        lines.append(
-            f"{name:<16}" + ", ".join(f"{key} {_short(value)}" for key, value in part.items())
-        )
+        line = ", ".join(f"{key} {_short(value)}" for key, value in part.items())
+        lines.append(f"{name:<16}{line}")
+
     for group in ("core", *EXTRAS):
         inside = [package for package in report.packages if package.group == group]
         if inside:
-            lines += ["", f"{group}:"]
-            lines += [
-                f"  {p.name:<20}{p.installed or '-':<16}{p.needed:<12}{_mark(p)}".rstrip()
-                for p in inside
-            ]
+            lines += ["", f"{group}:", *map(_line, inside)]
+
     lines.append("")
     for missing in report.missing:
-        lines.append(
-            f"{'MISSING' if missing.core else 'optional'}: {missing.what}\n    get it with: {missing.get}"
-        )
+        mark = "MISSING" if missing.core else "optional"
+        lines.append(f"{mark}: {missing.what}\n    get it with: {missing.get}")
     lines.append("the core is whole" if report.whole else "the core is not whole: see MISSING")
     return "\n".join(lines)
 
 
-def _mark(package: Package) -> str:
-    return "" if package.fits else "<-"
+def _line(package: Package) -> str:
+    mark = "" if package.fits else "<-"
+    return f"  {package.name:<20}{package.installed or '-':<16}{package.needed:<12}{mark}".rstrip()
 
 
 def _short(value: Any) -> str:
-    return (
-        " ".join(f"{name} {version}" for name, version in value.items())
-        if isinstance(value, dict)
-        else str(value)
-    )
+    if isinstance(value, dict):
+        return " ".join(f"{name} {version}" for name, version in value.items())
+    return str(value)
 
 
 def _installed(name: str) -> str | None:
@@ -274,7 +272,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _os_name() -> str:
     try:
-        return f"{platform.freedesktop_os_release()['PRETTY_NAME']}, {platform.system()} {platform.release()}"
+        name = platform.freedesktop_os_release()["PRETTY_NAME"]
+        return f"{name}, {platform.system()} {platform.release()}"
     except (OSError, KeyError):
         return platform.platform()
 

@@ -1,6 +1,7 @@
-"""Atomic writes, canonical JSON, exclusive locks, project folders: the one place that puts files on disk.
+"""Atomic writes, canonical JSON, project folders: the one place that puts files on disk.
 
-A file is written beside its place, flushed to disk, and renamed in one step, so that readers see all of it or none.
+A file is written beside its place, flushed to disk, and renamed in one step: readers see all of it
+or nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def rename_into_place(temporary: Path, final: Path) -> None:
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
-    """Atomic write of a whole file (text as UTF-8); it replaces what has its name."""
+    """Atomic write of a whole file (text as UTF-8); a file of the same name is replaced."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temporary.write_bytes(data.encode() if isinstance(data, str) else data)
     rename_into_place(temporary, path)
@@ -33,13 +34,13 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def replace_folder(temporary: Path, final: Path) -> None:
-    """Rename of a finished folder; one that has its name is removed first."""
+    """Rename of a finished folder; a folder of the same name is removed first."""
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
 
 
 def canonical_json(data: Any) -> bytes:
-    """Canonical JSON: sorted keys, no spaces, UTF-8; for digests and for files whose bytes count.
+    """Canonical JSON: sorted keys, no spaces, UTF-8; for digests and byte-stable files.
 
     >>> canonical_json({"b": 1, "a": [2]})
     b'{"a":[2],"b":1}'
@@ -48,6 +49,6 @@ def canonical_json(data: Any) -> bytes:
 
 
 def in_project(*parts: str) -> Iterator[Path]:
-    """Candidate paths of a file of the project: below the working folder, then below the checkout."""
+    """Candidate paths of a project file: below the working folder, then below the checkout."""
     for root in (Path(), Path(__file__).parents[1]):
         yield root.joinpath(*parts)

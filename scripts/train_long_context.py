@@ -7,8 +7,8 @@ import sys
 
 from omni_lab.cli.commands import configured
 from omni_lab.errors import OmniLabError
-from omni_lab.training.loop import train_stages
 from omni_lab.training.run import RunFolder
+from omni_lab.training.trainer import train_stages
 from omni_lab.world.albums.lessons import AlbumLessons
 
 

@@ -5,7 +5,7 @@
 #   NODES=2 NODE=1 HEAD=name-of-node-0 scripts/train_long_context.sh runs/long       on the second
 #   DRY=1 scripts/train_long_context.sh runs/dry       two steps of the tiny model, two CPU processes, any machine
 #
-# What comes after the folder is settings, as `omni-lab config` lists them: training.albums.steps=200.
+# What comes after the folder is settings, as `omni-lab config` lists them: albums.stages.albums.steps=200.
 #
 # Needs: PyTorch with CUDA and this package on every node (`pip install -e .`); a run folder that all nodes see; port
 # 29500 of the first node open to the others; nothing from the network, since `small` begins with random weights.
@@ -32,7 +32,7 @@ RINGS=$((${NODES:-1} * GPUS / RING))
 if [[ -n ${DRY:-} ]]; then
     export ACCELERATE_USE_CPU=true
     exec "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node 2 "$PROGRAM" --preset tiny --out "$OUT" \
-        training.ring=2 training.albums.batch=2 training.albums.steps=2 "$@"
+        training.context_parallel=2 albums.stages.albums.batch_size=2 albums.stages.albums.steps=2 "$@"
 fi
 
 # The ring and data parallel training have an NCCL communicator each, and both are at work in backward: their kernels
@@ -42,4 +42,4 @@ unset CUDA_DEVICE_MAX_CONNECTIONS NCCL_LAUNCH_ORDER_IMPLICIT
 
 exec "$PYTHON" -m torch.distributed.run --nnodes "${NODES:-1}" --node-rank "${NODE:-0}" --nproc-per-node "$GPUS" \
     --master-addr "${HEAD:-127.0.0.1}" --master-port 29500 "$PROGRAM" --preset "${PRESET:-small}" --out "$OUT" \
-    training.ring="$RING" training.albums.batch=$((ALBUMS * RINGS)) "$@"
+    training.context_parallel="$RING" albums.stages.albums.batch_size=$((ALBUMS * RINGS)) "$@"

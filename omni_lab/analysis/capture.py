@@ -12,6 +12,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from omni_lab.analysis.mass import attention_mass, mass_matrix
+from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import Batch
 from omni_lab.sequences.items import KINDS
@@ -60,7 +61,7 @@ def modality_mass(model: OmniModel, batches: list[Batch]) -> dict:
             totals[layer] = totals.get(layer, 0) + rows.double().cpu()
 
         with capture_attention(model.decoder, heard):
-            model(batch.to(model.device))
+            forward_batch(model, batch.to(model.device))
         counts += torch.bincount(batch.kind[batch.kind >= 0].cpu(), minlength=classes)
     present = counts > 0
     names = [kind for kind, here in zip(KINDS, present.tolist(), strict=True) if here]

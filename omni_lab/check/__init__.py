@@ -1,8 +1,8 @@
-"""Checkers for the exercises of the notebooks: each knows the usual wrong answers and says what is wrong, and why.
+"""Exercise checkers of the notebooks: each recognises the usual mistakes and explains them.
 
-A checker never raises for what a learner wrote: it returns a `Verdict`, which a notebook shows as one line. An
-exercise that nobody has touched is "not attempted yet", so that a notebook runs through from top to bottom. The truth
-comes from the package itself, which is the solution key.
+A checker never raises for what a learner wrote: it returns a `Verdict`, which a notebook shows as
+one line. An untouched exercise is "not attempted yet", so that every notebook runs from top to
+bottom. The right answers come from the package itself, which is the solution key.
 """
 
 from omni_lab.check.bases import raised_base

@@ -1,4 +1,7 @@
-"""The exercise of the rotary base: which θ slows the slowest pair so that a longer row brings it no new angle."""
+"""Exercise of the RoPE base: the θ that keeps the slowest pair's angles on a longer row.
+
+Glossary: K head width · θ RoPE base · s = length / trained.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,24 @@ import numpy as np
 from omni_lab.check.verdict import Verdict, tried
 from omni_lab.model.rope import theta_for, turns
 
+# length in tokens, K, θ, length in training
 _ASKED = (
     (4096, 32, 100.0, 1024),
     (2048, 32, 100.0, 1024),
     (32_768, 128, 1e6, 4096),
-)  # length, K, θ, trained
-_CLOSE = 1e-6  # relative
+)
+_CLOSE = 1e-6  # relative error of a base that counts as right
 
 
 def raised_base(attempt: Callable[[int, int, float, int], float]) -> Verdict:
-    """Check an attempt at: with which base does the slowest pair turn as far over `length` as before over `trained`?
+    """Checker of the RoPE base with which the slowest pair turns no further on a longer row.
+
+    Over `length` tokens it has to turn as far as it did over `trained` tokens before.
 
     Parameters
     ----------
-    attempt : takes the length in tokens, the width K of a head, the base θ, and the length that the model was trained
-        on; returns the new base
+    attempt : takes the length in tokens, the head width K, the base θ, and the length in tokens
+        that the model was trained on; returns the new base
     """
     answers = []
     for asked in _ASKED:
@@ -34,23 +40,24 @@ def raised_base(attempt: Callable[[int, int, float, int], float]) -> Verdict:
         if wrong := _no_base(value, *asked):
             return Verdict(False, wrong)
         answers.append(float(value))
+
     right = [
-        abs(mine / theta_for(*asked) - 1) < _CLOSE
-        for mine, asked in zip(answers, _ASKED, strict=True)
+        abs(answer / theta_for(*asked) - 1) < _CLOSE
+        for answer, asked in zip(answers, _ASKED, strict=True)
     ]
     if not all(right):
         return Verdict(False, _wrong(answers, right))
+
+    # show the learner that the number does what was asked
     length, head_dim, theta, trained = _ASKED[0]
-    message = f"{length:,} tokens after {trained:,} take θ {answers[0]:.1f} in place of {theta:g}"
+    change = f"{length:,} tokens after {trained:,} take θ {answers[0]:.1f} in place of {theta:g}"
     ends = turns(head_dim, answers[0], length)[-1], turns(head_dim, theta, trained)[-1]
-    return Verdict(
-        True,
-        f"right: {message}; the slowest pair makes {ends[0]:.3f} turns, as before ({ends[1]:.3f})",
-    )
+    turned = f"the slowest pair makes {ends[0]:.3f} turns, as before ({ends[1]:.3f})"
+    return Verdict(True, f"right: {change}; {turned}")
 
 
 def _no_base(value: object, length: int, head_dim: int, theta: float, trained: int) -> str | None:
-    """Why a value cannot be a base at all."""
+    """Wrong kind of value: why it is no base at all, or None."""
     try:
         numbers = np.asarray(value, np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -59,83 +66,95 @@ def _no_base(value: object, length: int, head_dim: int, theta: float, trained: i
         slowed = 2 * np.pi * turns(head_dim, theta, trained) / length  # per token
         if numbers.shape == slowed.shape and np.allclose(numbers, slowed):
             return _INTERPOLATION
-        return f"return one number, the base, from which the speeds of all pairs follow; this is {value!r:.60}"
-    return None if numbers > 0 else f"a base is above 0; this is {float(numbers):g}"
+        asked = "return one number, the base: the speeds of all pairs follow from it"
+        return f"{asked}; yours is {value!r:.60}"
+    return None if numbers > 0 else f"a base is above 0; yours is {float(numbers):g}"
 
 
 _INTERPOLATION = (
-    "this slows all pairs by the same factor: position interpolation. The fastest pair must keep its turn "
-    "(θ⁰ = 1 whatever θ is), for it tells neighbours apart; change the base alone"
+    "your answer slows all pairs by the same factor, which is position interpolation. The fastest "
+    "pair has to keep its speed (θ⁰ = 1 for every θ), since it tells neighbours apart; change only "
+    "the base"
 )
 
 
 def _wrong(answers: list[float], right: list[bool]) -> str:
-    """What is wrong with three bases, the usual mistakes first."""
+    """Explanation of three wrong bases, the usual mistakes first."""
     true = [theta_for(*asked) for asked in _ASKED]
+    length, head_dim, theta, trained = _ASKED[0]
+    given = answers[0]
+
     if np.allclose(answers, true, rtol=0.01):
-        return f"{answers[0]:g} is nearly right: the base is a real number, do not round it ({true[0]:.4f})"
+        return (
+            f"{given:g} is nearly right: a base is a real number, so do not round ({true[0]:.4f})"
+        )
     if any(right):
         length, head_dim, theta, trained = _ASKED[right.index(False)]
         at = f"length {length:,}, K {head_dim}, θ {theta:,.0f}, trained {trained:,}"
-        return f"right for some, wrong for {at}: what in your formula holds for one K or one factor only?"
+        return (
+            f"right for some, wrong for {at}: what in your formula holds for one K or one s only?"
+        )
     for mistake, message in _MISTAKES:
-        if all(
-            abs(mine / mistake(*asked) - 1) < _CLOSE
-            for mine, asked in zip(answers, _ASKED, strict=True)
-        ):
+        known = [mistake(*asked) for asked in _ASKED]
+        if np.allclose(answers, known, rtol=_CLOSE, atol=0):
             return message
-    length, head_dim, theta, trained = _ASKED[0]
-    mine = answers[0]
-    if mine < theta:
-        return f"your base falls from {theta:g} to {mine:.4g}: a smaller base turns faster, a longer row wants slower"
-    if mine == theta:
-        return "your base stays as it was: then the slowest pair goes on to angles that training has never shown"
-    far, goal = turns(head_dim, mine, length)[-1], turns(head_dim, theta, trained)[-1]
-    grown = math.log(mine / theta) / math.log(length / trained)
+
+    # no usual formula: describe what the number does
+    if given < theta:
+        falls = f"your base falls from {theta:g} to {given:.4g}"
+        return f"{falls}: a smaller base turns faster, and a longer row needs slower pairs"
+    if given == theta:
+        return "your base stays as it was: the slowest pair then reaches angles unseen in training"
+    far, goal = turns(head_dim, given, length)[-1], turns(head_dim, theta, trained)[-1]
+    grown = math.log(given / theta) / math.log(length / trained)
     return (
-        f"your θ grows by s^{grown:.3g}, where s is length / trained, and the slowest pair makes {far:.3f} turns over "
-        f"the row, not {goal:.3f}; {'raise θ further' if far > goal else 'that is more than needed'}"
+        f"your θ grows by s^{grown:.3g}, where s is length / trained, and the slowest pair makes "
+        f"{far:.3f} turns over the row, not {goal:.3f}; "
+        f"{'raise θ further' if far > goal else 'that is more than needed'}"
     )
 
 
 def _power(exponent: Callable[[int], float]) -> Callable[[int, int, float, int], float]:
-    """A formula that raises θ by a power of length / trained, which depends on K."""
+    """Formula that raises θ by a power of s = length / trained that depends on K."""
     return lambda length, head_dim, theta, trained: theta * (length / trained) ** exponent(head_dim)
 
 
-# formula: what to say of it
+# a usual formula, and what to answer to it
 _MISTAKES = (
     (
         _power(lambda width: 1),
-        "θ · s, with s = length / trained, falls a little short: it would be right if the slowest pair turned by 1/θ a "
-        "token, but of K/2 pairs the last is number K/2 − 1, and turns by θ^(−(K−2)/K)",
+        "θ · s, with s = length / trained, falls a little short: it would be right if the slowest "
+        "pair turned by 1/θ per token, but of K/2 pairs the last is number K/2 − 1, and turns by "
+        "θ^(−(K−2)/K)",
     ),
     (
         _power(lambda width: width / 2),
-        "s^(K/2) is far too much: the slowest pair turns by θ^(−(K−2)/K) a token, so solve "
+        "s^(K/2) is far too much: the slowest pair turns by θ^(−(K−2)/K) per token, so solve "
         "θ'^((K−2)/K) = s · θ^((K−2)/K)",
     ),
     (
         _power(lambda width: (width - 2) / width),
-        "the exponent is upside down: the slowest pair slows down by s^((K−2)/K) where θ grows by s; which θ slows it "
-        "down by s itself?",
+        "your exponent is upside down: the slowest pair slows down by s^((K−2)/K) where θ grows by "
+        "s; which θ slows it down by s itself?",
     ),
     (
         _power(lambda width: width / (width - 4)),
-        "off by one pair: this holds the last pair but one. The K/2 pairs are numbered from 0, so the last is K/2 − 1, "
-        "and turns by θ^(−(K−2)/K)",
+        "off by one pair: your θ keeps the last pair but one. The K/2 pairs are numbered from 0, "
+        "so the last is K/2 − 1, and turns by θ^(−(K−2)/K)",
     ),
     (
         _power(lambda width: -width / (width - 2)),
-        "length and trained have changed places: your base falls, and all pairs but the first turn faster",
+        "length and trained have changed places: your base falls, and all pairs but the first turn "
+        "faster",
     ),
     (
         lambda length, head_dim, theta, trained: length / trained,
-        "this is the factor of position interpolation, which divides positions and so slows the fastest pair too; "
-        "asked for is a base",
+        "this is s, the factor of position interpolation, which divides positions and so slows the "
+        "fastest pair too; the exercise asks for a base",
     ),
     (
         lambda length, head_dim, theta, trained: theta * trained / length,
-        "θ / s: position interpolation divides positions; a base that is divided makes pairs turn *faster*",
+        "θ / s: it is position interpolation that divides, and it divides positions; dividing the "
+        "base makes pairs turn *faster*",
     ),
 )

@@ -1,4 +1,4 @@
-"""The exercise of rebasing: which cues a clip holds, and when, counted from the clip's own start."""
+"""Exercise of rebasing subtitles: the cues of a clip, with times from the clip's start."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from omni_lab.triplets.cutting.cut import Clip
 
 @dataclass(frozen=True)
 class _Cutting:
-    """A conversation as the exercise of rebasing meets it: a film's cues, its clips, and what belongs into each."""
+    """Film of the exercise: its cues, its clips, and the right cues of every clip."""
 
     cues: tuple[Cue, ...]
     clips: tuple[Clip, ...]
-    shared: tuple[tuple[Cue, ...], ...]  # by the package, clip by clip
+    by_clip: tuple[tuple[Cue, ...], ...]  # the package's own answer
 
 
 def _conversation() -> _Cutting:
-    """Cues that a cut leaves alone, touches at either end, goes through once and goes through twice; no word twice."""
+    """Conversation in which cuts miss, touch and split cues; no word occurs twice."""
 
-    def said(start_s: int, role: str, text: str) -> Cue:
+    def spoken(start_s: int, role: str, text: str) -> Cue:
         words = [
             Word((start_s + i) * TICKS_PER_SECOND, (start_s + i + 1) * TICKS_PER_SECOND, word)
             for i, word in enumerate(text.split())
@@ -34,11 +34,11 @@ def _conversation() -> _Cutting:
         return Cue(words[0].start, words[-1].end, text, role, "vtt_voice", words=tuple(words))
 
     cues = (
-        said(1, "visitor", "Where is it?"),
-        said(8, "guide", "Look there, beside the sign."),
-        said(17, "visitor", "Thank you, guide!"),
-        said(20, "guide", "Please follow me."),
-        said(23, "guide", "Now we walk on past all these paintings towards our next room."),
+        spoken(1, "visitor", "Where is it?"),
+        spoken(8, "guide", "Look there, beside the sign."),
+        spoken(17, "visitor", "Thank you, guide!"),
+        spoken(20, "guide", "Please follow me."),
+        spoken(23, "guide", "Now we walk on past all these paintings towards our next room."),
     )
     edges = [edge * TICKS_PER_SECOND for edge in (0, 10, 20, 25, 31, 40)]
     clips = tuple(Clip(start, end, "cue") for start, end in pairwise(edges))
@@ -46,12 +46,12 @@ def _conversation() -> _Cutting:
 
 
 def rebased(attempt: Callable[[list[Cue], int, int], Sequence[Cue]]) -> Verdict:
-    """Check an attempt at: which cues does a clip hold, and when, counted from the clip's own start?
+    """Checker of rebased subtitles: the cues of every clip, with times from the clip's start.
 
     Parameters
     ----------
-    attempt : takes the film's cues (all with the times of their words), and the first and last tick of one clip, and
-        returns the clip's cues; it is asked clip by clip
+    attempt : takes the film's cues (all with the times of their words), and the start and end of
+        one clip in ticks, and returns the clip's cues; it is called clip by clip
     """
     film = _conversation()
     answers = []
@@ -60,28 +60,27 @@ def rebased(attempt: Callable[[list[Cue], int, int], Sequence[Cue]]) -> Verdict:
         value = tried(attempt, given, clip.start, clip.end)
         if isinstance(value, Verdict):
             return value
+        # a list that was emptied on the way would spoil the clips after it
         if given != list(film.cues):
-            return Verdict(
-                False,
-                "your function changed the list of the film's cues: the next clip needs them all",
-            )
+            message = "your function changed the film's list of cues: the next clip needs them all"
+            return Verdict(False, message)
         if wrong := _not_cues(value):
             return Verdict(False, wrong)
         answers.append(list(value))  # type: ignore[call-overload]
-    wrong = _wrong_text(answers, film) or _wrong_cues(answers, film)
-    if wrong:
+
+    if wrong := _wrong_text(answers, film) or _wrong_cues(answers, film):
         return Verdict(False, wrong)
-    shared = f"{len(film.clips)} clips share {len(film.cues)} cues"
-    return Verdict(True, f"right: {shared}, every word in one clip, and on its clock")
+    counts = f"{len(film.cues)} cues in {len(film.clips)} clips"
+    return Verdict(True, f"right: {counts}, every word in one clip, and on its clock")
 
 
 def _not_cues(value: object) -> str | None:
-    """What is wrong with the kind of thing that came back, or None."""
+    """Wrong type of an answer, explained, or None."""
     if not isinstance(value, list | tuple):
-        return f"return a list of cues; this is a {type(value).__name__}"
+        return f"return a list of cues; yours is a {type(value).__name__}"
     strange = next((item for item in value if not isinstance(item, Cue)), None)
     if strange is not None:
-        return f"return a list of cues; {strange!r} in it is a {type(strange).__name__}"
+        return f"return a list of cues; {strange!r} in yours is a {type(strange).__name__}"
     for cue in value:
         if not isinstance(cue.text, str):
             return f"a cue's text is a string; {cue.text!r} is a {type(cue.text).__name__}"
@@ -93,31 +92,31 @@ def _not_cues(value: object) -> str | None:
 
 
 def _wrong_text(answers: list[list[Cue]], film: _Cutting) -> str | None:
-    """Whether a word is lost, doubled or in the wrong clip."""
+    """First word that is missing, doubled or in the wrong clip, explained, or None."""
     homes = {
         word: clip
-        for clip, cues in zip(film.clips, film.shared, strict=True)
+        for clip, cues in zip(film.clips, film.by_clip, strict=True)
         for word in _words(cues)
     }
     found: dict[str, list[Clip]] = {word: [] for word in homes}
     for clip, cues in zip(film.clips, answers, strict=True):
         for word in _words(cues):
             if word not in homes:
-                return f"clip {_named(clip)} says {word!r}, which is no word of the film: keep the text as it is"
+                alien = f"clip {_named(clip)} contains {word!r}, which is no word of the film"
+                return f"{alien}: keep the text as it is"
             found[word].append(clip)
+
+    # in the film's order: the first wrong word shows the mistake best
     for cue in film.cues:
         for word in cue.text.split():
-            clips, home, rule = (
-                " and ".join(map(_named, found[word])),
-                _named(homes[word]),
-                _rule(cue, homes),
-            )
+            clips, home = " and ".join(map(_named, found[word])), _named(homes[word])
+            rule = _rule(cue, homes)
             if not clips:
-                return f"{word!r} is in no clip: {rule}. What is lost is still heard, and nobody will miss it"
+                return f"{word!r} is in no clip: {rule}. The model would hear it and never read it"
             if len(found[word]) > 1:
-                return f"{word!r} is in clips {clips}: {rule}. What is doubled is once not heard"
+                return f"{word!r} is in clips {clips}: {rule}. In one of them it is not heard"
             if clips != home:
-                return f"{word!r} is in clip {clips}, but said in {home}: {rule}. Else it is read and not heard"
+                return f"{word!r} is in clip {clips}, but spoken in {home}: {rule}"
     return None
 
 
@@ -130,13 +129,11 @@ def _named(clip: Clip) -> str:
 
 
 def _rule(cue: Cue, homes: dict[str, Clip]) -> str:
-    """How a cue lies to the cuts, and what is to be done with it."""
+    """Rule for a cue, by how the cuts fall around it."""
     clips = {homes[word].start: homes[word] for word in cue.text.split()}
     if len(clips) > 1:
         cuts = "a cut goes" if len(clips) == 2 else f"{len(clips) - 1} cuts go"
-        return (
-            f"{cuts} through its cue, which is split there, each word into the clip it is said in"
-        )
+        return f"{cuts} through its cue, so split it there, each word into the clip it is spoken in"
     (clip,) = clips.values()
     if cue.end == clip.end:
         return "its cue ends where a clip ends, and belongs to that clip alone"
@@ -146,40 +143,53 @@ def _rule(cue: Cue, homes: dict[str, Clip]) -> str:
 
 
 def _wrong_cues(answers: list[list[Cue]], film: _Cutting) -> str | None:
-    """What is wrong with the times, the words or the marks of cues whose text is where it belongs."""
-    for clip, mine, right in zip(film.clips, answers, film.shared, strict=True):
-        if sorted(cue.text for cue in mine) != sorted(cue.text for cue in right):
-            return f"clip {_named(clip)}: its {len(right)} cues are cut up or joined otherwise: one cue stays one"
-        if [cue.text for cue in mine] != [cue.text for cue in right]:
-            return f"clip {_named(clip)}: its cues are not in order of time, in which a stream is written"
-        for own, true in zip(mine, right, strict=True):
+    """First cue with a wrong time, word or mark, explained, where all text is in its clip."""
+    for clip, given, right in zip(film.clips, answers, film.by_clip, strict=True):
+        if sorted(cue.text for cue in given) != sorted(cue.text for cue in right):
+            cut = f"clip {_named(clip)}: its {len(right)} cues are split or joined"
+            return f"{cut} where no cut is: one cue stays one"
+        if [cue.text for cue in given] != [cue.text for cue in right]:
+            return f"clip {_named(clip)}: its cues are not in order of time, as a stream needs them"
+        for own, true in zip(given, right, strict=True):
             if own != true:
                 return f"clip {_named(clip)}, {true.text!r}: {_wrong_cue(own, true, clip)}"
     return None
 
 
 def _wrong_cue(own: Cue, true: Cue, clip: Clip) -> str:
-    """Why one cue is not as it should be, the gravest mistake first."""
+    """Explanation of one wrong cue, the gravest mistake first."""
     times = (own.start, own.end, *(time for word in own.words for time in (word.start, word.end)))
     odd = next((time for time in times if not isinstance(time, Integral)), None)
     if odd is not None:
-        return f"{odd!r} is no whole number: times are ticks, so that a time is the index of a sample; seconds drift"
+        ticks = "times are ticks, so that a time is the index of a sample; seconds drift"
+        return f"{odd!r} is no whole number: {ticks}"
+    return _wrong_time(own, true, clip) or _wrong_words(own, true)
+
+
+def _wrong_time(own: Cue, true: Cue, clip: Clip) -> str | None:
+    """Wrong start or end of a cue, in ticks, explained, or None."""
+    length = clip.end - clip.start
     if clip.start and own.start >= 0 and max(0, own.start - clip.start) == true.start != own.start:
-        return f"starts at {own.start}, as in the film: subtract the clip's start, or every text comes after its sound"
+        subtract = "subtract the clip's start, or every text comes after its sound"
+        return f"starts at {own.start}, as in the film: {subtract}"
     if own.start < 0:
-        return f"starts at {own.start}, before its clip: the second part of a split cue starts with its clip, at 0"
+        rule = "the second part of a split cue starts with its clip, at 0"
+        return f"starts at {own.start}, before its clip: {rule}"
     if own.start != true.start:
         return f"starts at {own.start}, not at {true.start}"
-    if own.end > clip.end - clip.start:
-        return (
-            f"ends at {own.end}, after its clip of {clip.end - clip.start} ticks: there is no sound there; "
-            "rebase the end too, and end a split cue where the clip ends"
-        )
-    if own.end != true.end:
-        return f"ends at {own.end}, not at {true.end}"
+
+    if own.end > length:
+        late = f"ends at {own.end}, after its clip of {length} ticks: there is no sound there"
+        return f"{late}; rebase the end too, and end a split cue where the clip ends"
+    return None if own.end == true.end else f"ends at {own.end}, not at {true.end}"
+
+
+def _wrong_words(own: Cue, true: Cue) -> str:
+    """Wrong words or marks of a cue whose times are right, explained."""
     if [word.text for word in own.words] != [word.text for word in true.words]:
-        said = " ".join(word.text for word in own.words)
-        return f"its words are {said!r}: split `words` where you split the text"
+        words = " ".join(word.text for word in own.words)
+        return f"its words are {words!r}: split `words` where you split the text"
     if own.words != true.words:
-        return "its words have other times: move every word with its cue, or only whole lines are aligned"
-    return f"its role or its marks changed ({own.role!r}, {own.role_source!r}): replace only times, text and words"
+        return "its words have other times: move every word with its cue, so that words align too"
+    marks = f"({own.role!r}, {own.role_source!r})"
+    return f"its role or its marks changed {marks}: replace only times, text and words"

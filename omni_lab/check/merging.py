@@ -1,4 +1,7 @@
-"""The exercise of the online softmax: two blocks of attention merged into what one softmax would have given."""
+"""Exercise of the online softmax: merging the attention over two blocks of keys.
+
+Glossary: Q queries · K head width · lse log-sum-exp of a query's scores.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from omni_lab.check.verdict import Verdict, tried
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
-_MOST = {"float64": 1e-10, "float32": 2e-6}  # of an error
+_MOST = {"float64": 1e-10, "float32": 2e-6}  # largest error that counts as right
 
 
 class _Case(NamedTuple):
-    """Two blocks to merge, and why somebody who merges plain ones rightly may fail on them."""
+    """Two blocks to merge, and the reason why a merge of plain blocks may fail on them."""
 
     name: str
     why: str
@@ -26,69 +30,65 @@ class _Case(NamedTuple):
 
 
 def merged(attempt: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]) -> Verdict:
-    """Check an attempt at: what is the attention over two blocks of keys, from the attention over each?
+    """Checker of the online-softmax merge: attention over two blocks of keys from each alone.
 
     Parameters
     ----------
-    attempt : takes output (… Q K) and log of the sum of exponentials (… Q) of one block, then of another, and returns
-        both for the two blocks together; a query that sees nothing of a block has output 0 and lse −∞ there
+    attempt : takes output (… Q K) and log-sum-exp (… Q) of one block, then of another, and returns
+        both for the two blocks together; where a query sees nothing of a block, its output is 0
+        and its lse −∞
     """
-    import torch
-
-    from omni_lab.parallel.blocks import merge_
-
     cases = list(_cases())
     for case in cases:
         value = tried(attempt, *(tensor.clone() for tensor in case[2:]))
         if isinstance(value, Verdict):
             return value
-        wrong = _not_a_pair(value, case)
-        if wrong:
+        if wrong := _not_a_pair(value, case):
             return Verdict(False, wrong)
-        out, lse = case.out_a.clone(), case.lse_a.clone()
-        merge_(out, lse, case.out_b, case.lse_b)
-        largest = float(
-            case.lse_a.where(case.lse_a.isfinite(), 1.0).abs().max()
-        )  # of it a type keeps so many digits
-        most = _MOST[str(out.dtype).removeprefix("torch.")] * largest
-        near = [
-            torch.allclose(mine, true, atol=most, rtol=most)
-            for mine, true in zip(value, (out, lse), strict=True)
-        ]
-        if not all(near):
-            message = case.why or _usual(value, case, (out, lse))
-            return Verdict(False, f"{case.name}: {message}")
-    return Verdict(
-        True,
-        f"right: {len(cases)} pairs of blocks, also where exp overflows and where nothing is seen",
+        true = _true(case)
+        if not _near(value, true, case):
+            return Verdict(False, f"{case.name}: {case.why or _usual(value, case, true)}")
+    limits = "also where exp overflows and where nothing is seen"
+    return Verdict(True, f"right: {len(cases)} pairs of blocks, {limits}")
+
+
+def _true(case: _Case) -> tuple[Tensor, Tensor]:
+    """Output and lse of both blocks by the package's own merge."""
+    from omni_lab.parallel.blocks import merge_
+
+    out, lse = case.out_a.clone(), case.lse_a.clone()
+    merge_(out, lse, case.out_b, case.lse_b)
+    return out, lse
+
+
+def _near(value: tuple[Tensor, Tensor], true: tuple[Tensor, Tensor], case: _Case) -> bool:
+    """Agreement to the precision of the type, which keeps so many digits of the largest lse."""
+    largest = float(case.lse_a.where(case.lse_a.isfinite(), 1.0).abs().max())
+    most = _MOST[str(true[0].dtype).removeprefix("torch.")] * largest
+    return all(
+        given.allclose(right, atol=most, rtol=most)
+        for given, right in zip(value, true, strict=True)
     )
 
 
 def _cases() -> Iterator[_Case]:
-    """Pairs of blocks, the plain ones first; the very first has as many of everything, so that a wrong axis fits."""
+    """Pairs of blocks, plain ones first, then overflow, underflow and queries that see nothing.
+
+    In the very first all axes are equally long, so that weights along a wrong axis fit too.
+    """
     import torch
 
     random = torch.Generator().manual_seed(0)
 
-    def drawn(
-        name: str, why: str, shape: tuple[int, ...], dtype: torch.dtype, near: float = 3.0
-    ) -> _Case:
-        outs = [
-            torch.randn(shape, generator=random, dtype=torch.float64).to(dtype) for _ in range(2)
-        ]
-        sums = [
-            torch.randn(shape[:-1], generator=random, dtype=torch.float64).to(dtype) + near
-            for _ in range(2)
-        ]
-        return _Case(name, why, outs[0], sums[0], outs[1], sums[1])
-
-    yield drawn("two plain blocks", "", (3, 3, 3, 3), torch.float64)
+    yield _drawn("two plain blocks", "", (3, 3, 3, 3), torch.float64, random)
     for shape, dtype in (
         ((2, 4, 5, 3), torch.float32),
         ((1, 1, 7, 2), torch.float64),
         ((3, 2, 1, 6), torch.float32),
     ):
-        yield drawn(f"blocks of shape {' × '.join(map(str, shape))}", "", shape, dtype)
+        yield _drawn(f"blocks of shape {' × '.join(map(str, shape))}", "", shape, dtype, random)
+
+    # exp of these is infinite, or 0, in any type
     limits = {
         1000.0: "exp(1000) is infinite in any type",
         -1000.0: "exp(-1000) is 0, and 0 / 0 is no number",
@@ -96,14 +96,10 @@ def _cases() -> Iterator[_Case]:
     for near, why in limits.items():
         for dtype in (torch.float32, torch.float64):
             name = f"lse near {near:g} in {str(dtype).removeprefix('torch.')}"
-            yield drawn(
-                name,
-                f"{why}; subtract the larger lse before you take exp",
-                (1, 2, 5, 3),
-                dtype,
-                near,
-            )
-    plain = drawn("", "", (1, 2, 5, 3), torch.float64)
+            reason = f"{why}; subtract the larger lse before you take exp"
+            yield _drawn(name, reason, (1, 2, 5, 3), dtype, random, near)
+
+    plain = _drawn("", "", (1, 2, 5, 3), torch.float64, random)
     none, nothing = torch.zeros_like(plain.out_a), torch.full_like(plain.lse_a, -math.inf)
     name = "a query that sees nothing of the {} block"
     why = "that block's weight is exp(−∞) = 0, and the other stays as it is"
@@ -113,97 +109,116 @@ def _cases() -> Iterator[_Case]:
     yield _Case("a query that sees nothing of either block", why, none, nothing, none, nothing)
 
 
-def _not_a_pair(value: object, case: _Case) -> str | None:
-    """What is wrong with the kind of thing that came back, or None."""
+def _drawn(
+    name: str,
+    why: str,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    random: torch.Generator,
+    near: float = 3.0,
+) -> _Case:
+    """Two random blocks, their lse around `near`."""
     import torch
 
-    if (
-        not isinstance(value, tuple | list)
-        or len(value) != 2
-        or not all(isinstance(x, torch.Tensor) for x in value)
-    ):
+    def normal(size: tuple[int, ...]) -> Tensor:
+        return torch.randn(size, generator=random, dtype=torch.float64).to(dtype)
+
+    out_a, out_b = normal(shape), normal(shape)
+    lse_a, lse_b = normal(shape[:-1]) + near, normal(shape[:-1]) + near
+    return _Case(name, why, out_a, lse_a, out_b, lse_b)
+
+
+def _not_a_pair(value: object, case: _Case) -> str | None:
+    """Wrong type, shape or dtype of an answer, explained, or None."""
+    import torch
+
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    if not pair or not all(isinstance(x, torch.Tensor) for x in value):
         kind = type(value).__name__
-        return f"return two tensors, (out, lse): the next block needs both; this is a {kind}"
-    for name, mine, true in (("out", value[0], case.out_a), ("lse", value[1], case.lse_a)):
-        if mine.shape != true.shape:
-            shapes = f"has shape {tuple(mine.shape)}, not {tuple(true.shape)}"
-            return f"{name} {shapes}: lse has one number per query, and out needs it once for all of a query's numbers"
-        if mine.dtype != true.dtype:
-            return f"{name} is {mine.dtype}, and its blocks were {true.dtype}: a block more must not change the type"
+        return f"return two tensors, (out, lse), as the next block needs both; yours is a {kind}"
+    for name, given, true in (("out", value[0], case.out_a), ("lse", value[1], case.lse_a)):
+        if given.shape != true.shape:
+            shapes = f"{name} has shape {tuple(given.shape)}, not {tuple(true.shape)}"
+            return f"{shapes}: lse is one number per query, which weights all K numbers of its out"
+        if given.dtype != true.dtype:
+            types = f"{name} is {given.dtype}, and its blocks were {true.dtype}"
+            return f"{types}: merging must not change the type"
     return None
 
 
 def _usual(value: tuple[Tensor, Tensor], case: _Case, true: tuple[Tensor, Tensor]) -> str:
-    """Which of the usual mistakes gives just these numbers, and why it is one; else which part is wrong."""
-    for number, mistakes in enumerate((_wrong_outs(case, true[1]), _wrong_sums(case))):
-        if _same(value[number], true[number]):
+    """Usual mistake that gives just these numbers, explained; else the part that is wrong."""
+    rules = ("out", "out = Σ exp(lse_i − lse) · out_i"), ("lse", "exp(lse) = Σ exp(lse_i)")
+    mistakes = _wrong_outs(case, true[1]), _wrong_sums(case)
+    for given, right, known, (name, rule) in zip(value, true, mistakes, rules, strict=True):
+        if _same(given, right):
             continue
-        for wrong, message in mistakes:
-            if _same(value[number], wrong):
+        for wrong, message in known:
+            if _same(given, wrong):
                 return message
-        name, rule = (
-            ("out", "out = Σ exp(lse_i − lse) · out_i"),
-            ("lse", "exp(lse) = Σ exp(lse_i)"),
-        )[number]
         return f"{name} is not what one softmax over both blocks gives: {rule}"
     return "out and lse are nearly right, but not to the precision of their type"
 
 
-def _same(mine: Tensor, other: Tensor) -> bool:
-    most = 100 * _MOST[str(mine.dtype).removeprefix("torch.")]
-    return mine.shape == other.shape and bool(
-        mine.allclose(other, atol=most, rtol=most, equal_nan=False)
-    )
+def _same(given: Tensor, other: Tensor) -> bool:
+    most = 100 * _MOST[str(given.dtype).removeprefix("torch.")]
+    if given.shape != other.shape:
+        return False
+    return given.allclose(other, atol=most, rtol=most, equal_nan=False)
 
 
 def _wrong_outs(case: _Case, lse: Tensor) -> Iterator[tuple[Tensor, str]]:
-    """Outputs as the usual mistakes give them."""
+    """Outputs that the usual mistakes give, each with its explanation."""
     a, sum_a, b, sum_b = case[2:]
-    share_a, share_b = (sum_a - lse).exp(), (sum_b - lse).exp()
+    weight_a, weight_b = (sum_a - lse).exp()[..., None], (sum_b - lse).exp()[..., None]
+
+    # no weights
     yield (
         (a + b) / 2,
-        "out is the mean of both: a block of large scores must weigh more, as in one softmax over both",
+        "out is the mean of both: a block of large scores has to weigh more, as in one softmax",
     )
     yield (
         a + b,
-        "out is the plain sum: each block's weights add up to 1, so that together they would add up to 2",
+        "out is the plain sum: each block's weights add up to 1, so together they add up to 2",
     )
+
+    # wrong weights
     by_lse = (sum_a[..., None] * a + sum_b[..., None] * b) / (sum_a + sum_b)[..., None]
     yield (
         by_lse,
         "out is weighted by lse itself: lse is a logarithm, and the weights are the sums, exp(lse)",
     )
-    not_shared = sum_a.exp()[..., None] * a + sum_b.exp()[..., None] * b
+    not_normed = sum_a.exp()[..., None] * a + sum_b.exp()[..., None] * b
     yield (
-        not_shared,
-        "out is weighted by exp(lse), but nothing divides by both sums: the weights have to add up to 1",
+        not_normed,
+        "out is weighted by exp(lse), but nothing divides by both sums: weights must add up to 1",
     )
-    swapped = share_b[..., None] * a + share_a[..., None] * b
     yield (
-        swapped,
-        "each block has the weight of the other: did you swap them, or turn the sign of lse round?",
+        weight_b * a + weight_a * b,
+        "each block has the weight of the other: did you swap them, or flip the sign of lse?",
     )
-    for along in (lambda w: w, lambda w: w[..., None, :]):
-        if case.name == "two plain blocks":  # elsewhere the shapes do not even fit
-            wrong_axis = along(share_a) * a + along(share_b) * b
+    if case.name == "two plain blocks":  # elsewhere the shapes do not even fit
+        for along in (lambda w: w[..., 0], lambda w: w.mT):
             yield (
-                wrong_axis,
-                "the weights lie along the wrong axis: one weight per query, so lse needs [..., None]",
+                along(weight_a) * a + along(weight_b) * b,
+                "the weights lie along the wrong axis: one weight per query, so lse[..., None]",
             )
-    winner = a.where((sum_a > sum_b)[..., None], b)
-    yield winner, "out is that of the block with the larger lse: the smaller one has a weight too"
+
+    # one block only
+    larger = a.where((sum_a > sum_b)[..., None], b)
+    yield larger, "out is that of the block with the larger lse: the smaller one has a weight too"
     yield a, "out is the first block's: nothing of the second was merged"
     yield b, "out is the second block's: nothing of the first is left"
 
 
 def _wrong_sums(case: _Case) -> Iterator[tuple[Tensor, str]]:
-    """Logarithms of sums as the usual mistakes give them."""
+    """Log-sum-exps that the usual mistakes give, each with its explanation."""
     a, b = case.lse_a, case.lse_b
-    forgot = "out is right, but lse is only one block's: merge it too, or the next block is weighted wrongly"
+    forgot = "out is right, but lse is only one block's: merge it too, or the next weight is wrong"
     yield from ((a, forgot), (b, forgot))
     yield (
         a + b,
-        "lse is lse_a + lse_b: adding logarithms multiplies the sums; add the sums, then take the logarithm",
+        "lse is lse_a + lse_b: adding logarithms multiplies the sums; add sums, then take the log",
     )
     yield a.exp() + b.exp(), "lse is the sum itself: take its logarithm"
     yield a.maximum(b), "lse is the larger of the two: the smaller sum counts too"

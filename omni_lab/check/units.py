@@ -1,4 +1,4 @@
-"""The exercise of the unit interleaver: in which order a clip's senses and text stand in the omni stream."""
+"""Exercise of the unit interleaver: the order of image, audio, text and control in a stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ SECOND = TICKS_PER_SECOND
 
 
 def _clip() -> Triplet:
-    """Four seconds, the third without a picture, the last without sound; text on a border, and after the last unit."""
+    """Clip of four units of 1 s: the third without a picture, the last without sound.
+
+    It has text on a unit boundary, and text after the last unit.
+    """
     cues = (
         Cue(SECOND // 2, SECOND, "Where is it?", "visitor"),
         Cue(3 * SECOND // 4, 3 * SECOND // 2, "Top-left.", "guide"),
@@ -39,104 +42,122 @@ def _clip() -> Triplet:
 
 
 def interleaved(attempt: Callable[[list, list, list], Sequence[str]]) -> Verdict:
-    """Check an attempt at: in which order do pictures, sound, text and control tokens stand in the omni stream?
+    """Checker of the omni stream's order: units of image, audio, control tokens and text.
 
     Parameters
     ----------
-    attempt : takes, for every second, whether there is a picture, whether there is sound, and all cues as (start in
-        seconds, role, text); returns the stream as words: `<unit>`, `image`, `audio`, `<listen>`, `<visitor>`,
-        `<speak>`, and the text of cues
+    attempt : takes, for every second, whether there is a picture, whether there is sound, and all
+        cues as (start in s, role, text); returns the stream as words: `<unit>`, `image`, `audio`,
+        `<listen>`, `<visitor>`, `<speak>`, and the text of cues
     """
     sequence = omni_stream(_clip(), tiny().sequence)
     right = [item.kind if item.kind in ("image", "audio") else item.text for item in sequence.items]
     units = 1 + max(item.unit for item in sequence.items)
-    seen, heard = (
-        [
-            any(item.kind == kind and item.unit == unit for item in sequence.items)
-            for unit in range(units)
-        ]
-        for kind in ("image", "audio")
-    )
+    given = {(item.kind, item.unit) for item in sequence.items}
+    seen, heard = ([(kind, unit) in given for unit in range(units)] for kind in ("image", "audio"))
     cues = [(cue.start / SECOND, cue.role, cue.text) for cue in _clip().cues]
+
     value = tried(attempt, seen, heard, cues)
     if isinstance(value, Verdict):
         return value
+    # a string is a sequence of strings too, but not a list of pieces
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
-        return Verdict(
-            False, f"return a list of words such as {UNIT!r} and 'image'; this is {value!r:.80}"
-        )
-    wrong = _wrong(list(value), right, [text for _, _, text in cues])
-    if wrong:
+        message = f"return a list of words such as {UNIT!r} and 'image'; yours is {value!r:.80}"
+        return Verdict(False, message)
+
+    if wrong := _wrong(list(value), right, [text for _, _, text in cues]):
         return Verdict(False, wrong)
-    message = f"right: {units} units, {len(right)} pieces, nothing lost and nothing filled in"
-    return Verdict(True, message)
+    message = f"{units} units, {len(right)} pieces, nothing missing and nothing filled in"
+    return Verdict(True, f"right: {message}")
 
 
-def _wrong(mine: list[str], right: list[str], texts: list[str]) -> str | None:
-    """Why a stream is not as it should be, the gravest mistake first."""
-    strange = next((word for word in mine if word not in right), None)
+def _wrong(given: list[str], right: list[str], texts: list[str]) -> str | None:
+    """Explanation of a wrong stream, the gravest mistake first, or None."""
+    strange = next((word for word in given if word not in right), None)
+    if strange == "<guide>":
+        return f"'<guide>': the guide is the model's own role, and its text opens with {SPEAK}"
     if strange is not None:
-        if strange == "<guide>":
-            return f"'<guide>': the guide is the model's own role, and its text opens with {SPEAK}"
         pieces = f"{UNIT}, image, audio, {LISTEN}, {SPEAK}, <visitor> and texts"
         return f"{strange!r} is no piece of this stream: use {pieces}"
-    have, need = Counter(mine), Counter(right)
-    for text in texts:
-        if have[text] != need[text]:
-            if not have[text]:
-                late = (
-                    ": it begins after the last unit, and stands in it all the same"
-                    if text == texts[-1]
-                    else ""
-                )
-                return f"{text!r} is lost{late}; what is dropped in silence is missed by nobody, and never learned"
-            return f"{text!r} stands there {have[text]} times: a cue belongs to one unit, the one in which it begins"
+    have, need = Counter(given), Counter(right)
+    return (
+        _wrong_texts(have, need, texts)
+        or _wrong_senses(have, need)
+        or _wrong_control(have, need)
+        or _misplaced(given, right, texts)
+    )
+
+
+def _wrong_texts(have: Counter[str], need: Counter[str], texts: list[str]) -> str | None:
+    """Text that is missing or doubled, explained, or None."""
+    wrong = next((text for text in texts if have[text] != need[text]), None)
+    if wrong is None:
+        return None
+    if have[wrong]:
+        rule = "a cue belongs to one unit, the one in which it begins"
+        return f"{wrong!r} stands there {have[wrong]} times: {rule}"
+    late = ": it begins after the last unit, and still belongs into that unit"
+    note = late if wrong == texts[-1] else ""
+    return f"{wrong!r} is missing{note}; what is dropped raises no error, and is never learned"
+
+
+def _wrong_senses(have: Counter[str], need: Counter[str]) -> str | None:
+    """Picture or sound that is made up or missing, explained, or None."""
     for sense in ("image", "audio"):
         if have[sense] > need[sense]:
-            return f"a unit without {sense} got one: what a film lacks has no tokens, and is never made up"
+            rule = "what a film lacks has no tokens, and is never made up"
+            return f"a unit without {sense} got one: {rule}"
         if have[sense] < need[sense]:
             return f"{need[sense] - have[sense]} units lack their {sense}, although it is there"
+    return None
+
+
+def _wrong_control(have: Counter[str], need: Counter[str]) -> str | None:
+    """Control tokens in wrong numbers, explained, or None."""
     if have[UNIT] != need[UNIT]:
-        return (
-            f"{have[UNIT]} times {UNIT}: every unit opens with it once, also one without a picture"
-        )
+        rule = "every unit opens with it once, also one without a picture"
+        return f"{have[UNIT]} times {UNIT}: {rule}"
     if have["<visitor>"] != need["<visitor>"] or have[SPEAK] != need[SPEAK]:
-        return f"every text opens with its role: {SPEAK} for the model's own (guide), <visitor> for the visitor"
+        roles = f"{SPEAK} for the model's own (guide), <visitor> for the visitor"
+        return f"every text opens with its role: {roles}"
     if have[LISTEN] != need[LISTEN]:
-        turns = f"{LISTEN} stands after the senses of every unit, and again where the model has finished to speak"
-        return f"{have[LISTEN]} times {LISTEN}, not {need[LISTEN]}: {turns}"
-    return _misplaced(mine, right, texts)
+        rule = "it follows the senses of every unit, and every text of the model's own"
+        return f"{have[LISTEN]} times {LISTEN}, not {need[LISTEN]}: {rule}"
+    return None
 
 
-def _misplaced(mine: list[str], right: list[str], texts: list[str]) -> str | None:
-    """All pieces are there: the first that stands in the wrong place, and the rule about it."""
-    if mine == right:
+def _misplaced(given: list[str], right: list[str], texts: list[str]) -> str | None:
+    """First piece in a wrong place, where no piece is missing, and its rule, or None."""
+    if given == right:
         return None
-    if mine[0] != UNIT:
-        return f"the stream begins with {mine[0]!r}: {UNIT} opens a unit, and what belongs to it comes after"
-    own, true = _by_unit(mine), _by_unit(right)
+    if given[0] != UNIT:
+        rule = f"{UNIT} opens a unit, and what belongs to it comes after"
+        return f"the stream begins with {given[0]!r}: {rule}"
+
+    # whole units first: a text in another unit moves every piece after it
+    own, true = _by_unit(given), _by_unit(right)
     for unit, (have, need) in enumerate(zip(own, true, strict=True)):
         if {"image", "audio"} & set(have) != {"image", "audio"} & set(need):
-            rule = "a unit is finished, senses and text, before the next begins: nobody hears a later second early"
-            return f"unit {unit} has other senses than its second: {rule}"
+            rule = "a unit is finished, senses and text, before the next one begins"
+            return f"unit {unit} has other senses than its second: {rule}, as time goes by"
     for have, need in zip(own, true, strict=True):
         moved = next((text for text in texts if (text in have) != (text in need)), None)
         if moved:
             home = next(number for number, pieces in enumerate(true) if moved in pieces)
-            return f"{moved!r} belongs to unit {home}, in which it begins; a border belongs to the unit that it opens"
-    place = next(
-        i
-        for i, (mine_here, right_here) in enumerate(zip(mine, right, strict=True))
-        if mine_here != right_here
-    )
-    at = f"unit {right[:place].count(UNIT) - 1}, piece {place}: {mine[place]!r} stands where {right[place]!r} should"
-    if {mine[place], right[place]} == {"image", "audio"}:
+            rule = "a boundary belongs to the unit that it opens"
+            return f"{moved!r} belongs to unit {home}, in which it begins; {rule}"
+
+    place = next(i for i, pair in enumerate(zip(given, right, strict=True)) if pair[0] != pair[1])
+    where = f"unit {right[:place].count(UNIT) - 1}, piece {place}"
+    at = f"{where}: {given[place]!r} stands where {right[place]!r} should"
+    if {given[place], right[place]} == {"image", "audio"}:
         return f"{at}; first what is seen, then what is heard, in every unit alike"
-    return f"{at}; after the senses comes {LISTEN}, then text by text: who speaks, what, and {LISTEN} after the model's"
+    order = f"role, text, and {LISTEN} after the model's own"
+    return f"{at}; after the senses comes {LISTEN}, then text by text: {order}"
 
 
 def _by_unit(stream: list[str]) -> list[list[str]]:
-    """The pieces of every unit of a stream that begins with one."""
+    """Pieces unit by unit, of a stream that begins with a unit."""
     units: list[list[str]] = []
     for piece in stream:
         if piece == UNIT:

@@ -1,4 +1,4 @@
-"""What a checker answers, and how an attempt is run so that nothing in it stops the notebook."""
+"""Verdict of an exercise checker, and the safe run of an attempt, which never stops a notebook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a checker thinks of an attempt; it shows itself as one line."""
+    """Verdict on an attempt: right, wrong or not attempted, with a message; shown as one line."""
 
     right: bool | None  # None: not attempted yet
     message: str
@@ -22,14 +22,16 @@ NOT_YET = Verdict(None, "not attempted yet: fill the function in, then run this 
 
 
 def tried(attempt: Callable, *arguments: object) -> object:
-    """What the attempt returns (a list of it if it yields), or a verdict where it returns nothing or breaks."""
+    """Safe run of an attempt: what it returns (a list if it yields), or a verdict if it stops.
+
+    A function that returns nothing, or raises NotImplementedError, is not attempted yet.
+    """
     try:
         value = attempt(*arguments)
-        value = (
-            list(value) if isinstance(value, Iterator) else value
-        )  # a generator works, and breaks, only now
+        # a generator runs, and fails, only when it is read
+        value = list(value) if isinstance(value, Iterator) else value
     except NotImplementedError:
         return NOT_YET
-    except Exception as error:  # noqa: BLE001 - whatever a learner's function does, the notebook goes on
+    except Exception as error:  # noqa: BLE001 - a learner's error must not stop the notebook
         return Verdict(False, f"your function stopped with {type(error).__name__}: {error}")
     return NOT_YET if value is None or value is Ellipsis else value

@@ -32,7 +32,9 @@ def command(
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add `--set KEY=VALUE`."""
-    message = "change settings, such as training.omni.steps=50 (`omni-lab config` lists them)"
+    message = (
+        "change settings, such as training.stages.omni.steps=50 (`omni-lab config` lists them)"
+    )
     many = {"nargs": "+", "action": "extend", "default": []}
     parser.add_argument("--set", dest="settings", metavar="KEY=VALUE", help=message, **many)
 

@@ -120,7 +120,7 @@ def _reader(arguments: argparse.Namespace) -> NeedleModel:
             )
         from omni_lab.evaluation.gallery.needles import OmniNeedleModel
 
-        return OmniNeedleModel(arguments.model)
+        return OmniNeedleModel.load(arguments.model)
     from omni_lab.evaluation.needles.causal import CausalNeedleModel
 
     reader = CausalNeedleModel.load(arguments.model, **given)

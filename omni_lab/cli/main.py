@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_demo(commands: Any) -> None:
-    example = "omni-lab demo --out runs/demo --set training.omni.steps=100"
+    example = "omni-lab demo --out runs/demo --set training.stages.omni.steps=100"
     message = "go the whole way once: films, triplets, streams, three stages of training, evaluation, report"
     parser = command(commands, "demo", message, example, demo)
     parser.add_argument(

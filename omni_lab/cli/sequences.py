@@ -79,7 +79,7 @@ def sequences_show(arguments: argparse.Namespace) -> None:
     shown = replace(config, sequence=replace(config.sequence, layout=layout, max_tokens=ANY_LENGTH))
     vocabulary = build_vocabulary(shown)
     sequence = lay_out(content, shown, supervised=not arguments.unsupervised)
-    tokens = tokenize(sequence, vocabulary, shown)
+    tokens = tokenize(sequence, vocabulary, shown.sequence)
     facts = {"layout": layout, **facts_of(sequence, tokens, vocabulary)}
     notes += _notes(facts, config)
     part = "unit" if layout == "stream" else "part"

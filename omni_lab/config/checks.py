@@ -7,6 +7,8 @@ be right. `omni_lab.config.override` and `from_dict` call it; so should whoever 
 from __future__ import annotations
 
 import math
+import re
+from itertools import pairwise
 from typing import Any
 
 from omni_lab.config.overrides import check_types, leaves, ranges, written
@@ -128,67 +130,50 @@ def _check_model(config: Config) -> None:
 
 
 def _check_training(config: Config) -> None:
-    training = config.training
-    for name in ("vision", "audio", "omni", "albums"):
-        stage: StageConfig = getattr(training, name)
-        parts = f"some of {', '.join(PARTS)}"
-        known = (
-            bool(stage.train)
-            and set(stage.train) <= set(PARTS)
-            and len(set(stage.train)) == len(stage.train)
-        )
-        _require(known, f"training.{name}.train", ",".join(stage.train), parts)
-        marks = (
-            2 if config.sequence.boundary == "explicit" else 1
-        )  # <unit>, and <listen> or <speak>
-        unit = config.sequence.image_tokens + config.sequence.audio_tokens + marks
-        most = config.sequence.max_tokens // unit
-        right = f"at most {most}: a unit takes {unit} tokens before any text, and sequence.max_tokens = "
-        right += str(config.sequence.max_tokens)
-        _require(stage.units <= most, f"training.{name}.units", stage.units, right)
+    lists = {"training": config.training, "albums": config.albums, "context": config.context}
+    for section, settings in lists.items():
+        names = [stage.name for stage in settings.stages]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        _require(twice is None, f"{section}.stages", ",".join(names), f"{twice!r} only once")
+        for stage in settings.stages:
+            _check_stage(f"{section}.stages.{stage.name}", stage, config)
+
+
+def _check_stage(key: str, stage: StageConfig, config: Config) -> None:
+    plain = re.fullmatch(r"[a-z][a-z0-9_-]*", stage.name) is not None
+    _require(plain, key, stage.name, "a name of small letters, digits, - and _")
+    known = (
+        stage.train and set(stage.train) <= set(PARTS) and len(set(stage.train)) == len(stage.train)
+    )
+    _require(bool(known), f"{key}.train", ",".join(stage.train), f"some of {', '.join(PARTS)}")
+
+    sequence = config.sequence
+    marks = 2 if sequence.boundary == "explicit" else 1  # <unit>, and <listen> or <speak>
+    unit = sequence.image_tokens + sequence.audio_tokens + marks
+    most = (stage.max_tokens or sequence.max_tokens) // unit
+    right = f"at most {most}: a unit takes {unit} tokens before any text, and a row has "
+    right += str(stage.max_tokens or sequence.max_tokens)
+    layout = sequence.layout if stage.layout == "same" else stage.layout
+    films = layout == "stream" and not key.startswith("context.")
+    _require(not films or stage.seconds <= most, f"{key}.seconds", stage.seconds, right)
 
 
 def _check_context(config: Config) -> None:
-    context = config.context
-    stages = len(context.lengths)
-    _require(stages > 0, "context.lengths", "", "one length or more")
-    per_stage = (
-        "lengths",
-        "thetas",
-        "tokens",
-        "rows",
-        "real",
-        "needles",
-        "things",
-        "films",
-        "lr_scales",
-    )
-    for name in per_stage:
-        values, key = getattr(context, name), f"context.{name}"
-        listed = ",".join(f"{value:g}" for value in values)
-        _require(
-            len(values) == stages,
-            key,
-            listed,
-            f"one value for each of the {stages} stages of context.lengths",
-        )
-    rising = all(a < b for a, b in zip(context.lengths, context.lengths[1:], strict=False))
+    haystack, stages = config.world.haystack, config.context.stages
+    lengths = {stage.name: stage.max_tokens for stage in stages if stage.max_tokens}
+    rising = list(lengths.values())
     _require(
-        rising, "context.lengths", ",".join(map(str, context.lengths)), "longer from stage to stage"
-    )
-    _require(
-        context.short < stages, "context.short", context.short, f"a stage from 0 to {stages - 1}"
-    )
-    short = context.lengths[context.short]
-    for length, real in zip(context.lengths, context.real, strict=True):
-        right = f"1 for rows of {length}: they are no whole number of short samples of {short} (context.short)"
-        _require(real == 1 or length % short == 0, "context.real", real, right)
-    _require(
-        max(context.things) <= 7, "context.things", max(context.things), "at most 7, of 8 shapes"
-    )
-    _require(
-        max(context.needles) <= 23,
-        "context.needles",
-        max(context.needles),
-        "at most 23, of 24 visitors",
-    )
+        all(a < b for a, b in pairwise(rising)), "context.stages",
+        ",".join(lengths), "longer from stage to stage",
+    )  # fmt: skip
+    short = lengths.get(haystack.short, 0)
+    for level in haystack.levels:
+        key = f"world.haystack.levels.{level.name}"
+        _require(level.things <= 7, f"{key}.things", level.things, "at most 7, of 8 shapes")
+        _require(level.needles <= 23, f"{key}.needles", level.needles, "at most 23, of 24 visitors")
+        if level.real == 1 or level.name not in lengths:
+            continue
+        packs = short > 0 and lengths[level.name] % short == 0
+        right = f"1: rows of {lengths[level.name]} are no whole number of short samples of "
+        right += f"{short} (world.haystack.short={haystack.short})"
+        _require(packs, f"{key}.real", level.real, right)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from omni_lab.config.training import StageConfig, StageList
 from omni_lab.config.types import (
     Boundary,
     Control,
@@ -22,6 +23,36 @@ from omni_lab.config.types import (
 
 
 @dataclass(frozen=True)
+class HaystackLevel:
+    """What rows of one stage of context extension hold."""
+
+    name: str = ""  # of the stage
+    needles: Count = 3  # asked about in one text, at most 23 of the 24 visitors
+    things: Count = 1  # the most asked about in one film, at most 7 of the 8 shapes
+    films: Fraction = 0.5  # fraction of samples that are films, not texts
+    real: Fraction = 1.0  # fraction of rows that are one sample, not packed short ones
+
+
+@dataclass(frozen=True)
+class HaystackConfig:
+    """Long texts and films of the gallery with needles in them."""
+
+    pictures: Count = 4096  # in the bank that a stage's films are put together from
+    mark: Count = 2  # frames of a film that one time mark is for; it stands before them
+    others: Fraction = 0.3  # of a text's sentences: said by visitors who are not asked about
+    short: str = "context-64"  # the stage whose samples packed rows are made of
+    levels: tuple[HaystackLevel, ...] = (
+        HaystackLevel("context-32", 3, 1, 0.3),
+        HaystackLevel("context-64", 6, 4, 0.8),
+        HaystackLevel("context-128", 8, 4, 0.6),
+        HaystackLevel("context-256", 12, 4, 0.6),
+        HaystackLevel("context-512", 16, 6),
+        HaystackLevel("context-1024", 16, 6),
+        HaystackLevel("context-2048", 16, 6),
+    )  # one for every stage of context extension
+
+
+@dataclass(frozen=True)
 class WorldConfig:
     """The gallery that films are made of."""
 
@@ -33,10 +64,11 @@ class WorldConfig:
     beeps: Fraction = 0.3  # fraction of seconds with beeps instead of a spoken word
     image_noise: NonNegative = 0.03  # standard deviation of the camera's noise, of 1
     audio_noise: NonNegative = 0.004  # standard deviation of the room's noise, of full scale
+    haystack: HaystackConfig = field(default_factory=HaystackConfig)
 
 
 @dataclass(frozen=True)
-class AlbumConfig:
+class AlbumConfig(StageList):
     """Several pictures at once and short videos: what the formats for many images are compared on."""
 
     fewest: Count = 1  # pictures in an album that is no video
@@ -44,6 +76,17 @@ class AlbumConfig:
     videos: Fraction = 0.5  # fraction of albums that are a video
     frames: Count = 6  # most frames of a video, 3 to 9; the fewest are two less, never below 3
     questions: Count = 8  # asked about one album, where it has so many to ask
+    stages: tuple[StageConfig, ...] = (
+        StageConfig(
+            "albums",
+            train=("connector", "decoder"),
+            steps=1200,
+            batch_size=12,
+            lr_scale=0.4,
+            decay_fraction=0.4,
+            curriculum_fraction=0.35,
+        ),
+    )  # of training on albums
 
 
 @dataclass(frozen=True)
@@ -71,6 +114,17 @@ class TripletConfig:
     near_duplicate_bits: FewBits = 3  # hash bits by which copies may differ, of 64; -1 is off
     file_timeout_s: Positive = 3600.0  # a film that takes longer is stopped and recorded as failed
     file_memory_mb: Count = 8192  # a film that takes more memory is stopped and recorded as failed
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the data sources lie that stages name, and the tokenizer that reads their text."""
+
+    shards: str = ""  # folder of `omni-lab triplets build`
+    image_text: str = ""  # pairs: webdataset tars, a `datasets` folder, or chat messages (JSONL)
+    audio_text: str = ""  # pairs, in the same forms
+    text: str = ""  # plain text: a file, or a folder of .txt and .jsonl
+    tokenizer: str = ""  # of Hugging Face; empty is the decoder's, or the gallery's words
 
 
 @dataclass(frozen=True)

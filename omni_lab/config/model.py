@@ -55,6 +55,4 @@ class ModelConfig:
     audio: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     wide_init: bool = True  # wide initialisation of small random models; pretrained weights stay
-    connector_rms: NonNegative = (
-        0.0  # RMS that connectors' tokens begin with (words: 0.1); 0 is off
-    )
+    connector_rms: NonNegative = 0.0  # RMS of connector outputs at first (words: 0.1); 0 is off

@@ -36,6 +36,11 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             yield from leaves(value, f"{prefix}{field.name}.")
+        elif is_named_list(hints[field.name]):
+            yield prefix + field.name, tuple[str, ...], tuple(item.name for item in value)
+            for item in value:
+                inside = leaves(item, f"{prefix}{field.name}.{item.name}.")
+                yield from (leaf for leaf in inside if not leaf[0].endswith(f".{item.name}.name"))
         else:
             yield prefix + field.name, hints[field.name], value
 
@@ -51,28 +56,33 @@ def merged(config: Any, changes: Mapping[str, Any]) -> Any:
     return _merged(config, changes, "", [key for key, _, _ in leaves(config)])
 
 
-def nested(config: Any, settings: list[str] | tuple[str, ...]) -> dict[str, Any]:
-    """`["training.omni.steps=50"]` as a nested mapping, each value typed by its field's annotation."""
+def with_setting(config: Any, setting: str) -> Any:
+    """A copy of `config` with one `"training.stages.omni.steps=50"` put in, typed by its field.
+
+    A list of named sections is set by names: those that it has keep their values, `+name` adds one.
+
+    Raises
+    ------
+    ConfigError
+        A key does not exist, or a value is not of its field's type.
+    """
     known = {key: annotation for key, annotation, _ in leaves(config)}
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        key = key.strip()
-        if not equals or not key:
-            raise ConfigError(
-                f"setting {setting!r} is not of the form key=value, such as {next(iter(known))}=…"
-            )
-        if key not in known and (today := modern_key(key)) in known:
-            warnings.warn(f"the setting {key} is called {today} now", FutureWarning, stacklevel=3)
-            key = today
-        if key not in known:
-            raise _unknown(key, list(known))
-        *sections, name = key.split(".")
-        room = changes
-        for section in sections:
-            room = room.setdefault(section, {})
-        room[name] = _parsed(text.strip(), known[key], key)
-    return changes
+    key, equals, text = setting.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        example = f"such as {next(iter(known))}=…"
+        raise ConfigError(f"setting {setting!r} is not of the form key=value, {example}")
+
+    if key not in known and (today := modern_key(key)) in known:
+        warnings.warn(f"the setting {key} is called {today} now", FutureWarning, stacklevel=3)
+        key = today
+    if key not in known:
+        raise _unknown(key, list(known))
+
+    changes: Any = _parsed(text.strip(), known[key], key)
+    for name in reversed(key.split(".")):
+        changes = {name: changes}
+    return merged(config, changes)
 
 
 def check_types(config: Any) -> None:
@@ -118,20 +128,27 @@ def comments(cls: type) -> dict[str, str]:
 
 
 def _describe(config: Any, prefix: str, lines: list[str]) -> None:
-    said = comments(type(config))
-    names = [field.name for field in dataclasses.fields(config)]
-    sections = [name for name in names if dataclasses.is_dataclass(getattr(config, name))]
+    said, hints = comments(type(config)), _hints(type(config))
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     if lines:
         lines.append("")
-    lines.append(
-        f"# {prefix.rstrip('.') or 'omni_lab'}: {(type(config).__doc__ or '').splitlines()[0]}"
-    )
-    for name in names:
-        if name not in sections:
-            setting = f"{prefix}{name} = {written(getattr(config, name))}"
-            lines.append(f"{setting:<44}  # {said[name]}" if name in said else setting)
-    for name in sections:
-        _describe(getattr(config, name), f"{prefix}{name}.", lines)
+    sentence = (type(config).__doc__ or "").splitlines()[0]
+    lines.append(f"# {prefix.rstrip('.') or 'omni_lab'}: {sentence}")
+
+    sections: dict[str, Any] = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(value):
+            sections[name] = value
+            continue
+        if is_named_list(hints[name]):
+            sections |= {f"{name}.{item.name}": item for item in value}
+            value = tuple(item.name for item in value)
+        elif name == "name" and prefix:
+            continue  # it stands in the key
+        setting = f"{prefix}{name} = {written(value)}"
+        lines.append(f"{setting:<44}  # {said[name]}" if name in said else setting)
+    for name, section in sections.items():
+        _describe(section, f"{prefix}{name}.", lines)
 
 
 def written(value: Any) -> str:
@@ -151,15 +168,50 @@ def _merged(config: Any, changes: Mapping[str, Any], prefix: str, known: list[st
         if name not in hints:
             raise _unknown(key, known)
         old = getattr(config, name)
-        if not dataclasses.is_dataclass(old):
+        if is_named_list(hints[name]):
+            new[name] = _merged_list(old, value, typing.get_args(hints[name])[0], key, known)
+        elif not dataclasses.is_dataclass(old):
             new[name] = _typed(value, hints[name], key)
         elif isinstance(value, Mapping):
             new[name] = _merged(old, value, f"{key}.", known)
         else:
-            raise ConfigError(
-                f"{key} is a section, not a value; set one of {_some_inside(key, known)}"
-            )
+            inside = _some_inside(key, known)
+            raise ConfigError(f"{key} is a section, not a value; set one of {inside}")
     return dataclasses.replace(config, **new)
+
+
+def _merged_list(old: tuple, value: Any, cls: type, key: str, known: list[str]) -> tuple:
+    """A list of named sections: changed by name, picked by names, or given whole."""
+    named = {item.name: item for item in old}
+    if isinstance(value, Mapping):
+        if lost := next((name for name in value if name not in named), None):
+            raise _unknown(f"{key}.{lost}", known)
+        changed = {
+            name: _merged(named[name], changes, f"{key}.{name}.", known)
+            for name, changes in value.items()
+        }
+        return tuple((named | changed).values())
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{key} = {value!r} is impossible: it must be {_kind(tuple[str, ...])}")
+
+    items = []
+    for entry in value:
+        if isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
+            begun = named.get(entry["name"], cls(name=entry["name"]))
+            items.append(_merged(begun, entry, f"{key}.{entry['name']}.", known))
+            continue
+        name = entry.removeprefix("+") if isinstance(entry, str) else ""
+        if not name or (name == entry and name not in named):
+            there = ", ".join(named) or "none yet"
+            raise ConfigError(f"{key} has no {entry!r}; there are {there}, and +NAME adds one")
+        items.append(named.get(name, cls(name=name)))
+    return tuple(items)
+
+
+def is_named_list(annotation: Any) -> bool:
+    """Whether a field is a list of sections, each with a name of its own."""
+    inner = typing.get_args(annotation)
+    return typing.get_origin(annotation) is tuple and dataclasses.is_dataclass(inner[0])
 
 
 def _unknown(key: str, known: list[str]) -> ConfigError:

@@ -11,14 +11,23 @@ from typing import Any
 
 from omni_lab.config import overrides
 from omni_lab.config.checks import validate
+from omni_lab.config.data import HaystackLevel
 from omni_lab.config.renamed import modern
 from omni_lab.config.root import Config
-from omni_lab.config.training import ContextConfig
+from omni_lab.config.training import ContextConfig, StageConfig, context_stages
 
 
 def tiny() -> Config:
-    """The preset of `omni-lab demo`: 0.8 M parameters, trained in minutes on two cores without a GPU."""
-    return validate(Config())
+    """The preset of `omni-lab demo`: 0.8 M parameters, trained in minutes on two cores, no GPU."""
+    sight = StageConfig("sight", steps=200, batch_size=64, decay_fraction=0.4)
+    grown = context_stages(
+        lengths=(32, 64, 128, 256, 512, 1024, 2048),
+        thetas=(1e5, 2e5, 4e5, 8e5, 1.6e6, 3.2e6, 6.4e6),
+        tokens=(400_000, 1_000_000, 200_000, 300_000, 200_000, 500_000, 900_000),
+        rows=(32, 32, 16, 16, 8, 8, 4),
+        lr_scales=(1.0, 1.0, 1.0, 0.7, 0.5, 0.4, 0.3),
+    )
+    return validate(Config(context=ContextConfig((sight, *grown))))
 
 
 def small() -> Config:
@@ -45,9 +54,12 @@ def small() -> Config:
             ),
             training=replace(
                 base.training,
-                vision=replace(base.training.vision, steps=20_000, batch=256),
-                audio=replace(base.training.audio, steps=20_000, batch=256),
-                omni=replace(base.training.omni, steps=40_000, batch=32, units=32, align=0.25),
+                stages=stages(
+                    base,
+                    vision={"steps": 20_000, "batch_size": 256},
+                    audio={"steps": 20_000, "batch_size": 256},
+                    omni={"steps": 40_000, "batch_size": 32, "seconds": 32, "align_fraction": 0.25},
+                ),
                 muon_lr=2e-3,
                 adamw_lr=6e-4,
                 weight_decay=0.05,
@@ -56,11 +68,30 @@ def small() -> Config:
                 precision="bf16",
             ),
             context=ContextConfig(
-                sight=replace(base.context.sight, steps=5000, batch=256), pictures=20_000, short=0,
-                lengths=(512, 2048, 8192, 32_768), thetas=(10_000.0, 100_000.0, 1_000_000.0, 5_000_000.0),
-                tokens=(400_000_000, 200_000_000, 200_000_000, 400_000_000), rows=(256, 64, 16, 4),
-                real=(1.0, 0.5, 0.5, 0.5), needles=(8, 16, 16, 16), things=(4, 4, 4, 4), films=(0.25, 0.5, 0.5, 0.5),
-                lr_scales=(1.0, 0.5, 0.5, 0.25),
+                (
+                    replace(base.context.stages[0], steps=5000, batch_size=256),
+                    *context_stages(
+                        lengths=(512, 2048, 8192, 32_768),
+                        thetas=(10_000.0, 100_000.0, 1_000_000.0, 5_000_000.0),
+                        tokens=(400_000_000, 200_000_000, 200_000_000, 400_000_000),
+                        rows=(256, 64, 16, 4),
+                        lr_scales=(1.0, 0.5, 0.5, 0.25),
+                    ),
+                )
+            ),
+            world=replace(
+                base.world,
+                haystack=replace(
+                    base.world.haystack,
+                    pictures=20_000,
+                    short="context-512",
+                    levels=(
+                        HaystackLevel("context-512", 8, 4, 0.25),
+                        HaystackLevel("context-2048", 16, 4, real=0.5),
+                        HaystackLevel("context-8192", 16, 4, real=0.5),
+                        HaystackLevel("context-32768", 16, 4, real=0.5),
+                    ),
+                ),
             ),
             evaluation=replace(base.evaluation, clips=1000, retrieval_rooms=1000, reliance_clips=1000),
         )
@@ -98,36 +129,65 @@ def full_7b() -> Config:
             ),
             training=replace(
                 base.training,
-                vision=replace(base.training.vision, batch=1024, train=("image", "connector")),
-                audio=replace(base.training.audio, batch=1024, train=("audio", "connector")),
-                omni=replace(base.training.omni, batch=256, units=128),
+                stages=stages(
+                    base,
+                    vision={"batch_size": 1024, "train": ("image", "connector")},
+                    audio={"batch_size": 1024, "train": ("audio", "connector")},
+                    omni={"batch_size": 256, "seconds": 128},
+                ),
                 muon_lr=2e-4,
                 adamw_lr=2e-5,
                 warmup_steps=2000,
             ),
-            context=replace(
-                base.context,
-                lengths=(4096, 32_768, 131_072, 524_288),
-                thetas=(1_000_000.0, 5_000_000.0, 20_000_000.0, 50_000_000.0),
-                tokens=(4_000_000_000, 2_000_000_000, 2_000_000_000, 2_000_000_000),
-                rows=(1024, 128, 32, 8),
+            context=ContextConfig(
+                (
+                    base.context.stages[0],
+                    *context_stages(
+                        lengths=(4096, 32_768, 131_072, 524_288),
+                        thetas=(1_000_000.0, 5_000_000.0, 20_000_000.0, 50_000_000.0),
+                        tokens=(4_000_000_000, 2_000_000_000, 2_000_000_000, 2_000_000_000),
+                        rows=(1024, 128, 32, 8),
+                        lr_scales=(1.0, 0.5, 0.5, 0.25),
+                    ),
+                )
+            ),
+            world=replace(
+                base.world,
+                haystack=replace(
+                    base.world.haystack,
+                    short="context-4096",
+                    levels=(
+                        HaystackLevel("context-4096", 8, 4, 0.25),
+                        HaystackLevel("context-32768", 16, 4, real=0.5),
+                        HaystackLevel("context-131072", 16, 4, real=0.5),
+                        HaystackLevel("context-524288", 16, 4, real=0.5),
+                    ),
+                ),
             ),
         )
     )  # fmt: skip
 
 
+def stages(base: Config, **changes: Mapping[str, Any]) -> tuple[StageConfig, ...]:
+    """The stages of `base`, each with the changes that are given under its name."""
+    return tuple(replace(stage, **changes[stage.name]) for stage in base.training.stages)
+
+
 def override(config: Config, settings: Sequence[str]) -> Config:
     """A copy of `config` with dotted settings put in, each typed by its field.
 
-    >>> override(tiny(), ["training.omni.steps=50", "training.omni.train=connector,decoder"]).training.omni.steps
-    50
+    >>> changed = override(tiny(), ["training.stages=omni", "training.stages.omni.steps=50"])
+    >>> [(stage.name, stage.steps) for stage in changed.training.stages]
+    [('omni', 50)]
 
     Raises
     ------
     ConfigError
         A key does not exist (the message names the nearest right one) or a value cannot be.
     """
-    return validate(overrides.merged(config, overrides.nested(config, tuple(settings))))
+    for setting in settings:
+        config = overrides.with_setting(config, setting)
+    return validate(config)
 
 
 def from_dict(data: Mapping[str, Any]) -> Config:
@@ -139,6 +199,17 @@ def from_dict(data: Mapping[str, Any]) -> Config:
         A key does not exist, or a value cannot be.
     """
     return validate(overrides.merged(tiny(), modern(data)))
+
+
+def section_from_dict(cls: type, data: Mapping[str, Any]) -> Any:
+    """One section as `to_dict` wrote it, of any time, by itself: `section_from_dict(ModelConfig, …)`.
+
+    Raises
+    ------
+    ConfigError
+        A key does not exist, or a value is not of its field's type.
+    """
+    return overrides.merged(cls(), modern(data))
 
 
 PRESETS = {"tiny": tiny, "small": small, "full_7b": full_7b}

@@ -1,12 +1,17 @@
 """Renamed settings: old keys are read under their new names, and hashed under their first ones.
 
-A run folder or a shard that was written before a rename still loads, and does not count as made with other settings.
+A run folder or a shard that was written before a rename still loads, and does not count as made
+with other settings. This is the one place that knows old names.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from omni_lab.config.training import context_stages
+from omni_lab.errors import ConfigError
 
 # a field's name today: its first name; each is the name of one field only
 FIELDS = {
@@ -17,29 +22,112 @@ FIELDS = {
     "previous_token_init": "look_back",
     "connector_rms": "sense_size",
     "timeout_s": "patience_s",
+    "context_parallel": "ring",
 }
 _NEW = {old: new for new, old in FIELDS.items()}
+_STAGE_FIELDS = {
+    "batch": "batch_size",
+    "units": "seconds",
+    "decay": "decay_fraction",
+    "find": "curriculum_fraction",
+    "align": "align_fraction",
+}
+_SECTIONS = (  # dotted keys of stages, as they were before stages were a list
+    (re.compile(r"training\.(vision|audio|omni)\.(\w+)"), r"training.stages.\1.\2"),
+    (re.compile(r"training\.albums\.(\w+)"), r"albums.stages.albums.\1"),
+    (re.compile(r"context\.sight\.(\w+)"), r"context.stages.sight.\1"),
+    (re.compile(r"context\.(pictures|mark|others)"), r"world.haystack.\1"),
+)
+_CONTEXT = ("lengths", "thetas", "tokens", "rows", "lr_scales")  # tuples, one value per stage
+_LEVEL = ("real", "needles", "things", "films")
 
 
 def modern_key(key: str) -> str:
     """The dotted key of today for one of any time.
 
-    >>> modern_key("model.decoder.look_back"), modern_key("seed")
-    ('model.decoder.previous_token_init', 'seed')
+    >>> modern_key("training.omni.batch"), modern_key("model.decoder.look_back")
+    ('training.stages.omni.batch_size', 'model.decoder.previous_token_init')
     """
+    for old, new in _SECTIONS:
+        if old.fullmatch(key):
+            *sections, name = old.sub(new, key).split(".")
+            return ".".join((*sections, _STAGE_FIELDS.get(name, name)))
     *sections, name = key.split(".")
     return ".".join((*sections, _NEW.get(name, name)))
 
 
-def modern(data: Any) -> Any:
-    """A nested mapping of settings with today's names."""
-    if not isinstance(data, Mapping):
-        return data
-    return {_NEW.get(name, name): modern(value) for name, value in data.items()}
+def modern(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A nested mapping of settings, of any time, with today's names and sections."""
+    found = _renamed(data)
+    if isinstance(training := found.get("training"), dict):
+        _stages_of_training(found, training)
+    if isinstance(context := found.get("context"), dict):
+        _stages_of_context(found, context)
+    return found
 
 
 def first_named(data: Any) -> Any:
     """A nested mapping of settings with the names that they were first hashed under."""
+    if isinstance(data, list):
+        return [first_named(item) for item in data]
     if not isinstance(data, Mapping):
         return data
     return {FIELDS.get(name, name): first_named(value) for name, value in data.items()}
+
+
+def _renamed(data: Any) -> Any:
+    if not isinstance(data, Mapping):
+        return data
+    return {_NEW.get(name, name): _renamed(value) for name, value in data.items()}
+
+
+def _stage(old: Any) -> Any:
+    if not isinstance(old, Mapping):
+        return old
+    return {_STAGE_FIELDS.get(name, name): value for name, value in old.items()}
+
+
+def _stages_of_training(found: dict[str, Any], training: dict[str, Any]) -> None:
+    """Three sections, and one for albums, as entries of lists of stages."""
+    old = {
+        name: _stage(training.pop(name)) for name in ("vision", "audio", "omni") if name in training
+    }
+    if old:
+        training["stages"] = old
+    if "albums" in training:
+        found.setdefault("albums", {})["stages"] = {"albums": _stage(training.pop("albums"))}
+    if training.get("engine") == "reference":
+        training["engine"] = "ring"
+
+
+def _stages_of_context(found: dict[str, Any], context: dict[str, Any]) -> None:
+    """Nine tuples as a list of stages, and what they said of the gallery's haystacks there."""
+    haystack = {n: context.pop(n) for n in ("pictures", "mark", "others") if n in context}
+    tuples = {name: context.pop(name) for name in (*_CONTEXT, *_LEVEL) if name in context}
+    short, decay = context.pop("short", None), context.pop("decay", 0.5)
+    sight = context.pop("sight", None)
+    if tuples and len(tuples) < len(_CONTEXT) + len(_LEVEL):
+        raise ConfigError(
+            f"context.{next(iter(tuples))} is called context.stages now: a list of stages"
+        )
+
+    if tuples:
+        grown = context_stages(*(tuple(tuples[name]) for name in _CONTEXT), decay)
+        context["stages"] = [
+            {"name": "sight", **_stage(sight or {})},
+            *(
+                {"name": s.name, **{f: getattr(s, f) for f in s.__dataclass_fields__}}
+                for s in grown
+            ),
+        ]
+        levels = zip(*(tuples[name] for name in _LEVEL), strict=True)
+        haystack["levels"] = [
+            {"name": stage.name, **dict(zip(_LEVEL, level, strict=True))}
+            for stage, level in zip(grown, levels, strict=True)
+        ]
+        if short is not None:
+            haystack["short"] = grown[short].name
+    elif sight is not None:
+        context["stages"] = {"sight": _stage(sight)}
+    if haystack:
+        found.setdefault("world", {})["haystack"] = haystack

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from omni_lab.config.data import AlbumConfig, SequenceConfig, TripletConfig, WorldConfig
+from omni_lab.config.data import AlbumConfig, DataConfig, SequenceConfig, TripletConfig, WorldConfig
 from omni_lab.config.model import ModelConfig
 from omni_lab.config.training import ContextConfig, TrainingConfig
 from omni_lab.config.types import Count, Natural
@@ -31,6 +31,7 @@ class Config:
     world: WorldConfig = field(default_factory=WorldConfig)
     albums: AlbumConfig = field(default_factory=AlbumConfig)
     triplets: TripletConfig = field(default_factory=TripletConfig)
+    data: DataConfig = field(default_factory=DataConfig)
     sequence: SequenceConfig = field(default_factory=SequenceConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

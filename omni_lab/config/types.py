@@ -40,9 +40,12 @@ Control = Literal["speak", "text"]
 Grids = Literal["budget", "omchat"]  # of tiles
 Detector = Literal["silero", "energy"]  # of voice activity
 Scenes = Literal["difference", "pyscenedetect"]
+StageLayout = Literal["same", "stream", "F0", "F1", "F2", "F3", "F4", "haystack"]
+RatioUnit = Literal["clips", "tokens"]
+Schedule = Literal["wsd", "cosine", "constant"]  # of the learning rate
 Precision = Literal["no", "bf16", "fp16"]
 Engine = Literal[
-    "auto", "reference", "ulysses", "allgather", "torch"
+    "auto", "ring", "ulysses", "allgather", "torch"
 ]  # of attention over a row on several ranks
 DETECTORS = get_args(Detector)
 PLANNED_ENGINES = ("ring", "ulysses", "allgather")  # whose cost is known in closed form

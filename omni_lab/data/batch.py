@@ -1,12 +1,15 @@
-"""Training batches: rows of streams, captions beside them, and which samples of a step belong to a rank."""
+"""Training batches, and the training data of a stage: a function of (seed, stage, step, rank)."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jaxtyping import Float, Float32
-from torch import Tensor
+from torch import Tensor, nn
 
+from omni_lab.config import StageConfig
 from omni_lab.errors import UsageError
 from omni_lab.parallel.batch import shard_batch
 from omni_lab.parallel.collectives import Collectives
@@ -15,46 +18,64 @@ from omni_lab.sequences.batch import Batch
 
 @dataclass
 class TrainingBatch:
-    """What one step of one process learns from: streams with questions, and single seconds out of them."""
+    """What one step of one process learns from: streams, and captions of single units of them."""
 
     streams: Batch
-    captions: (
-        Batch | None
-    )  # seconds described, or asked about alone: units of `streams`, encoded once for both
-    seen: Float[Tensor, "U image_tokens D"] | None = (
-        None  # what `streams` point into, where it is encoded already
-    )
+    captions: Batch | None = None  # units of `streams`, which are encoded once for both
+    seen: Float[Tensor, "U image_tokens D"] | None = None  # encoded units `streams` point into
 
     @property
     def tokens(self) -> int:
-        """Tokens of both that are not padding."""
+        """Number of tokens of both that are not padding."""
         return self.streams.tokens + (self.captions.tokens if self.captions else 0)
 
     def to(self, device) -> TrainingBatch:
         """The same on another device."""
         seen = None if self.seen is None else self.seen.to(device)
-        return TrainingBatch(
-            self.streams.to(device), self.captions and self.captions.to(device), seen
-        )
+        captions = self.captions and self.captions.to(device)
+        return TrainingBatch(self.streams.to(device), captions, seen)
 
-    def shared(
+    def sharded(
         self, collectives: Collectives, strength: Float32[Tensor, "M M"] | None
     ) -> TrainingBatch:
-        """This rank's part of a batch that all ranks of a ring have in full.
+        """This rank's shard of a batch that all ranks of a context-parallel group have in full.
 
         Raises
         ------
         UsageError
-            it has captions, which are short, and are shared out whole by data parallel training
+            it has captions: they are short, and belong to data-parallel training
         """
         if self.captions is not None:
-            raise UsageError(
-                "training.ring shares long rows of streams; this stage has captions: use training.ring=1"
-            )
+            message = "shards long rows of streams; this stage has captions: use 1"
+            raise UsageError(f"training.context_parallel {message}")
         return TrainingBatch(shard_batch(self.streams, collectives, strength), None, self.seen)
 
 
-def samples_of(stage: str, batch: int, step: int, rank: int, ranks: int) -> range:
+class StageData(ABC):
+    """Training data of one stage.
+
+    A batch is a function of (seed, stage, step, rank): a resumed run sees what an uninterrupted
+    one would have seen, and all ranks together see the same samples, however many they are.
+    """
+
+    settings: StageConfig
+
+    @abstractmethod
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
+        """The rows of a step that belong to one rank."""
+
+    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[TrainingBatch]:
+        """Batches of one rank from step `first` to the stage's end, prefetched."""
+        from omni_lab.data.loader import prefetch
+
+        yield from prefetch(self.batch, range(first, self.settings.steps), rank, ranks)
+
+    def enter(self, model: nn.Module) -> None:
+        """Hook for data that the model itself encodes: called when the stage begins or resumes."""
+        return
+
+
+def samples_of(stage: StageConfig, step: int, rank: int, ranks: int) -> range:
     """Numbers of the samples of one step that belong to one rank.
 
     Raises
@@ -62,6 +83,8 @@ def samples_of(stage: str, batch: int, step: int, rank: int, ranks: int) -> rang
     UsageError
         the batch does not divide over the ranks
     """
-    if batch % ranks:
-        raise UsageError(f"training.{stage}.batch={batch}: does not divide over {ranks} processes")
-    return range(step * batch + rank, (step + 1) * batch, ranks)
+    size = stage.batch_size
+    if size % ranks:
+        message = f"batch_size={size} does not divide over {ranks} processes"
+        raise UsageError(f"stage {stage.name}: {message}")
+    return range(step * size + rank, (step + 1) * size, ranks)

@@ -1,17 +1,26 @@
-"""Data sources, by name: the core names the gallery and never imports it."""
+"""Data sources, by name: what a stage's `sources` stand for.
+
+The core names the gallery and never imports it.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
-from omni_lab.config import Config
+from omni_lab.config import Config, StageConfig
+from omni_lab.data.batch import StageData
 from omni_lab.triplets.record import Triplet
 
-GALLERY = "omni_lab.world.lessons"
-GALLERY_STAGES = ("vision", "audio", "omni")
+GALLERY = "omni_lab.world.source"
 
 
-def lessons(config: Config, films: list[Triplet] | None = None) -> list[Any]:
-    """The gallery's lessons, one per stage; `films` are clips of shards mixed into the omni stage."""
-    return [import_module(GALLERY).GalleryLessons(config, stage, films) for stage in GALLERY_STAGES]
+def training_data(
+    config: Config, stage: StageConfig, films: list[Triplet] | None = None
+) -> StageData:
+    """Training data of a stage, from the sources that it names.
+
+    Parameters
+    ----------
+    films : clips mixed into the gallery's omni lessons
+    """
+    return import_module(GALLERY).lessons(config, stage, films)

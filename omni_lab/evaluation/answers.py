@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float32, Int64
 from omni_lab.config import Config
 from omni_lab.errors import UsageError
 from omni_lab.evaluation.intervals import wilson
+from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import Batch, collate
 from omni_lab.sequences.stream import omni_stream
@@ -44,13 +45,18 @@ class EvalSet:
     asked: list[EvalQuestion]
     config: Config
 
+    def batch(self, first: int, rows: int) -> Batch:
+        """Batch of so many rows from row `first` on."""
+        config = self.config
+        return collate(self.rows[first : first + rows], config.sequence, config.model.image.size)
+
 
 def make_eval_set(clips: list[Triplet], config: Config, vocabulary: Vocabulary) -> EvalSet:
     """Lay the clips out and find the tokens of every fact's question and answer."""
     rows, asked = [], []
     for row, clip in enumerate(clips):
         sequence = omni_stream(clip, config.sequence, supervised=False)
-        tokens = tokenize(sequence, vocabulary, config)
+        tokens = tokenize(sequence, vocabulary, config.sequence)
         rows.append(tokens)
         spoken = {
             item.start: index
@@ -113,7 +119,7 @@ def predict(
 
     `strength` is how strongly modalities interact (`sequences.masking.strengths`).
     """
-    logits = model(batch.to(model.device), strength=strength).logits
+    logits = forward_batch(model, batch.to(model.device), strength=strength).logits
     out = torch.full(batch.input_ids.shape, -1)
     out[:, 1:][batch.loss_mask[:, 1:]] = logits.argmax(-1).cpu()
     return out.numpy()
@@ -129,7 +135,13 @@ def grade(
     right = np.zeros(len(exam.asked), bool)
     for first in range(0, len(exam.rows), batch_size):
         predicted = predict(
-            model, collate(exam.rows[first : first + batch_size], exam.config), strength
+            model,
+            collate(
+                exam.rows[first : first + batch_size],
+                exam.config.sequence,
+                exam.config.model.image.size,
+            ),
+            strength,
         )
         for index, asked in enumerate(exam.asked):
             if first <= asked.row < first + batch_size:

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from omni_lab.model.inputs import embed_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import Batch
+from omni_lab.training.contrastive import pooled
 
 SENSES = ("image", "audio", "text")
 
@@ -20,7 +22,7 @@ def moments(model: OmniModel, batches: list[Batch], units: int) -> dict[str, Flo
     found: dict[str, list[Tensor]] = {sense: [] for sense in SENSES}
     for batch in batches:
         batch = batch.to(model.device)
-        for sense, states in model.pooled(model.embed(batch), batch, units)[0].items():
+        for sense, states in pooled(model, embed_batch(model, batch), batch, units)[0].items():
             found[sense].append(states)
     return {sense: torch.cat(states) for sense, states in found.items()}
 

@@ -1,1 +1,1 @@
-"""From any video, audio or subtitle file to frames, samples and cues on one clock."""
+"""Media decoding: any video, audio or subtitle file as frames, samples and cues on one clock."""

@@ -1,9 +1,10 @@
-"""When the sound of an AVI begins: the container cannot say it, the order of its packets can.
+"""Audio start offset in AVI, recovered from the interleaving order of packets.
 
-An AVI counts frames of pictures and packets of sound from zero, so that a player sets sound that began late, and the
-samples that a lossy encoder puts first, right at the start. FFmpeg's libavformat, which signs its files `Lavf`, writes
-packets in the order of their times. Where two pictures enclose a packet of sound, their times enclose its time; what
-all packets allow is a matter of milliseconds.
+AVI has no field for it: it counts video frames and audio packets from zero, so that a player puts
+sound that began late, and the priming samples of a lossy encoder, right at the start. FFmpeg's
+libavformat, which signs its files `Lavf`, writes packets in the order of their times. Where two
+video packets enclose an audio packet, their times enclose its time; what all packets together
+allow is a matter of milliseconds.
 
 Times are exact fractions of a second here: what decides is whether one is before another.
 """
@@ -15,40 +16,44 @@ from heapq import heappop, heappush
 from math import ceil
 
 ZERO = Fraction(0)
-LAG = 64  # packets: a reader that cuts sound into frames anew (AC-3) hands them on later than they lie
-# Samples that FFmpeg's own encoder (LAME for MP3) puts before the sound, by FFmpeg's name of the codec
+LAG = 64  # packets: a demuxer that reframes its sound (AC-3) returns it later than it lies
+# Priming samples of FFmpeg's own encoders (LAME for MP3), by FFmpeg's name of the codec
 PRIMING = {"mp3": 1105, "aac": 1024, "mp2": 481, "ac3": 256}
 
 
 class PacketOrder:
-    """Follow the packets of a `Lavf` AVI, and tell by how much its sound begins later than the file says."""
+    """Interleaving order of a `Lavf` AVI, and the audio start offset that follows from it."""
 
     def __init__(self):
-        self._read: list[
-            tuple[int, str, Fraction]
-        ] = []  # place, kind and time of the newest packets
-        self._low, self._high = (
-            ZERO,
-            None,
-        )  # how much the sound's times are too low, at least and at most
+        # place, kind and time of the newest packets
+        self._read: list[tuple[int, str, Fraction]] = []
+        # bounds of the offset: the least and the most that the audio times are too low
+        self._low, self._high = ZERO, None
         self._picture: Fraction | None = None  # time of the newest packet of each kind
         self._sound: Fraction | None = None
 
     def add(self, kind: str, time: Fraction, place: int) -> None:
-        """Take the next packet: `video` or `audio`, its time (s) as the file counts, and where it lies in the file."""
+        """Take the next packet.
+
+        Parameters
+        ----------
+        kind : `video` or `audio`
+        time : seconds, as the file counts
+        place : byte offset in the file
+        """
         heappush(self._read, (place, kind, time))
         if len(self._read) > LAG:
             self._take(*heappop(self._read)[1:])
 
     def _take(self, kind: str, time: Fraction) -> None:
+        """Narrow the bounds of the offset by the next packet in file order."""
         if kind == "audio":
             if self._picture is not None:
                 self._low = max(self._low, self._picture - time)
             self._sound = time
             return
-        if (
-            self._picture is not None and self._sound is not None
-        ):  # the first picture is at zero, however late
+        # The first picture is stamped zero, however late it is: it bounds nothing.
+        if self._picture is not None and self._sound is not None:
             allowed = time - self._sound
             self._high = allowed if self._high is None else min(self._high, allowed)
         self._picture = time
@@ -56,21 +61,22 @@ class PacketOrder:
     def moved(
         self, priming: Fraction, delay: Fraction, picture_grid: Fraction, sound_grid: Fraction
     ) -> Fraction:
-        """Give the time (s) by which the sound belongs later (below zero: earlier) than it is counted.
+        """Audio start offset (s) beyond what the file counts; below zero: earlier.
 
-        libavformat puts packets into order first and then moves all by what the earliest lies before zero, rounded up
-        to what each stream counts in. If sound begins with the clock, after nothing but its priming, the order is one
-        of two that can be told beforehand (the earliest packet is the picture's or the sound's), and the answer is
-        exact. Else it is the middle of what the order allows, and sound that is counted in packets may err by less
-        than one. Sound that another encoder made and libavformat only copied errs by the difference of the primings
-        (AAC: up to 25 ms). Where the order contradicts itself, as in programs that write packets when they come, the
-        answer is zero.
+        libavformat first puts packets in order and then moves all of them by what the earliest lies
+        before zero, rounded up to each stream's time base. If the sound begins with the clock,
+        after nothing but its priming, the order is one of two that are known beforehand (the
+        earliest packet is video or audio), and the answer is exact. Otherwise it is the middle of
+        what the order allows, and sound that is counted in packets may err by less than one packet.
+        Sound made by another encoder and only copied by libavformat errs by the difference of the
+        primings (AAC: up to 25 ms). Where the order contradicts itself, as in programs that write
+        packets as they arrive, the answer is zero.
 
         Parameters
         ----------
         priming : seconds that the encoder put before the sound
-        delay : seconds by which pictures are decoded before they are shown, because of B-frames
-        picture_grid, sound_grid : seconds between two times that each stream can tell apart
+        delay : seconds from the decoding of a picture to its display, because of B-frames
+        picture_grid, sound_grid : seconds per unit of each stream's time base
 
         >>> order = PacketOrder()
         >>> frame, packet = Fraction(1, 25), Fraction(1024, 48_000)
@@ -83,6 +89,8 @@ class PacketOrder:
             return -priming
         if self._high is None or self._low > self._high:
             return ZERO
+
+        # The two known orders: a picture is decoded before the first sound, or it is not.
         ahead = round(priming / sound_grid) * sound_grid
         for earliest in (max(ahead, delay), ahead):
             pushed = ceil(earliest / picture_grid) * picture_grid

@@ -1,7 +1,8 @@
-"""The one clock: int64 ticks at 16,000 Hz, so that a tick is also the index of an audio sample.
+"""Clock of all media: int64 ticks at 16,000 Hz, so that a tick is also an audio sample index.
 
-PTS are integers in a stream's own time base; they become ticks by exact rational arithmetic and a single rounding,
-never through floats, so that an hour into a film nothing has drifted. Seconds appear only at the edges.
+Presentation timestamps (PTS) are integers in a stream's own time base. They become ticks by exact
+rational arithmetic and a single rounding, never through floats, so that an hour into a film nothing
+has drifted. Seconds appear only at the edges.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from omni_lab.config import TICKS_PER_SECOND
 
 
 def seconds(ticks: int) -> float:
-    """Turn ticks into seconds.
+    """Time in seconds of a number of ticks.
 
     >>> seconds(24_000)
     1.5
@@ -22,7 +23,7 @@ def seconds(ticks: int) -> float:
 
 
 def ticks(seconds: float | Fraction) -> int:
-    """Turn seconds into the nearest tick.
+    """Time in ticks, the nearest to a number of seconds.
 
     >>> ticks(1.5)
     24000
@@ -31,11 +32,11 @@ def ticks(seconds: float | Fraction) -> int:
 
 
 def rescale(pts: int, time_base: Rational) -> int:
-    """Turn a PTS into ticks: exact integer arithmetic, rounded half up once.
+    """Presentation timestamp in ticks: exact integer arithmetic, rounded half up once.
 
     Parameters
     ----------
-    pts : time stamp in units of `time_base`
+    pts : timestamp in units of `time_base`
     time_base : seconds per unit, as the container states it
 
     >>> rescale(90_000, Fraction(1, 90_000)), rescale(1, Fraction(1001, 30_000))
@@ -47,7 +48,7 @@ def rescale(pts: int, time_base: Rational) -> int:
 
 
 def stamp(ticks: int) -> str:
-    """Write ticks as people read times: `minutes:seconds.milliseconds`.
+    """Film time in readable form: `minutes:seconds.milliseconds`.
 
     >>> stamp(1_064_000)
     '1:06.500'

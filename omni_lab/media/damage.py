@@ -1,4 +1,4 @@
-"""Log of what is wrong in a media file: each kind of damage once, with where, how often, and FFmpeg's reason."""
+"""Log of decoding errors in a media file: each kind once, with place, count and FFmpeg's reason."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ MAX_ERRORS = 20  # named one by one; the rest is counted
 
 
 class DamageLog:
-    """Damage met while decoding, counted by kind."""
+    """Decoding errors of one file, counted by kind."""
 
     def __init__(self) -> None:
         self._times: dict[tuple[str, str], list[int | None]] = {}
 
     def note(self, what: str, at: int | None = None, why: str = "") -> None:
-        """Record of what is wrong near a tick, and why as FFmpeg has it."""
+        """Record one decoding error.
+
+        Parameters
+        ----------
+        what : the kind of error
+        at : the tick near which it was met, None where there is none
+        why : FFmpeg's reason
+        """
         self._times.setdefault((what, why), []).append(at)
 
     def lines(self) -> tuple[str, ...]:
-        """One line per kind of damage: first place, reason, count."""
+        """Error report: one line per kind with first place, reason and count."""
         lines = []
         for (what, why), times in self._times.items():
             first, last = (

@@ -1,4 +1,4 @@
-"""What can be wrong with a media file: typed, and each message names the file and the reason in one line."""
+"""Typed errors of media files: each message names the file and the reason in one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from omni_lab.errors import InputError
 
 
 class MediaError(InputError):
-    """A media file cannot be used; the message names the file and says why."""
+    """Unusable media file; the message names the file and the reason.
+
+    Parameters
+    ----------
+    path : the file, as it was given
+    reason : what is wrong with it and, where there is a remedy, what would be right; one line
+    """
 
     def __init__(self, path: str | Path, reason: str):
         super().__init__(f"{path}: {reason}")
@@ -17,28 +23,28 @@ class MediaError(InputError):
 
 
 class MissingFileError(MediaError):
-    """There is no such file, or it may not be read."""
+    """Missing file, or one without read permission."""
 
 
 class EmptyFileError(MediaError):
-    """The file has no bytes."""
+    """Empty file: zero bytes."""
 
 
 class NotMediaError(MediaError):
-    """The bytes are no film and no sound that can be opened."""
+    """Unknown or unsupported container: the bytes are neither a film nor a sound file."""
 
 
 class NothingDecodableError(MediaError):
-    """The container opens, but not one frame and not one sample comes out of it."""
+    """Container without decodable media: it opens, but yields no frame and no sample."""
 
 
 class NotPictureError(MediaError):
-    """The bytes, or the values of an array, are no still picture that can be read whole."""
+    """Unreadable still image: bytes, or array values, that are not one complete picture."""
 
 
 class HugePictureError(MediaError):
-    """A still picture has, or claims to have, more pixels than are decoded."""
+    """Oversized still image: it has, or claims to have, more pixels than are decoded."""
 
 
 class SubtitleError(MediaError):
-    """A subtitle file cannot be read as any known form."""
+    """Unreadable subtitle file: it fails to open, or has no known format."""

@@ -1,7 +1,8 @@
-"""What a file holds before a frame of it is decoded: its streams, which of them are taken, and the clock's zero.
+"""Media probing: a file's streams, the chosen ones and the clock's zero, from headers alone.
 
-Where a file has several tracks of a kind, the preferred language decides, then the container's disposition, then the
-larger picture or finer sound, then the first; `Stream.chosen` records the outcome. Cover art is a picture, not a film.
+Where a file has several tracks of a kind, the preferred language decides, then the container's
+disposition, then the larger picture or finer sound, then the first; `Stream.chosen` records the
+outcome. Cover art is a picture, not a film.
 """
 
 from __future__ import annotations
@@ -28,25 +29,27 @@ if TYPE_CHECKING:
 
 _MICROSECOND = Fraction(1, 1_000_000)
 TEXT_CODECS = ("mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text")
-MAX_PIXELS = 1 << 26  # of a picture: twice as many as 8K has; what claims more is not decoded
+MAX_PIXELS = 1 << 26  # of a decoded picture: twice as many as 8K has
 PLAYLISTS = ("hls", "dash", "concat", "sdp", "imf")
 REFUSED = "points to other files or addresses, which are not opened: name the films themselves"
 # ISO 639-1 to 639-2 (both forms), for the languages that files most often name
 TWO_TO_THREE = {
-    "ar": ("ara",), "bg": ("bul",), "bn": ("ben",), "ca": ("cat",), "cs": ("ces", "cze"), "da": ("dan",),
-    "de": ("deu", "ger"), "el": ("ell", "gre"), "en": ("eng",), "es": ("spa",), "et": ("est",), "fa": ("fas", "per"),
-    "fi": ("fin",), "fr": ("fra", "fre"), "he": ("heb",), "hi": ("hin",), "hr": ("hrv",), "hu": ("hun",),
-    "id": ("ind",), "is": ("isl", "ice"), "it": ("ita",), "ja": ("jpn",), "ko": ("kor",), "lt": ("lit",),
-    "lv": ("lav",), "ms": ("msa", "may"), "nl": ("nld", "dut"), "no": ("nor", "nob", "nno", "nb", "nn"),
-    "pl": ("pol",), "pt": ("por",), "ro": ("ron", "rum"), "ru": ("rus",), "sk": ("slk", "slo"), "sl": ("slv",),
-    "sr": ("srp",), "sv": ("swe",), "ta": ("tam",), "te": ("tel",), "th": ("tha",), "tr": ("tur",), "uk": ("ukr",),
-    "ur": ("urd",), "vi": ("vie",), "zh": ("zho", "chi", "cmn", "yue"),
+    "ar": ("ara",), "bg": ("bul",), "bn": ("ben",), "ca": ("cat",), "cs": ("ces", "cze"),
+    "da": ("dan",), "de": ("deu", "ger"), "el": ("ell", "gre"), "en": ("eng",), "es": ("spa",),
+    "et": ("est",), "fa": ("fas", "per"), "fi": ("fin",), "fr": ("fra", "fre"), "he": ("heb",),
+    "hi": ("hin",), "hr": ("hrv",), "hu": ("hun",), "id": ("ind",), "is": ("isl", "ice"),
+    "it": ("ita",), "ja": ("jpn",), "ko": ("kor",), "lt": ("lit",), "lv": ("lav",),
+    "ms": ("msa", "may"), "nl": ("nld", "dut"), "no": ("nor", "nob", "nno", "nb", "nn"),
+    "pl": ("pol",), "pt": ("por",), "ro": ("ron", "rum"), "ru": ("rus",), "sk": ("slk", "slo"),
+    "sl": ("slv",), "sr": ("srp",), "sv": ("swe",), "ta": ("tam",), "te": ("tel",), "th": ("tha",),
+    "tr": ("tur",), "uk": ("ukr",), "ur": ("urd",), "vi": ("vie",),
+    "zh": ("zho", "chi", "cmn", "yue"),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream of a file as its container describes it; decoding corrects what the container got wrong."""
+    """Stream description by its container; decoding corrects what the container got wrong."""
 
     index: int
     kind: str  # video, audio, subtitle or other
@@ -56,15 +59,11 @@ class Stream:
     language: str | None = None
     title: str | None = None
     chosen: bool = False  # this stream of its kind is the one that is read
-    cover: bool = False  # a picture of the album or film, not the film
-    disposition: tuple[
-        str, ...
-    ] = ()  # what the container says the stream is for: default, dub, forced, ...
+    cover: bool = False  # cover art of the album or film, not the film
+    disposition: tuple[str, ...] = ()  # the stream's stated use: default, dub, forced, ...
     width: int | None = None  # pixels, as coded
-    height: int | None = None
-    rotation: int = (
-        0  # degrees counter-clockwise by which players turn the picture (known once decoded)
-    )
+    height: int | None = None  # pixels, as coded
+    rotation: int = 0  # degrees counter-clockwise that players turn the picture (once decoded)
     variable_frame_rate: bool | None = None  # None before decoding
     rate: float | None = None  # frames per second (the container's average) or samples per second
     channels: int | None = None
@@ -72,25 +71,25 @@ class Stream:
 
 @dataclass(frozen=True)
 class Source:
-    """A file: identity, streams, length, and everything that went wrong with it."""
+    """Media source: a file's identity, streams, length, and every error met in it."""
 
     id: str  # hash of the file's content, 16 hex digits
     uri: str  # where it was found
     streams: tuple[Stream, ...]
-    duration: int  # ticks; the container's word until decoding has measured it
+    duration: int  # ticks; as the container states it until decoding has measured it
     zero: int = 0  # the container's time at the clock's zero, ticks
-    text_uri: str | None = None  # the subtitle file that was taken, if one was
+    text_uri: str | None = None  # the subtitle file beside it that was read, if any
     errors: tuple[str, ...] = ()
 
     def stream(self, kind: str) -> Stream | None:
-        """Return the chosen stream of a kind, or None where the file has none."""
+        """Chosen stream of a kind (`video`, `audio`, `subtitle`), None where there is none."""
         return next(
             (stream for stream in self.streams if stream.kind == kind and stream.chosen), None
         )
 
 
 def probe(path: str | Path, language: str = "en") -> Source:
-    """Describe a media file from its headers, without decoding it.
+    """Media source description from a file's headers, without decoding it.
 
     Parameters
     ----------
@@ -106,7 +105,7 @@ def probe(path: str | Path, language: str = "en") -> Source:
 
 
 def content_id(path: str | Path) -> str:
-    """Hash a file's bytes (BLAKE2b, 16 hex digits): the same film is the same source wherever it lies."""
+    """Content hash (BLAKE2b, 16 hex digits): the same film is the same source anywhere."""
     digest = hashlib.blake2b(digest_size=8)
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -116,14 +115,16 @@ def content_id(path: str | Path) -> str:
 
 @contextmanager
 def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
-    """Open a local media file with PyAV, or say in one line why that cannot be.
+    """Local media file, opened with PyAV (a context manager).
 
-    FFmpeg is handed the open file and no way to open anything else, neither from the network nor from the disk: a
-    playlist, whose films lie elsewhere, is refused.
+    FFmpeg is handed the open file and may open nothing else, neither from the network nor from the
+    disk: a playlist, whose films lie elsewhere, is refused.
 
     Raises
     ------
-    MissingFileError, EmptyFileError, NotMediaError
+    MissingFileError, EmptyFileError
+    NotMediaError
+        FFmpeg cannot open it, or it is a playlist, a text or a still image
     """
     import av
 
@@ -136,23 +137,29 @@ def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
                 file, metadata_errors="replace", options=options, buffer_size=1 << 16
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            fault = f"not a film or sound that can be opened, or cut off in its header ({_reason(error)})"
-            raise NotMediaError(path, fault) from None
+            known = "not a film or sound that can be opened, or cut off in its header"
+            raise NotMediaError(path, f"{known} ({_reason(error)})") from None
+
         with container:
-            name = container.format.name
-            if name in PLAYLISTS:
-                raise NotMediaError(path, REFUSED)
-            if name == "webp_pipe":
-                raise NotMediaError(
-                    path, "is a WebP picture; of an animated one make a GIF or an MP4 first"
-                )
-            if name in ("tty", "bin", "adf", "idf", "xbin", "image2") or name.endswith("_pipe"):
-                raise NotMediaError(path, "is a text or a still picture, not a film or a sound")
+            _refuse_format(container.format.name, path)
             yield container
 
 
+def _refuse_format(name: str, path: str | Path) -> None:
+    """Refuse containers that FFmpeg opens but that are no film: playlists, texts, still images."""
+    if name in PLAYLISTS:
+        raise NotMediaError(path, REFUSED)
+    if name == "webp_pipe":
+        webp = "is a WebP picture; if it is animated, make a GIF or an MP4 first"
+        raise NotMediaError(path, webp)
+    if name in ("tty", "bin", "adf", "idf", "xbin", "image2") or name.endswith("_pipe"):
+        raise NotMediaError(path, "is a text or a still picture, not a film or a sound")
+
+
 def open_file(path: str | Path) -> BinaryIO:
-    """Open a local file for reading; what is no ordinary file (a folder, a pipe, a device) is refused unopened.
+    """Regular local file, opened for reading in bytes.
+
+    Anything else (a folder, a pipe, a device) is refused unopened: a pipe would block for ever.
 
     Raises
     ------
@@ -161,14 +168,14 @@ def open_file(path: str | Path) -> BinaryIO:
     file = Path(path)
     try:
         found = file.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise MissingFileError(path, "is a folder, not a file")
         if not stat.S_ISREG(found.st_mode):
-            raise MissingFileError(
-                path,
-                "is a folder, not a file" if stat.S_ISDIR(found.st_mode) else "is no ordinary file",
-            )
+            raise MissingFileError(path, "is no ordinary file")
         if found.st_size == 0:
             raise EmptyFileError(path, "is empty (0 bytes)")
         return file.open("rb")
+
     except PermissionError:
         raise MissingFileError(path, "may not be read (permission denied)") from None
     except (OSError, ValueError) as error:
@@ -179,12 +186,12 @@ def open_file(path: str | Path) -> BinaryIO:
 
 
 def _reason(error: Exception) -> str:
-    """Say in a few words what went wrong: some errors number their words, some only have them."""
+    """Reason of an error in a few words, without its number where it has one."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def _is_playlist(file: BinaryIO) -> bool:
-    """Tell whether a file's first bytes are those of a list of films or addresses."""
+    """Playlist test: are a file's first bytes those of a list of films or addresses?"""
     head = file.read(1024).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     file.seek(0)
     if head.startswith(b"<"):
@@ -198,39 +205,45 @@ def describe(
     language: str,
     source_id: str | None = None,
 ) -> Source:
-    """Turn an open container into a `Source`, with the clock's zero and the chosen streams.
+    """Media source description of an open container, with the clock's zero and the chosen streams.
 
-    Zero is the earliest start of any picture or sound stream of the programme, taken or not: subtracted once for all,
-    it keeps a real offset between picture and sound. `source_id` is the file's `content_id`, where that is known.
+    Zero is the earliest start of any picture or sound stream of the programme, read or not:
+    subtracted once for all streams, it keeps a real offset between picture and sound.
+
+    Parameters
+    ----------
+    container : as `open_media` gives it
+    path : the file
+    language : preferred track language, two or three letters
+    source_id : the file's `content_id`, where that is known
 
     Raises
     ------
     NothingDecodableError
         the container holds neither pictures nor sound
     MissingFileError
-        the file cannot be read to its end
+        reading the file fails before its end
     """
     timed = [s for s in container.streams if s.type in ("video", "audio") and not _is_cover(s)]
     if not timed:
         raise NothingDecodableError(path, "holds no film and no sound")
     picture = choose(container, "video", language)
-    taken = {kind: choose(container, kind, language, picture) for kind in ("audio", "subtitle")} | {
-        "video": picture
-    }
-    film = _programme(picture or taken["audio"] or timed[0])
-    beside = [s for s in timed if _programme(s) == film]
-    zero = min(
-        (rescale(s.start_time, s.time_base) for s in beside if s.start_time is not None), default=0
-    )
+    sound = choose(container, "audio", language, picture)
+    text = choose(container, "subtitle", language, picture)
+    programme = _programme(picture or sound or timed[0])
+
+    # Other programmes of a broadcast run on separate clocks: only this one sets the zero.
+    beside = [s for s in timed if _programme(s) == programme]
+    starts = [rescale(s.start_time, s.time_base) for s in beside if s.start_time is not None]
+    zero = min(starts, default=0)
+    taken = (picture, sound, text)
     streams = tuple(
-        _stream(s, zero, any(s is t for t in taken.values())) for s in container.streams
+        _stream(s, zero, any(s is chosen for chosen in taken)) for s in container.streams
     )
-    ends = [
-        s.start + s.duration
-        for s in (streams[t.index] for t in beside)
-        if s.start is not None and s.duration
-    ]
+
     stated = rescale(container.duration, _MICROSECOND) if container.duration else 0
+    described = [streams[s.index] for s in beside]
+    ends = [s.start + s.duration for s in described if s.start is not None and s.duration]
     try:
         source_id = source_id or content_id(path)
     except OSError as error:
@@ -244,36 +257,30 @@ def choose(
     language: str,
     picture: av.stream.Stream | None = None,
 ) -> av.stream.Stream | None:
-    """Pick the stream of a kind that a viewer of this language would be given, or None.
+    """Track selection: the stream of a kind that a viewer of this language would get, or None.
 
-    Order: the programme of `picture` (a broadcast may hold several), language (wanted, then untold, then another), made
-    for everybody before made for some, the container's default, the larger picture or the finer sound, the lower index.
+    Order: the programme of `picture` (a broadcast may hold several), language (preferred, then
+    unknown, then another), tracks for all viewers before special ones (commentary, hearing or
+    visually impaired, forced), the container's default, the larger picture or the finer sound, the
+    lower index.
+
+    Parameters
+    ----------
+    kind : `video`, `audio` or `subtitle`
+    language : preferred, two or three letters
     """
     from av.stream import Disposition
 
-    special = (
-        Disposition.comment
-        | Disposition.hearing_impaired
-        | Disposition.visual_impaired
-        | Disposition.forced
-    )
+    impaired = Disposition.hearing_impaired | Disposition.visual_impaired
+    special = Disposition.comment | impaired | Disposition.forced
 
     def rank(stream: av.stream.Stream) -> tuple:
-        size = (
-            stream.width * stream.height
-            if kind == "video"
-            else stream.rate
-            if kind == "audio"
-            else 0
-        )
-        foreign = language_rank(stream.language, language)
-        apart = picture is not None and _programme(stream) != _programme(picture)
         return (
-            apart,
-            foreign,
+            picture is not None and _programme(stream) != _programme(picture),
+            language_rank(stream.language, language),
             bool(stream.disposition & special),
             not stream.disposition & Disposition.default,
-            -size,
+            -_fineness(stream),
         )
 
     candidates = [
@@ -281,20 +288,28 @@ def choose(
         for s in container.streams
         if s.type == kind and s.codec_context is not None and not _is_cover(s)
     ]
+    # Subtitles that are pictures (DVD, Blu-ray) hold no text.
     if kind == "subtitle":
         candidates = [s for s in candidates if s.codec_context.name in TEXT_CODECS]
     return min(candidates, key=rank, default=None)
 
 
+def _fineness(stream: av.stream.Stream) -> int:
+    """Pixels of a picture, samples per second of a sound."""
+    if stream.type == "video":
+        return stream.width * stream.height
+    return stream.rate if stream.type == "audio" else 0
+
+
 def language_rank(found: str | None, wanted: str) -> int:
-    """Tell how well a language suits the wanted one: 0 it is the same, 1 it is untold, 2 it is another."""
+    """Language match: 0 for the wanted language, 1 where it is unknown, 2 for another one."""
     if not found or found in ("und", "unk"):
         return 1
     return 0 if two_letters(found) == two_letters(wanted) else 2
 
 
 def two_letters(language: str) -> str:
-    """Give the code of two letters for any tag of a language, as far as it is known.
+    """ISO 639-1 code (two letters) of any language tag; an unknown tag keeps its first part.
 
     >>> two_letters("ger"), two_letters("pt-BR"), two_letters("pt_BR")
     ('de', 'pt', 'pt')
@@ -304,6 +319,7 @@ def two_letters(language: str) -> str:
 
 
 def _is_cover(stream: av.stream.Stream) -> bool:
+    """Cover art test: a still image or thumbnails in a video stream."""
     from av.stream import Disposition
 
     stills = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -311,21 +327,20 @@ def _is_cover(stream: av.stream.Stream) -> bool:
 
 
 def _programme(stream: av.stream.Stream) -> tuple[int | None, ...]:
-    """Tell the programme of a stream by its best picture and its best sound, which are as FFmpeg has it."""
+    """Programme of a stream: FFmpeg's best picture and best sound beside it, as indices."""
     best = (stream.container.streams.best(kind, related=stream) for kind in ("video", "audio"))
     return tuple(None if other is None else other.index for other in best)
 
 
 def _stream(stream: av.stream.Stream, zero: int, chosen: bool) -> Stream:
-    """Copy what one stream's header says."""
+    """Stream description from one stream's header."""
     codec = stream.codec_context
     start, duration = stream.start_time, stream.duration
     common = {
         "index": stream.index,
         "kind": stream.type if stream.type in ("video", "audio", "subtitle") else "other",
-        "codec": codec.codec.canonical_name
-        if codec
-        else "unknown",  # the same whichever decoder is built in
+        # the canonical name is the same whichever decoder FFmpeg was built with
+        "codec": codec.codec.canonical_name if codec else "unknown",
         "start": None if start is None else rescale(start, stream.time_base) - zero,
         "duration": rescale(duration, stream.time_base) if duration else None,
         "language": stream.language,
@@ -334,13 +349,12 @@ def _stream(stream: av.stream.Stream, zero: int, chosen: bool) -> Stream:
         "cover": _is_cover(stream),
         "disposition": tuple(flag.name for flag in stream.disposition),
     }
+
     if codec is None:
         return Stream(**common)
     if stream.type == "video":
-        rate = stream.average_rate
-        return Stream(
-            **common, width=stream.width, height=stream.height, rate=float(rate) if rate else None
-        )
+        rate = float(stream.average_rate) if stream.average_rate else None
+        return Stream(**common, width=stream.width, height=stream.height, rate=rate)
     if stream.type == "audio":
         return Stream(**common, rate=float(stream.rate), channels=stream.channels)
     return Stream(**common)

@@ -1,8 +1,9 @@
-"""Where one shot ends and the next begins: by the difference of neighbouring frames, or by PySceneDetect.
+"""Scene cut detection: by the difference of neighbouring frames, or by PySceneDetect.
 
-Both see every frame once, in the one pass that decodes the film. The plain difference looks at some hundred points of
-brightness and costs next to nothing; it takes a flash for two cuts. PySceneDetect also compares colours and was tried
-on many films; it costs a small conversion of every frame, and needs the extra `scale`.
+Both see every frame once, in the single pass that decodes the film. The plain difference looks at
+some hundred points of brightness and costs next to nothing; it takes a flash for two cuts.
+PySceneDetect also compares colours and was tried on many films; it costs a small conversion of
+every frame, and needs the extra `scale`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
     import av
 
 SMALLEST = 6.0  # change (of 255) that can be a cut
-BESIDE = 12  # frames before and after that a cut stands out of
-TIMES = 3  # by which it does
+BESIDE = 12  # frames before and after that a cut is compared with
+TIMES = 3  # their mean change, times this, is the least that a cut has
 
 
 class ContentDetector:
-    """Find scenes as PySceneDetect's adaptive detector does: by hue, saturation and brightness, beside the neighbours.
+    """Adaptive scene cut detection by PySceneDetect: hue, saturation, brightness of all frames.
 
     Raises
     ------
@@ -31,7 +32,7 @@ class ContentDetector:
         PySceneDetect is not installed
     """
 
-    WIDTH, HEIGHT = 128, 72  # of the small frames it sees: the mean over a picture needs no more
+    WIDTH, HEIGHT = 128, 72  # pixels of the frames it sees: a mean over the picture needs no more
 
     def __init__(self):
         from av.video.reformatter import VideoReformatter
@@ -39,8 +40,8 @@ class ContentDetector:
         try:
             import scenedetect
         except ImportError:
-            need = "triplets.scenes = 'pyscenedetect' needs PySceneDetect: pip install 'omni_lab[scale]'"
-            raise UsageError(need) from None
+            need = "triplets.scenes = 'pyscenedetect' needs PySceneDetect: "
+            raise UsageError(need + "pip install 'omni_lab[scale]'") from None
         self._timecode = scenedetect.FrameTimecode
         self._detector = scenedetect.AdaptiveDetector()
         self._reformatter = VideoReformatter()
@@ -52,24 +53,24 @@ class ContentDetector:
         small = self._reformatter.reformat(
             frame, self.WIDTH, self.HEIGHT, format="bgr24", interpolation="AREA", threads=1
         )
-        number = self._timecode(
-            len(self._times), fps=25.0
-        )  # frames are counted: the rate is never used
+        # The detector counts frames; the rate is never used.
+        number = self._timecode(len(self._times), fps=25.0)
         self._times.append(time)
         for cut in self._detector.process_frame(number, small.to_ndarray()):
             self._found.append(self._times[cut.frame_num])
 
     def changes(self) -> Int64[np.ndarray, " scenes"]:
-        """Ticks of the first frame of each new scene."""
+        """Scene cuts: the tick of the first frame of each new scene."""
         return np.array(self._found, dtype=np.int64)
 
 
 def scene_changes(
     times: Int64[np.ndarray, " frames"], changes: Float[np.ndarray, " frames"]
 ) -> Int64[np.ndarray, " scenes"]:
-    """Find where the picture changes at once: a change that is large, and large beside its neighbours.
+    """Scene cuts by frame difference: changes that are large, and large beside their neighbours.
 
-    Comparing with the neighbourhood (as PySceneDetect's adaptive detector does) keeps pans and flicker out.
+    Comparing with the neighbourhood (as PySceneDetect's adaptive detector does) rejects pans and
+    flicker.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def scene_changes(
 
     Returns
     -------
-    ticks of the first frame of each new scene
+    tick of the first frame of each new scene
 
     >>> scene_changes(np.arange(6) * 640, np.array([0.0, 1.0, 1.0, 40.0, 2.0, 1.0])).tolist()
     [1920]

@@ -1,10 +1,11 @@
-"""Decoded sound laid onto the clock: 16 kHz, mono, every sample at the tick its PTS says.
+"""Audio resampling and placement on the clock: 16 kHz, mono, every sample at the tick of its PTS.
 
-Within an unbroken run of frames the samples are counted, and all time stamps together say where the run lies: in a
-container that writes whole milliseconds each leaves half of one open, what all of them leave open is less. Where the
-stamps wander off the count (a recorder whose clock runs fast), the run is stretched after them. Where they leave it
-at once by more than `SLACK` (a gap, a jump), the resampler is flushed and a new run begins. Gaps stay gaps: they are
-zeros in the array and are listed.
+Within an unbroken run of frames the samples are counted, and all timestamps together place the run:
+in a container that writes whole milliseconds each timestamp leaves half a millisecond open, and
+what all of them leave open is less. Where the timestamps drift away from the count (a recorder
+whose clock runs fast), the run is stretched to follow them. Where they leave it at once by more
+than `SLACK` (a gap, a jump), the resampler is flushed and a new run begins. Gaps stay gaps: they
+are zeros in the array and are listed.
 """
 
 from __future__ import annotations
@@ -20,67 +21,82 @@ from omni_lab.config import TICKS_PER_SECOND
 if TYPE_CHECKING:
     import av
 
-SLACK = (
-    TICKS_PER_SECOND // 100
-)  # 10 ms: more than any container's rounding, less than anybody hears
-RECENT = 16  # stamps whose middle says where the next frame should lie
-STEEPEST = 0.1  # ticks by which a clock may go wrong in a tick; stamps that err more are no clock
+SLACK = TICKS_PER_SECOND // 100  # 10 ms: more than containers round, less than anybody hears
+RECENT = 16  # timestamps whose mean predicts where the next frame should lie
+STEEPEST = 0.1  # ticks of drift per tick; timestamps that drift faster are no clock
 BLOCK = 1 << 20  # samples stretched at a time
 
 
 class _Run:
-    """Samples without a break, and what the stamps say about where they lie."""
+    """Unbroken run of samples, with the timestamps that place it.
+
+    Parameters
+    ----------
+    at : tick at which the run begins if no timestamp says otherwise
+    """
 
     def __init__(self, at: float):
-        self.at = at  # ticks, where the run begins if no stamp says so
+        self.at = at
         self.parts: list[np.ndarray] = []
         self.length = Fraction(0)  # of the source's samples so far, in ticks
-        self.counted: list[float] = []  # of each stamp: ticks since the run began
-        self.offsets: list[float] = []  # and the stamp less those ticks
-        self.grain = 0.0  # ticks between two stamps that the container can tell apart
+        self.counted: list[float] = []  # of each timestamp: ticks since the run began
+        self.offsets: list[float] = []  # and the timestamp less those ticks
+        self.grain = 0.0  # ticks per unit of the container's time base
 
-    def awaited(self) -> tuple[float, float]:
-        """Give the ticks at which the next frame should lie: by the recent stamps' middle, and by the newest alone."""
+    def expected(self) -> tuple[float, float]:
+        """Expected tick of the next frame: by the recent timestamps' mean, by the newest alone."""
         recent = self.offsets[-RECENT:] or [self.at]
         return float(self.length) + sum(recent) / len(recent), float(self.length) + recent[-1]
 
     def laid(self) -> tuple[int, Int16[np.ndarray, " samples"]]:
-        """Give the tick of the first sample, and the samples, stretched if need be."""
+        """Placed run: the tick of the first sample, and the samples, stretched if they drift."""
         samples = np.concatenate(self.parts) if self.parts else np.zeros(0, dtype=np.int16)
         if not self.offsets or not samples.size:
             return round(self.at), samples
-        offsets = np.array(self.offsets)
-        if (
-            np.ptp(offsets) <= self.grain + 2
-        ):  # nothing but rounding: the first stamp, if the others allow it
-            open_by = (self.grain + 1) / 2  # stamps are also rounded to ticks
-            first, last = offsets.max() - open_by, offsets.min() + open_by
-            return round(
-                float(offsets[0] if first <= offsets[0] <= last else (first + last) / 2)
-            ), samples
-        counted = np.array(self.counted)
-        blocks = np.split(
-            np.arange(offsets.size), np.flatnonzero(np.diff(counted // TICKS_PER_SECOND)) + 1
-        )
+        if np.ptp(self.offsets) <= self.grain + 2:  # nothing but rounding
+            return self._rounded(), samples
+
+        counted, offsets = np.array(self.counted), np.array(self.offsets)
+        blocks = _by_second(counted)
         knots = np.array([counted[block].mean() for block in blocks])
         shifts = np.array([offsets[block].mean() for block in blocks])
-        middles = [np.median(offsets[block]) for block in blocks]
-        shaking = np.median([offsets[block].std() / np.sqrt(block.size) for block in blocks])
-        quarter = -(-len(blocks) // 4)
-        wander = np.median(middles[-quarter:]) - np.median(middles[:quarter])
-        if (
-            abs(wander) <= self.grain + 2 + 6 * shaking
-        ):  # stamps that shake, or err for a while (Ogg)
+
+        # Timestamps that jitter, or err for a while (Ogg), say where the run lies, not how long.
+        if abs(_drift(offsets, blocks)) <= self.grain + 2 + 6 * _jitter(offsets, blocks):
             return round(float(np.median(offsets))), samples
-        if (
-            np.abs(np.diff(shifts) / np.diff(knots)).max() > STEEPEST
-        ):  # stretched so far, sound would be lost
+        # Stretching along a steeper slope would squeeze sound to nothing.
+        if np.abs(np.diff(shifts) / np.diff(knots)).max() > STEEPEST:
             return round(self.offsets[0]), samples
         return stretch(samples, knots, shifts)
 
+    def _rounded(self) -> int:
+        """Start tick where timestamps differ by rounding alone: the first, if the others agree."""
+        open_by = (self.grain + 1) / 2  # timestamps are also rounded to ticks
+        low, high = max(self.offsets) - open_by, min(self.offsets) + open_by
+        first = self.offsets[0]
+        return round(float(first if low <= first <= high else (low + high) / 2))
+
+
+def _by_second(counted: Float[np.ndarray, " stamps"]) -> list[np.ndarray]:
+    """Indices of the timestamps in each second of a run."""
+    edges = np.flatnonzero(np.diff(counted // TICKS_PER_SECOND)) + 1
+    return np.split(np.arange(counted.size), edges)
+
+
+def _drift(offsets: Float[np.ndarray, " stamps"], blocks: list[np.ndarray]) -> float:
+    """Clock drift (ticks) between the first and the last quarter of a run, by medians."""
+    middles = [np.median(offsets[block]) for block in blocks]
+    quarter = -(-len(blocks) // 4)
+    return np.median(middles[-quarter:]) - np.median(middles[:quarter])
+
+
+def _jitter(offsets: Float[np.ndarray, " stamps"], blocks: list[np.ndarray]) -> float:
+    """Timestamp jitter (ticks): the median standard error of a second's mean."""
+    return np.median([offsets[block].std() / np.sqrt(block.size) for block in blocks])
+
 
 class SoundLine:
-    """Take decoded audio frames in order and lay them as int16 samples onto the clock."""
+    """Audio placement: decoded frames, in order, as 16 kHz mono int16 samples on the clock."""
 
     def __init__(self):
         self._runs: list[_Run] = []
@@ -88,84 +104,83 @@ class SoundLine:
         self._form: tuple | None = None
 
     def add(self, frame: av.AudioFrame, time: int | None, grain: float = 0.0) -> None:
-        """Lay the next frame.
+        """Place the next frame.
 
         Parameters
         ----------
         frame : decoded samples of any format, rate and layout
         time : its tick on the clock, None where the container does not say
-        grain : ticks between two times that the container can tell apart
+        grain : ticks per unit of the container's time base
 
         Raises
         ------
         av.error.FFmpegError
-            the frame's channels cannot be mixed to one
+            FFmpeg knows no downmix of the frame's channels to mono
         """
         import av
-        from av.audio.resampler import AudioResampler
 
-        form = (frame.format.name, frame.layout.name, frame.sample_rate)
-        awaited = self._runs[-1].awaited() if self._runs else (0.0, 0.0)
-        jumps = time is not None and min(abs(time - tick) for tick in awaited) > SLACK
-        if not self._runs or form != self._form or jumps:
-            self._flush()
-            self._resampler = AudioResampler(format="s16", layout="mono", rate=TICKS_PER_SECOND)
-            self._form = form
-            self._runs.append(_Run(awaited[0]))
+        self._begin_run(frame, time)
         run = self._runs[-1]
         if time is not None:
             run.counted.append(float(run.length))
             run.offsets.append(time - float(run.length))
             run.grain = max(run.grain, grain)
-        frame.pts = None  # time is kept here, by counting
+
+        frame.pts = None  # else the resampler would fill gaps: time is kept here, by counting
         try:
             self._lay(self._resampler.resample(frame))
-        except av.error.FFmpegError:  # channels that cannot be mixed: nothing to flush later
+        except av.error.FFmpegError:  # unknown downmix: there is nothing to flush later
             self._resampler = self._form = None
             raise
         run.length += Fraction(frame.samples * TICKS_PER_SECOND, frame.sample_rate)
 
+    def _begin_run(self, frame: av.AudioFrame, time: int | None) -> None:
+        """Begin a new run, with its own resampler, where the format changes or the clock jumps."""
+        from av.audio.resampler import AudioResampler
+
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        expected = self._runs[-1].expected() if self._runs else (0.0, 0.0)
+        jumps = time is not None and min(abs(time - tick) for tick in expected) > SLACK
+        if not self._runs or form != self._form or jumps:
+            self._flush()
+            self._resampler = AudioResampler(format="s16", layout="mono", rate=TICKS_PER_SECOND)
+            self._form = form
+            self._runs.append(_Run(expected[0]))
+
     def finish(
         self, span_end: int | None = None, padding: int = 0, moved: int = 0
     ) -> tuple[np.ndarray | None, int, list[tuple[int, int]]]:
-        """Flush, and return samples, the tick of the first one, and the gaps inside.
+        """Complete sound track: samples, the tick of the first one, and the gaps inside.
 
         Parameters
         ----------
         span_end : where the container says the sound ends (ticks), None where it does not
-        padding : samples an encoder may have added behind that end; anything longer is sound, whatever the header says
+        padding : samples an encoder may have added behind that end; more than that is sound,
+            whatever the header says
         moved : ticks by which all of it, its end too, belongs later than its times say
 
         Returns
         -------
-        int16 samples (None when there were none), the first one's tick (never before zero), gaps as (start, end)
+        int16 samples (None when there were none), the first one's tick (never before zero), gaps as
+        (start, end) in ticks
         """
         self._flush()
         laid = ((at + moved, samples) for at, samples in (run.laid() for run in self._runs))
         runs = [(max(at, 0), samples[max(0, -at) :]) for at, samples in laid]
         self._runs = []
-        span_end = None if span_end is None else span_end + moved
         runs = sorted((run for run in runs if run[1].size), key=lambda run: run[0])
         if not runs:
             return None, 0, []
+
         start = runs[0][0]
         end = max(at + samples.size for at, samples in runs)
+        span_end = None if span_end is None else span_end + moved
         if span_end is not None and start < span_end < end <= span_end + padding:
             end = span_end
-        audio = np.zeros(end - start, dtype=np.int16)
-        heard, gaps = start, []
-        for at, samples in runs:
-            if at >= end:
-                break
-            samples = samples[: end - at]
-            audio[at - start : at - start + samples.size] = samples
-            if at > heard:
-                gaps.append((heard, at))
-            heard = max(heard, at + samples.size)
-        return audio[: heard - start], start, gaps
+        return _joined(runs, start, end)
 
     def _flush(self) -> None:
-        """Fetch what the resampler's filter still holds: without it the last milliseconds are lost."""
+        """Fetch the last milliseconds of a run, which the resampler's filter still holds."""
         if self._resampler is not None:
             self._lay(self._resampler.resample(None))
 
@@ -173,14 +188,32 @@ class SoundLine:
         self._runs[-1].parts.extend(frame.to_ndarray().reshape(-1) for frame in frames)
 
 
+def _joined(
+    runs: list[tuple[int, np.ndarray]], start: int, end: int
+) -> tuple[np.ndarray, int, list[tuple[int, int]]]:
+    """One array from `start` to `end` (ticks) of runs in order of time, and the gaps between."""
+    audio = np.zeros(end - start, dtype=np.int16)
+    heard, gaps = start, []
+
+    for at, samples in runs:
+        if at >= end:
+            break
+        samples = samples[: end - at]
+        audio[at - start : at - start + samples.size] = samples
+        if at > heard:
+            gaps.append((heard, at))
+        heard = max(heard, at + samples.size)
+    return audio[: heard - start], start, gaps
+
+
 def stretch(
     samples: Int16[np.ndarray, " samples"],
     knots: Float[np.ndarray, " knots"],
     shifts: Float[np.ndarray, " knots"],
 ) -> tuple[int, Int16[np.ndarray, " laid"]]:
-    """Lay samples so that sample `knots[i]` comes to lie at tick `knots[i] + shifts[i]`, evenly in between.
+    """Time stretching: sample `knots[i]` goes to tick `knots[i] + shifts[i]`, evenly in between.
 
-    Values between samples are read off Catmull and Rom's cubic (1974), four samples at a time.
+    Values between samples follow the cubic of Catmull and Rom (1974), on four samples at a time.
 
     Parameters
     ----------
@@ -192,26 +225,34 @@ def stretch(
     -------
     the tick of the first sample, and the samples
 
-    >>> start, laid = stretch(np.zeros(32_000, dtype=np.int16), np.array([0.0, 32_000.0]), np.array([100.0, 132.0]))
+    >>> start, laid = stretch(np.zeros(32_000, np.int16), np.r_[0.0, 32_000], np.r_[100.0, 132])
     >>> start, laid.size
     (100, 32032)
     """
+    # The line through the outermost knots continues to both ends of the samples.
     slopes = np.diff(shifts) / np.diff(knots)
     ends = np.array([0.0, float(samples.size)])
     outer = shifts[[0, -1]] + slopes[[0, -1]] * (ends - knots[[0, -1]])
     inside = (knots > 0) & (knots < ends[1])
     places = np.r_[ends[0], knots[inside], ends[1]]
     ticks = places + np.r_[outer[0], shifts[inside], outer[1]]
+
     start, end = round(float(ticks[0])), round(float(ticks[-1]))
     laid = np.empty(end - start, dtype=np.int16)
-    for first in range(0, laid.size, BLOCK):
+    for first in range(0, laid.size, BLOCK):  # in blocks: an hour of floats would not fit in memory
         wanted = np.arange(start + first, min(start + first + BLOCK, end))
-        at = np.interp(wanted, ticks, places)
-        base = np.floor(at).astype(np.int64)
-        part = (at - base).astype(np.float32)
-        a, b, c, d = (samples.take(base + k, mode="clip").astype(np.float32) for k in (-1, 0, 1, 2))
-        curve = b + part / 2 * (
-            c - a + part * (2 * a - 5 * b + 4 * c - d + part * (3 * (b - c) + d - a))
-        )
-        laid[first : first + BLOCK] = np.rint(curve).clip(-32768, 32767)
+        laid[first : first + BLOCK] = _read_at(samples, np.interp(wanted, ticks, places))
     return start, laid
+
+
+def _read_at(
+    samples: Int16[np.ndarray, " samples"], at: Float[np.ndarray, " places"]
+) -> Float[np.ndarray, " places"]:
+    """Values between samples, by the cubic of Catmull and Rom, rounded to whole int16 values."""
+    base = np.floor(at).astype(np.int64)
+    part = (at - base).astype(np.float32)
+    a, b, c, d = (samples.take(base + k, mode="clip").astype(np.float32) for k in (-1, 0, 1, 2))
+    curve = b + part / 2 * (
+        c - a + part * (2 * a - 5 * b + 4 * c - d + part * (3 * (b - c) + d - a))
+    )
+    return np.rint(curve).clip(-32768, 32767)

@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from omni_lab.config import TICKS_PER_SECOND, Config
+from omni_lab.config import TICKS_PER_SECOND, AudioEncoderConfig, SequenceConfig
 from omni_lab.errors import ConfigError
 
 _WINDOW = 400  # samples of one analysis window (25 ms), as in Whisper
@@ -64,12 +64,16 @@ class LogMel(nn.Module):
 class AudioEncoder(nn.Module):
     """Whisper's encoder over one unit of sound; neighbouring positions are merged to the unit's audio tokens."""
 
-    def __init__(self, config: Config, tower: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        settings: AudioEncoderConfig,
+        sequence: SequenceConfig,
+        tower: nn.Module | None = None,
+    ) -> None:
         from transformers import WhisperConfig
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
         super().__init__()
-        settings, sequence = config.model.audio, config.sequence
         frames = round(settings.frames * sequence.unit_s)
         self.tower = tower or WhisperEncoder(
             WhisperConfig(

@@ -9,18 +9,22 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from omni_lab.config import Config
+from omni_lab.config import ImageEncoderConfig, SequenceConfig
 from omni_lab.errors import ConfigError
 
 
 class ImageEncoder(nn.Module):
     """SigLIP over every frame; each image token then sees one cell of the picture in all frames of its unit."""
 
-    def __init__(self, config: Config, tower: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        settings: ImageEncoderConfig,
+        sequence: SequenceConfig,
+        tower: nn.Module | None = None,
+    ) -> None:
         from transformers import SiglipVisionConfig, SiglipVisionModel
 
         super().__init__()
-        settings, sequence = config.model.image, config.sequence
         self.tower = tower or SiglipVisionModel(
             SiglipVisionConfig(
                 hidden_size=settings.width,

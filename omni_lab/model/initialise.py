@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from omni_lab.config import ModelConfig
+
 _RESIDUAL_ENDS = ("o_proj", "out_proj", "down_proj", "fc2")
 
 
@@ -25,9 +27,8 @@ def _layers_above(model: nn.Module, name: str) -> int:
 
 
 @torch.no_grad()
-def initialise_wide(model: nn.Module) -> None:
+def initialise_wide(model: nn.Module, settings: ModelConfig) -> None:
     """Initialise every part in place, except those whose weights are pretrained."""
-    settings = model.settings.model
     keep = [n for n in ("image", "audio", "decoder") if getattr(settings, n).pretrained]
     for name, module in model.named_modules():
         if any(name == part or name.startswith(f"{part}.") for part in keep):

@@ -1,37 +1,42 @@
-"""The omni model: what is seen and heard takes its place among the words, and one decoder reads it all.
+"""Omni model: image and audio encoders, connectors, one causal decoder over interleaved tokens.
 
-Glossary: B batch · T tokens · N supervised tokens · D width · V vocabulary
-· M modalities · G groups of units with all modalities.
+What is seen and heard takes its place among the words, and one decoder reads it all.
+
+Glossary: B batch · T tokens · N supervised tokens · D decoder width · V vocabulary
+· U units with a picture · A units with sound · F frames per unit · S picture side.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PretrainedConfig, PreTrainedModel, Qwen2Config, Qwen2Model
+from transformers.utils import ModelOutput
 
-from omni_lab.config import Config, from_dict, to_dict
+from omni_lab.config import ModelConfig, SequenceConfig, section_from_dict, to_dict
 from omni_lab.model.audio import AudioEncoder, LogMel
 from omni_lab.model.connector import Connector
 from omni_lab.model.image import ImageEncoder
 from omni_lab.model.pretrained import empty_part, load_parts
 from omni_lab.model.rope import rope_of, set_rope
-from omni_lab.parallel.batch import Shard
-from omni_lab.parallel.decoder_hook import NO_MASK
-from omni_lab.sequences.batch import IGNORED, Batch
-from omni_lab.sequences.masking import attention_bias
-from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, TEXT_KIND
+from omni_lab.sequences.batch import IGNORED
+
+ALIGNED = ("image", "audio", "text")  # modalities with a projection head for the contrastive loss
 
 
 class OmniConfig(PretrainedConfig):
-    """Hugging Face's side of our settings: the whole `Config` as a dictionary, the vocabulary's size, configurations of
-    the parts that were pretrained, by name, and the decoder's rotary positions (theta, factor) where stages of
-    training have changed them."""
+    """Hugging Face configuration of an omni model.
+
+    Our settings (`model` and `sequence`) as dictionaries, the vocabulary's size, configurations of
+    the parts that were pretrained, by name, and the decoder's rotary positions (theta, factor)
+    where stages of training have changed them.
+    """
 
     model_type = "omni_lab"
 
@@ -41,7 +46,7 @@ class OmniConfig(PretrainedConfig):
         vocabulary: int = 0,
         parts: dict | None = None,
         rope: tuple[float, float] | list[float] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.settings = settings or {}
@@ -51,17 +56,28 @@ class OmniConfig(PretrainedConfig):
 
 
 @dataclass
-class OmniOutput:
-    """What one forward pass gives; logits exist at supervised tokens only, so that memory does not grow with V · T."""
+class OmniOutput(ModelOutput):
+    """Output of a forward pass.
 
-    logits: Float[Tensor, "N V"]  # in row-major order of the batch's supervised tokens
-    targets: Int64[Tensor, " N"]
-    losses: Float[Tensor, " N"]  # cross-entropy per supervised token, nats
-    embeddings: Float[Tensor, "B T D"]  # what entered the decoder
+    With labels, logits exist at supervised tokens only, in row-major order, so that memory does
+    not grow with V · T; without, at the last `logits_to_keep` tokens of every row.
+    """
+
+    logits: Tensor | None = None  # N V, or B kept V
+    targets: Tensor | None = None  # N
+    losses: Tensor | None = None  # N: cross-entropy per supervised token, nats
+    embeddings: Tensor | None = None  # B T D: what entered the decoder
+    past_key_values: Any = None
 
 
 class OmniModel(PreTrainedModel):
-    """SigLIP and Whisper encoders, their connectors, a Qwen2 decoder with tied output, and alignment heads."""
+    """SigLIP and Whisper encoders, connectors, a Qwen2 decoder with tied output, projection heads.
+
+    Parameters
+    ----------
+    config : settings, vocabulary and pretrained parts
+    parts : pretrained towers and decoder by name, where they are loaded already
+    """
 
     config_class = OmniConfig
     base_model_prefix = "omni"
@@ -69,177 +85,146 @@ class OmniModel(PreTrainedModel):
 
     def __init__(self, config: OmniConfig, parts: dict[str, PreTrainedModel] | None = None) -> None:
         super().__init__(config)
-        self.settings: Config = from_dict(config.settings)
-        decoder = self.settings.model.decoder
+        model = section_from_dict(ModelConfig, config.settings.get("model", {}))
+        sequence = section_from_dict(SequenceConfig, config.settings.get("sequence", {}))
+        self.model_settings, self.sequence_settings = model, sequence
         parts = parts or {name: empty_part(name, data) for name, data in config.parts.items()}
-        self.image = ImageEncoder(self.settings, parts.get("image"))
-        self.audio = AudioEncoder(self.settings, parts.get("audio"))
-        self.decoder = parts.get("decoder")
-        if self.decoder is None:
-            self.decoder = Qwen2Model(
-                Qwen2Config(
-                    vocab_size=config.vocabulary,
-                    hidden_size=decoder.width,
-                    intermediate_size=decoder.mlp,
-                    num_hidden_layers=decoder.layers,
-                    num_attention_heads=decoder.heads,
-                    num_key_value_heads=decoder.kv_heads,
-                    head_dim=decoder.head_dim,
-                    max_position_embeddings=self.settings.sequence.max_tokens,
-                    rope_parameters={"rope_type": "default", "rope_theta": decoder.rope_theta},
-                    use_cache=False,
-                )
-            )
+
+        self.image = ImageEncoder(model.image, sequence, parts.get("image"))
+        self.audio = AudioEncoder(model.audio, sequence, parts.get("audio"))
+        self.decoder = parts.get("decoder") or self._new_decoder(config.vocabulary)
         if config.rope:
             set_rope(self.decoder, *config.rope)
-        width, size = self.decoder.config.hidden_size, self.settings.model.connector_rms
+
+        width, rms = self.decoder.config.hidden_size, model.connector_rms
         self.connector = nn.ModuleDict(
             {
-                "image": Connector(
-                    self.image.width, width, self.settings.sequence.image_tokens, size
-                ),
-                "audio": Connector(
-                    self.audio.width, width, self.settings.sequence.audio_tokens, size
-                ),
+                "image": Connector(self.image.width, width, sequence.image_tokens, rms),
+                "audio": Connector(self.audio.width, width, sequence.audio_tokens, rms),
             }
         )
-        self.align = nn.ModuleDict(
-            {kind: nn.Linear(width, width) for kind in ("image", "audio", "text")}
-        )
-        self.align_scale = nn.Parameter(
-            torch.tensor(2.3)
-        )  # log of the similarity's scale: 10 at the start
+        self.align = nn.ModuleDict({modality: nn.Linear(width, width) for modality in ALIGNED})
+        self.align_scale = nn.Parameter(torch.tensor(2.3))  # log of the logit scale: 10 at first
         self.post_init()
 
+    def _new_decoder(self, vocabulary: int) -> Qwen2Model:
+        settings = self.model_settings.decoder
+        return Qwen2Model(
+            Qwen2Config(
+                vocab_size=vocabulary,
+                hidden_size=settings.width,
+                intermediate_size=settings.mlp,
+                num_hidden_layers=settings.layers,
+                num_attention_heads=settings.heads,
+                num_key_value_heads=settings.kv_heads,
+                head_dim=settings.head_dim,
+                max_position_embeddings=self.sequence_settings.max_tokens,
+                rope_parameters={"rope_type": "default", "rope_theta": settings.rope_theta},
+                use_cache=False,
+            )
+        )
+
     @classmethod
-    def build(cls, settings: Config, vocabulary: int) -> OmniModel:
-        """A new model from our settings: pretrained parts are loaded, the others initialised for their size."""
-        parts = load_parts(settings, vocabulary)
+    def build(cls, model: ModelConfig, sequence: SequenceConfig, vocabulary: int) -> OmniModel:
+        """New model: pretrained parts are loaded, the others initialised for their size."""
+        parts = load_parts(model, sequence, vocabulary)
         configs = {name: part.config.to_dict() for name, part in parts.items()}
-        model = cls(OmniConfig(to_dict(settings), vocabulary, configs), parts)
-        if settings.model.wide_init:
+        settings = {"model": to_dict(model), "sequence": to_dict(sequence)}
+        built = cls(OmniConfig(settings, vocabulary, configs), parts)
+        if model.wide_init:
             from omni_lab.model.initialise import initialise_wide
 
-            initialise_wide(model)
-        return model
+            initialise_wide(built, model)
+        return built
 
     @classmethod
     def load(cls, folder: Path | str) -> OmniModel:
-        """A trained model from a checkpoint folder (safetensors)."""
+        """Trained model of a checkpoint folder (safetensors)."""
         return cls.from_pretrained(folder, use_safetensors=True).eval()
 
-    def save_pretrained(self, *args, **kwargs) -> None:
-        """Save the weights, and the rotary positions that they were last trained with."""
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """Save weights, and the rotary positions that they were last trained with."""
         self.config.rope = rope_of(self.decoder)
         super().save_pretrained(*args, **kwargs)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Towers and decoder initialise themselves; filters, which no checkpoint holds, are computed again."""
+        """Towers and decoder initialise themselves; mel filters, in no checkpoint, are recomputed."""
         if isinstance(module, LogMel):
             module.fill()
 
-    def see(self, batch: Batch) -> Float[Tensor, "U image_tokens D"]:
-        """Tokens of every unit's frames."""
-        return self.connector["image"](self.image(batch.frames))
+    def see(self, frames: UInt8[Tensor, "U F S S 3"]) -> Float[Tensor, "U image_tokens D"]:
+        """Image tokens of every unit's frames."""
+        return self.connector["image"](self.image(frames))
 
-    def hear(self, batch: Batch) -> Float[Tensor, "A audio_tokens D"]:
-        """Tokens of every unit's sound."""
-        return self.connector["audio"](self.audio(batch.waves))
+    def hear(self, waves: Float32[Tensor, "A samples"]) -> Float[Tensor, "A audio_tokens D"]:
+        """Audio tokens of every unit's sound, 16 kHz mono."""
+        return self.connector["audio"](self.audio(waves))
 
     def embed(
         self,
-        batch: Batch,
-        seen: Float[Tensor, "U image_tokens D"] | None = None,
-        heard: Float[Tensor, "A audio_tokens D"] | None = None,
+        input_ids: Int64[Tensor, "B T"],
+        image_mask: Bool[Tensor, "B T"] | None = None,
+        image_tokens: Float[Tensor, "images D"] | None = None,
+        audio_mask: Bool[Tensor, "B T"] | None = None,
+        audio_tokens: Float[Tensor, "sounds D"] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """Token embeddings, with what is seen and heard put in its places.
-
-        `seen` and `heard` are the encoded units that the batch points into, where they are not its own.
-        """
-        states = self.decoder.embed_tokens(batch.input_ids)
-        for kind, at, encode, given in (
-            (IMAGE_KIND, batch.seen, self.see, seen),
-            (AUDIO_KIND, batch.heard, self.hear, heard),
-        ):
-            if len(at):
-                units = encode(batch) if given is None else given
-                tokens = units[at].flatten(0, 1)
-                if (standing := batch.standing(kind)) is not None:
-                    tokens = tokens[standing]
-                states = states.index_put(
-                    (batch.kind == kind).nonzero(as_tuple=True), tokens.to(states.dtype)
-                )
+        """Token embeddings; image and audio tokens take the places that their masks mark."""
+        states = self.decoder.embed_tokens(input_ids)
+        for mask, tokens in ((image_mask, image_tokens), (audio_mask, audio_tokens)):
+            if tokens is not None:
+                places = mask.nonzero(as_tuple=True)
+                states = states.index_put(places, tokens.to(states.dtype))
         return states
 
     def forward(
         self,
-        batch: Batch,
-        seen: Float[Tensor, "U image_tokens D"] | None = None,
-        heard: Float[Tensor, "A audio_tokens D"] | None = None,
-        strength: Float[Tensor, "M M"] | None = None,
+        input_ids: Int64[Tensor, "B T"] | None = None,
+        image_mask: Bool[Tensor, "B T"] | None = None,
+        image_tokens: Float[Tensor, "images D"] | None = None,
+        audio_mask: Bool[Tensor, "B T"] | None = None,
+        audio_tokens: Float[Tensor, "sounds D"] | None = None,
+        attention_mask: Any = None,
+        position_ids: Int64[Tensor, "B T"] | None = None,
+        past_key_values: Any = None,
+        use_cache: bool | None = None,
+        inputs_embeds: Float[Tensor, "B T D"] | None = None,
+        labels: Int64[Tensor, "B T"] | None = None,
+        logits_to_keep: int = 0,
+        **attention: Any,
     ) -> OmniOutput:
-        """Predict every supervised token from all that comes before it in its document.
+        """Next-token logits, and the loss of every supervised token.
 
-        Rows are padded on the right, where causal attention never looks: a row that holds one document needs no mask.
-        `strength` is how strongly modalities interact (`sequences.masking.strengths`). Of a batch that is shared out
-        (`Shard`) this rank's tokens are predicted, and the strength stands in its row.
+        Parameters
+        ----------
+        image_mask, audio_mask : places of image and audio tokens
+        image_tokens, audio_tokens : what `see` and `hear` gave, flattened, in row-major order
+        attention_mask : as the decoder takes it: padding, or an additive bias B 1 T T
+        past_key_values : cache of the tokens before; then `input_ids` are the new ones only
+        labels : next token at every place, IGNORED where it is not supervised
+        logits_to_keep : without labels, logits of so many last tokens; 0 is all
+        attention : handed on to the attention function, such as a row that ranks share
+
+        Returns
+        -------
+        output : with labels, logits and losses of the N supervised tokens
         """
-        embeddings = self.embed(batch, seen, heard)
-        places = {}
-        if isinstance(batch, Shard):
-            if (
-                not embeddings.requires_grad and torch.is_grad_enabled()
-            ):  # else other ranks wait for this one's backward
-                embeddings.requires_grad_()
-            places = {"attention_mask": NO_MASK, "position_ids": batch.position, "row": batch.row}
-        elif (bias := attention_bias(batch, strength)) is not None:
-            places = {"attention_mask": bias.to(embeddings.dtype), "position_ids": batch.position}
-        hidden = self.decoder(inputs_embeds=embeddings, **places).last_hidden_state
-        labels = batch.labels
+        embeddings = inputs_embeds
+        if embeddings is None:
+            embeddings = self.embed(input_ids, image_mask, image_tokens, audio_mask, audio_tokens)
+        out = self.decoder(
+            inputs_embeds=embeddings,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            **attention,
+        )
+        hidden, head = out.last_hidden_state, self.decoder.embed_tokens.weight.T
+        if labels is None:
+            logits = hidden[:, -logits_to_keep:] @ head
+            return OmniOutput(logits, embeddings=embeddings, past_key_values=out.past_key_values)
+
         wanted = labels != IGNORED
-        targets = labels[wanted]
-        logits = hidden[wanted] @ self.decoder.embed_tokens.weight.T
-        return OmniOutput(
-            logits, targets, F.cross_entropy(logits.float(), targets, reduction="none"), embeddings
-        )
-
-    def pooled(
-        self, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int
-    ) -> tuple[dict[str, Float[Tensor, "G D"]], Bool[Tensor, " groups"]]:
-        """One unit vector per modality for every group of `units` units that has all three, and which groups have."""
-        per_row = int(batch.unit.max()) // units + 1
-        group = (
-            torch.arange(len(batch.unit), device=batch.unit.device)[:, None] * per_row
-            + batch.unit // units
-        )
-        out, complete = {}, None
-        for kind, name in ((IMAGE_KIND, "image"), (AUDIO_KIND, "audio"), (TEXT_KIND, "text")):
-            here = batch.kind == kind
-            total = embeddings.new_zeros(len(batch.unit) * per_row, embeddings.shape[-1])
-            states = F.gelu(self.align[name](embeddings[here])).to(total.dtype)
-            total = total.index_add(0, group[here], states)
-            has = torch.zeros(len(total), dtype=torch.bool, device=total.device)
-            has[group[here]] = True
-            complete = has if complete is None else complete & has
-            out[name] = F.normalize(total, dim=-1)
-        return {name: states[complete] for name, states in out.items()}, complete
-
-    def alignment_loss(
-        self, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int
-    ) -> Float[Tensor, ""]:
-        """InfoNCE between image, audio and text of the same moment, mean of the three pairs (CLIP, section 2.3).
-
-        Zero where no moment of the batch has all three.
-        """
-        pooled, complete = self.pooled(embeddings, batch, units)
-        if not complete.any():  # the mean over nothing would be NaN
-            return embeddings.sum() * 0
-        here = torch.arange(len(pooled["text"]), device=embeddings.device)
-        scale = self.align_scale.exp().clamp(max=100)
-        losses = []
-        for a, b in (("image", "text"), ("audio", "text"), ("image", "audio")):
-            similarity = scale * pooled[a] @ pooled[b].T
-            losses.append(
-                (F.cross_entropy(similarity, here) + F.cross_entropy(similarity.T, here)) / 2
-            )
-        return torch.stack(losses).mean()
+        logits, targets = hidden[wanted] @ head, labels[wanted]
+        losses = F.cross_entropy(logits.float(), targets, reduction="none")
+        return OmniOutput(logits, targets, losses, embeddings, out.past_key_values)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from transformers import PreTrainedModel
 
-from omni_lab.config import Config
+from omni_lab.config import ModelConfig, SequenceConfig
 from omni_lab.errors import ConfigError
 
 
-def load_parts(config: Config, vocabulary: int) -> dict[str, PreTrainedModel]:
+def load_parts(
+    model: ModelConfig, sequence: SequenceConfig, vocabulary: int
+) -> dict[str, PreTrainedModel]:
     """Load every part whose `pretrained` is set, by name (image, audio, decoder).
 
     Raises
@@ -24,7 +26,7 @@ def load_parts(config: Config, vocabulary: int) -> dict[str, PreTrainedModel]:
     kinds = {"image": SiglipVisionModel, "audio": WhisperModel, "decoder": Qwen2Model}
     parts = {}
     for name, kind in kinds.items():
-        source = getattr(config.model, name).pretrained
+        source = getattr(model, name).pretrained
         if not source:
             continue
         try:
@@ -35,7 +37,7 @@ def load_parts(config: Config, vocabulary: int) -> dict[str, PreTrainedModel]:
                 f"model.{name}.pretrained={source!r}: cannot be loaded ({reason})"
             ) from fault
         parts[name] = part.encoder if name == "audio" else part
-    _check_sizes(config, parts)
+    _check_sizes(model, sequence, parts)
     if "decoder" in parts:
         parts["decoder"].resize_token_embeddings(vocabulary)
         parts["decoder"].config.use_cache = False
@@ -61,8 +63,10 @@ def empty_part(name: str, data: dict) -> PreTrainedModel:
     return module(settings.from_dict(data))
 
 
-def _check_sizes(config: Config, parts: dict[str, PreTrainedModel]) -> None:
-    image, audio = config.model.image, config.model.audio
+def _check_sizes(
+    model: ModelConfig, sequence: SequenceConfig, parts: dict[str, PreTrainedModel]
+) -> None:
+    image, audio = model.image, model.audio
     expected = {
         "image": {"size": (image.size, "image_size"), "patch": (image.patch, "patch_size")},
         "audio": {"mels": (audio.mels, "num_mel_bins")},
@@ -73,10 +77,10 @@ def _check_sizes(config: Config, parts: dict[str, PreTrainedModel]) -> None:
                 raise ConfigError(f"model.{name}.{key}={value}: the pretrained part has {right}")
     if "audio" in parts:
         used, most = (
-            round(audio.frames * config.sequence.unit_s) // 2,
+            round(audio.frames * sequence.unit_s) // 2,
             parts["audio"].config.max_source_positions,
         )
         if used > most:
             raise ConfigError(
-                f"sequence.unit_s={config.sequence.unit_s}: a unit takes {used} positions of {most}"
+                f"sequence.unit_s={sequence.unit_s}: a unit takes {used} positions of {most}"
             )

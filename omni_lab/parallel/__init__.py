@@ -1,1 +1,1 @@
-"""What the model's attention may be, and where it goes."""
+"""Context parallelism: sharding a row over ranks, ring attention and its peers, and their cost."""

@@ -23,7 +23,7 @@ from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND
 
 
 @dataclass
-class Shard(Batch):
+class ShardedBatch(Batch):
     """The tokens of one rank as a batch of one row; `row` says how attention reaches the others."""
 
     label: Int64[Tensor, "1 L"]
@@ -48,12 +48,12 @@ def shard_batch(
     collectives: Collectives,
     strength: Float32[Tensor, "M M"] | None = None,
     layout: str = "zigzag",
-) -> Shard:
+) -> ShardedBatch:
     """This rank's part of a batch that every rank has in full.
 
     >>> from omni_lab.config import tiny
-    >>> from omni_lab.world.lessons import GalleryLessons
-    >>> batch = GalleryLessons(tiny(), "vision").batch(0).streams
+    >>> from omni_lab.world.source import lessons
+    >>> batch = lessons(tiny(), tiny().training.stages[0]).batch(0).streams
     >>> shard_batch(batch, Collectives()).input_ids.shape == (1, batch.tokens + batch.tokens % 2)
     True
     """
@@ -81,7 +81,7 @@ def shard_batch(
         senses[name] = own, units, place * per_unit + at % max(1, per_unit)
     frames, seen, seen_tokens = senses["seen"]
     waves, heard, heard_tokens = senses["heard"]
-    return Shard(
+    return ShardedBatch(
         input_ids=held(batch.input_ids[real], 0),
         kind=held(kind, PAD_KIND),
         loss_mask=held(batch.loss_mask[real], False),

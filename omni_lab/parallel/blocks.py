@@ -1,14 +1,16 @@
-"""Attention of one block of queries to one block of keys, and how blocks are merged: the online softmax.
+"""Blockwise attention and the online softmax that merges its blocks.
 
-A block gives its output and, per query, the logarithm of the sum of its exponentials (`lse`). With these, the outputs
-for several blocks of keys are weighted into what one softmax over all of them would have given (Milakov & Gimelshein
-2018; FlashAttention, Dao et al. 2022). Backward takes the output and `lse` of the *whole* softmax: so the weights of a
-block are the true ones, and its gradients need nothing of the other blocks.
+A block gives its output and, per query, the log-sum-exp of its scores (`lse`). With these, the
+outputs for several blocks of keys are weighted into what one softmax over all of them would give
+(Milakov & Gimelshein 2018; FlashAttention, Dao et al. 2022). Backward takes the output and `lse`
+of the *whole* softmax: a block's weights are then the true ones, and its gradients need nothing
+from the other blocks.
 
-A query that may look at none of a block's keys has the sum 0 there: its `lse` is −∞ and its output 0, and merging it
-changes nothing.
+Where a query may attend to none of a block's keys, the sum is 0: its `lse` is −∞, its output 0,
+and merging it changes nothing.
 
-Glossary: B batch · H query heads · G key heads, each shared by H / G query heads · Q queries · J keys · K head width.
+Glossary: B batch · H query heads · G key/value heads, each used by H / G query heads · Q queries
+· J keys · K head width.
 """
 
 from __future__ import annotations
@@ -20,15 +22,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-FUSED = (
-    "cpu",
-)  # devices with a kernel for any type and any bias that gives `lse`; elsewhere it is written out below
+# devices whose fused kernel takes any type and any bias, and returns `lse`; elsewhere the formulas
+# below are used
+FUSED = ("cpu",)
 
-ROWS = 1024  # queries whose scores are written out at once, so that memory does not grow with the block's square
+# queries whose scores exist at a time, so that memory does not grow with the block's square
+ROWS = 1024
 
 
 def accumulated(dtype: torch.dtype) -> torch.dtype:
-    """The type in which sums over blocks are kept."""
+    """Accumulation type of sums over blocks: float32, or float64 where the inputs are float64."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
@@ -40,21 +43,23 @@ def attend(
     bias: Float[Tensor, "B 1 Q J"] | None,
     scale: float,
 ) -> tuple[Float[Tensor, "B H Q K"], Float[Tensor, "B H Q"]]:
-    """Output and `lse` of one block.
+    """Attention of one block of queries to one block of keys: output and log-sum-exp.
 
     Parameters
     ----------
-    causal : query i looks at the keys up to i; both blocks are then the same tokens
-    bias : is added to the scores; −∞ cuts a pair
+    causal : query i attends to keys 0 to i; queries and keys are then the same tokens
+    bias : added to the scores; −∞ masks a pair
+    scale : multiplies the scores
     """
-    bias = _told(query, bias, causal)
+    bias = _full_bias(query, bias, causal)
     query, key, value = (_in_rows(x) for x in (query, key, value))
     if query.device.type not in FUSED:
         return _attend_written_out(query, key, value, causal, bias, scale)
     out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         query, key, value, is_causal=causal and bias is None, attn_mask=bias, scale=scale
     )
-    if bias is not None:  # the kernel says of a sum over nothing that it is 1
+    if bias is not None:
+        # the kernel returns an lse of 0, a sum of 1, for a query without any key
         lse = lse.masked_fill((bias == -math.inf).all(-1), -math.inf)
     return out, lse
 
@@ -70,8 +75,8 @@ def attend_backward(
     bias: Float[Tensor, "B 1 Q J"] | None,
     scale: float,
 ) -> tuple[Float[Tensor, "B H Q K"], Float[Tensor, "B G J K"], Float[Tensor, "B G J K"]]:
-    """Gradients of a block's queries, keys and values, where `out` and `lse` are those of all blocks together."""
-    bias = _told(query, bias, causal)
+    """Gradients of one block's queries, keys, values; `out` and `lse` are those of all blocks."""
+    bias = _full_bias(query, bias, causal)
     grad, query, key, value, out = (_in_rows(x) for x in (grad, query, key, value, out))
     if query.device.type not in FUSED:
         return _backward_written_out(grad, query, key, value, out, lse, causal, bias, scale)
@@ -86,7 +91,7 @@ def merge_(
     more: Float[Tensor, "B H Q K"],
     more_lse: Float[Tensor, "B H Q"],
 ) -> None:
-    """Weight another block's output into `out` and its sum into `lse`, in place.
+    """Online-softmax merge of another block's output and log-sum-exp into `out`, `lse`, in place.
 
     >>> out, lse = torch.zeros(1, 1, 1, 2), torch.full((1, 1, 1), -math.inf)
     >>> for value in (1.0, 3.0):
@@ -103,15 +108,15 @@ def merge_(
 
 
 def _in_rows(heads: Tensor) -> Tensor:
-    """The same numbers, a head's vector in one piece of memory: the kernel reads so without asking."""
+    """Contiguous head vectors: the kernel assumes stride 1 without checking it."""
     return heads if heads.stride(-1) == 1 else heads.contiguous()
 
 
-def _told(query: Tensor, bias: Tensor | None, causal: bool) -> Tensor | None:
-    """A bias of the type that sums are kept in, with causality in it, since a kernel takes the one or the other."""
+def _full_bias(query: Tensor, bias: Tensor | None, causal: bool) -> Tensor | None:
+    """Bias in the accumulation type, causality included: a kernel takes only one of the two."""
     if bias is None:
         return None
-    bias = bias.to(accumulated(query.dtype))  # the kernel reads any other type wrongly
+    bias = bias.to(accumulated(query.dtype))  # the kernel misreads any other type
     if not causal:
         return bias
     ahead = torch.ones(bias.shape[-2:], dtype=torch.bool, device=bias.device).triu(1)
@@ -119,14 +124,14 @@ def _told(query: Tensor, bias: Tensor | None, causal: bool) -> Tensor | None:
 
 
 def _by_group(groups: int, *tensors: Tensor) -> Iterator[Tensor]:
-    """Query heads by the key head that they share, or that key head itself, in the type that sums are kept in."""
+    """Heads grouped by key head, B H … → B G H/G …, in the accumulation type."""
     return (x.to(accumulated(x.dtype)).unflatten(1, (groups, -1)) for x in tensors)
 
 
 def _scores(
     query: Tensor, key: Tensor, causal: bool, bias: Tensor | None, scale: float
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Scores of some queries at a time, by key head and the query heads that share it; and which queries they are."""
+    """Scores B G H/G Q J, `ROWS` queries at a time, with the slice of queries."""
     for first in range(0, query.shape[3], ROWS):
         rows = slice(first, min(first + ROWS, query.shape[3]))
         scores = query[:, :, :, rows] @ key.mT * scale  # B G H/G Q J
@@ -139,6 +144,7 @@ def _scores(
 
 
 def _attend_written_out(query, key, value, causal, bias, scale):
+    """Softmax attention by its formula, for devices without the fused kernel."""
     dtype = query.dtype
     query, key, value = _by_group(key.shape[1], query, key, value)
     out, lse = torch.empty_like(query), query.new_empty(query.shape[:-1])
@@ -150,19 +156,22 @@ def _attend_written_out(query, key, value, causal, bias, scale):
 
 
 def _backward_written_out(grad, query, key, value, out, lse, causal, bias, scale):
+    """Gradients by formula: dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O)) (FlashAttention, Dao et al. 2022)."""
     dtype = query.dtype
     grad, query, key, value, out, lse = _by_group(key.shape[1], grad, query, key, value, out, lse)
-    own = (grad * out).sum(-1, keepdim=True)
+    delta = (grad * out).sum(-1, keepdim=True)
     by_query, by_key, by_value = (
         torch.empty_like(query),
         torch.zeros_like(key),
         torch.zeros_like(value),
     )
+
     for rows, scores in _scores(query, key, causal, bias, scale):
-        mine = grad[:, :, :, rows]
+        grad_rows = grad[:, :, :, rows]
         weights = (scores - lse[:, :, :, rows, None]).exp()
-        of_scores = weights * (mine @ value.mT - own[:, :, :, rows]) * scale
+        of_scores = weights * (grad_rows @ value.mT - delta[:, :, :, rows]) * scale
         by_query[:, :, :, rows] = of_scores @ key
         by_key += (of_scores.mT @ query[:, :, :, rows]).sum(2, keepdim=True)
-        by_value += (weights.mT @ mine).sum(2, keepdim=True)
+        by_value += (weights.mT @ grad_rows).sum(2, keepdim=True)
+
     return tuple(x.flatten(1, 2).to(dtype) for x in (by_query, by_key, by_value))

@@ -1,4 +1,4 @@
-"""What the ranks of a ring say to each other: first whether they agree, then tensors, each to the next."""
+"""Collectives between the ranks of a row: agreement, point to point, all-to-all, all-gather."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from omni_lab.parallel.watchdog import Heartbeats
 
 
 class Collectives:
-    """The ranks of a process group as a ring.
+    """Collectives of a process group, with a watchdog and a count of the bytes sent.
 
     Parameters
     ----------
     group : a process group; None is all processes, or this one alone where no others were started
-    timeout_s : a rank that is waited for so long counts as lost, and all others end with its name; several times what
-        one block of attention takes, since a rank that computes does not answer
-    alone : this process by itself, whatever others there are
+    timeout_s : seconds after which a rank that others wait for counts as lost, and all others end
+        with its name; several times what one block of attention takes, since a rank that computes
+        does not answer
+    alone : this process by itself, even where others were started
     """
 
     def __init__(
@@ -35,51 +36,60 @@ class Collectives:
         self.rank = dist.get_rank(group) if started else 0
         self.ranks = dist.get_world_size(group) if started else 1
         self.processes = dist.get_process_group_ranks(group) if started else [0]
-        self.sent = 0  # bytes that this rank has given away
+        self.sent = 0  # bytes that this rank has sent
         self._heartbeats = Heartbeats(self.processes, timeout_s) if self.ranks > 1 else None
 
     def agree(self, device: torch.device, **facts: Any) -> None:
-        """Compare what all ranks must have in common, before anything else is sent.
+        """Agreement of all ranks on `facts`, checked before anything else is sent.
 
         Raises
         ------
         UsageError
-            they differ; the message says in what, and what every rank has
+            they differ; the message names the facts, and every rank's value
         RankLostError
             a rank does not answer
         """
         if self.ranks == 1:
             return
-        mine = torch.tensor([zlib.crc32(repr(facts).encode())], device=device)
-        table = [torch.empty_like(mine) for _ in self.processes]
-        self.wait(dist.all_gather(table, mine, group=self.group, async_op=True))
-        if all(torch.equal(theirs, table[0]) for theirs in table):
+
+        # checksums first: the facts themselves travel only where they differ
+        local = torch.tensor([zlib.crc32(repr(facts).encode())], device=device)
+        table = [torch.empty_like(local) for _ in self.processes]
+        self.wait(dist.all_gather(table, local, group=self.group, async_op=True))
+        if all(torch.equal(remote, table[0]) for remote in table):
             return
-        everyone: list[Any] = [None] * self.ranks
-        dist.all_gather_object(everyone, facts, group=self.group)
-        message = (
+
+        by_rank: list[Any] = [None] * self.ranks
+        dist.all_gather_object(by_rank, facts, group=self.group)
+        differing = (
             f"{name} ("
-            + ", ".join(f"rank {rank}: {theirs[name]}" for rank, theirs in enumerate(everyone))
+            + ", ".join(f"rank {rank}: {remote[name]}" for rank, remote in enumerate(by_rank))
             + ")"
             for name in facts
-            if any(repr(theirs[name]) != repr(facts[name]) for theirs in everyone)
+            if any(repr(remote[name]) != repr(facts[name]) for remote in by_rank)
         )
-        raise UsageError(f"the ranks of a ring must have the same {' and '.join(message)}")
+        raise UsageError(f"the ranks of a ring must have the same {' and '.join(differing)}")
 
     def send_next(self, tensor: Tensor) -> Transfer:
-        """Give a tensor to the next rank, and take one of its shape from the rank before, without waiting for it."""
+        """Point-to-point step round the ring: send to the next rank, receive from the one before.
+
+        Returns at once; `Transfer.wait` gives what has arrived, of the same shape.
+        """
         if self.ranks == 1:
             return Transfer(self, tensor, tensor, [])
         before, after = (self.processes[(self.rank + step) % self.ranks] for step in (-1, 1))
         arriving = torch.empty_like(tensor)
-        takes = dist.P2POp(dist.irecv, arriving, before, self.group)
-        gives = dist.P2POp(dist.isend, tensor, after, self.group)
-        works = dist.batch_isend_irecv([takes, gives])  # NCCL makes one of both
+        receive = dist.P2POp(dist.irecv, arriving, before, self.group)
+        send = dist.P2POp(dist.isend, tensor, after, self.group)
+        works = dist.batch_isend_irecv([receive, send])  # NCCL returns one work for both
         self.sent += tensor.nbytes
         return Transfer(self, tensor, arriving, list(zip(works, (before, after), strict=False)))
 
     def round(self, tensor: Tensor) -> Iterator[Tensor]:
-        """Give this rank's tensor, then that of the rank before, and so on; the next is on its way meanwhile."""
+        """Ring pass: this rank's tensor, then that of the rank before it, and so on.
+
+        The next tensor is being received while the current one is in use.
+        """
         for _ in range(self.ranks - 1):
             coming = self.send_next(tensor)
             yield tensor
@@ -87,45 +97,49 @@ class Collectives:
         yield tensor
 
     def all_to_all(self, parts: Tensor) -> Tensor:
-        """Give part r to rank r, and take what every rank has for this one: W parts, in the order of ranks."""
+        """All-to-all: part r goes to rank r; returns W parts for this rank, in rank order."""
         if self.ranks == 1:
             return parts
-        leaving, arriving = (
-            parts.contiguous(),
-            torch.empty_like(parts, memory_format=torch.contiguous_format),
-        )
+        leaving = parts.contiguous()
+        arriving = torch.empty_like(parts, memory_format=torch.contiguous_format)
         self.wait(dist.all_to_all_single(arriving, leaving, group=self.group, async_op=True))
         self.sent += leaving.nbytes // self.ranks * (self.ranks - 1)
         return arriving
 
     def all_gather(self, tensor: Tensor) -> Tensor:
-        """The tensors of all ranks, in their order."""
+        """All-gather: the tensors of all ranks, stacked along a new first axis in rank order."""
         if self.ranks == 1:
             return tensor[None]
-        everyone = tensor.new_empty((self.ranks, *tensor.shape))
+        gathered = tensor.new_empty((self.ranks, *tensor.shape))
         self.wait(
-            dist.all_gather(list(everyone), tensor.contiguous(), group=self.group, async_op=True)
+            dist.all_gather(list(gathered), tensor.contiguous(), group=self.group, async_op=True)
         )
         self.sent += tensor.nbytes * (self.ranks - 1)
-        return everyone
+        return gathered
 
     def wait(self, work: dist.Work, process: int | None = None) -> None:
-        """Wait for what a process, or any of them, has to do; RankLostError where it does not."""
+        """Wait for a collective under the watchdog.
+
+        Raises
+        ------
+        RankLostError
+            `process`, or any where it is None, is lost
+        """
         with self._heartbeats.waiting(process) as seconds:
             work.wait(timedelta(seconds=seconds))
 
 
 @dataclass
 class Transfer:
-    """A tensor on its way to the next rank, and one on its way from the rank before."""
+    """Transfer in flight: a tensor to the next rank, and one from the rank before."""
 
     collectives: Collectives
-    leaving: Tensor  # held until it has left
+    leaving: Tensor  # kept alive until it is sent
     arriving: Tensor
     works: list[tuple[dist.Work, int]]
 
     def wait(self) -> Tensor:
-        """What has arrived."""
+        """Received tensor, once both directions are done."""
         for work, process in self.works:
             self.collectives.wait(work, process)
         return self.arriving

@@ -1,7 +1,7 @@
-"""Attention of a Hugging Face decoder over a row that several ranks share.
+"""Context-parallel attention inside a Hugging Face decoder, registered as its attention function.
 
-The decoder is told once (`register_context_parallel`), and every forward pass is given its
-row: Hugging Face hands unknown arguments on to the attention function.
+`register_context_parallel` is called once; every forward pass then gets its `row`, since Hugging
+Face hands unknown arguments on to the attention function.
 """
 
 from __future__ import annotations
@@ -18,16 +18,21 @@ from omni_lab.parallel.engines import ENGINES, context_parallel_attention
 from omni_lab.parallel.sharded_row import ShardedRow
 
 _PREFIX = "omni_lab_shared_"
-NO_MASK = {
-    "full_attention": None,
-    "sliding_attention": None,
-}  # what a shared row is masked by is in its row
+# a sharded row carries its mask itself
+NO_MASK = {"full_attention": None, "sliding_attention": None}
 
 
 def register_context_parallel(decoder: nn.Module, engine: str = "auto") -> None:
-    """Let `decoder` compute attention by an engine wherever it is given a row; without one it attends as before.
+    """Registration of context-parallel attention in a decoder; without a row it attends as before.
 
-    Call it as `decoder(inputs_embeds=…, position_ids=…, attention_mask=NO_MASK, row=row)`, with this rank's tokens.
+    Call the decoder with this rank's tokens:
+    `decoder(inputs_embeds=…, position_ids=…, attention_mask=NO_MASK, row=row)`.
+
+    Raises
+    ------
+    UsageError
+        there is no such engine; later, in a forward pass with a row: attention dropout or a
+        sliding window
     """
     if engine not in ("auto", *ENGINES):
         raise UsageError(f"engine {engine!r}: there are auto, {', '.join(ENGINES)}")
@@ -43,9 +48,13 @@ def register_context_parallel(decoder: nn.Module, engine: str = "auto") -> None:
     ) -> tuple[Tensor, None]:
         if row is None:
             return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+
+        # an error beats attention that silently ignores a setting of the decoder
         if kwargs.get("dropout") or kwargs.get("sliding_window"):
             cannot = "attention dropout" if kwargs.get("dropout") else "a sliding window"
-            raise UsageError(f"attention over a shared row cannot express {cannot}")
+            message = f"attention over a sharded row cannot express {cannot}"
+            raise UsageError(f"{message}; switch it off in the decoder's config")
+
         out = context_parallel_attention(query, key, value, row, kwargs.get("scaling"), engine)
         return out.transpose(1, 2).contiguous(), None
 

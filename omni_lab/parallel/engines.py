@@ -1,19 +1,25 @@
-"""Which way attention over a shared row is computed: four engines that give the same numbers, and one that chooses.
+"""Context-parallel attention engines: ring, Ulysses, all-gather, torch's ring, and auto's choice.
 
-============  ==========================================================================  ======================
-engine        what travels                                                                what it cannot express
-============  ==========================================================================  ======================
-`reference`   keys and values, round the ring (`ring.py`)                                 nothing
-`ulysses`     everything once: tokens of all ranks for a share of the heads, and back     heads that do not divide
-              (Jacobs et al. 2023)
-`allgather`   keys and values, all to all ranks at once (Llama 3, section 3.3.2)          nothing; K/V in full
-`torch`       keys and values, by torch's own ring with CUDA's fused kernels              documents, modalities,
-              (`context.py`)                                                              padding, float32, CPU
-============  ==========================================================================  ======================
+All compute exact attention over a sharded row and give the same numbers; they differ in what
+they send.
 
-An engine that cannot express what is asked says so: no mask is ever dropped.
+===========  ==========================================  ==========================
+engine       collectives                                 what it cannot express
+===========  ==========================================  ==========================
+`ring`       point to point: keys and values go round    nothing
+             the ring (`ring.py`)
+`ulysses`    all-to-all: all tokens for some of the      heads that do not divide
+             heads, and back (Jacobs et al. 2023)        over the ranks
+`allgather`  all-gather: keys and values of all ranks    nothing; holds K and V of
+             at once (Llama 3, section 3.3.2)            the whole row
+`torch`      torch's own ring with CUDA's fused          documents, modalities,
+             kernels (`torch_ring.py`)                   padding, float32, CPU
+===========  ==========================================  ==========================
 
-Glossary: W ranks · L tokens per rank · B batch · H query heads · G key heads · K head width.
+An engine that cannot express a mask raises an error: no mask is ever dropped.
+
+Glossary: W ranks · T tokens · t tokens per rank · B batch · H query heads · G key/value heads
+· K head width.
 """
 
 from __future__ import annotations
@@ -35,100 +41,105 @@ from omni_lab.parallel.ring import as_autocast_would, attend_blocks, block_backw
 from omni_lab.parallel.sharded_row import ShardedRow
 from omni_lab.parallel.torch_ring import torch_attention, torch_cannot
 
-SHORT = 512  # tokens per rank up to which one message costs more than what it carries
-UNEVEN = 1.2  # the dearest rank's work against the mean, from which the ring wastes too much
+SHORT = 512  # tokens per rank up to which a message's latency exceeds its transfer
+UNEVEN = 1.2  # busiest rank's work over the mean, above which the ring waits too long
 _log = logging.getLogger(__name__)
 
 
 def context_parallel_attention(
-    query: Float[Tensor, "B H L K"],
-    key: Float[Tensor, "B G L K"],
-    value: Float[Tensor, "B G L K"],
+    query: Float[Tensor, "B H t K"],
+    key: Float[Tensor, "B G t K"],
+    value: Float[Tensor, "B G t K"],
     row: ShardedRow,
     scale: float | None = None,
     engine: str = "auto",
-) -> Float[Tensor, "B H L K"]:
-    """Attention of this rank's queries to the whole row by an engine; all ranks call it together.
+) -> Float[Tensor, "B H t K"]:
+    """Context-parallel attention of this rank's queries to the whole row.
+
+    All ranks call it together.
+
+    Parameters
+    ----------
+    row : the row's layout over the ranks, its documents, and the strengths between modalities
+    scale : of the scores; 1 / √K where it is None
+    engine : `auto`, `ring`, `ulysses`, `allgather` or `torch`
 
     Raises
     ------
     UsageError
-        there is no such engine, it cannot express what is asked, or the ranks do not agree
+        there is no such engine, it cannot express the mask or the heads, or the ranks disagree
     RankLostError
-        a rank has died or stands still
+        a rank has died or hangs
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     query, key, value = as_autocast_would(query, key, value)
     row.agree(query, key, value, scale, engine)
+
     if engine == "auto":
-        engine, why = choose(query, key, row)
-        _say_once(row.layout.tokens, row.layout.ranks, engine, why)
+        engine, reason = choose(query, key, row)
+        _log_once(row.layout.tokens, row.layout.ranks, engine, reason)
     if engine not in ENGINES:
         raise UsageError(f"engine {engine!r}: there are auto, {', '.join(ENGINES)}")
     if cannot := refuses(engine, query, key, row):
-        raise UsageError(f"engine {engine!r} cannot express {cannot}; use reference")
+        raise UsageError(f"engine {engine!r} cannot express {cannot}; use ring")
+
     with torch.autocast(query.device.type, enabled=False):
         return ENGINES[engine](query, key, value, row, scale)
 
 
 @functools.cache
-def _say_once(tokens: int, ranks: int, engine: str, why: str) -> None:
-    _log.info("attention over %d tokens on %d ranks: %s (%s)", tokens, ranks, engine, why)
+def _log_once(tokens: int, ranks: int, engine: str, reason: str) -> None:
+    _log.info("attention over %d tokens on %d ranks: %s (%s)", tokens, ranks, engine, reason)
 
 
 def refuses(engine: str, query: Tensor, key: Tensor, row: ShardedRow) -> str:
-    """What an engine cannot express of what is asked; empty where it can."""
+    """Mask or heads that an engine cannot express, in words; empty where it can compute them."""
     ranks, heads, key_heads = row.collectives.ranks, query.shape[1], key.shape[1]
     if engine == "ulysses" and not ulysses_can(ranks, heads, key_heads):
-        return f"{heads} query and {key_heads} key heads shared out over {ranks} ranks"
+        return f"{heads} query and {key_heads} key heads split over {ranks} ranks"
     if engine == "torch":
         return torch_cannot(query, row)
     return ""
 
 
 def choose(query: Tensor, key: Tensor, row: ShardedRow) -> tuple[str, str]:
-    """The engine for a device, heads, mask and length, and why; the same on every rank."""
+    """Engine choice by device, heads, mask and length, with its reason; equal on all ranks."""
     ranks, held = row.collectives.ranks, row.layout.per_rank
-    heads, key_heads = query.shape[1], key.shape[1]
+    heads, key_heads, width = query.shape[1], key.shape[1], query.shape[-1]
     if ranks == 1:
-        return "reference", "one rank"
+        return "ring", "one rank"
     if not refuses("torch", query, key, row):
         return "torch", "fused kernels for plain causal attention on CUDA"
     if held <= SHORT:
-        return "allgather", f"{held} tokens per rank: one message costs more than what it carries"
+        return "allgather", f"{held} tokens per rank: a message's latency exceeds its transfer"
+
+    # Ulysses splits heads, not tokens: uneven documents do not make its ranks wait
     if not refuses("ulysses", query, key, row):
         if (uneven := row.balance) > UNEVEN:
-            return (
-                "ulysses",
-                f"documents give the dearest rank {uneven:.2f} of the mean work, heads divide evenly",
-            )
-        ring_sends = ring_traffic(held, ranks, key_heads, query.shape[-1])
-        if (
-            ulysses_traffic(held, ranks, heads, key_heads, query.shape[-1]).forward
-            < ring_sends.forward
-        ):
-            return (
-                "ulysses",
-                f"all {heads} heads once are less than {key_heads} key heads round {ranks} ranks",
-            )
-    return (
-        "reference",
-        f"{key_heads} key heads round {ranks} ranks, hidden behind {held} tokens of work each",
-    )
+            reason = f"documents give the busiest rank {uneven:.2f} of the mean work"
+            return "ulysses", f"{reason}, heads divide evenly"
+        by_ring = ring_traffic(held, ranks, key_heads, width).forward
+        if ulysses_traffic(held, ranks, heads, key_heads, width).forward < by_ring:
+            reason = f"exchanging all {heads} heads once sends less"
+            return "ulysses", f"{reason} than {key_heads} key heads round {ranks} ranks"
+
+    sends = f"{key_heads} key heads round {ranks} ranks"
+    return "ring", f"{sends}, hidden behind the work of {held} tokens each"
 
 
 def ulysses_attention(
     query: Tensor, key: Tensor, value: Tensor, row: ShardedRow, scale: float
 ) -> Tensor:
-    """All tokens for a share of the heads, ordinary attention there, and back to all heads for a share of the tokens.
+    """DeepSpeed-Ulysses: all-to-all to all tokens of H / W heads, attention there, and back.
 
-    Fewer key heads than ranks are repeated, so that each rank has the one its queries share.
+    Where there are fewer key heads than ranks, they are repeated: each rank then has the key head
+    of its queries (Jacobs et al. 2023).
     """
     ranks, layout = row.collectives.ranks, row.layout
     repeats = max(1, ranks // key.shape[1])
 
     def whole_row(heads: Tensor) -> Tensor:
-        """A share of the heads, B H/W T K, for all heads of a share of the tokens, B H L K."""
+        """All heads of this rank's tokens, B H t K → some heads of all tokens, B H/W T K."""
         by_rank = heads.unflatten(1, (ranks, -1)).movedim(1, 0)
         return layout.join(list(_AllToAll.apply(by_rank, row.collectives)), dim=2)
 
@@ -145,7 +156,7 @@ def row_attention(
     row: ShardedRow,
     scale: float,
 ) -> Float[Tensor, "B H T K"]:
-    """Attention over a whole row in this process: the model's own where nothing but causality is asked."""
+    """Attention over a whole row in this process; torch's kernel if causality is the only mask."""
     if row.strength is None and row.documents == (0, row.layout.tokens):
         return F.scaled_dot_product_attention(
             query,
@@ -161,12 +172,15 @@ def row_attention(
 def allgather_attention(
     query: Tensor, key: Tensor, value: Tensor, row: ShardedRow, scale: float
 ) -> Tensor:
-    """Keys and values of all ranks at once; they are gathered once more in backward rather than kept."""
+    """All-gather attention: keys and values of all ranks at once, gathered again in backward.
+
+    Gathering again instead of keeping them saves memory, as Llama 3 does (section 3.3.2).
+    """
     return _Gathered.apply(query, key, value, row, scale)
 
 
 ENGINES: dict[str, Callable[..., Tensor]] = {
-    "reference": ring,
+    "ring": ring,
     "ulysses": ulysses_attention,
     "allgather": allgather_attention,
     "torch": torch_attention,
@@ -174,7 +188,7 @@ ENGINES: dict[str, Callable[..., Tensor]] = {
 
 
 class _AllToAll(torch.autograd.Function):
-    """An exchange of parts whose gradients go back the way they came."""
+    """All-to-all with gradients: its backward is the same exchange the other way."""
 
     @staticmethod
     def forward(ctx: Any, parts: Tensor, collectives: Any) -> Tensor:
@@ -188,11 +202,13 @@ class _AllToAll(torch.autograd.Function):
 
 
 class _Gathered(torch.autograd.Function):
+    """All-gather forward; in backward all-gather again, then reduce-scatter of dK and dV."""
+
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, row: ShardedRow, scale: float
     ) -> Tensor:
-        out, lse = attend_blocks(query, _round(row, torch.stack((key, value))), row, scale)
+        out, lse = attend_blocks(query, _ring_order(row, torch.stack((key, value))), row, scale)
         ctx.save_for_backward(query, key, value, out, lse)
         ctx.row, ctx.scale = row, scale
         return out
@@ -203,22 +219,22 @@ class _Gathered(torch.autograd.Function):
         query, key, value, out, lse = ctx.saved_tensors
         collectives = ctx.row.collectives
         grad_query = torch.zeros_like(query, dtype=lse.dtype)
-        of_all = [
+        by_step = [
             block_backward(grad_query, grad, query, out, lse, held, step, ctx.row, ctx.scale)
-            for step, held in enumerate(_round(ctx.row, torch.stack((key, value))))
+            for step, held in enumerate(_ring_order(ctx.row, torch.stack((key, value))))
         ]
-        in_order = [
-            of_all[(collectives.rank - rank) % collectives.ranks]
+        by_rank = [
+            by_step[(collectives.rank - rank) % collectives.ranks]
             for rank in range(collectives.ranks)
         ]
-        grad_key, grad_value = collectives.all_to_all(torch.stack(in_order)).sum(0).to(key.dtype)
+        grad_key, grad_value = collectives.all_to_all(torch.stack(by_rank)).sum(0).to(key.dtype)
         return grad_query.to(query.dtype), grad_key, grad_value, None, None
 
 
-def _round(row: ShardedRow, held: Tensor) -> list[Tensor]:
-    """Keys and values of all ranks, this rank's first, as the ring would bring them."""
-    everyone = row.collectives.all_gather(held)
+def _ring_order(row: ShardedRow, held: Tensor) -> list[Tensor]:
+    """Keys and values of all ranks in the ring's order: own first, then from the ranks before."""
+    gathered = row.collectives.all_gather(held)
     return [
-        everyone[(row.collectives.rank - step) % row.collectives.ranks]
+        gathered[(row.collectives.rank - step) % row.collectives.ranks]
         for step in range(row.collectives.ranks)
     ]

@@ -1,15 +1,17 @@
-"""Which rank holds which tokens of a long row, and which pairs of them attention has to look at.
+"""Sharding layouts of a long row over ranks, zigzag or contiguous, and the pairs to compute.
 
-Causal attention of a row cut into W equal pieces leaves the first rank almost idle: its tokens have little before them.
-*Zigzag* cuts the row into 2W chunks and gives rank r the chunks r and 2W − 1 − r, an early one and a late one, so that
-all have the same work (the load balancing of Llama 3's context parallelism, section 3.3.2 of its report; Brandon et al.
-2023, *Striped attention*, had the idea with single tokens).
+Causal attention over a row cut into W equal pieces leaves the first rank almost idle: few tokens
+come before its own. *Zigzag* cuts the row into 2W chunks and gives rank r the chunks r and
+2W − 1 − r, an early one and a late one, so that all ranks have the same work (the load balancing
+of Llama 3's context parallelism, section 3.3.2; Brandon et al. 2023, *Striped attention*, had the
+idea with single tokens).
 
-Documents of a packed row are never looked at across their boundaries. What one chunk sees of another is therefore a few
-rectangles, each either whole or a causal square: no mask is needed, and nothing is computed to be thrown away.
+Attention never crosses a document boundary in a packed row. The pairs between two chunks
+therefore form a few rectangles, each one full or a causal square: no mask is needed, and nothing
+is computed to be thrown away.
 
-Glossary: W ranks · T tokens of the row · L tokens per rank, padding included · `cu_seqlens` where documents begin, and
-where the last ends.
+Glossary: W ranks · T tokens · t tokens per rank, padding included · `cu_seqlens` token indices
+where documents begin, and where the last one ends.
 """
 
 from __future__ import annotations
@@ -29,7 +31,18 @@ from omni_lab.errors import UsageError
 
 @dataclass(frozen=True)
 class Layout:
-    """How a row of any length is shared out: equal chunks, padded behind the row's end.
+    """Sharding layout of a row over ranks: equal chunks, padded behind the row's end.
+
+    Parameters
+    ----------
+    tokens : T, of the row
+    ranks : W, the context-parallel size
+    kind : `zigzag` or `contiguous`
+
+    Raises
+    ------
+    UsageError
+        there is no such layout, no token or no rank
 
     >>> Layout(tokens=14, ranks=2).chunks(0)
     (range(0, 4), range(12, 16))
@@ -49,29 +62,34 @@ class Layout:
 
     @property
     def chunk(self) -> int:
-        """Tokens of a chunk."""
+        """Chunk length in tokens."""
         return -(-self.tokens // (self.ranks * CHUNKS[self.kind]))
 
     @property
     def per_rank(self) -> int:
-        """Tokens that every rank holds, padding included."""
+        """Shard length t: tokens of every rank, padding included."""
         return self.chunk * CHUNKS[self.kind]
 
     def chunks(self, rank: int) -> tuple[range, ...]:
-        """Places in the row that a rank holds, one range per chunk, in the order in which it holds them."""
+        """Token indices of a rank's shard, one range per chunk, in the shard's order."""
         numbers = (rank, 2 * self.ranks - 1 - rank) if self.kind == "zigzag" else (rank,)
         return tuple(range(number * self.chunk, (number + 1) * self.chunk) for number in numbers)
 
-    def places(self, rank: int) -> Int64[Tensor, " L"]:
-        """Places in the row that a rank holds; those from `tokens` on are padding."""
+    def places(self, rank: int) -> Int64[Tensor, " t"]:
+        """Token indices of a rank's shard as a tensor; those from `tokens` on are padding."""
         return torch.cat([torch.arange(c.start, c.stop) for c in self.chunks(rank)])
 
     def shard(self, row: Tensor, rank: int, dim: int = -1, fill: float = 0) -> Tensor:
-        """The part of a tensor over the whole row that a rank holds; padding is `fill`."""
+        """Shard of a tensor over the whole row: T entries along `dim` become t, padding is `fill`.
+
+        Raises
+        ------
+        UsageError
+            the tensor has another length than the row
+        """
         if row.shape[dim] != self.tokens:
-            raise UsageError(
-                f"a tensor with {row.shape[dim]} places for a row of {self.tokens} tokens"
-            )
+            has = f"a tensor with {row.shape[dim]} places along dim {dim}"
+            raise UsageError(f"{has}, for a row of {self.tokens} tokens")
         places = self.places(rank).to(row.device)
         padding = places >= self.tokens
         part = row.index_select(dim, places.masked_fill(padding, 0))
@@ -80,13 +98,16 @@ class Layout:
         return part.masked_fill(padding.view(shape), fill)
 
     def join(self, shards: Sequence[Tensor], dim: int = -1) -> Tensor:
-        """The tensor over the whole row, from the parts of all ranks in their order; padding is dropped."""
+        """Whole-row tensor from the shards of all ranks, in rank order; padding is dropped."""
         places = torch.cat([self.places(rank) for rank in range(self.ranks)]).to(shards[0].device)
         return torch.cat(list(shards), dim).index_select(dim, places.argsort()[: self.tokens])
 
 
 class Piece(NamedTuple):
-    """A rectangle of query–key pairs, as slices of what two ranks hold; `causal` where both are the same tokens."""
+    """Rectangle of query–key pairs, as slices of two ranks' shards.
+
+    `causal` where both slices are the same tokens: then only its lower triangle counts.
+    """
 
     queries: slice
     keys: slice
@@ -94,7 +115,7 @@ class Piece(NamedTuple):
 
     @property
     def pairs(self) -> int:
-        """Query–key pairs that attention looks at."""
+        """Number of query–key pairs that attention computes."""
         queries, keys = (part.stop - part.start for part in (self.queries, self.keys))
         return queries * (queries + 1) // 2 if self.causal else queries * keys
 
@@ -102,39 +123,44 @@ class Piece(NamedTuple):
 def pieces(
     layout: Layout, rank: int, other: int, cu_seqlens: Sequence[int], causal: bool = True
 ) -> list[Piece]:
-    """What the queries of `rank` look at among the keys of `other`, as rectangles without a mask.
+    """Rectangles of attention from the queries of rank `rank` to the keys of rank `other`.
+
+    Together they are the causal, block-diagonal mask between the two shards.
 
     >>> pieces(Layout(tokens=8, ranks=2), rank=1, other=0, cu_seqlens=[0, 3, 8])
     [Piece(queries=slice(0, 1, None), keys=slice(0, 2, None), causal=False)]
 
-    (Rank 1 holds the places 2 to 5, rank 0 those at 0, 1, 6 and 7. Of the first document, 0 to 2, place 2 looks at 0
-    and 1; nothing of the second lies before it on rank 0.)
+    (Rank 1 holds tokens 2 to 5, rank 0 tokens 0, 1, 6 and 7. In the first document, tokens 0 to 2,
+    token 2 attends to 0 and 1; no token of the second document lies before rank 1's on rank 0.)
     """
     found = []
-    for number, mine in enumerate(layout.chunks(rank)):
-        for their_number, theirs in enumerate(layout.chunks(other)):
-            if causal and theirs.start > mine.start:
+    for number, local in enumerate(layout.chunks(rank)):
+        for other_number, remote in enumerate(layout.chunks(other)):
+            if causal and remote.start > local.start:
                 continue
-            for queries, keys in _shared(mine, theirs, cu_seqlens):
-                shift, their_shift = (
-                    n * layout.chunk - c.start for n, c in ((number, mine), (their_number, theirs))
-                )
+
+            # from token indices to places in each rank's shard
+            shift = number * layout.chunk - local.start
+            other_shift = other_number * layout.chunk - remote.start
+            for queries, keys in _common(local, remote, cu_seqlens):
                 found.append(
                     Piece(
                         slice(queries.start + shift, queries.stop + shift),
-                        slice(keys.start + their_shift, keys.stop + their_shift),
-                        causal and mine == theirs,
+                        slice(keys.start + other_shift, keys.stop + other_shift),
+                        causal and local == remote,
                     )
                 )
     return found
 
 
-def _shared(mine: range, theirs: range, cu_seqlens: Sequence[int]) -> Iterator[tuple[range, range]]:
-    """Of every document that lies in both chunks: its places in the one, and in the other."""
-    first = max(bisect_right(cu_seqlens, max(mine.start, theirs.start)) - 1, 0)
-    last = bisect_left(cu_seqlens, min(mine.stop, theirs.stop))
+def _common(
+    local: range, remote: range, cu_seqlens: Sequence[int]
+) -> Iterator[tuple[range, range]]:
+    """Token ranges, in both chunks, of every document that lies in both."""
+    first = max(bisect_right(cu_seqlens, max(local.start, remote.start)) - 1, 0)
+    last = bisect_left(cu_seqlens, min(local.stop, remote.stop))
     for start, end in zip(cu_seqlens[first:last], cu_seqlens[first + 1 : last + 1], strict=False):
-        queries = range(max(mine.start, start), min(mine.stop, end))
-        keys = range(max(theirs.start, start), min(theirs.stop, end))
+        queries = range(max(local.start, start), min(local.stop, end))
+        keys = range(max(remote.start, start), min(remote.stop, end))
         if queries and keys:
             yield queries, keys

@@ -1,9 +1,9 @@
-"""Who is lost when ranks wait for each other: a board on which every rank that waits says so, again and again.
+"""Watchdog of a ring: heartbeats of the ranks that wait, from which a timeout names the lost one.
 
-A rank that dies or stands still leaves the others waiting: its neighbours for it, their neighbours for them. None of
-them knows more than whom it waits for itself. So every rank that waits keeps writing on a board that all can read (the
-store by which the processes found each other). When patience ends, those that have stopped writing, or never began, are
-the ones that are lost.
+A rank that dies or hangs leaves the others waiting: its neighbours for it, their neighbours for
+them. Each of them knows only the rank it waits for itself. So every waiting rank keeps writing
+heartbeats into the store through which the processes found each other. When the timeout ends, the
+ranks whose heartbeats have stopped, or never began, are the lost ones.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import torch.distributed as dist
 
 from omni_lab.errors import OmniLabError
 
-_LOOKS = 0.2  # share of patience that is kept for finding out who is lost
+_SEARCH = 0.2  # fraction of the timeout that is kept for finding the lost rank
 
 
 class RankLostError(OmniLabError):
-    """A rank has died or stands still; the message names its process."""
+    """Lost rank: it has died or hangs; the message names its process."""
 
 
 class Heartbeats:
-    """What processes that work together say of their waiting.
+    """Heartbeats of the waiting processes of a ring, and the search for the lost one.
 
     Parameters
     ----------
-    processes : which they are, by their rank among all
-    timeout_s : after this long a rank that is waited for counts as lost, and all that wait have ended
+    processes : global ranks of the ring's processes
+    timeout_s : seconds after which a rank that others wait for counts as lost, and all waits end
     """
 
     def __init__(self, processes: list[int], timeout_s: float) -> None:
@@ -41,34 +41,37 @@ class Heartbeats:
         )
         self._lost, self._writing = "", threading.Lock()
         self._waits = threading.Event()
-        self._period_s = min(1.0, timeout_s * _LOOKS / 5)
+        self._period_s = min(1.0, timeout_s * _SEARCH / 5)
         threading.Thread(target=self._keep_writing, daemon=True).start()
 
     @contextmanager
     def waiting(self, process: int | None) -> Iterator[float]:
-        """Wait inside the block for `process` (None: for any), no longer than the seconds that the block is given.
+        """Wait, inside the block, for `process` (None: for any); yields the most seconds to wait.
 
         Raises
         ------
         RankLostError
-            in place of the RuntimeError with which a wait ends that was in vain
+            in place of the RuntimeError that ends a wait in vain
         """
         self._waits.set()
-        most_s, started = self.timeout_s * (1 - _LOOKS), time.monotonic()
+        most_s, started = self.timeout_s * (1 - _SEARCH), time.monotonic()
         try:
             yield most_s
-        except RuntimeError as fault:
+        except RuntimeError as error:
+            # a wait that ends early is a broken connection: then the neighbour is the suspect
             broken = process is not None and time.monotonic() - started < most_s
             lost = self._find(process if broken else None)
-            raise RankLostError(f"{_told(lost)} ({str(fault).splitlines()[0]})") from fault
+            message = f"{_in_words(lost)} ({str(error).splitlines()[0]})"
+            raise RankLostError(message) from error
         self._waits.clear()
 
     def _keep_writing(self) -> None:
+        """Heartbeat thread: one beat per period while this rank waits."""
         for number in count():
             self._waits.wait()
             try:
                 self._write(number)
-            except RuntimeError:  # the board itself is gone: whoever reads it will find that out
+            except RuntimeError:  # the store itself is gone: the next search finds that out
                 return
             time.sleep(self._period_s)
 
@@ -77,7 +80,7 @@ class Heartbeats:
             self._store.set(str(dist.get_rank()), f"{number}|{self._lost}")
 
     def _read(self) -> dict[int, str]:
-        """What the others have written last."""
+        """Last heartbeat of every other process; empty where there was none."""
         others = [p for p in self.processes if p != dist.get_rank()]
         return {
             p: self._store.get(str(p)).decode() if self._store.check([str(p)]) else ""
@@ -85,7 +88,7 @@ class Heartbeats:
         }
 
     def _find(self, broken: int | None) -> str:
-        """Who is lost, which the board is told too; process 0, which keeps it, where the board does not answer."""
+        """Lost process, also written to the store; 0, which keeps the store, if it is silent."""
         found = []
 
         def look() -> None:
@@ -94,15 +97,14 @@ class Heartbeats:
                 found.append(self._lost)
                 self._write()
 
-        looking = threading.Thread(
-            target=look, daemon=True
-        )  # a board that stands still would keep who asks it
+        # in a thread: a store that hangs would block this one for ever
+        looking = threading.Thread(target=look, daemon=True)
         looking.start()
-        looking.join(self.timeout_s * _LOOKS)
+        looking.join(self.timeout_s * _SEARCH)
         return found[0] if found else "0"
 
     def _silent(self) -> str:
-        """Who writes nothing, or whom those have named that have left."""
+        """Processes without a new heartbeat, or the one that others named before they left."""
         before = self._read()
         time.sleep(3 * self._period_s)
         after = self._read()
@@ -111,19 +113,20 @@ class Heartbeats:
         return ", ".join(str(p) for p in after if after[p] == before[p])
 
     def _left(self, process: int) -> str:
-        """Whom a process has named that broke the connection, or that process itself."""
+        """Process that `process` named as lost before it broke the connection, else itself."""
         time.sleep(2 * self._period_s)
         return _named(self._read()[process]) or str(process)
 
 
 def _named(message: str) -> str:
-    """Whom a line on the board names as lost; empty where it says only that its writer waits."""
+    """Lost process that a heartbeat names; empty where its writer only waits."""
     return message.partition("|")[2]
 
 
-def _told(lost: str) -> str:
+def _in_words(lost: str) -> str:
     if not lost:
-        return "every process answers, and all wait: for different things, as where only some take part in backward"
+        reason = "they wait for different things, as where only some take part in backward"
+        return f"every process answers, and all wait: {reason}"
     if lost == str(dist.get_rank()):
-        return f"process {lost}, this one, was waited for longer than the others have patience"
-    return f"process {lost} does not answer: it has died, stands still, or never came here"
+        return f"process {lost}, this one, kept the others waiting longer than their timeout"
+    return f"process {lost} does not answer: it has died, hangs, or never joined"

@@ -1,1 +1,1 @@
-"""Cost of a training step of long contexts, by formula and simulation: time, memory, communication."""
+"""Planner of a long-context training step: its time, memory and communication on paper."""

@@ -1,11 +1,13 @@
-"""What one GPU holds while a decoder trains on a long context: weights, optimizer, activations, logits, in bytes.
+"""Memory of one GPU while a decoder trains on a long context, in bytes by purpose.
 
-The decoder is the project's: gated feed-forward, grouped K/V heads with biases on q, k and v, output tied to the
-embedding. Weights, gradients and optimizer states are spread over all GPUs (ZeRO stage 3, Rajbhandari et al. 2020;
-PyTorch calls it FSDP), tokens over the ranks of one sequence. Image and audio encoders are not counted.
+Weights, optimizer states, activations, attention buffers, logits. The decoder is the project's:
+gated feed-forward, grouped K/V heads with biases on q, k and v, output tied to the embedding.
+Weights, gradients and optimizer states are sharded over all GPUs (ZeRO stage 3, Rajbhandari et al.
+2020; FSDP in PyTorch), tokens over the ranks of one sequence. Image and audio encoders are not
+counted.
 
-Glossary: T tokens · W ranks · t tokens per rank · D width · F inner width · V vocabulary · H query heads
-· H2 key and value heads · K head width · L layers.
+Glossary: T tokens · W ranks · t tokens per rank · D width · V vocabulary · H query heads
+· G key/value heads · K head width · L layers.
 """
 
 from __future__ import annotations
@@ -15,38 +17,37 @@ from typing import NamedTuple
 from omni_lab.config import DecoderConfig
 from omni_lab.parallel.cost import BF16, FLOAT32, ulysses_heads
 
-LOGIT_ROWS = (
-    1024  # rows of logits that exist at a time: the head runs on supervised tokens, in pieces
-)
+# rows of logits that exist at a time: the output layer runs on supervised tokens, in pieces
+LOGIT_ROWS = 1024
 
 
 class Memory(NamedTuple):
-    """Bytes on one GPU, by what they are for."""
+    """Memory of one GPU, in bytes by purpose."""
 
-    weights: int  # its share of the weights and their gradients, in float32
-    optimizer: int  # its share of Adam's two moments, in float32
-    gathered: int  # whole weights and gradients of what is being computed, in bf16
-    activations: int  # what the backward needs of the forward
-    buffers: int  # what attention across ranks holds beside its own keys and values
+    weights: int  # its shard of the weights and their gradients, in float32
+    optimizer: int  # its shard of Adam's two moments, in float32
+    gathered: int  # whole weights and gradients of the layers in use, in bf16
+    activations: int  # kept from forward for backward
+    buffers: int  # of attention across ranks, besides the rank's own keys and values
     logits: int  # a piece of the logits and its gradient, in float32
 
     @property
     def total(self) -> int:
-        """All of them at once."""
+        """Sum over all purposes, in bytes."""
         return sum(self)
 
 
 def layer_matrices(decoder: DecoderConfig) -> int:
-    """Weights in the matrices of one block: q, k, v, o, gate, up, down.
+    """Weights in the matrices of one decoder layer: q, k, v, o, gate, up, down.
 
-    A token takes two operations with each of them forward, and four backward (Kaplan et al. 2020).
+    Per token, each takes two operations forward and four backward (Kaplan et al. 2020).
     """
     heads = 2 * decoder.heads + 2 * decoder.kv_heads
     return decoder.width * (heads * decoder.head_dim + 3 * decoder.mlp)
 
 
 def parameters(decoder: DecoderConfig, vocabulary: int) -> int:
-    """Parameters of the decoder, embedding included; the output is tied to it.
+    """Parameter count of the decoder, embedding included; the output layer is tied to it.
 
     >>> from omni_lab.config import full_7b
     >>> parameters(full_7b().model.decoder, 152_064)  # Qwen2.5-7B's 7.6 B, less its untied output
@@ -58,11 +59,12 @@ def parameters(decoder: DecoderConfig, vocabulary: int) -> int:
 
 
 def token_activations(decoder: DecoderConfig) -> int:
-    """Bytes per token that the backward of one block needs of its forward, where nothing is computed again.
+    """Activation memory of one layer without recomputing, in bytes per token.
 
-    Counted as in Korthikanti et al. 2022, for Hugging Face's Qwen2 block in bf16: both norms keep their input in
-    float32, the normed and the scaled one; then q, k, v, the attention's output with its log-sum-exp (flash attention
-    keeps no scores), gate, its activation, up, and their product. Fused norms and gates would keep less.
+    Counted as in Korthikanti et al. 2022, for Hugging Face's Qwen2 layer in bf16: both norms keep
+    their input in float32, the normed and the scaled one; then q, k, v, the attention's output with
+    its log-sum-exp (flash attention keeps no scores), gate, its activation, up, and their product.
+    Fused norms and gates would keep less.
     """
     norms = 2 * (decoder.width * (FLOAT32 + 2 * BF16) + FLOAT32)
     heads = 2 * decoder.heads + 2 * decoder.kv_heads
@@ -71,23 +73,23 @@ def token_activations(decoder: DecoderConfig) -> int:
 
 
 def attention_buffers(decoder: DecoderConfig, shard_tokens: int, ranks: int, engine: str) -> int:
-    """Bytes that attention across ranks holds in the one layer that is at work, its own q, k, v and output aside.
+    """Buffers of context-parallel attention in the one layer in use, in bytes.
 
-    `ring`: K and V that are used and that arrive, their gradients likewise, the output or dq added up in float32.
-    `allgather`: all keys and values, and their gradients before they are reduced. `ulysses`: q, k, v and the output of
-    its heads over all tokens, and their gradients.
+    Besides the rank's own q, k, v and output. `ring`: K and V in use and arriving, their gradients
+    likewise, the output or dQ accumulated in float32. `allgather`: all keys and values, and their
+    gradients before they are reduced. `ulysses`: q, k, v and the output of its heads over all
+    tokens, and their gradients.
     """
     if ranks == 1:
         return 0
     keys = 2 * shard_tokens * decoder.kv_heads * decoder.head_dim
     if engine == "ring":
-        return (
-            2 * keys * (BF16 + FLOAT32) + shard_tokens * decoder.heads * decoder.head_dim * FLOAT32
-        )
+        accumulated = shard_tokens * decoder.heads * decoder.head_dim * FLOAT32
+        return 2 * keys * (BF16 + FLOAT32) + accumulated
     if engine == "allgather":
         return ranks * keys * (BF16 + FLOAT32)
-    mine, each = ulysses_heads(ranks, decoder.heads, decoder.kv_heads)
-    return 2 * BF16 * (2 * mine + 2 * each) * ranks * shard_tokens * decoder.head_dim
+    heads, kv_heads = ulysses_heads(ranks, decoder.heads, decoder.kv_heads)
+    return 2 * BF16 * (2 * heads + 2 * kv_heads) * ranks * shard_tokens * decoder.head_dim
 
 
 def memory_per_gpu(
@@ -99,15 +101,14 @@ def memory_per_gpu(
     engine: str,
     recompute: bool,
 ) -> Memory:
-    """Count what one of `gpus` holds when a sequence is spread over `ranks` of them.
+    """Memory of one of `gpus` GPUs where `ranks` of them hold one sequence, in bytes.
 
-    With `recompute`, a layer keeps its input alone and runs forward again before its backward (Chen et al. 2016);
-    one layer at a time then has all its activations.
+    `recompute` is activation checkpointing: a layer keeps only its input and runs forward again
+    before its backward (Chen et al. 2016); one layer at a time then has all its activations.
     """
     count = parameters(decoder, vocabulary)
-    whole = (
-        min(2, decoder.layers) * layer_matrices(decoder) + vocabulary * decoder.width
-    )  # two layers, what is tied
+    # two layers, since the next is gathered while one computes, and the tied embedding
+    whole = min(2, decoder.layers) * layer_matrices(decoder) + vocabulary * decoder.width
     full = token_activations(decoder) * shard_tokens
     kept = BF16 * decoder.width * shard_tokens
     return Memory(

@@ -1,20 +1,24 @@
-"""What one training step of a decoder on a long context takes: time, memory and communication on paper.
+"""Plan of one long-context training step of a decoder: time, memory and communication on paper.
 
-Closed formulas and the simulated ring are put together for one layer and multiplied by the layers. What is assumed, and
-where the plan is too kind:
+Closed formulas and the simulated ring give one layer, multiplied by the layers. What the plan
+assumes, and where it is too kind:
 
-- Matrix products and the attention kernel reach a fixed share of the peak at any size. Measured by others on 8 × H800
-  (64K tokens, Llama-3.1-8B's heads; github.com/zhuzilin/ring-flash-attention), a contiguous ring reaches 54 % of one
-  GPU's flash attention and zigzag 90 %, forward alone 52 % and 85 %. The simulation says 53 % and 99 %, forward alone
-  53 % and 100 %. The imbalance, which rules contiguous, is all in it. That partial results are merged in float32, that
-  small blocks run below the kernel's best, and that communication takes some of the GPU's cores, is not: the plan is
-  an upper bound.
-- The gather of weights and the scatter of their gradients hide behind whatever the links leave free, the first and
-  last layer's too. They use all of a node's network cards at once; a ring crosses from node to node over one card.
-- Gathering keys and values, and Ulysses' exchanges, stand before and after attention: nothing hides them.
+- Matrix products and the attention kernel reach a fixed fraction of the peak at any size. Others
+  measured on 8 × H800 (64K tokens, Llama-3.1-8B's heads; github.com/zhuzilin/ring-flash-attention):
+  a contiguous ring reaches 54 % of one GPU's flash attention and zigzag 90 %, forward alone 52 %
+  and 85 %. The simulation gives 53 % and 99 %, forward alone 53 % and 100 %. The imbalance, which
+  decides contiguous, is all in it. Not in it: partial results are merged in float32, small blocks
+  run below the kernel's best, and communication takes some of the GPU's cores. The plan is an
+  upper bound.
+- The gather of weights and the scatter of their gradients hide behind whatever the links leave
+  free, the first and last layer's too. They use all of a node's network cards at once; a ring
+  crosses from node to node over one card.
+- Gathering keys and values, and Ulysses' exchanges, come before and after attention: nothing hides
+  them.
 - The optimizer's step, data loading, and the image and audio encoders cost nothing here.
 
-Glossary: T tokens · W ranks of one sequence · G GPUs · t tokens per rank · D width · V vocabulary · L layers.
+Glossary: T tokens · W ranks, the context-parallel size · t tokens per rank · D width
+· V vocabulary · L layers.
 """
 
 from __future__ import annotations
@@ -47,30 +51,34 @@ from omni_lab.planner.simulate import Pass, hides_from, ring_passes, simulated_h
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, and how its sequences are spread over GPUs."""
+    """Training task: a decoder, its sequence length, and its sharding over GPUs.
+
+    Raises
+    ------
+    UsageError
+        no such engine or layout, or the numbers do not fit together
+    """
 
     decoder: DecoderConfig
-    vocabulary: int  # tokens it knows
-    tokens: int  # in one sequence
-    gpus: int  # in all; each group of `ranks` has a sequence of its own
-    ranks: int  # GPUs that share one sequence
+    vocabulary: int  # V, entries of the embedding
+    tokens: int  # T, of one sequence
+    gpus: int  # in all; every group of `ranks` trains another sequence
+    ranks: int  # W, the context-parallel size: GPUs that hold one sequence
     engine: str = "ring"  # ring, ulysses or allgather
     layout: str = "zigzag"  # contiguous or zigzag
-    recompute: bool = (
-        True  # layers keep their input alone, and run forward again before their backward
-    )
-    supervised: float = 1.0  # share of tokens with a loss: only their rows meet the output layer
+    recompute: bool = True  # activation checkpointing: layers run forward again before backward
+    supervised: float = 1.0  # fraction of tokens with a loss: only these meet the output layer
 
     def __post_init__(self) -> None:
         if self.engine not in PLANNED_ENGINES:
             raise UsageError(f"engine {self.engine!r}: there are {', '.join(PLANNED_ENGINES)}")
         if min(self.gpus, self.ranks) < 1 or self.gpus % self.ranks:
-            raise UsageError(
-                f"{self.gpus} GPUs cannot be shared out over sequences of {self.ranks} ranks each"
-            )
-        if self.tokens < shard(1, self.ranks, self.layout) * self.ranks:
+            message = f"{self.gpus} GPUs do not divide into groups of {self.ranks} ranks"
+            raise UsageError(f"{message}: take a context-parallel size that divides {self.gpus}")
+        least = shard(1, self.ranks, self.layout) * self.ranks
+        if self.tokens < least:
             message = f"{self.tokens} tokens over {self.ranks} ranks: {self.layout} needs"
-            raise UsageError(f"{message} {shard(1, self.ranks, self.layout) * self.ranks} tokens")
+            raise UsageError(f"{message} {least} tokens or more")
         if not 0 <= self.supervised <= 1:
             raise UsageError(
                 f"supervised = {self.supervised:g} is impossible: it must be between 0 and 1"
@@ -82,13 +90,14 @@ class Task:
 
 
 def plan_step(task: Task, machine: Machine) -> dict[str, Any]:
-    """Plan one training step.
+    """Plan of one training step, as a record in seconds, bytes and tokens.
 
-    Returns a record in seconds, bytes and tokens: `work_s`, `waiting_s` (for busier ranks), `exposed_attention_s`,
-    `exposed_weights_s` and their sum `step_s`; `memory` of one GPU by purpose, and whether it `fits`; `sent` by one GPU
-    in one layer's attention; `hides`, whether that communication does, but for the last hop; `tokens_per_s` of one GPU;
-    and `mfu`: the model's operations, no pair that is masked and nothing twice, over what the peak allows in that time
-    (Chowdhery et al. 2022, who count the masked pairs too).
+    Returns `work_s`, `waiting_s` (for busier ranks), `exposed_attention_s`, `exposed_weights_s` and
+    their sum `step_s`; `memory` of one GPU by purpose, and whether it `fits`; `sent` by one GPU in
+    one layer's attention; `hides`, whether that communication is hidden except for its last hop;
+    `tokens_per_s` of one GPU; and `mfu`, the model FLOPs utilization: the model's operations,
+    without masked pairs and without recomputing, over what the peak allows in that time (Chowdhery
+    et al. 2022, who count the masked pairs too).
 
     Raises
     ------
@@ -96,15 +105,16 @@ def plan_step(task: Task, machine: Machine) -> dict[str, Any]:
         the tokens are too few for the layout, or sequences would lie across nodes unevenly
     """
     _check_groups(task, machine)
-    decoder, mine = task.decoder, shard(task.tokens, task.ranks, task.layout)
+    decoder, held = task.decoder, shard(task.tokens, task.ranks, task.layout)
     rate = machine.peak_flops * machine.matmul_use
-    layer_s = 2 * layer_matrices(decoder) * mine / rate
-    head_flops = 2 * task.vocabulary * decoder.width * task.supervised  # of a token, on average
+    layer_s = 2 * layer_matrices(decoder) * held / rate
+    head_flops = 2 * task.vocabulary * decoder.width * task.supervised  # per token, on average
     forward, backward = attention_passes(task, machine)
     repeats = 2 if task.recompute else 1
     passes = [forward] * repeats + [backward]
 
-    free = layer_s + forward.total_s - forward.sending_s  # of the links in a layer's forward
+    # weights and their gradients travel while attention leaves the links free
+    free = layer_s + forward.total_s - forward.sending_s
     free_again = (repeats - 1) * free + 2 * layer_s + backward.total_s - backward.sending_s
     weights = parameters(decoder, task.vocabulary) / decoder.layers
     gather, scatter = (collective_s(weights * size, task.gpus, machine) for size in (BF16, FLOAT32))
@@ -112,25 +122,26 @@ def plan_step(task: Task, machine: Machine) -> dict[str, Any]:
 
     times = {
         "work_s": decoder.layers * ((repeats + 2) * layer_s + sum(p.work_s for p in passes))
-        + 3 * head_flops * mine / rate,
+        + 3 * head_flops * held / rate,
         "waiting_s": decoder.layers * sum(p.waiting_s for p in passes),
         "exposed_attention_s": decoder.layers * sum(p.exposed_s for p in passes),
         "exposed_weights_s": decoder.layers * exposed_weights,
     }
     step_s = sum(times.values())
+
     memory = memory_per_gpu(
-        decoder, task.vocabulary, mine, task.gpus, task.ranks, task.engine, task.recompute
+        decoder, task.vocabulary, held, task.gpus, task.ranks, task.engine, task.recompute
     )
-    pair_flops = attention_flops(
-        task.tokens * (task.tokens + 1) // 2, decoder.heads, decoder.head_dim
-    )
+    pairs = task.tokens * (task.tokens + 1) // 2
+    pair_flops = attention_flops(pairs, decoder.heads, decoder.head_dim)
     token_flops = 2 * decoder.layers * layer_matrices(decoder) + head_flops
     flops = 3 * (token_flops * task.tokens + decoder.layers * pair_flops) / task.ranks
+
     return {
         "tokens": task.tokens,
         "gpus": task.gpus,
         "ranks": task.ranks,
-        "tokens_per_gpu": mine,
+        "tokens_per_gpu": held,
         "step_s": step_s,
         **times,
         "memory": {**memory._asdict(), "total": memory.total},
@@ -143,26 +154,26 @@ def plan_step(task: Task, machine: Machine) -> dict[str, Any]:
 
 
 def attention_passes(task: Task, machine: Machine) -> tuple[Pass, Pass]:
-    """Time one layer's attention, forward and backward: the ring simulated, the other engines by formula."""
+    """Passes of one layer's attention, forward and backward: ring simulated, others by formula."""
     decoder, ranks = task.decoder, task.ranks
     if task.engine == "ring":
         return ring_passes(decoder, task.tokens, ranks, task.layout, machine)
+
     pairs = attended_pairs(task.tokens, ranks, task.layout)
-    uneven = (
-        balance(pairs) - 1 if task.engine == "allgather" else 0.0
-    )  # Ulysses' ranks have all tokens of their heads
+    # Ulysses' ranks hold all tokens of their heads: their work is even
+    uneven = balance(pairs) - 1 if task.engine == "allgather" else 0.0
     flops = attention_flops(int(pairs.sum()), decoder.heads, decoder.head_dim) / ranks
     work_s = flops / (machine.peak_flops * machine.attention_use)
+
     if task.engine == "ulysses":
         sending = [exchange_s(sent, ranks, machine) for sent in sent_in_a_layer(task)]
     else:
-        elements = (
-            2 * ranks * shard(task.tokens, ranks, task.layout) * decoder.kv_heads * decoder.head_dim
-        )
-        gather, scatter = (
-            collective_s(elements * size, ranks, machine) for size in (BF16, FLOAT32)
-        )
+        padded = ranks * shard(task.tokens, ranks, task.layout)
+        elements = 2 * padded * decoder.kv_heads * decoder.head_dim
+        sizes = (elements * size for size in (BF16, FLOAT32))
+        gather, scatter = (collective_s(size, ranks, machine) for size in sizes)
         sending = [gather, gather + scatter]
+
     forward, backward = (
         Pass(
             times * work_s, times * work_s * uneven, exposed_s=sent_s, sending_s=sent_s, tail_s=0.0
@@ -173,18 +184,18 @@ def attention_passes(task: Task, machine: Machine) -> tuple[Pass, Pass]:
 
 
 def sent_in_a_layer(task: Task) -> Traffic:
-    """Bytes that one GPU sends in one layer's attention, without the weights' traffic."""
-    decoder, mine = task.decoder, shard(task.tokens, task.ranks, task.layout)
+    """Communication volume of one layer's attention, in bytes per GPU, without weights."""
+    decoder, held = task.decoder, shard(task.tokens, task.ranks, task.layout)
     if task.engine == "ulysses":
-        return ulysses_traffic(mine, task.ranks, decoder.heads, decoder.kv_heads, decoder.head_dim)
+        return ulysses_traffic(held, task.ranks, decoder.heads, decoder.kv_heads, decoder.head_dim)
     traffic = ring_traffic if task.engine == "ring" else all_gather_traffic
-    return traffic(mine, task.ranks, decoder.kv_heads, decoder.head_dim)
+    return traffic(held, task.ranks, decoder.kv_heads, decoder.head_dim)
 
 
 def collective_s(size: float, gpus: int, machine: Machine) -> float:
-    """Seconds of gathering `size` bytes in all on every GPU, or of reducing and scattering them.
+    """All-gather or reduce-scatter time, in seconds, of `size` bytes in all on every GPU.
 
-    All cards of a node work at once, and NVLink beside them: the slower of the two decides.
+    All network cards of a node work at once, and NVLink beside them: the slower of the two decides.
     """
     inside, nodes = min(gpus, machine.node), -(-gpus // machine.node)
     network = size * (nodes - 1) / nodes / (inside * machine.network)
@@ -193,7 +204,7 @@ def collective_s(size: float, gpus: int, machine: Machine) -> float:
 
 
 def exchange_s(sent: float, ranks: int, machine: Machine) -> float:
-    """Seconds in which every rank sends `sent` bytes, evenly to all others, in two exchanges (all-to-all)."""
+    """All-to-all time, in seconds: every rank sends `sent` bytes to all others in two exchanges."""
     if ranks == 1:
         return 0.0
     inside = min(ranks, machine.node)
@@ -204,13 +215,14 @@ def exchange_s(sent: float, ranks: int, machine: Machine) -> float:
 def crossings(
     decoder: DecoderConfig, layout: str, machine: Machine
 ) -> dict[str, dict[str, float | None]]:
-    """From how many tokens per GPU a ring hides its communication, over NVLink and over the network.
+    """Crossing points: tokens per GPU from which a ring hides its communication, by link.
 
-    `formula` is the closed form, for zigzag; `simulated` what the simulation finds, None where it hides at no length.
+    `formula` is the closed form, for zigzag; `simulated` the result of the simulation, None where
+    it hides at no length.
     """
     found = {}
     for link, ranks in (("nvlink", machine.node), ("network", max(4, 2 * machine.node))):
-        if ranks < 3:  # the closed form's steps are not there
+        if ranks < 3:  # too few steps for the closed form
             continue
 
         def passes(shard_tokens: int, ranks: int = ranks) -> tuple[Pass, Pass]:
@@ -226,7 +238,7 @@ def crossings(
 
 
 def most_ranks(tokens: int, found: dict[str, dict[str, float | None]], machine: Machine) -> int:
-    """The most ranks over which a sequence's ring still hides its communication, by the `crossings` that were found."""
+    """Largest context-parallel size whose ring hides its communication, by `crossings`."""
     least = {
         link: crossing["simulated"] for link, crossing in found.items() if crossing["simulated"]
     }
@@ -237,9 +249,10 @@ def most_ranks(tokens: int, found: dict[str, dict[str, float | None]], machine: 
 
 
 def _check_groups(task: Task, machine: Machine) -> None:
+    """Placement of sequences on nodes: whole nodes, or several sequences per node."""
     even = machine.node % task.ranks == 0 or task.ranks % machine.node == 0
     if task.gpus > task.ranks and not even:
-        right = f"divisors or multiples of {machine.node}"
-        raise UsageError(
-            f"sequences of {task.ranks} ranks lie across nodes of {machine.node} GPUs unevenly; take {right}"
+        message = (
+            f"sequences of {task.ranks} ranks lie across nodes of {machine.node} GPUs unevenly"
         )
+        raise UsageError(f"{message}; take divisors or multiples of {machine.node}")

@@ -1,1 +1,1 @@
-"""Pictures and the report: from arrays, records and dicts to figures that a notebook shows and a page carries."""
+"""Figures from arrays and records, for notebooks and HTML pages; models are not imported here."""

@@ -1,4 +1,4 @@
-"""Colours, defined once: modalities (Okabe–Ito, safe for colour-blind readers), roles, ranks, and supervision."""
+"""Colour palette (Okabe–Ito, safe for colour-blind readers): modalities, roles, ranks, loss mask."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ MODALITY_COLOURS = {
     "speech": "#D55E00",
     "control": "#999999",
 }
-MODALITY_ORDER = tuple(MODALITY_COLOURS)  # everywhere the same
-UNSUPERVISED = 0.35  # opacity of what the model is given, beside 1 for what it learns to write
+MODALITY_ORDER = tuple(MODALITY_COLOURS)  # the order of the whole package
+UNSUPERVISED = 0.35  # opacity of a token without loss; 1 with loss
 INK, FAINT, LINE = "#1b1f24", "#666c75", "#c9ced6"
 
 _KNOWN_ROLES = {"guide": "#CC79A7", "visitor": "#56B4E9"}
 _MORE_ROLES = ("#8C6D31", "#6B6ECF", "#17838F", "#B5BD61")
 _NO_ROLE = "#B0B5BD"
-# Paul Tol's muted scheme, safe for colour-blind readers too; none of them a modality's
+# Paul Tol's muted scheme, also safe for colour-blind readers; disjoint from the modality colours
 _RANKS = ("#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#CC6677")
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """The three bytes of a `#rrggbb` colour.
+    """Red, green and blue of a `#rrggbb` colour, each in [0, 255].
 
     >>> rgb("#0072B2")
     (0, 114, 178)
@@ -32,7 +32,7 @@ def rgb(colour: str) -> tuple[int, int, int]:
 
 
 def shade(kind: str, supervised: bool) -> tuple[float, float, float, float]:
-    """Face colour of a token, as red, green, blue and opacity in [0, 1]; an unknown kind is drawn as control.
+    """Face colour of a token: red, green, blue and opacity in [0, 1]; unknown kinds as control.
 
     >>> shade("audio", supervised=False)[3]
     0.35
@@ -42,24 +42,24 @@ def shade(kind: str, supervised: bool) -> tuple[float, float, float, float]:
 
 
 def ink(kind: str, supervised: bool) -> str:
-    """The colour of words on a token of that shade over white: whichever of black and white reads better."""
+    """Text colour on a token of that shade over white: black or white, by contrast."""
     *parts, opacity = shade(kind, supervised)
     return ink_on([1 - opacity + opacity * part for part in parts])
 
 
 def ink_on(colour: Iterable[float]) -> str:
-    """Whichever of black and white reads better on a colour, given as red, green and blue in [0, 1].
+    """Text colour by contrast (WCAG luminance): black or white on red, green and blue in [0, 1].
 
     >>> ink_on((1.0, 1.0, 0.9)), ink_on((0.0, 0.0, 0.5))
     ('#000000', '#ffffff')
     """
     red, green, blue = (((part + 0.055) / 1.055) ** 2.4 for part in colour)
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    return "#ffffff" if luminance < 0.179 else "#000000"  # where both read equally well
+    return "#ffffff" if luminance < 0.179 else "#000000"  # 0.179: equal contrast to both
 
 
 def role_colours(roles: list[str | None]) -> dict[str | None, str]:
-    """A colour per role: guide and visitor always the same, others in the order in which they are met."""
+    """Colour of every role: fixed for guide and visitor, by order of appearance for the others."""
     colours: dict[str | None, str] = {}
     for role in roles:
         if role not in colours:
@@ -70,7 +70,7 @@ def role_colours(roles: list[str | None]) -> dict[str | None, str]:
 
 
 def rank_colour(rank: int) -> str:
-    """The colour of a rank of several that work together; beyond eight they come again, so write the number too.
+    """Colour of a rank; the eight colours repeat, so a figure also writes the rank's number.
 
     >>> rank_colour(0) == rank_colour(8) != rank_colour(1)
     True

@@ -1,4 +1,4 @@
-"""How every picture is made: figures without global state, which a notebook shows when they are returned."""
+"""Figure style and export: matplotlib figures without pyplot, shown by a notebook when returned."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from omni_lab.errors import UsageError
 from omni_lab.plots.palette import FAINT, INK, LINE
 
 DPI = 110
-# after DejaVu, which has no Chinese, Japanese or Korean: whichever of these a machine has
+# fallback fonts after DejaVu, which has no Chinese, Japanese or Korean; used where installed
 _MORE_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -54,16 +54,17 @@ STYLE = {
 
 
 class Picture(Figure):
-    """A figure that shows itself in a notebook whatever the backend, and says in words what it shows.
+    """Matplotlib figure with alternative text that displays in a notebook under any backend.
 
-    `pyplot` never learns of it: it is freed like any other object, and drawing many of them leaks nothing.
+    It is not registered with `pyplot`: it is freed like any other object, so that drawing many
+    pictures does not leak memory.
     """
 
-    alt: str = ""  # one or two sentences for those who cannot see it
+    alt: str = ""  # alternative text of one or two sentences, for screen readers
 
     @functools.cached_property
     def png(self) -> bytes:
-        """The finished picture as PNG: rendered when it is first asked for, and not again."""
+        """PNG bytes of the figure, rendered on first access and cached."""
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=DPI)
         return buffer.getvalue()
@@ -73,17 +74,17 @@ class Picture(Figure):
 
 
 def save(picture: Figure, path: Path) -> None:
-    """Write a picture in the form that its file name asks for: .png, .pdf, .svg …
+    """Figure export in the format of the file name's extension: .png, .pdf, .svg …
 
     Raises
     ------
     UsageError
-        there is no such form, or the file cannot be written
+        matplotlib has no such format, or the file is not writable
     """
-    forms = picture.canvas.get_supported_filetypes()
-    if path.suffix[1:].lower() not in forms:
+    formats = picture.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in formats:
         raise UsageError(
-            f"{path}: pictures are written as {', '.join(f'.{form}' for form in sorted(forms))}"
+            f"{path}: pictures are written as {', '.join(f'.{name}' for name in sorted(formats))}"
         )
     try:
         picture.savefig(path, dpi=DPI)
@@ -92,7 +93,7 @@ def save(picture: Figure, path: Path) -> None:
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw under the project's style, and leave matplotlib's settings as they were."""
+    """Decorator that draws under the project's style and restores matplotlib's settings after."""
 
     @functools.wraps(draw)
     def within(*args: Any, **kwargs: Any) -> Figure:
@@ -103,7 +104,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def drawable(text: str) -> str:
-    """The same text with □ for every character that the fonts of pictures cannot draw.
+    """Text with □ in place of every character that is missing from the figure fonts.
 
     >>> drawable("5 \N{MULTIPLICATION SIGN} \x1b[1m")
     '5 × □[1m'
@@ -113,7 +114,7 @@ def drawable(text: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """The same text, with … for what is beyond so many letters.
+    """Text truncated to at most `most` characters, the last of them an ellipsis.
 
     >>> shortened("panorama", 5)
     'pano…'
@@ -122,10 +123,12 @@ def shortened(text: str, most: int) -> str:
 
 
 def in_few_letters(number: float, gap: str = "") -> str:
-    """A large number in thousands (K), millions (M) or billions (G), with `gap` before the letter.
+    """Number with a unit prefix: thousands (K), millions (M) or billions (G), after `gap`.
 
-    >>> in_few_letters(5e7), in_few_letters(409_600.0), in_few_letters(100.0), in_few_letters(2_500_000, " ")
-    ('50M', '410K', '100', '2.5 M')
+    >>> in_few_letters(5e7), in_few_letters(409_600.0), in_few_letters(100.0)
+    ('50M', '410K', '100')
+    >>> in_few_letters(2_500_000, " ")
+    '2.5 M'
     """
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
         if number >= size:
@@ -134,7 +137,7 @@ def in_few_letters(number: float, gap: str = "") -> str:
 
 
 def how_many(count: int, noun: str) -> str:
-    """A number and what it counts.
+    """Count and noun, in the singular or the plural.
 
     >>> how_many(1, "token"), how_many(2, "token")
     ('1 token', '2 tokens')
@@ -156,14 +159,14 @@ def _fonts() -> list[str]:
 def new_picture(
     width: float, height: float, alt: str, layout: str | None = "constrained"
 ) -> Picture:
-    """An empty picture of that size in inches."""
+    """Empty figure of a width and height in inches, with its alternative text."""
     picture = Picture(figsize=(width, height), layout=layout)
     picture.alt = alt
     return picture
 
 
-def said_instead(message: str, width: float = 7.0) -> Picture:
-    """A small picture that says in words why there is nothing to draw."""
+def notice(message: str, width: float = 7.0) -> Picture:
+    """Small placeholder figure with a message in place of data that is missing."""
     picture = new_picture(width, 1.0, message)
     picture.text(0.5, 0.5, message, ha="center", va="center", color=FAINT, fontsize=10)
     return picture

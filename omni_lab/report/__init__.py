@@ -1,1 +1,1 @@
-"""Self-contained HTML pages: the run report and its clip player."""
+"""Self-contained HTML pages: run report and clip player."""

@@ -1,4 +1,7 @@
-"""The parts that a self-contained page is made of: its style, its small script, pictures, tables; all text escaped."""
+"""HTML building blocks of self-contained pages: style sheet, script, figures, tables, token chips.
+
+All text from outside is escaped.
+"""
 
 from __future__ import annotations
 
@@ -11,43 +14,54 @@ from omni_lab.plots.palette import MODALITY_COLOURS, UNSUPERVISED, ink, rgb
 from omni_lab.plots.style import Picture
 
 _CSS = """
-:root { --page: #ffffff; --card: #f6f7f9; --ink: #1b1f24; --faint: #5b626c; --line: #d5d9e0; --now: #fff3c4;
-  --right: #0a6b4f; --wrong: #a8330b; color-scheme: light dark; }
-@media (prefers-color-scheme: dark) { :root { --page: #14171b; --card: #1d2127; --ink: #e8eaed; --faint: #a3abb6;
-  --line: #383f48; --now: #4a4120; --right: #5fd3ae; --wrong: #ff9a70; } }
+:root { --page: #ffffff; --card: #f6f7f9; --ink: #1b1f24; --faint: #5b626c; --line: #d5d9e0;
+  --now: #fff3c4; --right: #0a6b4f; --wrong: #a8330b; color-scheme: light dark; }
+@media (prefers-color-scheme: dark) { :root { --page: #14171b; --card: #1d2127; --ink: #e8eaed;
+  --faint: #a3abb6; --line: #383f48; --now: #4a4120; --right: #5fd3ae; --wrong: #ff9a70; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 68rem; background: var(--page); color: var(--ink);
+body { margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 68rem; background: var(--page);
+  color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: .5rem 0 .25rem; }
-h2 { font-size: 1.3rem; margin: 2.75rem 0 .5rem; padding-top: .75rem; border-top: 1px solid var(--line); }
+h2 { font-size: 1.3rem; margin: 2.75rem 0 .5rem; padding-top: .75rem;
+  border-top: 1px solid var(--line); }
 p { max-width: 46rem; } .faint { color: var(--faint); } .lead { font-size: 1.1rem; }
-a { color: inherit; } nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; font-size: .9rem; margin: .75rem 0 0; }
-figure { margin: 1rem 0; } figure img { display: block; max-width: 100%; height: auto; background: #fff;
-  border-radius: .5rem; padding: .5rem; border: 1px solid var(--line); }
+a { color: inherit; } nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; font-size: .9rem;
+  margin: .75rem 0 0; }
+figure { margin: 1rem 0; } figure img { display: block; max-width: 100%; height: auto;
+  background: #fff; border-radius: .5rem; padding: .5rem; border: 1px solid var(--line); }
 figcaption { color: var(--faint); font-size: .9rem; margin-top: .4rem; max-width: 46rem; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .92rem; margin: .75rem 0; }
-th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid var(--line); vertical-align: baseline; }
-th { font-weight: 600; } td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .92rem;
+  margin: .75rem 0; }
+th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid var(--line);
+  vertical-align: baseline; }
+th { font-weight: 600; } td.number, th.number { text-align: right;
+  font-variant-numeric: tabular-nums; }
 td small { color: var(--faint); white-space: nowrap; } tr.now td { background: var(--now); }
 code, pre { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .9em; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem;
-  overflow-x: auto; }
-.clip { display: grid; grid-template-columns: minmax(16rem, 24rem) minmax(0, 1fr); gap: 1.25rem; align-items: start; }
+pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  padding: .75rem 1rem; overflow-x: auto; }
+.clip { display: grid; grid-template-columns: minmax(16rem, 24rem) minmax(0, 1fr); gap: 1.25rem;
+  align-items: start; }
 .clip video { width: 100%; border-radius: .5rem; background: #000; position: sticky; top: 1rem; }
 @media (max-width: 46rem) { .clip { grid-template-columns: 1fr; } }
-.stream { list-style: none; margin: 0; padding: 0; max-height: 34rem; overflow-y: auto; position: relative;
-  border: 1px solid var(--line); border-radius: .5rem; }
-.unit { padding: .5rem .7rem .6rem; border-bottom: 1px solid var(--line); border-left: .3rem solid transparent; }
+.stream { list-style: none; margin: 0; padding: 0; max-height: 34rem; overflow-y: auto;
+  position: relative; border: 1px solid var(--line); border-radius: .5rem; }
+.unit { padding: .5rem .7rem .6rem; border-bottom: 1px solid var(--line);
+  border-left: .3rem solid transparent; }
 .unit.now { background: var(--now); border-left-color: #d9a400; }
-.seek { font: inherit; font-size: .85rem; color: var(--faint); background: none; border: 0; padding: .1rem 0;
-  cursor: pointer; text-decoration: underline dotted; } span.seek { cursor: default; text-decoration: none; }
-.chips { display: flex; flex-wrap: wrap; gap: .3rem .35rem; margin-top: .2rem; } .turn { flex-basis: 100%; height: 0; }
-.chip { display: inline-block; min-width: 1.15rem; min-height: 1.6em; padding: 0 .42rem; border-radius: .35rem;
-  font-size: .85rem; line-height: 1.6em; border: 1px solid transparent; }
+.seek { font: inherit; font-size: .85rem; color: var(--faint); background: none; border: 0;
+  padding: .1rem 0; cursor: pointer; text-decoration: underline dotted; }
+span.seek { cursor: default; text-decoration: none; }
+.chips { display: flex; flex-wrap: wrap; gap: .3rem .35rem; margin-top: .2rem; }
+.turn { flex-basis: 100%; height: 0; }
+.chip { display: inline-block; min-width: 1.15rem; min-height: 1.6em; padding: 0 .42rem;
+  border-radius: .35rem; font-size: .85rem; line-height: 1.6em; border: 1px solid transparent; }
 .chip .verdict { font-weight: 700; } .right { color: var(--right); } .wrong { color: var(--wrong); }
 .chip.is-right { outline: 2px solid var(--right); outline-offset: 1px; }
 .chip.is-wrong { outline: 2px dashed var(--wrong); outline-offset: 1px; }
-.legend { display: flex; flex-wrap: wrap; gap: .4rem .9rem; font-size: .88rem; margin: .6rem 0; align-items: center; }
+.legend { display: flex; flex-wrap: wrap; gap: .4rem .9rem; font-size: .88rem; margin: .6rem 0;
+  align-items: center; }
 """
 
 _SCRIPT = """
@@ -70,7 +84,8 @@ _SCRIPT = """
   };
   const follow = () => { mark(); if (!video.paused) requestAnimationFrame(follow); };
   video.addEventListener("play", follow);
-  for (const event of ["timeupdate", "seeked", "loadedmetadata"]) video.addEventListener(event, mark);
+  for (const event of ["timeupdate", "seeked", "loadedmetadata"])
+    video.addEventListener(event, mark);
   mark();
   for (const button of document.querySelectorAll("button.seek"))
     button.addEventListener("click", () => { video.currentTime = +button.dataset.seek + 0.01; });
@@ -79,20 +94,21 @@ _SCRIPT = """
 
 
 def style() -> str:
-    """The page's style sheet, with the modalities' colours from the palette."""
+    """CSS style sheet of the page, with the modality colours of the palette."""
     rules = []
     for kind, colour in MODALITY_COLOURS.items():
         pale = f"rgba{(*rgb(colour), UNSUPERVISED)}"
+        text = ink(kind, supervised=True)
         rules.append(
             f".chip.{kind} {{ border-color: {colour};"
             f" background: linear-gradient({pale}, {pale}), var(--page); }}\n"
-            f".chip.{kind}.supervised {{ background: {colour}; color: {ink(kind, supervised=True)}; }}\n"
+            f".chip.{kind}.supervised {{ background: {colour}; color: {text}; }}\n"
         )
     return _CSS + "".join(rules)
 
 
 def document(title: str, body: str) -> str:
-    """A whole page that needs nothing beside itself."""
+    """Complete HTML page without external resources; `body` is HTML, `title` is text."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -102,12 +118,18 @@ def document(title: str, body: str) -> str:
 
 
 def embedded(data: bytes, kind: str) -> str:
-    """Bytes as a `data:` address."""
+    """Data URL (base64) of bytes with a MIME type, such as `image/png`."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 class FilmPlayer:
-    """A film that plays inside a notebook, sound and all, from bytes that the page carries."""
+    """Notebook video player with sound, from bytes embedded in the page.
+
+    Parameters
+    ----------
+    path : of an mp4 file
+    width : pixels
+    """
 
     def __init__(self, path: str | Path, width: int = 360):
         self.path, self.width = Path(path), width
@@ -121,41 +143,54 @@ class FilmPlayer:
 
 
 def figure(picture: Picture, name: str, caption: str = "") -> str:
-    """A picture as an embedded PNG, with the words it brings for those who cannot see it."""
+    """Figure as an embedded PNG with its alternative text (or else its name) and its caption."""
     png = embedded(picture.png, "image/png")
     width = round(picture.get_size_inches()[0] * 84)
+    image = f'<img src="{png}" alt="{escape(picture.alt or name)}" style="width: {width}px">'
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img src="{png}" alt="{escape(picture.alt or name)}" style="width: {width}px">{note}</figure>'
+    return f"<figure>{image}{note}</figure>"
 
 
 def table(head: list[str], rows: list[list[str]], numbers: int = 0) -> str:
-    """A table; cells are HTML already. The last `numbers` columns are set as numbers."""
+    """HTML table; cells are HTML already. The last `numbers` columns are aligned as numbers."""
     side = [' class="number"' if i >= len(head) - numbers else "" for i in range(len(head))]
     top = "".join(f'<th scope="col"{c}>{cell}</th>' for cell, c in zip(head, side, strict=True))
     body = "".join(
         "<tr>" + "".join(f"<td{c}>{cell}</td>" for cell, c in zip(row, side, strict=True)) + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    rows_html = f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="scroll"><table>{rows_html}</table></div>'
 
 
 def number(value: Any, places: int = 2) -> str:
-    """A number as people read it; a dash where there is none."""
+    """Number with thousands separators and fixed decimals; a dash for a missing one."""
     return f"{value:,.{places}f}" if isinstance(value, int | float) else "–"
 
 
 def chip(
     kind: str, words: str, supervised: bool, title: str = "", right: bool | None = None
 ) -> str:
-    """One token as a coloured chip: full colour where the model learns to write it, and its verdict if any."""
+    """Token chip in its modality colour: full where supervised, with a verdict if it has one.
+
+    Parameters
+    ----------
+    kind : modality; an unknown one is drawn as control
+    words : text of the token, may be empty
+    supervised : whether the token has a loss
+    title : tooltip; by default modality and loss mask
+    right : verdict on an answer, None for a token that is not an answer
+    """
     known = kind if kind in MODALITY_COLOURS else "control"
     classes = ["chip", known, *(["supervised"] if supervised else [])]
-    said = escape(title or f"{known}, {'learned' if supervised else 'given'}")
+    label = escape(title or f"{known}, {'supervised' if supervised else 'given'}")
+
     verdict = ""
     if right is not None:
         classes.append("is-right" if right else "is-wrong")
         verdict = f' <span class="verdict">{"✓" if right else "✗"}</span>'
-    spoken = "" if words else f' role="img" aria-label="{said}"'
-    return (
-        f'<span class="{" ".join(classes)}" title="{said}"{spoken}>{escape(words)}{verdict}</span>'
-    )
+
+    # a chip without words has only its colour, which a screen reader cannot see
+    spoken = "" if words else f' role="img" aria-label="{label}"'
+    attributes = f'class="{" ".join(classes)}" title="{label}"{spoken}'
+    return f"<span {attributes}>{escape(words)}{verdict}</span>"

@@ -1,4 +1,4 @@
-"""A clip to play with its token stream beside it, and what the model answered to every question in it."""
+"""Clip player: video with its token stream unit by unit, and the model's answers to questions."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ _SENSES = ("image", "audio")
 
 
 def clip_section(clip: dict[str, Any], room: int) -> str:
-    """The clip's part of the report.
+    """Section of the report with a playable clip, its token stream, and questions with answers.
 
     Parameters
     ----------
     clip : `video` (path of an mp4), `title`, `units` and `questions`; see `write_report`
-    room : how many bytes the embedded video may take; a larger one is named instead
+    room : limit of the embedded video, bytes; a larger one is named but left out
 
     Returns
     -------
-    HTML; whatever the clip lacks is said in words
+    HTML; a missing part is replaced by a message
     """
     if not clip:
         return '<p class="faint">No clip was recorded in this run.</p>'
+
     video, plays = _video(clip.get("video"), clip.get("title", ""), room)
     units = clip.get("units") or []
     stream = "".join(_unit(unit, plays) for unit in units)
@@ -36,21 +37,24 @@ def clip_section(clip: dict[str, Any], room: int) -> str:
         else ""
     )
     nothing = "" if units else '<p class="faint">No stream was recorded for this clip.</p>'
+
     title = f"<h3>{escape(str(clip['title']))}</h3>" if clip.get("title") else ""
     both = f'<div class="clip"><div>{video}</div><div>{listed}{nothing}</div></div>'
     return f"{title}{_legend()}{both}{_answers(clip, plays)}"
 
 
 def _video(path: Any, title: str, room: int) -> tuple[str, bool]:
+    """Embedded video element, or a message; and whether it plays."""
     if path is None:
         return '<p class="faint">No film was recorded for this clip.</p>', False
     path = Path(path)
     if not path.is_file():
-        return f'<p class="faint">The film {escape(path.name)} is not where it was.</p>', False
-    if path.stat().st_size * 4 / 3 > room:
+        return f'<p class="faint">The film {escape(path.name)} was not found.</p>', False
+    if path.stat().st_size * 4 / 3 > room:  # base64 takes 4 bytes for 3
         size = path.stat().st_size / 1e6
-        said = f"The film {escape(path.name)} ({size:.1f} MB) is too large to be part of this page."
-        return f'<p class="faint">{said}</p>', False
+        note = f"The film {escape(path.name)} ({size:.1f} MB) is too large to embed in this page."
+        return f'<p class="faint">{note}</p>', False
+
     source = embedded(path.read_bytes(), "video/mp4")
     label = escape(title or path.stem)
     return (
@@ -60,21 +64,25 @@ def _video(path: Any, title: str, room: int) -> tuple[str, bool]:
 
 
 def _legend() -> str:
+    """Legend of the chips: modalities, loss mask, verdicts."""
     kinds = "".join(chip(kind, kind, supervised=False) for kind in MODALITY_ORDER)
     return (
-        f'<div class="legend">{kinds}<span>pale: given to the model</span>{chip("text", "text", supervised=True)}'
-        '<span>full: what it learns to write</span><span><b class="right">✓</b> answered right</span>'
-        '<span><b class="wrong">✗</b> answered wrong</span></div>'
+        f'<div class="legend">{kinds}<span>pale: given (no loss)</span>'
+        f"{chip('text', 'text', supervised=True)}<span>full: supervised (loss)</span>"
+        '<span><b class="right">✓</b> correct answer</span>'
+        '<span><b class="wrong">✗</b> wrong answer</span></div>'
     )
 
 
 def _seek(seconds: float, words: str, plays: bool) -> str:
+    """Button that seeks the video to a time in seconds; plain text where there is no video."""
     if not plays:
         return f'<span class="seek">{words}</span>'
     return f'<button class="seek" type="button" data-seek="{float(seconds)}">{words}</button>'
 
 
 def _unit(unit: dict[str, Any], plays: bool) -> str:
+    """List item of one unit: its time span and its token chips, each turn on a new line."""
     start, end = float(unit["start_s"]), float(unit["end_s"])
     chips = unit.get("chips") or []
     shown = []
@@ -89,27 +97,30 @@ def _unit(unit: dict[str, Any], plays: bool) -> str:
 
 
 def _chip(token: dict[str, Any]) -> str:
+    """Chip of one token; a wrong answer also carries the model's prediction."""
     kind, loss = str(token["kind"]), bool(token.get("loss"))
     words = "" if kind in _SENSES else str(token.get("text") or "")
     role = f", {token['role']}" if token.get("role") else ""
-    title = f"{kind}{role}, {'learned' if loss else 'given'}"
+    title = f"{kind}{role}, {'supervised' if loss else 'given'}"
     right = token.get("right")
     if right is not None:
-        title += f", answered {'right' if right else 'wrong'}"
+        title += f", {'correct' if right else 'wrong'} answer"
     if right is False and token.get("predicted") is not None:
-        words += f" (said {token['predicted']})"
+        words += f" (predicted {token['predicted']})"
     return chip(kind, words, loss, title, right)
 
 
 def _answers(clip: dict[str, Any], plays: bool) -> str:
+    """Table of the clip's questions with true answer, predicted answer and verdict."""
     questions = clip.get("questions") or []
     if not questions:
-        return '<p class="faint">Nothing was asked in this clip.</p>'
+        return '<p class="faint">No questions were asked about this clip.</p>'
+
     rows = []
     for question in questions:
         right = bool(question.get("right"))
         verdict = (
-            f'<b class="{"right" if right else "wrong"}">{"✓ right" if right else "✗ wrong"}</b>'
+            f'<b class="{"right" if right else "wrong"}">{"✓ correct" if right else "✗ wrong"}</b>'
         )
         rows.append([
             _seek(question["time_s"], f"{float(question['time_s']):.1f} s", plays),
@@ -119,6 +130,8 @@ def _answers(clip: dict[str, Any], plays: bool) -> str:
             escape(str(question["predicted"])) if question.get("predicted") is not None else "–",
             verdict,
         ])  # fmt: skip
+
     score = sum(bool(q.get("right")) for q in questions)
-    head = ["when", "fact", "asked", "true answer", "the model's answer", ""]
-    return f"<p>{score} of {len(questions)} questions in this clip are answered right.</p>{table(head, rows)}"
+    total = f"<p>{score} of {len(questions)} questions about this clip are answered correctly.</p>"
+    head = ["time", "fact", "question", "true answer", "predicted answer", ""]
+    return total + table(head, rows)

@@ -1,4 +1,4 @@
-"""The report of a run: one page that opens anywhere, without network, and says with every number what chance gives."""
+"""Run report: one self-contained HTML page with losses, accuracies, controls, and chance levels."""
 
 from __future__ import annotations
 
@@ -31,22 +31,25 @@ from omni_lab.storage import atomic_write
 LARGEST = 6_000_000  # bytes of the page
 _KNOWN = ("stream", "triplet", "losses", "facts", "controls", "reliance", "retrieval", "attention")
 _AROUND = {
-    "stream": "A few units of the stream: a column is one unit, read row by row. An image cell shows the part of the "
-    "picture that its token stands for, an audio cell its piece of the waveform.",
-    "triplet": "The clip over time: what is seen, heard, and written by whom.",
+    "stream": "A few units of the omni stream: a column is one unit, read row by row. An image cell "
+    "shows the patch of the frame that its token encodes, an audio cell its piece of the waveform.",
+    "triplet": "The clip over time: frames, audio, and subtitle cues by role.",
 }
 _MATRICES = {
-    "reliance": "Which sense an answer follows",
-    "retrieval": "Retrieval: one sense finds another",
-    "attention": "Where attention goes",
+    "reliance": "Modality confusion matrix: which modality an answer follows",
+    "retrieval": "Cross-modal retrieval: recall@1",
+    "attention": "Attention mass by modality",
 }
 _EXPLAINED = {
-    "reliance": "In these clips the senses disagree: one thing is shown, another said, a third written. A row is the "
-    "sense that was asked about, a column the sense whose content the answer followed (share of answers, 95 % "
-    "intervals). A model that heeds the question has its weight on the framed diagonal.",
-    "retrieval": "Given one sense of a moment, the same moment is looked for in another sense among all candidates.",
-    "attention": "The exact share of attention that each modality gives to each, layer by layer; rows sum to one. "
-    "Attention alone does not explain an answer: the controls above say what the answers need.",
+    "reliance": "In these clips the modalities disagree: one thing is shown, another spoken, a third "
+    "written. A row is the modality asked about, a column the modality that the answer followed "
+    "(fraction of answers, 95 % intervals). A model that heeds the question has its weight on the "
+    "framed diagonal.",
+    "retrieval": "Given one modality of a clip, the same clip is searched for in another modality "
+    "among all candidates.",
+    "attention": "The exact fraction of attention from each modality to each, layer by layer; rows "
+    "sum to one. Attention alone does not explain an answer: the controls above show what the "
+    "answers need.",
 }
 _DRAWN = {"reliance": draw_reliance, "retrieval": draw_retrieval, "attention": draw_attention}
 
@@ -58,21 +61,22 @@ def write_report(
     pictures: dict[str, Picture],
     clip: dict[str, Any],
 ) -> Path:
-    """Write `report.html` into a run folder: self-contained, and complete even where the run is not.
+    """Run report `report.html` in a run folder: self-contained, also for an incomplete run.
 
     Parameters
     ----------
-    folder : the run; `environment.json` and `config.json` are read where they lie there
-    summary : what `summary.json` holds; a part that is missing is said to be missing
-    metrics : the lines of `metrics.jsonl`
-    pictures : `stream`, `triplet`, `losses`, `facts`, `controls`, `reliance`, `retrieval`, `attention` replace the
-        picture that would be drawn of the numbers; any other name is shown at the end under that name
-    clip : `video` (path of an mp4), `title`; `units`: `start_s`, `end_s`, `chips` (`kind`, `text`, `loss`, `role`,
-        `right`, `predicted`); `questions`: `time_s`, `fact`, `asked`, `answer`, `predicted`, `right`
+    folder : of the run; `environment.json` and `config.json` are read if present
+    summary : contents of `summary.json`; missing parts are reported as missing
+    metrics : lines of `metrics.jsonl`
+    pictures : `stream`, `triplet`, `losses`, `facts`, `controls`, `reliance`, `retrieval`,
+        `attention` replace the figure drawn from the numbers; others are appended under their name
+    clip : `video` (path of an mp4), `title`; `units`: `start_s`, `end_s`, `chips` (`kind`, `text`,
+        `loss`, `role`, `right`, `predicted`); `questions`: `time_s`, `fact`, `asked`, `answer`,
+        `predicted`, `right`
 
     Returns
     -------
-    the page's path
+    path of the page
     """
     folder = Path(folder)
     name = str(summary.get("name") or folder.resolve().name)
@@ -80,86 +84,89 @@ def write_report(
     def shown(key: str, draw: Callable[[], Picture], caption: str = "") -> str:
         return figure(pictures[key] if key in pictures else draw(), key, caption)
 
+    others = (figure(p, k, k.replace("_", " ")) for k, p in pictures.items() if k not in _KNOWN)
     sections = [
-        ("How it learned", _learned(summary, metrics, shown)),
-        ("What it can answer", _answers(summary, shown)),
-        ("Controls: take the carrier away", _controls(summary, shown)),
+        ("Training", _learned(summary, metrics, shown)),
+        ("Accuracy by fact", _answers(summary, shown)),
+        ("Controls: one modality swapped", _controls(summary, shown)),
         *((title, _matrix(summary, key, shown)) for key, title in _MATRICES.items()),
-        (
-            "More pictures",
-            "".join(
-                figure(p, k, k.replace("_", " ")) for k, p in pictures.items() if k not in _KNOWN
-            ),
-        ),
-        ("The run in numbers", _numbers(folder, summary)),
-        ("Do it again", _again(folder, summary)),
+        ("More figures", "".join(others)),
+        ("Run summary", _numbers(folder, summary)),
+        ("Reproduce this run", _again(folder, summary)),
     ]
     around = "".join(
         figure(pictures[key], key, caption) for key, caption in _AROUND.items() if key in pictures
     )
+
+    # the video gets what is left of the page; style, script and stream take less than 200 kB
     used = sum(len(html) for _, html in sections) + len(around)
-    played = clip_section(
-        clip, LARGEST - used - 200_000
-    )  # style, script and stream take less than that
+    played = clip_section(clip, LARGEST - used - 200_000)
     sections = [
-        ("A clip and its stream", played + around),
+        ("A clip and its token stream", played + around),
         *((title, html) for title, html in sections if html),
     ]
+
+    path = folder / "report.html"
+    atomic_write(path, _page(name, explanation(summary), sections))
+    return path
+
+
+def _page(name: str, lead: str, sections: list[tuple[str, str]]) -> str:
+    """HTML page of titled sections, with navigation at the top."""
     links = "".join(
         f'<a href="#part-{i}">{escape(title)}</a>' for i, (title, _) in enumerate(sections)
     )
     body = "".join(
-        f'<section aria-labelledby="part-{i}"><h2 id="part-{i}">{escape(title)}</h2>{html}</section>'
+        f'<section aria-labelledby="part-{i}">'
+        f'<h2 id="part-{i}">{escape(title)}</h2>{html}</section>'
         for i, (title, html) in enumerate(sections)
     )
     head = f"<h1>{escape(name)}: a small model that sees, hears and reads</h1>"
-    lead = f'<p class="lead">{explanation(summary)}</p>'
-    page = document(
-        f"omni_lab · {name}", f"<header>{head}{lead}</header><nav>{links}</nav><main>{body}</main>"
-    )
-    path = folder / "report.html"
-    atomic_write(path, page)
-    return path
+    header = f'<header>{head}<p class="lead">{lead}</p></header>'
+    return document(f"omni_lab · {name}", f"{header}<nav>{links}</nav><main>{body}</main>")
 
 
 def explanation(summary: dict[str, Any]) -> str:
-    """What happened in this run, in one paragraph of plain words (HTML)."""
+    """Run summary in one paragraph (HTML): duration, stages, accuracy on unseen scenes."""
+    sentences = []
+    if isinstance(summary.get("seconds"), int | float):
+        spent = summary["seconds"]
+        duration = f"{spent / 60:.1f} minutes" if spent >= 90 else f"{spent:.0f} seconds"
+        sentences.append(f"This run took {duration}.")
+
     stages = summary.get("stages") or {}
-    said = []
     steps = [
         f"{escape(str(s))} ({number(d.get('steps'), 0)} steps)"
         for s, d in stages.items()
         if isinstance(d, dict)
     ]
-    if isinstance(summary.get("seconds"), int | float):
-        spent = summary["seconds"]
-        said.append(
-            f"This run took {spent / 60:.1f} minutes."
-            if spent >= 90
-            else f"This run took {spent:.0f} seconds."
-        )
     if steps:
-        said.append(
-            f"A model was trained in {'stages' if len(steps) > 1 else 'one stage'}: {', then '.join(steps)}."
-        )
+        count = "stages" if len(steps) > 1 else "one stage"
+        sentences.append(f"A model was trained in {count}: {', then '.join(steps)}.")
+
     scores = {f: s for f, s in (summary.get("facts") or {}).items() if s}
-    if scores:
-        good = sum(s["accuracy"] >= 0.9 for s in scores.values())
-        weakest = min(scores, key=lambda f: scores[f]["accuracy"])
-        asked = sum(s.get("n") or 0 for s in scores.values())
-        said.append(
-            f"Then it was asked {asked or 'some'} questions of {len(scores)} kinds about scenes that it had never met; "
-            f"{good} of the {len(scores)} kinds are answered right nine times in ten or more. Weakest is "
-            f"<i>{escape(in_words(weakest))}</i> with {number(scores[weakest]['accuracy'])}, where guessing gives "
-            f"{number(scores[weakest].get('chance'))}."
-        )
-    else:
-        said.append("No questions about unseen scenes were recorded.")
-    said.append("Everything below is computed from the files of this run.")
-    return " ".join(said)
+    sentences.append(
+        _scores_in_words(scores) if scores else "No questions about unseen scenes were recorded."
+    )
+    sentences.append("Everything below is computed from the files of this run.")
+    return " ".join(sentences)
+
+
+def _scores_in_words(scores: dict[str, dict[str, Any]]) -> str:
+    """Number of questions, facts of accuracy 0.9 or more, and the weakest fact (HTML)."""
+    good = sum(s["accuracy"] >= 0.9 for s in scores.values())
+    weakest = min(scores, key=lambda f: scores[f]["accuracy"])
+    asked = sum(s.get("n") or 0 for s in scores.values())
+    return (
+        f"Then it was asked {asked or 'some'} questions about {len(scores)} facts of unseen scenes; "
+        f"accuracy is 0.90 or more on {good} of the {len(scores)} facts. The weakest is "
+        f"<i>{escape(in_words(weakest))}</i> with accuracy {number(scores[weakest]['accuracy'])}, "
+        f"at a chance level of {number(scores[weakest].get('chance'))}."
+    )
 
 
 def _matrix(summary: dict[str, Any], key: str, shown: Callable[..., str]) -> str:
+    """Section of one matrix over modalities: explanation and figure."""
     if not summary.get(key):
         return f'<p class="faint">Not measured in this run: {key}.</p>'
     return f"<p>{_EXPLAINED[key]}</p>{shown(key, lambda: _DRAWN[key](summary[key]))}"
@@ -168,9 +175,14 @@ def _matrix(summary: dict[str, Any], key: str, shown: Callable[..., str]) -> str
 def _learned(
     summary: dict[str, Any], metrics: list[dict[str, Any]], shown: Callable[..., str]
 ) -> str:
+    """Section of training: loss and learning rate curves, steps and seconds by stage."""
     if not metrics and not summary.get("stages"):
         return '<p class="faint">No training step is recorded in this run.</p>'
-    caption = "Loss per supervised token; faint: single steps, strong: their mean. Beneath it the learning rate."
+
+    caption = (
+        "Loss (nats per supervised token); faint: single steps, strong: their geometric mean. "
+        "Below: learning rate."
+    )
     stages = [
         [escape(str(name)), number(stage.get("steps"), 0), number(stage.get("seconds"), 0)]
         for name, stage in (summary.get("stages") or {}).items()
@@ -181,6 +193,7 @@ def _learned(
 
 
 def _score(score: dict[str, Any] | None) -> str:
+    """Table cell of an accuracy with its 95 % interval and n; a dash for a missing one."""
     if not score:
         return "–"
     span = interval(score)
@@ -190,9 +203,11 @@ def _score(score: dict[str, Any] | None) -> str:
 
 
 def _answers(summary: dict[str, Any], shown: Callable[..., str]) -> str:
+    """Section of accuracy by fact, with carriers, chance level, and every exam."""
     facts = facts_in(*(summary.get(exam) for exam in EXAMS))
     if not facts:
         return '<p class="faint">No questions were asked in this run.</p>'
+
     rows = []
     for fact in facts:
         scores = [(summary.get(exam) or {}).get(fact) for exam in EXAMS]
@@ -202,20 +217,24 @@ def _answers(summary: dict[str, Any], shown: Callable[..., str]) -> str:
             for sense in carriers(summary, fact)
         )
         rows.append([escape(in_words(fact)), senses, number(chance, 3), *map(_score, scores)])
+
     missing = [name for exam, (name, _) in EXAMS.items() if not summary.get(exam)]
-    said = f'<p class="faint">Not asked in this run: {", ".join(missing)}.</p>' if missing else ""
+    note = f'<p class="faint">Not asked in this run: {", ".join(missing)}.</p>' if missing else ""
     head = ["fact", "carried by", "chance", *(name for name, _ in EXAMS.values())]
     return (
-        "<p>Every kind of question with the accuracy that guessing would reach. Held-out scenes were never trained on; "
-        "held-out pairs are colours and shapes that never met in training; films were asked about through their files."
-        f"</p>{said}{shown('facts', lambda: draw_facts(summary))}{table(head, rows, numbers=4)}"
+        "<p>Accuracy on every fact, with its chance level. Held-out scenes were never trained on; "
+        "held-out pairs are combinations of colour and shape that do not occur in training; films "
+        "were decoded from their files."
+        f"</p>{note}{shown('facts', lambda: draw_facts(summary))}{table(head, rows, numbers=4)}"
     )
 
 
 def _controls(summary: dict[str, Any], shown: Callable[..., str]) -> str:
+    """Section of controls: accuracy after a modality or the question is swapped."""
     controls = {c: s for c, s in (summary.get("controls") or {}).items() if c in CONTROLS and s}
     if not controls:
-        return '<p class="faint">No controls were made in this run.</p>'
+        return '<p class="faint">No controls were run in this run.</p>'
+
     facts = facts_in(*controls.values())
     broken = [
         f"{in_words(f)} ({CONTROLS[c][0]})"
@@ -223,7 +242,10 @@ def _controls(summary: dict[str, Any], shown: Callable[..., str]) -> str:
         for f in facts
         if unexpected(summary, c, f)
     ]
-    verdict = f"Not so: {escape(', '.join(broken))}." if broken else "So it is in every cell."
+    verdict = (
+        f"Not as expected: {escape(', '.join(broken))}." if broken else "Every cell is as expected."
+    )
+
     rows = []
     for fact in facts:
         before = (summary.get("facts") or {}).get(fact)
@@ -233,24 +255,28 @@ def _controls(summary: dict[str, Any], shown: Callable[..., str]) -> str:
             for c, s in controls.items()
         ]
         rows.append([escape(in_words(fact)), number(chance, 3), _score(before), *cells])
-    head = ["fact", "chance", "as it was", *(CONTROLS[c][0] for c in controls)]
+
+    head = ["fact", "chance", "original", *(CONTROLS[c][0] for c in controls)]
     return (
-        "<p>The same questions with the image, the audio or the question taken from another clip. What loses what it "
-        f"needs (framed, bold) should fall to within {100 * NEAR:.0f} points of chance; what does not should keep its "
-        f"accuracy. {verdict}</p>{shown('controls', lambda: draw_controls(summary))}"
+        "<p>The same questions with the image, the audio or the question taken from another clip. "
+        "A fact whose carrier is swapped (framed, bold) should fall to within "
+        f"{100 * NEAR:.0f} points of chance; any other should keep its accuracy. {verdict}</p>"
+        f"{shown('controls', lambda: draw_controls(summary))}"
         f"{table(head, rows, numbers=len(head) - 1)}"
     )
 
 
 def _read(file: Path) -> Any:
+    """JSON of a file, None where there is no such file."""
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def _numbers(folder: Path, summary: dict[str, Any]) -> str:
+    """Section of run time, memory, seed, config hash and environment."""
     settings = summary.get("config") or _read(folder / "config.json") or {}
     around = summary.get("environment") or _read(folder / "environment.json") or {}
     rows = [
-        ["seconds in all", number(summary.get("seconds"), 1)],
+        ["total time (s)", number(summary.get("seconds"), 1)],
         ["peak memory (MB)", number(summary.get("peak_memory_mb"), 0)],
         ["seed", escape(str(summary.get("seed", settings.get("seed", "–"))))],
         ["config", f"<code>{escape(_hash(summary, settings))}</code>"],
@@ -260,11 +286,13 @@ def _numbers(folder: Path, summary: dict[str, Any]) -> str:
             ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
         )
         rows.append([escape(str(key)), escape(str(inner if inner is not None else "–"))])
+
     missing = "" if around else '<p class="faint">The environment of this run was not recorded.</p>'
     return table(["", ""], rows) + missing
 
 
 def _hash(summary: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Config hash as recorded, else computed from the settings, else a dash."""
     from omni_lab.config import config_hash, from_dict
 
     if summary.get("config_hash"):
@@ -273,11 +301,13 @@ def _hash(summary: dict[str, Any], settings: dict[str, Any]) -> str:
 
 
 def _again(folder: Path, summary: dict[str, Any]) -> str:
+    """Section with the commit and the command that reproduce the run."""
     command = str(summary.get("command") or "make demo")
     commit = (summary.get("environment") or _read(folder / "environment.json") or {}).get("commit")
     checkout = f"git checkout {commit}\n" if commit else ""
     return (
-        "<p>In a clone of the project; the run folder holds every setting in <code>config.json</code>, every step in "
-        "<code>metrics.jsonl</code> and every number of this page in <code>summary.json</code>. Other machines round "
-        f"differently: expect the same numbers within their intervals.</p><pre>{escape(checkout + command)}</pre>"
+        "<p>In a clone of the project. The run folder holds every setting in "
+        "<code>config.json</code>, every step in <code>metrics.jsonl</code> and every number of "
+        "this page in <code>summary.json</code>. Rounding differs between machines: expect the "
+        f"same numbers within their intervals.</p><pre>{escape(checkout + command)}</pre>"
     )

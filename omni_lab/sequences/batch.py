@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 from torch import Tensor
 
-from omni_lab.config import Config
+from omni_lab.config import SequenceConfig
 from omni_lab.sequences.items import Sequence, SequenceError
 from omni_lab.sequences.stream import unit_ticks
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, Tokens, tokenize
@@ -45,7 +45,7 @@ class Batch:
             **{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
         )
 
-    def share(self, units: list[int]) -> Batch:
+    def with_units(self, units: list[int]) -> Batch:
         """The same rows, each of one unit, with the senses of units of another batch instead of their own."""
         at = torch.tensor(units)
         return replace(
@@ -101,7 +101,7 @@ def _resized(frames: np.ndarray, size: int) -> Tensor:
     return planes.round().clamp(0, 255).to(torch.uint8).movedim(1, -1)
 
 
-def collate(rows: list[Tokens], config: Config) -> Batch:
+def collate(rows: list[Tokens], config: SequenceConfig, image_size: int) -> Batch:
     """Pad rows to the longest of them and stack what they see and hear.
 
     Raises
@@ -112,7 +112,6 @@ def collate(rows: list[Tokens], config: Config) -> Batch:
     for row in rows:
         _check_ids(row)
     width = max(len(row.ids) for row in rows)
-    size = config.model.image.size
 
     def padded(name: str, fill, dtype) -> Tensor:
         out = np.full((len(rows), width), fill, dtype)
@@ -121,14 +120,14 @@ def collate(rows: list[Tokens], config: Config) -> Batch:
             out[index, : len(values)] = values
         return torch.from_numpy(out)
 
-    frames = [_resized(unit, size) for row in rows for unit in row.frames]
+    frames = [_resized(unit, image_size) for row in rows for unit in row.frames]
     waves = [
         torch.from_numpy(np.ascontiguousarray(wave, np.float32))
         for row in rows
         for wave in row.waves
     ]
     empty_frames = torch.zeros(
-        (0, config.sequence.frames_per_unit, size, size, 3), dtype=torch.uint8
+        (0, config.frames_per_unit, image_size, image_size, 3), dtype=torch.uint8
     )
     document = padded("document", NO_DOCUMENT, np.int64)
     return Batch(
@@ -139,7 +138,7 @@ def collate(rows: list[Tokens], config: Config) -> Batch:
         document=document,
         position=_positions(document),
         frames=torch.stack(frames) if frames else empty_frames,
-        waves=torch.stack(waves) if waves else torch.zeros((0, unit_ticks(config.sequence))),
+        waves=torch.stack(waves) if waves else torch.zeros((0, unit_ticks(config))),
         seen=torch.arange(len(frames)),
         heard=torch.arange(len(waves)),
     )
@@ -160,6 +159,8 @@ def _check_ids(row: Tokens) -> None:
         raise SequenceError(f"clip {row.name}: {message} {row.vocabulary - 1}")
 
 
-def make_batch(sequences: list[Sequence], vocabulary: Vocabulary, config: Config) -> Batch:
-    """Tokenize and collate."""
-    return collate([tokenize(s, vocabulary, config) for s in sequences], config)
+def make_batch(
+    sequences: list[Sequence], vocabulary: Vocabulary, config: SequenceConfig, image_size: int
+) -> Batch:
+    """Batch of sequences: tokenized, then collated."""
+    return collate([tokenize(s, vocabulary, config) for s in sequences], config, image_size)

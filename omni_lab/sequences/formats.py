@@ -56,7 +56,7 @@ class Written:
             it cannot be written
         """
         return tokenize(
-            lay_out(self.clip(number), self.config, supervised=False), self.vocabulary, self.config
+            lay_out(self.clip(number), self.config, supervised=False), self.vocabulary, self.config.sequence
         )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from omni_lab.config import Config, SequenceConfig
+from omni_lab.config import SequenceConfig
 from omni_lab.sequences.items import KINDS, Sequence, SequenceError
 from omni_lab.sequences.vocabulary import AUDIO, IMAGE, Vocabulary
 
@@ -39,7 +39,7 @@ class Tokens:
     vocabulary: int  # ids are below it
 
 
-def tokenize(sequence: Sequence, vocabulary: Vocabulary, config: Config) -> Tokens:
+def tokenize(sequence: Sequence, vocabulary: Vocabulary, settings: SequenceConfig) -> Tokens:
     """Turn the items of one sequence into token arrays.
 
     The tokens of a sound divide its unit evenly, any other token has the time at which its item begins.
@@ -47,9 +47,8 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, config: Config) -> Toke
     Raises
     ------
     SequenceError
-        the stream has no items or an unknown kind of item, or is longer than `config.sequence.max_tokens`
+        the stream has no items or an unknown kind of item, or is longer than `settings.max_tokens`
     """
-    settings = config.sequence
     sense = {
         "image": (vocabulary.control(IMAGE),) * settings.image_tokens,
         "audio": (vocabulary.control(AUDIO),) * settings.audio_tokens,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -13,14 +13,7 @@ from safetensors.torch import load_file, save_file
 from omni_lab.errors import InputError
 from omni_lab.model.omni import OmniModel
 from omni_lab.storage import replace_folder
-
-
-@dataclass(frozen=True)
-class Place:
-    """How far training has come: `step` steps of `stage` are done."""
-
-    stage: str
-    step: int
+from omni_lab.training.run import Place
 
 
 def _tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
@@ -51,10 +44,19 @@ def save(
 
 
 def latest(folder: Path, stages: tuple[str, ...]) -> tuple[Path, Place] | None:
-    """The checkpoint that is furthest along, if there is one."""
+    """Checkpoint that is furthest along, if there is one.
+
+    Raises
+    ------
+    InputError
+        a checkpoint is of a stage that the run does not have
+    """
     found = []
     for file in folder.glob("*-??????/place.json"):
         place = Place(**json.loads(file.read_text()))
+        if place.stage not in stages:
+            there = ", ".join(stages)
+            raise InputError(f"{file.parent}: of stage {place.stage}; this run has {there}")
         found.append((stages.index(place.stage), place.step, file.parent, place))
     return max(found)[2:] if found else None
 

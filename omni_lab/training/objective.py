@@ -1,4 +1,7 @@
-"""The loss of a step: answers, captions, and alignment that fades as generation takes over."""
+"""Training objective: cross-entropy on streams and captions, a contrastive loss that fades.
+
+The means are over every supervised token of every process, however unevenly they are spread.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from omni_lab.data.batch import TrainingBatch
+from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
-from omni_lab.parallel.batch import Shard
+from omni_lab.parallel.batch import ShardedBatch
 from omni_lab.sequences.batch import IGNORED
+from omni_lab.training.contrastive import contrastive_loss
 from omni_lab.training.optimizers import part_of
 
 
 class Objective(nn.Module):
-    """Wraps the model so that everything a step computes is one forward pass (as data parallel training needs)."""
+    """Loss of a step as one forward pass of one module, as data-parallel training needs it.
+
+    Parameters
+    ----------
+    caption_weight : of captions beside streams at 1
+    align_units : units of one moment of the contrastive loss
+    """
 
     def __init__(self, model: OmniModel, caption_weight: float, align_units: int) -> None:
         super().__init__()
@@ -30,36 +41,39 @@ class Objective(nn.Module):
     ) -> dict[str, Float[Tensor, ""]]:
         """Losses of a batch in nats per supervised token, and their weighted sum as `loss`.
 
-        `counts` are the supervised tokens of streams and captions per process, averaged over all of them: the mean is
-        then over every token of every process, however unevenly they are spread. `strength` is how strongly modalities
-        interact at this step.
+        Parameters
+        ----------
+        align_weight : of the contrastive loss at this step
+        counts : supervised tokens of streams and captions, mean over all processes
+        strength : of attention between modalities at this step
         """
-        seen = self.model.see(batch.streams) if len(batch.streams.frames) else batch.seen
-        heard = self.model.hear(batch.streams) if len(batch.streams.waves) else None
-        output = self.model(batch.streams, seen, heard, strength)
-        parts = {
-            "stream": output.losses.sum() / (counts[0] or 1.0)
-        }  # a step without labels teaches nothing
+        model, streams = self.model, batch.streams
+        # units are encoded once, for streams and for the captions that point into them
+        seen = model.see(streams.frames) if len(streams.frames) else batch.seen
+        heard = model.hear(streams.waves) if len(streams.waves) else None
+        output = forward_batch(model, streams, seen, heard, strength)
+        parts = {"stream": output.losses.sum() / (counts[0] or 1.0)}  # 0 labels teach nothing
         loss = parts["stream"]
+
         parts["caption"] = loss * 0  # a process without captions reports what the others report
         if batch.captions is not None:
-            parts["caption"] = self.model(batch.captions, seen, heard, strength).losses.sum() / (
-                counts[1] or 1.0
-            )
+            captions = forward_batch(model, batch.captions, seen, heard, strength)
+            parts["caption"] = captions.losses.sum() / (counts[1] or 1.0)
         loss = loss + self.caption_weight * parts["caption"]
+
         if align_weight > 0:
-            parts["align"] = self.model.alignment_loss(
-                output.embeddings, batch.streams, self.align_units
-            )
+            embeddings = output.embeddings
+            parts["align"] = contrastive_loss(model, embeddings, streams, self.align_units)
             loss = loss + align_weight * parts["align"]
-        if isinstance(batch.streams, Shard):
+        if isinstance(streams, ShardedBatch):
             loss = loss + self._untouched()
         return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
 
     def _untouched(self) -> Float[Tensor, ""]:
-        """Zero, by way of a weight that is trained: a rank that holds no tokens of what is trained takes part too.
+        """Zero, by way of a trained weight: a rank without tokens of what trains takes part too.
 
-        Data parallel training sums gradients once some weight of a process has got its own; the others would wait.
+        Data-parallel training sums gradients once some weight of a process has got its gradient;
+        the others would wait.
         """
         trained = (
             p for name, p in self.named_parameters() if p.requires_grad and part_of(name) != "align"
@@ -67,9 +81,9 @@ class Objective(nn.Module):
         return next(trained).flatten()[0] * 0
 
 
-def supervised(batch: TrainingBatch) -> torch.Tensor:
-    """Supervised tokens of streams and captions in this process."""
-    captions = (
-        (batch.captions.labels != IGNORED).sum() if batch.captions is not None else torch.tensor(0)
-    )
+def supervised(batch: TrainingBatch) -> Float[Tensor, " 2"]:
+    """Number of supervised tokens of streams and captions in this process."""
+    captions = torch.tensor(0)
+    if batch.captions is not None:
+        captions = (batch.captions.labels != IGNORED).sum()
     return torch.stack([(batch.streams.labels != IGNORED).sum(), captions]).float()

@@ -53,6 +53,9 @@ def build_optimizers(
                 others, lr=training.adamw_lr * stage.lr_scale, weight_decay=decay, betas=(0.9, 0.98)
             )
         )
+    for optimizer in built:
+        for group in optimizer.param_groups:
+            group["full_lr"] = group["lr"]  # what a schedule's factor multiplies
     return built
 
 

@@ -8,12 +8,22 @@ import platform
 import resource
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from omni_lab.config import Config, config_hash, from_dict, to_dict
 from omni_lab.errors import InputError
 from omni_lab.storage import atomic_write, write_json
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far training has come: `step` steps of `stage` are done."""
+
+    stage: str
+    step: int
+
 
 _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "av")
 
@@ -79,13 +89,12 @@ class RunFolder:
         file = self.path / "metrics.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
-    def truncate_metrics(self, stages: tuple[str, ...], stage: str, step: int) -> None:
-        """Drop the metrics of steps that a resumed run will take again: those from `step` of `stage` on."""
-        kept = [
-            r
-            for r in self.metrics()
-            if (stages.index(r["stage"]), r["step"]) < (stages.index(stage), step)
-        ]
+    def truncate_metrics(self, stages: tuple[str, ...], place: Place | None) -> None:
+        """Drop the metrics of steps that a resumed run takes again: all from `place` on."""
+        kept = []
+        if place is not None:
+            reached = (stages.index(place.stage), place.step)
+            kept = [r for r in self.metrics() if (stages.index(r["stage"]), r["step"]) < reached]
         atomic_write(self.path / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in kept))
 
 

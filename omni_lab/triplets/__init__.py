@@ -1,1 +1,1 @@
-"""From a decoded film to clips of frames, audio and text, and to the shards that hold them."""
+"""Triplets of frames, audio and text: cut from decoded films, filtered, written as shards."""

@@ -13,59 +13,56 @@ from omni_lab.media.subtitles.reader import Cue, Word
 
 @dataclass(frozen=True, eq=False)
 class Triplet:
-    """A clip of some seconds: what is seen, heard and read in it, and what is known about it.
+    """Triplet of frames, audio and text: one clip of some seconds, with quality figures and facts.
 
-    A modality that the film lacks is absent from `has` and its array is empty: it is never replaced by silence or
-    black. `start` and `end` are on the source's clock; everything inside the clip counts from the clip's start.
+    A modality that the film lacks is absent from `has` and its array is empty: it is never
+    replaced by silence or black. `start` and `end` are ticks at 16 kHz on the source's clock;
+    every time inside the clip counts from the clip's start.
     """
 
     source_id: str  # content hash of the film
     start: int  # ticks on the source's clock
     end: int  # ticks on the source's clock
     frames: UInt8[np.ndarray, "frames height width 3"]  # sRGB, upright
-    frame_times: Int64[
-        np.ndarray, " frames"
-    ]  # each frame's own true time, ticks from the clip's start
-    audio: Float32[
-        np.ndarray, " samples"
-    ]  # 16 kHz mono in [-1, 1]: sample i is heard at tick i of the clip
+    frame_times: Int64[np.ndarray, " frames"]  # true presentation times, ticks from the start
+    audio: Float32[np.ndarray, " samples"]  # 16 kHz mono in [-1, 1]: sample i is at tick i
     cues: tuple[Cue, ...]  # in ticks from the clip's start
     has: frozenset[str]  # of "image", "audio", "text"
-    quality: dict = field(
-        default_factory=dict
-    )  # speech share, loudness, fingerprints …: see quality.py
-    facts: tuple[
-        dict, ...
-    ] = ()  # what is known to be true in it (films of the world), rebased to the clip
+    quality: dict = field(default_factory=dict)  # speech, loudness, hashes …: see quality.py
+    facts: tuple[dict, ...] = ()  # ground truth (films of the world), ticks from the clip's start
     config_hash: str = ""  # of the settings that made it
 
     @property
     def clip_id(self) -> str:
-        """Name the clip by where it comes from: source and ticks."""
+        """Clip identifier: source id, start and end in ticks."""
         return f"{self.source_id}_{self.start}_{self.end}"
 
     @property
     def duration(self) -> int:
-        """Length of the clip in ticks."""
+        """Clip length, ticks at 16 kHz."""
         return self.end - self.start
 
     def window(self, start: int, end: int) -> Triplet:
-        """The part of a clip between two ticks: frames, samples and the cues and facts that begin inside.
+        """Sub-clip between two ticks: frames, samples, and the cues and facts that begin inside.
 
-        A sense of which nothing lies inside is absent from the part, as it would be from a clip. Of what was measured,
-        the part keeps only where there really is sound.
+        A modality with nothing inside is absent from `has`, as it would be from a clip. Of the
+        quality figures only `audio_spans` is kept, since the others describe the whole clip.
+
+        Parameters
+        ----------
+        start, end : ticks from the clip's start
         """
         inside = (self.frame_times >= start) & (self.frame_times < end)
         frames = self.frames[inside]
         cues = tuple(cue.moved(-start) for cue in self.cues if start <= cue.start < end)
+
+        # a window that lies in padding alone holds no sound
         spans = np.clip(self.quality.get("audio_spans", [[0, len(self.audio)]]), start, end) - start
         spans = [span for span in spans.tolist() if span[0] < span[1]]
         audio = self.audio[start:end] if spans else self.audio[:0]
-        absent = {
-            s
-            for s, content in (("image", frames), ("audio", audio), ("text", cues))
-            if not len(content)
-        }
+
+        contents = {"image": frames, "audio": audio, "text": cues}
+        absent = {modality for modality, content in contents.items() if not len(content)}
         return replace(
             self,
             start=self.start + start,
@@ -86,20 +83,20 @@ class Triplet:
 
 @dataclass(frozen=True, eq=False)
 class EncodedClip:
-    """A clip as it lies in a shard: pictures as JPEG, sound as 16-bit samples, the rest as plain JSON values."""
+    """Encoded clip as stored in a shard: JPEG frames, 16-bit PCM audio, and a JSON record."""
 
     clip_id: str
-    record: dict  # everything but pictures and sound; see `Triplet` for the meaning of each key
+    record: dict  # everything but frames and audio; `Triplet` documents the keys
     jpegs: tuple[bytes, ...]
     audio: Int16[np.ndarray, " samples"] | None
 
     def decode(self) -> Triplet:
-        """Turn it into arrays.
+        """Decoded triplet: frames as uint8 sRGB, audio as float32 in [-1, 1].
 
         Raises
         ------
         ValueError
-            a picture is broken, or the record lacks something
+            a JPEG does not decode, or the record lacks a key
         """
         record = self.record
         audio = self.audio if self.audio is not None else np.zeros(0, dtype=np.int16)
@@ -118,20 +115,20 @@ class EncodedClip:
                 config_hash=record["config_hash"],
             )
         except KeyError as error:
-            raise ValueError(f"the record lacks {error}") from None
+            raise ValueError(f"record without the key {error}") from None
 
 
 def cue_from(data: dict) -> Cue:
-    """Rebuild a cue from its JSON form."""
+    """Cue, with its words, from its JSON form."""
     return Cue(**{**data, "words": tuple(Word(**word) for word in data["words"])})
 
 
 def _pictures(jpegs: tuple[bytes, ...]) -> UInt8[np.ndarray, "frames height width 3"]:
-    """Decode JPEGs of one size into one array."""
+    """Decoded JPEGs of one size, stacked."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         pictures = [np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs]
     except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"a picture cannot be decoded ({error})") from None
+        raise ValueError(f"undecodable JPEG ({error})") from None
     return np.stack(pictures) if pictures else np.zeros((0, 0, 0, 3), dtype=np.uint8)

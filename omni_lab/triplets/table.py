@@ -1,4 +1,4 @@
-"""A clip in words: the table that `omni-lab triplets show` prints, and the same as JSON."""
+"""Clip summary: the table that `omni-lab triplets show` prints, and the same as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omni_lab.triplets.record import Triplet
 
 
 def table(triplet: Triplet) -> str:
-    """What is seen, heard and read in a clip, one line each, then its cues with their roles, then its known facts."""
+    """Text table of a clip: one line per modality, then its cues with roles, then its facts."""
     lines = [
         f"clip    {triplet.clip_id}",
         f"time    {_span(triplet.start, triplet.end)} of {triplet.source_id}",
@@ -21,14 +21,17 @@ def table(triplet: Triplet) -> str:
         f"audio   {_audio(triplet)}",
         f"text    {_text(triplet)}",
     ]
+
     if triplet.cues:
         width = max(len("role"), *(len(cue.role or "-") for cue in triplet.cues))
         lines += ["", f"{'from':>7} {'to':>7}  {'role':<{width}}  text"]
         for cue in triplet.cues:
+            # roles and texts come from a file: they could steer the terminal
             role, text = harmless(cue.role or "-"), harmless(" / ".join(cue.text.splitlines()))
             lines.append(
                 f"{seconds(cue.start):7.2f} {seconds(cue.end):7.2f}  {role:<{width}}  {text}"
             )
+
     if triplet.facts:
         lines += ["", f"{'from':>7} {'to':>7}  {'fact':<16}  {'asked':<24}  answer"]
         for fact in triplet.facts:
@@ -39,7 +42,7 @@ def table(triplet: Triplet) -> str:
 
 
 def facts_of(triplet: Triplet) -> dict[str, Any]:
-    """The same as plain JSON types: sizes in place of pixels and samples, times in ticks."""
+    """JSON summary of a clip: sizes in place of pixels and samples, times in ticks."""
     return {
         "clip_id": triplet.clip_id,
         "source_id": triplet.source_id,
@@ -57,12 +60,14 @@ def facts_of(triplet: Triplet) -> dict[str, Any]:
 
 
 def harmless(text: str) -> str:
-    """Text of a file as it may go to a terminal: what is no letter, mark or space is written out as its code.
+    """Terminal-safe text: control characters as escape codes, every other space as a blank.
 
     >>> harmless("a\\tb \\x1b[31mred")
     'a b \\\\x1b[31mred'
     """
-    joiners = "\u200c\u200d"  # they join or part letters of some scripts, and steer nothing
+    joiners = (
+        "\u200c\u200d"  # zero-width: they join or part letters of some scripts, and steer nothing
+    )
     shown = (
         c if c.isprintable() or c in joiners else " " if c.isspace() else ascii(c)[1:-1]
         for c in text
@@ -78,7 +83,8 @@ def _image(triplet: Triplet) -> str:
     if "image" not in triplet.has:
         return "none"
     count, height, width, _ = triplet.frames.shape
-    return f"{count} frames of {width} × {height}, {_span(int(triplet.frame_times[0]), int(triplet.frame_times[-1]))}"
+    first, last = int(triplet.frame_times[0]), int(triplet.frame_times[-1])
+    return f"{count} frames of {width} × {height}, {_span(first, last)}"
 
 
 def _audio(triplet: Triplet) -> str:
@@ -94,4 +100,5 @@ def _text(triplet: Triplet) -> str:
         return "none"
     roles = sorted({harmless(cue.role) for cue in triplet.cues if cue.role})
     sources = sorted({cue.role_source for cue in triplet.cues})
-    return f"{len(triplet.cues)} cues; roles: {', '.join(roles) or 'unknown'} (known by {', '.join(sources)})"
+    known = f"{', '.join(roles) or 'unknown'} (known by {', '.join(sources)})"
+    return f"{len(triplet.cues)} cues; roles: {known}"

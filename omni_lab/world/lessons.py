@@ -10,12 +10,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig
-from omni_lab.data.batch import TrainingBatch, samples_of
-from omni_lab.data.loader import prefetch
-from omni_lab.data.sources import GALLERY_STAGES as STAGES
+from omni_lab.data.batch import StageData, TrainingBatch, samples_of
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import UsageError
-from omni_lab.sequences.batch import make_batch
+from omni_lab.sequences.batch import Batch, make_batch
 from omni_lab.sequences.items import Sequence
 from omni_lab.sequences.stream import omni_stream, unit_ticks
 from omni_lab.triplets.record import Triplet
@@ -28,53 +26,56 @@ from omni_lab.world.voice import rehearse
 BY_EAR = {
     fact for fact, (carriers, _, _) in FACTS.items() if {"image", "audio"} <= set(carriers)
 }  # found by ear
-SENSES = {
+MODALITIES_OF = {  # of a stage's lessons, the one that carries captions first
     "vision": ("image", "text"),
     "audio": ("audio", "text"),
     "omni": ("image", "audio", "text"),
 }
 
 
-class GalleryLessons:
-    """Batches of one stage.
+class GalleryLessons(StageData):
+    """Lessons of the stages vision, audio and omni: streams with questions, captions of seconds.
 
     Parameters
     ----------
-    films : clips read back from shards; in the omni stage one row of every batch is cut from them.
+    films : clips read back from shards; in the omni stage one row of every batch is cut from them
     """
 
-    def __init__(self, config: Config, stage: str, films: list[Triplet] | None = None) -> None:
-        if stage not in STAGES:
-            raise UsageError(f"stage {stage!r}: use one of {', '.join(STAGES)}")
-        if "audio" in SENSES[stage] and config.sequence.layout != "stream":
-            message = f"has no place for the sound that the stage {stage!r} learns from; use sequence.layout=stream"
+    def __init__(
+        self, config: Config, stage: StageConfig, films: list[Triplet] | None = None
+    ) -> None:
+        self.modalities = MODALITIES_OF[stage.name]
+        if "audio" in self.modalities and config.sequence.layout != "stream":
+            message = (
+                f"has no place for the sound of stage {stage.name}; use sequence.layout=stream"
+            )
             raise UsageError(f"sequence.layout={config.sequence.layout} {message}")
-        self.config, self.stage = config, stage
-        self.settings: StageConfig = getattr(config.training, stage)
+        self.config, self.settings = config, stage
         self.films = [f for f in films or [] if "text" in f.has]
         self.vocabulary = build_vocabulary(config)
-        self.senses = SENSES[stage]
-        self.carrier = self.senses[
-            0
-        ]  # the sense whose units are counted, and described in single seconds
+        self.carrier = self.modalities[0]
 
     def _script(self, sample: int) -> Script:
         """Whole rooms, as many as the stage's units need."""
         room_s = self.config.world.room_s
-        seconds = -(-self.settings.units // room_s) * room_s
-        seed = (self.config.seed * len(STAGES) + STAGES.index(self.stage)) * 1_000_000_000 + sample
-        calm = self.stage == "omni" and sample % 16 == 3  # some streams are as quiet as the films
-        return write_script(seed, seconds, self.config.world, calm=calm, senses=self.senses)
+        seconds = -(-self.settings.seconds // room_s) * room_s
+        stages = tuple(MODALITIES_OF)
+        stage = self.config.seed * len(stages) + stages.index(self.settings.name)
+        seed = stage * 1_000_000_000 + sample
+        calm = (
+            self.settings.name == "omni" and sample % 16 == 3
+        )  # some streams are as quiet as the films
+        return write_script(seed, seconds, self.config.world, calm=calm, senses=self.modalities)
 
     def _clip(self, script: Script) -> Triplet:
         rate = self.config.triplets.frames_per_second
         return from_script(
-            script, self.config.model.image.size, self.config.world, rate, senses=self.senses
+            script, self.config.model.image.size, self.config.world, rate, senses=self.modalities
         )
 
     def _order(self, step: int, number: int) -> int:
         """Find first, describe later: looking a word up is learned in 200 steps alone, hardly ever beside the rest."""
-        finds = step < self.settings.find * self.settings.steps
+        finds = step < self.settings.curriculum_fraction * self.settings.steps
         return 2 + number % 2 if finds else number % 4
 
     def _captions(
@@ -85,7 +86,7 @@ class GalleryLessons:
         Unimodal stages describe every second. The omni stage takes out of every room a second in which something has to
         be found by ear: alone, with that question only, it is learned sooner than in the midst of a long stream.
         """
-        if self.stage != "omni":
+        if self.settings.name != "omni":
             for second in range(script.seconds):
                 order = self._order(step, sample + second)
                 yield second, described(clip, script, second, self.carrier, order)
@@ -109,7 +110,7 @@ class GalleryLessons:
         """Some whole rooms of a shipped film."""
         film = self.films[step % len(self.films)]
         room = self.config.world.room_s * TICKS_PER_SECOND
-        length = min(self.settings.units * unit_ticks(self.config.sequence), film.duration)
+        length = min(self.settings.seconds * unit_ticks(self.config.sequence), film.duration)
         starts = max(1, (film.duration - length) // room + 1)
         start = (step // len(self.films)) % starts * room
         return film.window(start, start + length)
@@ -121,13 +122,17 @@ class GalleryLessons:
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
         """The rows of `step` that belong to `rank`."""
-        samples = samples_of(self.stage, self.settings.batch, step, rank, ranks)
+        samples = samples_of(self.settings, step, rank, ranks)
         whole: list[Sequence] = []
         alone: list[Sequence] = []  # single seconds
         at: list[int] = []  # which unit each of them is, among all units of the streams
         units = 0
         for sample in samples:
-            if self.films and self.stage == "omni" and sample == step * self.settings.batch:
+            if (
+                self.films
+                and self.settings.name == "omni"
+                and sample == step * self.settings.batch_size
+            ):
                 whole.append(self._laid_out(self._film(step)))
             else:
                 script = self._script(sample)
@@ -137,17 +142,18 @@ class GalleryLessons:
                     alone.append(self._laid_out(part))
                     at.append(units + second)
             units += len(whole[-1].waves if self.carrier == "audio" else whole[-1].frames)
-        streams, captions = (
-            make_batch(rows, self.vocabulary, self.config) if rows else None
-            for rows in (whole, alone)
-        )
-        return TrainingBatch(streams, captions and captions.share(at))
+        streams, captions = (self._collated(rows) if rows else None for rows in (whole, alone))
+        return TrainingBatch(streams, captions and captions.with_units(at))
+
+    def _collated(self, rows: list[Sequence]) -> Batch:
+        config = self.config
+        return make_batch(rows, self.vocabulary, config.sequence, config.model.image.size)
 
     def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[TrainingBatch]:
-        """Batches from step `first` to the stage's end."""
-        if "audio" in self.senses and first < self.settings.steps:
+        """Batches of one rank from step `first` to the stage's end, prefetched."""
+        if "audio" in self.modalities and first < self.settings.steps:
             rehearse()
-        yield from prefetch(self.batch, range(first, self.settings.steps), rank, ranks)
+        yield from super().batches(first, rank, ranks)
 
 
 def _by_ear_alone(moment: Triplet) -> Triplet:

@@ -8,6 +8,7 @@ import torch
 from omni_lab.analysis.capture import capture_attention, modality_mass
 from omni_lab.analysis.mass import attention_mass, mass_matrix
 from omni_lab.config import tiny
+from omni_lab.model.inputs import embed_batch, forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import make_batch
 from omni_lab.sequences.stream import omni_stream
@@ -42,10 +43,13 @@ def test_mass_is_the_dense_map_summed_by_label(groups):
 def model_and_batch():
     config, vocabulary = tiny(), WorldVocabulary()
     torch.manual_seed(0)
-    model = OmniModel.build(config, len(vocabulary)).eval()
+    model = OmniModel.build(config.model, config.sequence, len(vocabulary)).eval()
     clips = [from_script(write_script(seed, seconds), 48) for seed, seconds in ((1, 4), (2, 2))]
     return model, make_batch(
-        [omni_stream(clip, config.sequence) for clip in clips], vocabulary, config
+        [omni_stream(clip, config.sequence) for clip in clips],
+        vocabulary,
+        config.sequence,
+        config.model.image.size,
     )
 
 
@@ -57,7 +61,9 @@ def test_rows_of_the_models_matrix_sum_to_one_and_match_eager_attention(model_an
         assert torch.tensor(layer).sum(1) == pytest.approx(torch.ones(4), abs=1e-5)
     model.decoder.set_attn_implementation("eager")
     try:
-        maps = model.decoder(inputs_embeds=model.embed(batch), output_attentions=True).attentions
+        maps = model.decoder(
+            inputs_embeds=embed_batch(model, batch), output_attentions=True
+        ).attentions
     finally:
         model.decoder.set_attn_implementation("sdpa")
     heard, seen = batch.kind == 1, batch.kind == 0
@@ -70,10 +76,10 @@ def test_listening_changes_no_output_and_ends(model_and_batch):
     model, batch = model_and_batch
     before = model.decoder.config._attn_implementation
     with torch.no_grad():
-        plain = model(batch).logits
+        plain = forward_batch(model, batch).logits
         calls = []
         with capture_attention(model.decoder, lambda layer, *_: calls.append(layer)):
-            heard = model(batch).logits
+            heard = forward_batch(model, batch).logits
     torch.testing.assert_close(heard, plain, rtol=0, atol=1e-6)
     assert calls == [0, 1, 2]
     assert model.decoder.config._attn_implementation == before

@@ -60,8 +60,8 @@ def test_a_call_that_is_at_fault_ends_with_2(arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["demo", "--set", "training.omni.stps=5"], "training.omni.steps"),
-        (["config", "--set", "training.omni.steps=-5"], "training.omni.steps = -5"),
+        (["demo", "--set", "training.stages.omni.stps=5"], "training.stages.omni.steps"),
+        (["config", "--set", "training.stages.omni.steps=-5"], "training.stages.omni.steps = -5"),
         (["config", "--preset", "huge"], "tiny, small, full_7b"),
     ],
 )
@@ -78,13 +78,24 @@ def test_an_input_that_is_at_fault_is_one_line_and_1(capsys):
 
 def test_config_lists_settings_as_text_and_as_json(capsys):
     assert (
-        main(["config", "--preset", "small", "--set", "seed=3", "training.omni.steps=7", "--json"])
+        main(
+            [
+                "config",
+                "--preset",
+                "small",
+                "--set",
+                "seed=3",
+                "training.stages.omni.steps=7",
+                "--json",
+            ]
+        )
         == 0
     )
     read = from_dict(json.loads(capsys.readouterr().out))
-    assert read == override(small(), ["seed=3", "training.omni.steps=7"])
+    assert read == override(small(), ["seed=3", "training.stages.omni.steps=7"])
     assert main(["config"]) == 0
-    assert f"training.omni.steps = {tiny().training.omni.steps}" in capsys.readouterr().out
+    steps = tiny().training.stage("omni").steps
+    assert f"training.stages.omni.steps = {steps}" in capsys.readouterr().out
 
 
 def test_settings_of_several_set_options_add_up(capsys):
@@ -112,11 +123,22 @@ def demo(monkeypatch):
 
 def test_demo_gets_what_the_call_says(demo, capsys):
     assert (
-        main(["demo", "--out", "here", "--seed", "4", "--quick", "--set", "training.omni.steps=2"])
+        main(
+            [
+                "demo",
+                "--out",
+                "here",
+                "--seed",
+                "4",
+                "--quick",
+                "--set",
+                "training.stages.omni.steps=2",
+            ]
+        )
         == 0
     )
     assert demo == [
-        (override(tiny(), ["seed=4", "training.omni.steps=2"]), Path("here"), None, True)
+        (override(tiny(), ["seed=4", "training.stages.omni.steps=2"]), Path("here"), None, True)
     ]
     assert str(Path("here/report.html")) in capsys.readouterr().out
     assert main(["demo", "--out", "here", "--json"]) == 0

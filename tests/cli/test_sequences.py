@@ -215,7 +215,7 @@ def tabled(turns, **options):
     config, vocabulary = tiny(), WorldVocabulary()
     config = replace(config, sequence=replace(config.sequence, max_tokens=1 << 20))
     sequence = sequence_of(turns)
-    tokens = tokenize(sequence, vocabulary, config)
+    tokens = tokenize(sequence, vocabulary, config.sequence)
     return (
         tokens,
         vocabulary,
@@ -289,7 +289,7 @@ def test_letters_of_two_columns_are_parted_where_the_terminal_ends():
             return 0
 
     sequence = Sequence("clip", (Item("text", 0, 0, "猫" * 40, loss=True),))
-    tokens = tokenize(sequence, Letters(), tiny())
+    tokens = tokenize(sequence, Letters(), tiny().sequence)
     rows = table(sequence, tokens, Letters(), width=50).splitlines()
     assert all(columns(row) <= 50 for row in rows[6:]) and "".join(rows).count("猫") == 40
     assert np.ptp([columns(row) for row in rows[-3:-1]]) <= 1

@@ -1,5 +1,6 @@
 """Settings: presets, dotted overrides, what is refused and how the refusal reads."""
 
+import copy
 import dataclasses
 import json
 
@@ -25,34 +26,34 @@ def test_an_override_is_typed_by_its_field():
     changed = override(
         tiny(),
         [
-            "training.omni.steps=50",
+            "training.stages.omni.steps=50",
             "triplets.min_s=4",
             "model.wide_init=false",
             "model.decoder.pretrained=local/weights",
-            "training.omni.train=connector, decoder",
+            "training.stages.omni.train=connector, decoder",
         ],
     )
-    assert changed.training.omni.steps == 50
+    assert changed.training.stage("omni").steps == 50
     assert changed.triplets.min_s == 4.0 and type(changed.triplets.min_s) is float
     assert changed.model.wide_init is False
     assert changed.model.decoder.pretrained == "local/weights"
-    assert changed.training.omni.train == ("connector", "decoder")
+    assert changed.training.stage("omni").train == ("connector", "decoder")
     assert override(changed, ["model.decoder.pretrained=none"]).model.decoder.pretrained is None
 
 
 def test_an_override_changes_nothing_else():
     before, after = (
         dict_of_leaves(tiny()),
-        dict_of_leaves(override(tiny(), ["training.omni.steps=50"])),
+        dict_of_leaves(override(tiny(), ["training.stages.omni.steps=50"])),
     )
-    assert {key for key in before if before[key] != after[key]} == {"training.omni.steps"}
+    assert {key for key in before if before[key] != after[key]} == {"training.stages.omni.steps"}
 
 
 @pytest.mark.parametrize(
     ("setting", "named"),
     [
-        ("training.omni.stps=5", "training.omni.steps"),
-        ("trainig.omni.steps=5", "training.omni.steps"),
+        ("training.stages.omni.stps=5", "training.stages.omni.steps"),
+        ("trainig.omni.steps=5", "training.stages.omni.steps"),
         ("muon_lr=1e-3", "training.muon_lr"),
         ("sequence.image_token=4", "sequence.image_tokens"),
         ("model.decoder.theta=1e6", "model.decoder.rope_theta"),
@@ -67,12 +68,12 @@ def test_an_unknown_key_is_refused_and_the_nearest_named(setting, named):
 @pytest.mark.parametrize(
     ("setting", "must"),
     [
-        ("training.omni.steps=-1", "0 or more"),
-        ("training.omni.steps=1.5", "a whole number"),
-        ("training.omni.batch=0", "1 or more"),
-        ("training.omni.train=hands", "image, audio, connector"),
-        ("training.omni.train=", "image, audio, connector"),
-        ("training.omni.units=100", "at most"),
+        ("training.stages.omni.steps=-1", "0 or more"),
+        ("training.stages.omni.steps=1.5", "a whole number"),
+        ("training.stages.omni.batch_size=0", "1 or more"),
+        ("training.stages.omni.train=hands", "image, audio, connector"),
+        ("training.stages.omni.train=", "image, audio, connector"),
+        ("training.stages.omni.seconds=100", "at most"),
         ("training.precision=fp8", "bf16"),
         ("training.muon_lr=0", "above 0"),
         ("model.wide_init=maybe", "true or false"),
@@ -102,7 +103,11 @@ def test_an_impossible_value_is_refused_by_name(setting, must):
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [("training.omni=5", "training.omni.steps"), ("steps", "key=value"), ("=5", "key=value")],
+    [
+        ("training.stages.omni=5", "training.stages.omni.steps"),
+        ("steps", "key=value"),
+        ("=5", "key=value"),
+    ],
 )
 def test_a_section_or_a_broken_setting_says_what_would_be_right(setting, message):
     with pytest.raises(ConfigError, match=message):
@@ -118,13 +123,13 @@ def test_a_preset_survives_json(preset):
 
 def test_a_partial_mapping_keeps_the_rest_of_tiny():
     config = from_dict({"training": {"omni": {"steps": 5}}})
-    assert config == override(tiny(), ["training.omni.steps=5"])
+    assert config == override(tiny(), ["training.stages.omni.steps=5"])
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"training": {"omni": {"stes": 5}}}, "training.omni.steps"),
+        ({"training": {"stages": {"omni": {"stes": 5}}}}, "training.stages.omni.steps"),
         ({"trainin": {}}, "unknown setting 'trainin'"),
         ({"training": 5}, "training is a section"),
         ({"seed": True}, "a whole number"),
@@ -138,9 +143,9 @@ def test_a_mapping_is_read_strictly(data, message):
 
 
 def test_a_configuration_built_by_hand_is_checked_by_type_too():
-    config = tiny()
-    object.__setattr__(config.training.omni, "steps", "many")
-    with pytest.raises(ConfigError, match="training.omni.steps = 'many'"):
+    config = copy.deepcopy(tiny())  # the preset's own stages are shared
+    object.__setattr__(config.training.stage("omni"), "steps", "many")
+    with pytest.raises(ConfigError, match="training.stages.omni.steps = 'many'"):
         validate(config)
 
 
@@ -183,15 +188,18 @@ def test_what_describe_writes_override_reads():
         written = [
             line.split("  # ")[0].strip() for line in describe(config).splitlines() if " = " in line
         ]
-        assert override(tiny(), [line.replace(" = ", "=", 1) for line in written]) == config
+        preset = settings.PRESETS[config.name]()
+        assert override(preset, [line.replace(" = ", "=", 1) for line in written]) == config
 
 
 def walk(config):
-    """A dataclass and every section inside it."""
+    """A dataclass and every section inside it, entries of lists of sections included."""
     yield config
     for field in dataclasses.fields(config):
-        if dataclasses.is_dataclass(getattr(config, field.name)):
-            yield from walk(getattr(config, field.name))
+        value = getattr(config, field.name)
+        for inside in value if isinstance(value, tuple) else (value,):
+            if dataclasses.is_dataclass(inside):
+                yield from walk(inside)
 
 
 def dict_of_leaves(config):
@@ -211,10 +219,12 @@ def test_a_unit_whose_frames_are_whole_is_taken_for_it_whatever_its_last_bit(uni
 def test_a_stream_without_unit_marks_has_room_for_more_units():
     tight = [
         "sequence.max_tokens=20",
-        "training.audio.units=2",
-        "training.omni.units=2",
-        "training.vision.units=2",
+        "training.stages.audio.seconds=2",
+        "training.stages.omni.seconds=2",
+        "training.stages.vision.seconds=2",
     ]
     with pytest.raises(ConfigError, match="a unit takes 11 tokens"):
         override(tiny(), tight)
-    assert override(tiny(), [*tight, "sequence.boundary=implicit"]).training.omni.units == 2
+    assert (
+        override(tiny(), [*tight, "sequence.boundary=implicit"]).training.stage("omni").seconds == 2
+    )

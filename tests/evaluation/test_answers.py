@@ -9,6 +9,7 @@ import torch
 from omni_lab.config import tiny
 from omni_lab.errors import UsageError
 from omni_lab.evaluation.answers import CONTROLS, by_fact, grade, make_eval_set, predict, swapped
+from omni_lab.model.inputs import embed_batch
 from omni_lab.model.omni import OmniModel, OmniOutput
 from omni_lab.sequences.batch import collate
 from omni_lab.world.clips import from_script
@@ -33,7 +34,7 @@ def exam():
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return OmniModel.build(CONFIG, len(VOCABULARY)).eval()
+    return OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY)).eval()
 
 
 def test_every_question_of_a_script_is_asked_with_its_words_and_its_answer(exam):
@@ -49,33 +50,30 @@ def test_every_question_of_a_script_is_asked_with_its_words_and_its_answer(exam)
         assert max(asked.question) < min(asked.answer)
 
 
-class NeedleModel(OmniModel):
-    """Stands for a model: right about every token but the words it is told to get wrong."""
-
-    device = "cpu"
+class Knowing(OmniModel):
+    """A model that knows every answer, but says some words wrong."""
 
     def __init__(self, wrong=()):
-        torch.nn.Module.__init__(self)
+        small = OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY))
+        super().__init__(small.config)
         self.wrong = wrong
 
-    def forward(self, batch, strength=None):
-        targets = batch.input_ids[:, 1:][batch.loss_mask[:, 1:]]
+    def forward(self, labels, **inputs):
+        targets = labels[labels >= 0]
         logits = torch.nn.functional.one_hot(targets, len(VOCABULARY)).float()
         for word in self.wrong:
             rows = targets == VOCABULARY.ids[word]
             logits[rows] = logits[rows].roll(1, dims=-1)
-        return OmniOutput(
-            logits, targets, torch.zeros(len(targets)), torch.zeros(*batch.input_ids.shape, 1)
-        )
+        return OmniOutput(logits, targets)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 16])
 def test_a_model_that_is_always_right_is_counted_right_in_batches_of_any_size(exam, batch_size):
-    assert grade(NeedleModel(), exam, batch_size).all()
+    assert grade(Knowing(), exam, batch_size).all()
 
 
 def test_a_wrong_token_makes_its_answers_wrong_and_no_others(exam):
-    right = grade(NeedleModel(wrong=("red", "7")), exam)
+    right = grade(Knowing(wrong=("red", "7")), exam)
     expected = [
         not (a.fact["answer"] == "red" or (a.fact["fact"] == "sign" and "7" in a.fact["answer"]))
         for a in exam.asked
@@ -84,12 +82,12 @@ def test_a_wrong_token_makes_its_answers_wrong_and_no_others(exam):
 
 
 def test_predictions_stand_at_their_own_tokens(model, exam):
-    batch = collate(exam.rows[:3], CONFIG)
+    batch = collate(exam.rows[:3], CONFIG.sequence, CONFIG.model.image.size)
     predicted = predict(model, batch)
     assert ((predicted >= 0) == batch.loss_mask.numpy()).all()
     with torch.no_grad():
         logits = (
-            model.decoder(inputs_embeds=model.embed(batch)).last_hidden_state
+            model.decoder(inputs_embeds=embed_batch(model, batch)).last_hidden_state
             @ model.decoder.embed_tokens.weight.T
         )
     row, place = (int(x) for x in batch.loss_mask.nonzero()[5])

@@ -58,7 +58,7 @@ def test_the_senses_of_a_conflicting_clip_disagree_and_nothing_else_tells():
 )
 def test_an_answer_is_credited_to_the_sense_it_follows(monkeypatch, follows, column):
     model = OmniModel.build(
-        tiny(), len(WorldVocabulary())
+        tiny().model, tiny().sequence, len(WorldVocabulary())
     )  # not asked: its answers are given below
     config = override(tiny(), ["evaluation.reliance_clips=6", "evaluation.bootstrap=20"])
     vocabulary = WorldVocabulary()

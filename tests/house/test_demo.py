@@ -16,9 +16,9 @@ from omni_lab.world.film import write_film
 from omni_lab.world.questions import FACTS
 
 FEW = [
-    "training.vision.steps=2",
-    "training.audio.steps=2",
-    "training.omni.steps=2",
+    "training.stages.vision.steps=2",
+    "training.stages.audio.steps=2",
+    "training.stages.omni.steps=2",
     "evaluation.clips=12",
 ]
 

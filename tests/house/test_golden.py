@@ -15,29 +15,42 @@ import pytest
 
 from omni_lab.config import override, tiny
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.training.loop import train, train_stages, trained
 from omni_lab.training.run import RunFolder, read_config
+from omni_lab.training.trainer import train, train_stages, trained
 from omni_lab.triplets.building.build import build
 from omni_lab.triplets.shards.tars import read_shards
-from omni_lab.world.albums.lessons import AlbumLessons
-from omni_lab.world.haystack.lessons import context_stages
+from omni_lab.world.source import lessons
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).with_name("golden.json")
 STEPS = 20
 STAGES = [
-    f"training.{stage}.{key}"
-    for stage in ("vision", "audio", "omni")
-    for key in (f"steps={STEPS}", "batch=4")
+    f"training.stages.{stage}.{setting}"
+    for stage, size in (("vision", 4), ("audio", 4), ("omni", 2))
+    for setting in (f"steps={STEPS}", f"batch_size={size}")
 ]
-STAGES += ["training.omni.batch=2", "training.omni.units=4"]
-ALBUMS = ["sequence.layout=F4", f"training.albums.steps={STEPS}", "training.albums.batch=4"]
+STAGES += ["training.stages.omni.seconds=4"]
+ALBUMS = [
+    "sequence.layout=F4", f"albums.stages.albums.steps={STEPS}", "albums.stages.albums.batch_size=4",
+]  # fmt: skip
 CONTEXT = [
-    "sequence.layout=haystack", "model.decoder.previous_token_init=4", "model.connector_rms=.1",
-    f"context.sight.steps={STEPS}",
-    "context.sight.batch=8", "context.pictures=64", "context.lengths=64,128", "context.thetas=1000,4000",
-    f"context.tokens={STEPS * 256},{STEPS * 256}", "context.rows=4,2", "context.real=1,.5", "context.needles=3,4",
-    "context.things=1,2", "context.films=.5,.5", "context.lr_scales=1,.5", "context.short=0", "sequence.max_tokens=128",
+    "sequence.layout=haystack", "sequence.max_tokens=128", "model.decoder.previous_token_init=4",
+    "model.connector_rms=.1", "context.stages=sight,context-64,context-128",
+    f"context.stages.sight.steps={STEPS}", "context.stages.sight.batch_size=8",
+    *(
+        f"context.stages.context-{length}.{setting}"
+        for length, theta, rows, scale in ((64, 1000, 4, 1), (128, 4000, 2, 0.5))
+        for setting in (
+            f"steps={STEPS}", f"rope_theta={theta}", f"batch_size={rows}", f"lr_scale={scale}",
+            f"decay_fraction={0.5 if length == 128 else 0}",
+        )
+    ),
+    "world.haystack.pictures=64", "world.haystack.short=context-64",
+    *(
+        f"world.haystack.levels.context-{length}.{setting}"
+        for length, needles, things, real in ((64, 3, 1, 1), (128, 4, 2, 0.5))
+        for setting in (f"needles={needles}", f"things={things}", f"real={real}", "films=.5")
+    ),
 ]  # fmt: skip
 
 
@@ -55,8 +68,9 @@ def losses(folder: Path) -> dict[str, list[float]]:
         if name == "demo":
             train(config, run, films, progress=False)
         else:
-            stages = [AlbumLessons(config)] if name == "albums" else context_stages(config)
-            train_stages(config, run, stages, progress=False)
+            stages = config.albums.stages if name == "albums" else config.context.stages
+            data = [lessons(config, stage) for stage in stages]
+            train_stages(config, run, data, progress=False)
         for record in run.metrics():
             out.setdefault(record["stage"], []).append(record["loss"])
     return out
@@ -83,6 +97,7 @@ def answers() -> list[float]:
     """Losses of the shipped model on the first tokens of one shipped film."""
     import torch
 
+    from omni_lab.model.inputs import forward_batch
     from omni_lab.sequences.batch import make_batch
     from omni_lab.sequences.stream import omni_stream
 
@@ -90,11 +105,11 @@ def answers() -> list[float]:
     config = read_config(run)
     with tempfile.TemporaryDirectory() as folder:
         clip = next(read_shards(shards(Path(folder)))).window(0, 4 * 16_000)
-    batch = make_batch(
-        [omni_stream(clip, config.sequence, supervised=False)], build_vocabulary(config), config
-    )
+    stream = omni_stream(clip, config.sequence, supervised=False)
+    vocabulary, size = build_vocabulary(config), config.model.image.size
+    batch = make_batch([stream], vocabulary, config.sequence, size)
     with torch.no_grad():
-        return trained(run)(batch).losses.tolist()[:12]
+        return forward_batch(trained(run), batch).losses.tolist()[:12]
 
 
 def measured(folder: Path) -> dict:

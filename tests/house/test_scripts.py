@@ -67,5 +67,5 @@ def test_what_is_launched_on_real_nodes_is_one_command(tmp_path):
         in said
     )
     assert said.endswith(
-        "--preset small --out runs/long training.ring=8 training.albums.batch=1092 seed=3\n"
+        "--preset small --out runs/long training.context_parallel=8 albums.stages.albums.batch_size=1092 seed=3\n"
     )

@@ -1,4 +1,4 @@
-"""When every word of a text is said: spoken words at known times, and texts that nobody says."""
+"""Forced alignment: spoken words at known times, and texts that differ from the speech."""
 
 import random
 import sys
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spoken_words import GUIDE, VISITOR, S, sentence, with_pocketsphinx
+from spoken_words import GUIDE, SECOND, VISITOR, sentence, with_pocketsphinx
 
 from omni_lab.errors import UsageError
 from omni_lab.media.speech import align as alignment
@@ -19,7 +19,7 @@ from omni_lab.world.script import SPOKEN
 @with_pocketsphinx
 @pytest.mark.parametrize("voice", [GUIDE, VISITOR])
 def test_words_are_found_where_they_are_said(voice):
-    """Measured: 19 ms in the mean over 24 sentences, 8 ms the standard deviation of a sentence's own mean."""
+    """Measured over 24 sentences: a mean of 19 ms, a standard deviation of 8 ms between them."""
     means = []
     for seed in range(6):
         said = random.Random(seed).sample(SPOKEN, 8)
@@ -28,20 +28,14 @@ def test_words_are_found_where_they_are_said(voice):
         (aligned,) = align((cue,), sound)
         assert (aligned.start, aligned.end, aligned.text) == (cue.start, cue.end, cue.text)
         assert [word.text for word in aligned.words] == cue.text.split()
-        means.append(
-            np.mean(
-                [
-                    abs(w.start - start) / 16
-                    for w, (start, _) in zip(aligned.words, truth, strict=True)
-                ]
-            )
-        )
+        starts = zip(aligned.words, truth, strict=True)
+        means.append(np.mean([abs(word.start - start) / 16 for word, (start, _) in starts]))  # ms
     assert np.mean(means) < 26
 
 
 @with_pocketsphinx
 def test_text_that_is_not_said_is_mostly_refused():
-    """Measured: 13 to 16 of 20; never accepting it would be a promise that this aligner cannot keep."""
+    """Measured: 13 to 16 of 20; this aligner cannot promise to refuse all."""
     refused = 0
     for seed in range(10):
         said, other = (random.Random(seed).sample(words, 8) for words in (SPOKEN[:12], SPOKEN[12:]))
@@ -67,11 +61,11 @@ def test_what_was_aligned_before_changes_nothing():
 def test_alignment_keeps_the_films_clock():
     """Sound that begins late, a cue that is not the first: times are the film's."""
     sound, truth = sentence(["music", "and", "winter"])
-    late = 5 * S
+    late = 5 * SECOND
     plain = align((Cue(0, sound.size, "Music and winter."),), sound)[0]
     moved = align((Cue(late, late + sound.size, "Music and winter."),), sound, late)[0]
     assert moved == plain.moved(late)
-    assert abs(plain.words[0].start - truth[0][0]) < 0.06 * S
+    assert abs(plain.words[0].start - truth[0][0]) < 0.06 * SECOND
 
 
 @with_pocketsphinx
@@ -83,9 +77,9 @@ def test_numbers_marks_and_unknown_words_are_placed_in_order():
     edges = [edge for word in aligned.words for edge in (word.start, word.end)]
     assert edges == sorted(edges)
     starts = {word.text: word.start for word in aligned.words}
-    assert abs(starts["1969"] - truth[1][0]) < 0.1 * S
-    assert abs(starts["Teshik"] - truth[4][0]) < 0.1 * S
-    assert abs(starts["saw"] - truth[5][0]) < 0.1 * S
+    assert abs(starts["1969"] - truth[1][0]) < 0.1 * SECOND
+    assert abs(starts["Teshik"] - truth[4][0]) < 0.1 * SECOND
+    assert abs(starts["saw"] - truth[5][0]) < 0.1 * SECOND
 
 
 @with_pocketsphinx
@@ -94,16 +88,16 @@ def test_a_cue_that_has_words_or_no_sound_stays():
     whole = Cue(0, sound.size, "music and winter")
     (done,) = align((whole,), sound)
     shifted = done.moved(40)
-    outside = Cue(90 * S, 91 * S, "music")
+    outside = Cue(90 * SECOND, 91 * SECOND, "music")
     before = Cue(0, 100, "music")
-    late = 10 * S
+    late = 10 * SECOND
     assert align((shifted, outside), sound) == (shifted, outside)
     assert align((before,), sound, late) == (before,)
 
 
 @with_pocketsphinx
 def test_quotation_marks_are_not_part_of_words():
-    """A closing mark looks like an apostrophe: the dictionary is asked without it too, and nothing is guessed."""
+    """A closing mark looks like an apostrophe: the dictionary is asked without it too."""
     sound, _ = sentence(["silver", "and", "diamond"])
     plain, quoted = (
         align((Cue(0, sound.size, text),), sound)[0].words
@@ -120,7 +114,8 @@ def test_another_language_is_left_alone():
         Cue(
             0,
             sound.size,
-            "Wir möchten später noch spazieren gehen, weil draußen endlich schönes Wetter herrscht.",
+            "Wir möchten später noch spazieren gehen, "
+            "weil draußen endlich schönes Wetter herrscht.",
         ),
         Cue(0, sound.size, "Музыка и зима."),
     )
@@ -131,7 +126,7 @@ def test_another_language_is_left_alone():
 @settings(deadline=None, max_examples=100)
 @given(st.text(max_size=30))
 def test_any_text_can_be_spelled(text):
-    """Whatever stands in a subtitle becomes words that pocketsphinx can take, with phones that it has."""
+    """Any subtitle becomes words that pocketsphinx accepts, with phones that it has."""
     phones = {phone for phones in alignment._SOUNDS.values() for phone in phones.split()}
     for token in text.split():
         for word in spoken(token):
@@ -159,4 +154,4 @@ def test_without_pocketsphinx_alignment_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     alignment._aligner.cache_clear()
     with pytest.raises(UsageError, match="needs pocketsphinx: pip install"):
-        align((Cue(0, S, "music"),), np.zeros(S, np.int16))
+        align((Cue(0, SECOND, "music"),), np.zeros(SECOND, np.int16))

@@ -1,4 +1,4 @@
-"""AVI cannot say when its sound begins; in those that libavformat wrote the order of packets says it."""
+"""Audio start offset in AVI, recovered from the packet order of files that libavformat wrote."""
 
 from fractions import Fraction
 from math import ceil
@@ -18,7 +18,7 @@ NTSC = Fraction(30_000, 1001)
 
 
 def late_by(path, fps=25) -> tuple[float, object]:
-    """By how many ticks clicks come later than the half seconds at or behind which the flashes lie, and the film."""
+    """Delay (ticks) of the clicks after their flashes' half seconds, and the film."""
     film = decode(path, EVERY)
     white = film.brightness > 0.6
     flashes = film.frame_times[white & ~np.r_[False, white[:-1]]]
@@ -45,7 +45,7 @@ def late_by(path, fps=25) -> tuple[float, object]:
     ],
 )
 def test_what_encoders_put_first_is_taken_off(tmp_path, picture, sound, rate, fps, picture_at):
-    """With or without B-frames, behind a picture that starts late: to the sample, and only where the codec has any."""
+    """Priming is trimmed to the sample, with B-frames or without, behind a late picture too."""
     pixels = "yuvj420p" if picture == "mjpeg" else "yuv420p"
     path = tmp_path / "a.avi"
     write_film(
@@ -67,13 +67,8 @@ def test_what_encoders_put_first_is_taken_off(tmp_path, picture, sound, rate, fp
     ("picture", "sound", "rate", "sound_at", "within"),
     [
         ("mpeg4", "pcm_s16le", 44_100, 0.6, 8),
-        (
-            "libx264",
-            "pcm_s16le",
-            48_000,
-            0.6,
-            22,
-        ),  # 15 packets last as long as 8 pictures: no more places to compare
+        # 15 packets last as long as 8 pictures: few different positions to compare
+        ("libx264", "pcm_s16le", 48_000, 0.6, 22),
         ("mpeg4", "libmp3lame", 44_100, 0.6, 210),  # half a packet is 209
         ("mjpeg", "ac3", 48_000, 0.6, 290),
         ("libx264", "pcm_s16le", 44_100, -0.3, 16),
@@ -96,7 +91,7 @@ def test_late_sound_is_late(tmp_path, picture, sound, rate, sound_at, within):
 
 
 def test_other_writers_are_taken_at_their_word(tmp_path):
-    """Nobody knows in which order they write, or which encoder made their sound: it lies as players lay it."""
+    """Other muxers' order and encoders are unknown: the sound lies where players put it."""
     path = write_film(tmp_path / "a.avi", 2.6, picture="mpeg4", sound="libmp3lame")
     path.write_bytes(path.read_bytes().replace(b"Lavf", b"Own1"))
     late, film = late_by(path)
@@ -116,9 +111,9 @@ def test_sound_alone(tmp_path):
 
 
 def written(start: Fraction, packet: Fraction, frame: Fraction, delayed: int, count: int = 100):
-    """Packets as libavformat would write them: kind, time as an AVI counts, place; and the shift of the pictures.
+    """Packets as libavformat would write them (kind, AVI time, place), and the pictures' shift.
 
-    `start`: when sound begins; `delayed`: frames by which pictures are decoded before they are shown.
+    `start`: when sound begins (s); `delayed`: frames from decoding to display of a picture.
     """
     begin = round(start / packet)
     pictures = [((k - delayed) * frame, 0, k) for k in range(count)]
@@ -152,7 +147,7 @@ FRAMES = st.sampled_from([Fraction(1, 25), 1 / NTSC, Fraction(1, 10), Fraction(1
     delayed=st.integers(0, 3),
 )
 def test_sound_that_begins_with_the_clock_is_exact(rate, sound, frame, delayed):
-    """However long packets are, however finely counted, whatever is put first: the first sample lies before zero."""
+    """For packets of any length and time base and any priming: the first sample is before zero."""
     packet, grid, priming = (Fraction(samples, rate) for samples in sound)
     packets, shift = written(-priming, packet, frame, delayed)
     assert (
@@ -172,9 +167,8 @@ def test_late_sound_is_found_within_half_a_packet(rate, size, frame, delayed, la
     packet, start = Fraction(size, rate), Fraction(late, 1000)
     packets, shift = written(start, packet, frame, delayed)
     found = moved(packets, Fraction(0), delayed * frame, frame, packet)
-    slack = (
-        packet + min(packet, frame)
-    ) / 2  # half a packet, and half of what the order leaves open
+    # half a packet, and half of what the order leaves open
+    slack = (packet + min(packet, frame)) / 2
     assert abs(found - (shift - delayed * frame + start)) <= slack
 
 

@@ -1,4 +1,4 @@
-"""One clock: flashes and clicks that coincide in the file coincide in what is decoded, whatever the file does."""
+"""Film decoding on one clock: flashes and clicks of a file still coincide when decoded."""
 
 import io
 from dataclasses import replace
@@ -25,7 +25,7 @@ EVERY = TripletConfig(frames_per_second=25.0, image_size=48)
 
 
 def assert_together(film, path) -> None:
-    """Every click lies on its flash, one of each in every second; the muxer of .ts moves both by the same."""
+    """Every click lies on its flash, one of each per second; the muxer of .ts moves both alike."""
     click, flash = np.array(found_clicks(film.audio, film.audio_start)), flash_times(film)
     assert len(click) == len(flash) == 4
     # 25 frames per second: the first frame at or after the half second is 0.02 s later
@@ -55,7 +55,7 @@ def test_ticks_are_exact():
     ],
 )
 def test_click_meets_flash(tmp_path, name, sound, rate, layout):
-    """H.264 with B-frames beside every common sound: one sample of error, whatever the encoder's delay."""
+    """H.264 with B-frames and every common audio codec: one sample of error at any delay."""
     path = write_film(tmp_path / name, sound=sound, rate=rate, layout=layout)
     film = decode(path, EVERY)
     assert_together(film, path)
@@ -178,7 +178,7 @@ def test_scene_changes_are_found(tmp_path):
 
 
 def test_damage_in_mid_stream_keeps_the_rest(tmp_path):
-    """What decodes is kept, what is broken is left out, and the source says what happened."""
+    """Intact frames are kept, broken ones left out, and the source lists the errors."""
     noise = np.random.default_rng(0).integers(0, 255, (100, 48, 64, 3), dtype=np.uint8)
     path = damage(write_film(tmp_path / "a.mp4", frames=noise, sound=None))
     film = decode(path, EVERY)
@@ -257,11 +257,11 @@ def test_text_beside_the_film_comes_first_and_once(tmp_path):
     [
         ((0, 1, 2, 3.9), []),
         ((0, 1, 2, 30, 60), ["2 of 5 cues begin after the film ends at 0:04.000"]),
-        ((0, 0, 0), ["all 3 cues begin at 0:00.000: their times tell nothing"]),
+        ((0, 0, 0), ["all 3 cues begin at 0:00.000: their times are meaningless"]),
     ],
 )
 def test_text_that_cannot_be_this_films_is_kept_and_named(tmp_path, starts, errors):
-    """Subtitles of a longer film, or without times; one that merely outlasts the film is no fault."""
+    """Subtitles of a longer film, or without times; one that only outlasts the film is no error."""
     path = write_film(tmp_path / "a.mp4", sound=None)
     (tmp_path / "a.srt").write_text(
         "".join(f"00:00:{at:06.3f} --> 00:01:10\nLine.\n\n" for at in starts)
@@ -279,7 +279,8 @@ def test_what_is_no_media_is_said_in_one_line(tmp_path):
     Image.new("RGB", (32, 32)).save(tmp_path / "still.png")
     whole = write_film(tmp_path / "whole.mp4").read_bytes()
     (tmp_path / "headless.mp4").write_bytes(whole[: len(whole) // 2])  # its index stands at its end
-    for name, fault in {
+
+    for name, expected in {
         "none.mp4": MissingFileError,
         "empty.mp4": EmptyFileError,
         "text.mp4": NotMediaError,
@@ -289,7 +290,7 @@ def test_what_is_no_media_is_said_in_one_line(tmp_path):
         "words.srt": NothingDecodableError,
         ".": MissingFileError,
     }.items():
-        with pytest.raises(fault) as caught:
+        with pytest.raises(expected) as caught:
             decode(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
         assert "\n" not in str(caught.value)

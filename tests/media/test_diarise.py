@@ -1,4 +1,4 @@
-"""Voices told apart by sound: measured on the world's two, at speeds and pitches that training has and has not."""
+"""Speaker diarisation of the world's two voices, at trained and unseen speeds and pitches."""
 
 import random
 import tracemalloc
@@ -16,31 +16,34 @@ from omni_lab.triplets.cutting.listen import heard
 from omni_lab.world.script import SPOKEN, TEST_PITCHES, TEST_SPEEDS, TRAIN_PITCHES, TRAIN_SPEEDS
 from omni_lab.world.voice import VOICES, speak
 
-S = 16_000
+SECOND = 16_000  # ticks
 BOTH = tuple(VOICES.values())
 RANGES = {"trained": (TRAIN_SPEEDS, TRAIN_PITCHES), "unseen": (TEST_SPEEDS, TEST_PITCHES)}
 
 
 def talk(seed: int, voices: tuple[str, ...], words: int, kind: str, lines: int = 20):
-    """Lines of some words, each in a random voice, speed and pitch: the sound, a cue per line, and who spoke."""
+    """Dialogue in random voices, speeds and pitches: the sound, a cue per line, the speakers."""
     rng, noise = random.Random(seed), np.random.default_rng(seed)
     parts, cues, who, at = [], [], [], 0
     for _ in range(lines):
         speaker = rng.randrange(len(voices))
         speed, pitch = rng.choice(RANGES[kind][0]), rng.choice(RANGES[kind][1])
-        said = [speak(rng.choice(SPOKEN), voices[speaker], speed, pitch) for _ in range(words)]
-        wave = 0.4 * np.concatenate([np.r_[word, np.zeros(800, np.float32)] for word in said])
+        spoken = [speak(rng.choice(SPOKEN), voices[speaker], speed, pitch) for _ in range(words)]
+        wave = 0.4 * np.concatenate([np.r_[word, np.zeros(800, np.float32)] for word in spoken])
         cues.append(Cue(at, at + wave.size, "words"))
-        parts += [wave, np.zeros(S // 4, np.float32)]
+        parts += [wave, np.zeros(SECOND // 4, np.float32)]
         who.append(speaker)
-        at += wave.size + S // 4
+        at += wave.size + SECOND // 4
     sound = np.concatenate(parts)
     sound = sound + 0.004 * noise.standard_normal(sound.size)
     return (np.clip(sound, -1, 1) * 32767).astype(np.int16), tuple(cues), np.array(who)
 
 
 def error(cues: tuple[Cue, ...], who: np.ndarray) -> float:
-    """Share of cues in a wrong group, under the best naming; a voice split in two counts its smaller part as wrong."""
+    """Diarisation error: the fraction of cues in a wrong group, under the best naming.
+
+    A voice that is split in two counts its smaller part as wrong.
+    """
     names = sorted({cue.role for cue in cues})
     number = np.array([names.index(cue.role) for cue in cues])
     orders = permutations(range(max(len(names), who.max() + 1)))
@@ -76,7 +79,7 @@ def test_voices_are_numbered_as_they_appear_and_marked_with_where_they_come_from
 
 def test_a_cue_of_which_too_little_sounds_has_no_voice():
     sound, cues, _ = talk(1, BOTH, 3, "trained", lines=8)
-    silent = Cue(sound.size + S, sound.size + 3 * S, "after the end")
+    silent = Cue(sound.size + SECOND, sound.size + 3 * SECOND, "after the end")
     short = Cue(cues[0].start, cues[0].start + 800, "a")
     pause = Cue(cues[2].end, cues[3].start, "…")
     named = name_voices((short, *cues, pause, silent), sound)
@@ -86,11 +89,11 @@ def test_a_cue_of_which_too_little_sounds_has_no_voice():
 
 
 def test_a_title_that_stands_for_the_whole_film_costs_no_more_than_a_long_cue():
-    sound = np.random.default_rng(0).integers(-3000, 3000, 60 * S).astype(np.int16)
+    sound = np.random.default_rng(0).integers(-3000, 3000, 60 * SECOND).astype(np.int16)
     peaks = []
     for length_s in (30, 60):
         tracemalloc.start()
-        name_voices((Cue(0, length_s * S, "Title"),), sound)
+        name_voices((Cue(0, length_s * SECOND, "Title"),), sound)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]
@@ -98,15 +101,15 @@ def test_a_title_that_stands_for_the_whole_film_costs_no_more_than_a_long_cue():
 
 def test_the_films_clock_is_kept():
     sound, cues, _ = talk(2, BOTH, 3, "trained", lines=10)
-    later = tuple(cue.moved(7 * S) for cue in cues)
-    assert [c.role for c in name_voices(later, sound, 7 * S)] == [
+    later = tuple(cue.moved(7 * SECOND) for cue in cues)
+    assert [c.role for c in name_voices(later, sound, 7 * SECOND)] == [
         c.role for c in name_voices(cues, sound)
     ]
-    assert name_voices((Cue(0, 5 * S, "before"),), sound, 7 * S)[0].role is None
+    assert name_voices((Cue(0, 5 * SECOND, "before"),), sound, 7 * SECOND)[0].role is None
 
 
 def test_marks_are_never_overruled():
-    """A name in the text stays; only who has none is heard. Off by default."""
+    """A name in the text stays; only cues without one are diarised. Off by default."""
     sound, cues, _ = talk(3, BOTH, 3, "trained", lines=10)
     cues = (*(Cue(c.start, c.end, "GUIDE: Words.") for c in cues[:2]), *cues[2:])
     source = Source("id", "film.mkv", (), sound.size)
@@ -148,16 +151,10 @@ def test_more_cues_than_are_compared_at_once_join_their_nearest(monkeypatch):
 
 
 def test_a_tone_has_its_pitch_and_noise_has_no_voice():
-    time = np.arange(S) / S
+    time = np.arange(SECOND) / SECOND
     for hz in (90, 180, 350):
         tone = sum(np.sin(2 * np.pi * hz * k * time) / k for k in range(1, 8))
         vector = embed((6000 * tone).astype(np.int16))
         assert abs(vector[-1] / PITCH_WEIGHT - 12 * np.log2(hz / LOWEST)) < 0.5
-    assert (
-        embed(
-            (6000 * np.random.default_rng(0).standard_normal(S))
-            .clip(-32767, 32767)
-            .astype(np.int16)
-        )
-        is None
-    )
+    noise = 6000 * np.random.default_rng(0).standard_normal(SECOND)
+    assert embed(noise.clip(-32767, 32767).astype(np.int16)) is None

@@ -1,4 +1,4 @@
-"""Bytes of any origin become text: what they say is believed, the rest is guessed and measured, nothing is lost."""
+"""Character encoding detection: certain evidence is believed, guesses are measured."""
 
 import random
 
@@ -10,7 +10,7 @@ from omni_lab.media.subtitles.encodings import LANGUAGES, decode_text
 from omni_lab.media.subtitles.reader import Cue, from_packet, read_subtitles
 from omni_lab.triplets.record import cue_from
 
-# what people say in films, written for this test; each line stands by itself
+# Film dialogue, written for this test; each line stands by itself
 SPOKEN = {
     "ru": """Привет, как ты спала сегодня ночью?
 Я не знаю, куда он пошёл после работы.
@@ -94,13 +94,14 @@ Jutro rano pociąg odjeżdża o szóstej, bądź gotów.""",
 明天早上六點火車就要開了。""",
 }
 ENCODED = [
-    ("ru", "cp1251"), ("ru", "koi8_r"), ("ru", "cp866"), ("zh", "gb18030"), ("tw", "big5"), ("ja", "shift_jis"),
-    ("ja", "euc_jp"), ("ko", "euc_kr"), ("de", "cp1252"), ("fr", "cp1252"), ("pl", "cp1250"),
+    ("ru", "cp1251"), ("ru", "koi8_r"), ("ru", "cp866"), ("zh", "gb18030"), ("tw", "big5"),
+    ("ja", "shift_jis"), ("ja", "euc_jp"), ("ko", "euc_kr"), ("de", "cp1252"), ("fr", "cp1252"),
+    ("pl", "cp1250"),
 ]  # fmt: skip
 
 
-def said(language: str, encoding: str, size: int, seed: int) -> bytes:
-    """Lines in an order of chance, as many whole ones as fit into `size` bytes, but one at least."""
+def lines_of(language: str, encoding: str, size: int, seed: int) -> bytes:
+    """Lines in random order, as many whole ones as fit into `size` bytes, at least one."""
     lines = SPOKEN[language].splitlines()
     random.Random(seed).shuffle(lines)
     data = lines[0].encode(encoding)
@@ -156,7 +157,7 @@ def test_a_broken_byte_does_not_make_all_of_utf_8_something_else():
 
 
 def test_a_mark_is_believed_no_further_than_it_is_true():
-    """Before a text of another encoding, or one with a broken byte, it costs no letter and feigns no sureness."""
+    """Before another encoding, or a broken byte, it costs no letter and claims no certainty."""
     text, encoding, sure = decode_text(b"\xef\xbb\xbf" + SPOKEN["de"].encode("cp1252"))
     assert (text, encoding) == (SPOKEN["de"], "cp1252")
     assert sure < 1
@@ -174,13 +175,15 @@ def test_every_file_of_ten_cues_is_read(language, encoding):
     assert sure > 0.9
 
 
-# share of texts that are read right: one line of it, some 100 bytes, some 250 bytes
+# Fraction of texts that are read right: of one line, of some 100 bytes, of some 250 bytes
 RIGHT = {10: 0.9, 100: 0.97, 250: 1.0}
 
 
 @pytest.mark.parametrize("size", RIGHT)
 def test_the_guess_is_as_good_as_it_is_said_to_be(size):
-    trials = [(said(language, e, size, seed), e) for language, e in ENCODED for seed in range(5)]
+    trials = [
+        (lines_of(language, e, size, seed), e) for language, e in ENCODED for seed in range(5)
+    ]
     right = [decode_text(data).text == data.decode(encoding) for data, encoding in trials]
     assert sum(right) / len(right) >= RIGHT[size]
 
@@ -191,7 +194,7 @@ def test_a_word_is_of_one_script():
 
 
 def test_capitals_begin_words():
-    """KOI8-R has its capitals where cp1251 has its small letters: case alone tells the two apart in few letters."""
+    """KOI8-R has capitals where cp1251 has small letters: in few letters, case alone decides."""
     assert decode_text("тебя целый".encode("koi8_r")).text == "тебя целый"
     assert decode_text("тебя целый".encode("cp1251")).text == "тебя целый"
 
@@ -202,7 +205,7 @@ def test_a_last_letter_is_no_cut_off_character():
 
 
 def test_sureness_is_worth_its_name():
-    """Of guesses on the first characters of a line: those called surer are more often right, and rarely wrong."""
+    """Calibration, on the first characters of a line: confident guesses are rarely wrong."""
     trials = [
         (line.encode(encoding)[:size], encoding)
         for language, encoding in ENCODED
@@ -258,7 +261,7 @@ def test_bytes_that_are_no_text_are_read_without_belief():
 @settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=60), st.sampled_from([None, "ru", "zh", "ja"]))
 def test_no_bytes_are_refused_and_no_letter_is_lost(data, language):
-    """Whatever the bytes are: there is a text, it can be written, and the ASCII words around are still there."""
+    """Any bytes give a text that can be written, with the ASCII words around intact."""
     text, _, sure = decode_text(b"one " + data + b"\ntwo\n", language)
     text.encode()
     assert 0 <= sure <= 1

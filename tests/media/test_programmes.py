@@ -1,4 +1,4 @@
-"""Broadcasts of several programmes: picture, sound and clock of one of them."""
+"""Programme selection in broadcasts of several: picture, sound and clock of one of them."""
 
 import struct
 from itertools import zip_longest
@@ -57,7 +57,7 @@ def crc(data: bytes) -> int:
 
 @pytest.mark.parametrize("clock_s", [0, 5000])
 def test_picture_and_sound_are_of_one_programme(tmp_path, clock_s):
-    """The larger picture is taken, and its own sound, though another programme has more; its clock alone counts."""
+    """The larger picture is taken with its sound, though another programme has more tracks."""
     first = programme(
         tmp_path / "1.ts", 1, sounds=[("eng", True), ("fra", False)], sound="mp2", size=(64, 48)
     )

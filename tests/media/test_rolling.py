@@ -1,4 +1,4 @@
-"""Captions that roll say each word once, at its time; captions that do not are left as they are."""
+"""Roll-up captions: each word once, at its time; other captions stay as they are."""
 
 import re
 
@@ -33,10 +33,10 @@ to the show
 to the show
 [Music]
 """
-SAID = [(0.16, 1.32, "hello and welcome"), (1.32, 3.01, "to the show"), (3.01, 4.5, "[Music]")]
+EXPECTED = [(0.16, 1.32, "hello and welcome"), (1.32, 3.01, "to the show"), (3.01, 4.5, "[Music]")]
 
 
-def said(cues) -> list[tuple[float, float, str]]:
+def shown_text(cues) -> list[tuple[float, float, str]]:
     """Start and end in seconds, and text."""
     return [(cue.start / 16_000, cue.end / 16_000, cue.text) for cue in cues]
 
@@ -54,9 +54,9 @@ def srt(*entries: tuple[float, float, str]) -> str:
 
 
 def test_automatic_captions_say_each_word_once_at_its_time():
-    """As video sites write them: every line three times, its words' times within it the first time."""
+    """As video sites write them: every line three times, with word timestamps the first time."""
     cues = parse(AUTOMATIC, "vtt")
-    assert said(cues) == SAID
+    assert shown_text(cues) == EXPECTED
     assert timed(cues[0]) == [(0.16, 0.48, "hello"), (0.48, 0.64, "and"), (0.64, 1.31, "welcome")]
     assert timed(cues[1]) == [(1.32, 1.56, "to"), (1.56, 1.8, "the"), (1.8, 3.0, "show")]
     assert cues[2].words == ()
@@ -65,7 +65,7 @@ def test_automatic_captions_say_each_word_once_at_its_time():
 def test_automatic_captions_that_were_converted():
     """To SRT, which has no times of words."""
     plain = re.sub(r"<[^>]*>| align.*", "", AUTOMATIC.partition("en\n\n")[2])
-    assert said(parse(plain.replace(".", ","), "srt")) == SAID
+    assert shown_text(parse(plain.replace(".", ","), "srt")) == EXPECTED
 
 
 def test_a_rolling_text_track():
@@ -75,7 +75,7 @@ def test_a_rolling_text_track():
         for a, b, text in shown
         for cue in from_packet(text.encode(), "subrip", a * 16_000, b * 16_000)
     ]
-    assert said(settle(packets)) == [(0, 2, "A b."), (2, 4, "C."), (4, 6, "D.")]
+    assert shown_text(settle(packets)) == [(0, 2, "A b."), (2, 4, "C."), (4, 6, "D.")]
 
 
 def test_captions_that_grow_by_the_word():
@@ -111,10 +111,10 @@ def test_captions_that_grow_by_the_word():
         [(0, 1, "A"), (5, 6, "A\nB"), (10, 11, "B\nC")],  # far apart
         [(0, 4, "A"), (0, 4, "A\nB"), (0, 4, "B\nC")],  # at one time
     ],
-    ids=["said again", "refrain", "few", "apart", "together"],
+    ids=["repeated", "refrain", "few", "apart", "together"],
 )
 def test_what_does_not_roll_is_said_as_often_as_it_stands(entries):
-    assert said(parse(srt(*entries), "srt")) == entries
+    assert shown_text(parse(srt(*entries), "srt")) == entries
 
 
 word = st.text(st.characters(categories=["L"]), min_size=1, max_size=4)
@@ -130,7 +130,7 @@ def test_any_screen_that_rolls_gives_each_line_once(lines, height, gap):
         (i, i + 1 - gap, "\n".join(lines[max(0, i + 1 - height) : i + 1]))
         for i in range(len(lines))
     ]
-    assert said(parse(srt(*screens), "srt")) == [
+    assert shown_text(parse(srt(*screens), "srt")) == [
         (i, i + 1 - gap, line) for i, line in enumerate(lines)
     ]
 

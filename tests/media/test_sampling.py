@@ -1,4 +1,4 @@
-"""Pictures of every size, shape, depth and turn: the right pixels, the right way up, in bounded memory."""
+"""Frame sampling of every size, shape, depth and rotation: upright, in bounded memory."""
 
 import io
 import struct
@@ -47,7 +47,7 @@ def red_corner(pixels: np.ndarray) -> tuple[int, int]:
     ],
 )
 def test_mirrors_and_odd_turns(tmp_path, matrix, corner, shape):
-    """Display matrices that mirror are followed; a turn between the quarters becomes the nearest quarter."""
+    """Mirroring display matrices are followed; any other angle becomes the nearest quarter turn."""
     film = decode(show_as(write_film(tmp_path / "a.mp4", seconds=0.4, sound=None), *matrix), EVERY)
     assert picture(film).shape == (*shape, 3)
     assert red_corner(picture(film)) == corner
@@ -55,7 +55,7 @@ def test_mirrors_and_odd_turns(tmp_path, matrix, corner, shape):
 
 @pytest.mark.parametrize("size", [(33, 17), (1, 1), (2, 1), (1, 50), (161, 91), (3, 400)])
 def test_odd_sizes(tmp_path, size):
-    """Sizes that are not even, or hardly sizes at all, come out as they are: nothing is ever enlarged."""
+    """Odd and tiny sizes come out as they are: nothing is ever enlarged."""
     film = decode(
         write_film(tmp_path / "a.nut", seconds=0.4, picture="rawvideo", size=size, sound=None),
         EVERY,
@@ -72,21 +72,22 @@ def test_odd_sizes(tmp_path, size):
     [(Fraction(16, 15), (48, 68)), (Fraction(1, 2), (48, 32)), (Fraction(60_000, 1), (48, 64))],
 )
 def test_pixels_that_are_not_square(tmp_path, aspect, shape):
-    """Wide pixels give a wide picture; a ratio that no camera has is no way to ask for gigabytes."""
+    """Wide pixels give a wide picture; an absurd ratio does not allocate gigabytes."""
     film = decode(write_film(tmp_path / "a.mp4", seconds=0.4, aspect=aspect, sound=None), EVERY)
     assert picture(film).shape == (*shape, 3)
 
 
 FORMATS = [
-    "yuv420p", "yuv420p10le", "yuv444p", "yuv422p", "yuvj420p", "yuv444p12le", "yuva420p", "gray", "gray10le",
-    "gray16le", "gray16be", "gbrp", "gbrp10le", "rgb24", "bgr0", "rgba", "argb", "rgb48le", "rgb48be", "nv12",
-    "p010le", "p016le", "yuyv422", "uyvy422", "yuv420p10be", "gbrpf32le",
+    "yuv420p", "yuv420p10le", "yuv444p", "yuv422p", "yuvj420p", "yuv444p12le", "yuva420p", "gray",
+    "gray10le", "gray16le", "gray16be", "gbrp", "gbrp10le", "rgb24", "bgr0", "rgba", "argb",
+    "rgb48le", "rgb48be", "nv12", "p010le", "p016le", "yuyv422", "uyvy422", "yuv420p10be",
+    "gbrpf32le",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("pixels", FORMATS)
 def test_pixel_formats(pixels):
-    """Of every depth and order of bytes and colours, light is light, red is red, and a cut is the one cut."""
+    """In every depth and order of bytes and colours, red is red and the one cut is found."""
     import av
 
     picker = FramePicker(EVERY)
@@ -110,7 +111,7 @@ def test_pixel_formats(pixels):
     [(1, 2, 60), (1, 1, 51), (9, 1, 51), (9, 2, 60), (0, 1, 51), (3, 1, 51)],
 )
 def test_tags_of_colour(space, full, grey):
-    """Full and narrow range are told apart, and no tag (HDR, reserved, nonsense) breaks a picture."""
+    """Full and narrow range differ, and no tag (HDR, reserved, nonsense) breaks a picture."""
     import av
 
     frame = av.VideoFrame(64, 48, "yuv420p")
@@ -133,16 +134,12 @@ def test_palettes():
     picker = FramePicker(EVERY)
     picker.add(frame, 0)
     picker.finish(640)
-    assert (
-        np.abs(
-            np.asarray(Image.open(io.BytesIO(picker.jpegs[0]))).astype(int) - (200, 60, 30)
-        ).max()
-        <= 3
-    )
+    shown = np.asarray(Image.open(io.BytesIO(picker.jpegs[0]))).astype(int)
+    assert np.abs(shown - (200, 60, 30)).max() <= 3
 
 
 def test_a_stream_that_changes_its_size(tmp_path):
-    """Parts of another shape are framed in black: the film keeps one size and nothing is squeezed."""
+    """Parts of another shape are letterboxed: the film keeps one size, without distortion."""
     wide = write_film(tmp_path / "a.ts", seconds=1, sound=None)
     tall = write_film(tmp_path / "b.ts", seconds=1, sound=None, size=(48, 64), picture_at=1.0)
     big = write_film(tmp_path / "c.ts", seconds=1, sound=None, size=(128, 96), picture_at=2.0)
@@ -163,7 +160,7 @@ def test_a_stream_that_changes_its_size(tmp_path):
     st.sampled_from([0.5, 2.0, 7.3]),
 )
 def test_kept_frames_are_nearest_to_the_grid(steps, first, rate):
-    """Against a search through all frames: a grid point inside the film keeps its nearest, once, of two the earlier."""
+    """Against a full search: a grid point inside the film keeps its nearest frame once."""
     import av
 
     times = first + np.cumsum([0, *steps[:-1]])
@@ -191,14 +188,14 @@ def megabytes(what):
 before = megabytes("VmRSS")
 try:
     print(len(decode(sys.argv[1], TripletConfig()).frames))
-except Exception as fault:
-    print(f"{type(fault).__name__}: {fault}")
+except Exception as error:
+    print(f"{type(error).__name__}: {error}")
 print(megabytes("VmHWM") - before)
 """
 
 
 def peak_mb(path) -> tuple[str, int]:
-    """What came of decoding a file (frames kept, or the fault), and by how many megabytes it raised a new process."""
+    """Outcome of decoding in a new process (frames kept, or the error), and peak memory (MB)."""
     done = subprocess.run(
         [sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True
     )
@@ -226,7 +223,7 @@ def large_film(path, width: int, height: int, count: int):
 
 
 def test_an_8k_film_fits_in_memory(tmp_path):
-    """Frames of 50 MB each: the decoder's own few are held, not the film's, however many cores there are."""
+    """Frames of 50 MB each: only the decoder's few are held, on any number of cores."""
     kept, megabytes = peak_mb(large_film(tmp_path / "a.mp4", 7680, 4320, 24))
     assert kept == "2"
     assert megabytes < 900
@@ -234,7 +231,7 @@ def test_an_8k_film_fits_in_memory(tmp_path):
 
 @pytest.mark.parametrize(("side", "rows"), [(60_000, 0), (12_000, 12_000)])
 def test_pictures_beyond_every_screen_are_refused(tmp_path, side, rows):
-    """A header that claims 3.6 billion pixels, and 144 million that are packed into 600 kB: no RAM for either."""
+    """A header of 3.6 billion pixels, and 144 million in 600 kB: no memory for either."""
     import av
 
     def chunk(kind: bytes, body: bytes) -> bytes:
@@ -242,6 +239,7 @@ def test_pictures_beyond_every_screen_are_refused(tmp_path, side, rows):
             struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         )
 
+    # A PNG whose header and pixel rows may disagree, as the only packet of a film.
     pixels = zlib.compress(bytes(rows * (side + 1)), 1)
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     png = (

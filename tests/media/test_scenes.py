@@ -1,4 +1,4 @@
-"""Scene cuts in films whose cuts are known: both detectors find every hard cut, and what each makes of the rest."""
+"""Scene cut detection in films with known cuts: both detectors find every hard cut."""
 
 import sys
 
@@ -27,9 +27,10 @@ def texture(seed: int, width: int = WIDTH) -> np.ndarray:
 
 
 def film_of(path):
-    """Four rooms with hard cuts between; in the third a fade into another, a flash of one frame, and a pan."""
+    """Film of four rooms with hard cuts; in the third a fade, a flash of one frame, and a pan."""
     first, second, third, other, last = (texture(seed) for seed in range(5))
     wide = np.concatenate([other, other[:, ::-1]], axis=1)
+
     frames = []
     for time in np.arange(12 * FPS) / FPS:
         if time < CUTS[0]:
@@ -37,8 +38,8 @@ def film_of(path):
         elif time < CUTS[1]:
             frame = second
         elif time < FADE[1]:
-            share = np.clip((time - FADE[0]) / (FADE[1] - FADE[0]), 0, 1)
-            frame = third * (1 - share) + other * share
+            mix = np.clip((time - FADE[0]) / (FADE[1] - FADE[0]), 0, 1)
+            frame = third * (1 - mix) + other * mix
         elif abs(time - FLASH) < 0.5 / FPS:
             frame = np.full_like(other, 250)
         elif time < CUTS[2]:
@@ -47,6 +48,7 @@ def film_of(path):
         else:
             frame = last
         frames.append(frame)
+
     return write_film(
         path, seconds=12, fps=FPS, sound=None, size=(WIDTH, HEIGHT), frames=np.uint8(frames)
     )

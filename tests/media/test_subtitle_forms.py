@@ -1,4 +1,4 @@
-"""Every form of subtitles as it is found in the wild: SRT, VTT, ASS and rarer ones, with what they lack or spoil."""
+"""Subtitle formats as found in the wild: SRT, VTT, ASS and rarer ones, with their defects."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ from omni_lab.media.errors import SubtitleError
 from omni_lab.media.subtitles.reader import parse, read_subtitles
 
 
-def said(cues) -> list[tuple[float, float, str]]:
+def shown_text(cues) -> list[tuple[float, float, str]]:
     """Start and end in seconds, and text."""
     return [(cue.start / 16_000, cue.end / 16_000, cue.text) for cue in cues]
 
@@ -19,15 +19,19 @@ def said(cues) -> list[tuple[float, float, str]]:
     "text",
     [
         "1\n00:00:01,000 --> 00:00:02,500\nHello.\n\n2\n00:00:03,000 --> 00:00:04,000\nBye.\n",
-        "1\r\n00:00:01,000 --> 00:00:02,500\r\nHello.\r\n\r\n2\r\n00:00:03,000 --> 00:00:04,000\r\nBye.\r\n",
+        "1\r\n00:00:01,000 --> 00:00:02,500\r\nHello.\r\n\r\n"
+        "2\r\n00:00:03,000 --> 00:00:04,000\r\nBye.\r\n",
         "\ufeff1\n00:00:01,000 --> 00:00:02,500\nHello.\n\n2\n00:00:03,000 --> 00:00:04,000\nBye.",
-        "00:00:01,000 --> 00:00:02,500\nHello.\n00:00:03,000 --> 00:00:04,000\nBye.\n",  # nothing between
-        "1\n0:0:1,0 --> 0:0:2,5\nHello.\n2\n0:0:3 --> 0:0:4\nBye.\n",  # one digit, no fraction, no blank line
-        "1\n00:00:01.000 -> 00:00:02.500 X1:5\nHello.\n\n\n\n2\n00:00:03.000-->00:00:04.000\nBye.\n",
+        # nothing between
+        "00:00:01,000 --> 00:00:02,500\nHello.\n00:00:03,000 --> 00:00:04,000\nBye.\n",
+        # one digit, no fraction, no blank line
+        "1\n0:0:1,0 --> 0:0:2,5\nHello.\n2\n0:0:3 --> 0:0:4\nBye.\n",
+        "1\n00:00:01.000 -> 00:00:02.500 X1:5\nHello.\n\n\n\n"
+        "2\n00:00:03.000-->00:00:04.000\nBye.\n",
     ],
 )
 def test_srt_in_all_its_forms(text):
-    assert said(parse(text, "srt")) == [(1.0, 2.5, "Hello."), (3.0, 4.0, "Bye.")]
+    assert shown_text(parse(text, "srt")) == [(1.0, 2.5, "Hello."), (3.0, 4.0, "Bye.")]
 
 
 def test_lines_may_be_broken_by_html():
@@ -45,18 +49,21 @@ def test_numbers_that_are_said_stay():
 
 
 def test_ends_that_cannot_be_are_settled():
-    """A cue that ends before it begins, or nowhere, ends with the next or when its words are said."""
+    """A cue with an end before its start, or none, ends with the next or after its words."""
     text = (
         "1\n00:00:05,000 --> 00:00:01,000\nTwo words.\n\n2\n00:00:06,000 --> 00:0\nThree more words"
     )
-    assert said(parse(text, "srt")) == [(5.0, 6.0, "Two words."), (6.0, 8.0, "Three more words")]
+    assert shown_text(parse(text, "srt")) == [
+        (5.0, 6.0, "Two words."),
+        (6.0, 8.0, "Three more words"),
+    ]
 
 
 def test_a_cue_of_no_length_lasts_as_long_as_it_is_said():
     text = (
         "00:01 --> 00:01\nTwo words.\n\n00:02 --> 00:02\nOne of two.\n\n00:02 --> 00:03\nTogether."
     )
-    assert said(parse(text, "srt")) == [
+    assert shown_text(parse(text, "srt")) == [
         (1, 2, "Two words."),
         (2, 4, "One of two."),
         (2, 3, "Together."),
@@ -65,7 +72,7 @@ def test_a_cue_of_no_length_lasts_as_long_as_it_is_said():
 
 def test_overlaps_and_disorder_keep_all_text():
     text = "00:04 --> 00:06\nC\n\n00:01 --> 00:05\nA\n\n00:02 --> 00:03\nB\n"
-    assert said(parse(text, "srt")) == [(1, 5, "A"), (2, 3, "B"), (4, 6, "C")]
+    assert shown_text(parse(text, "srt")) == [(1, 5, "A"), (2, 3, "B"), (4, 6, "C")]
 
 
 def test_vtt_voices_notes_and_names():
@@ -98,7 +105,8 @@ NOTE one line
 
 
 def test_markup_goes_and_text_stays():
-    text = "1\n00:01 --> 00:02\n<font color='#fff'>{\\an8}<b>If a < b</b></font>\n<script>alert(1)</script>\n"
+    markup = "<font color='#fff'>{\\an8}<b>If a < b</b></font>\n<script>alert(1)</script>"
+    text = f"1\n00:01 --> 00:02\n{markup}\n"
     assert parse(text, "srt")[0].text == "If a < b\n<script>alert(1)</script>"
 
 
@@ -144,7 +152,7 @@ def test_markup_goes_and_text_stays():
     ],
 )
 def test_srt_as_it_should_not_be(text, expected):
-    assert said(parse(text, "srt")) == expected
+    assert shown_text(parse(text, "srt")) == expected
 
 
 @pytest.mark.parametrize(
@@ -173,7 +181,7 @@ def test_srt_as_it_should_not_be(text, expected):
     ],
 )
 def test_markup_of_vtt(text, pieces):
-    """Voices, classes, languages and times within the text; what is no markup is text, and a name is a name."""
+    """Voices, classes, languages and times within the text; anything else is text."""
     assert [
         (cue.role, cue.text) for cue in parse(f"WEBVTT\n\n00:01.000 --> 00:02.000\n{text}", "vtt")
     ] == pieces
@@ -204,8 +212,8 @@ X-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:1800000
 joined
 """
     expected = [(1, 2, "NOTEBOOK is a word"), (3, 4, "and so is\nNOTE here"), (5, 6, "joined")]
-    assert said(parse(text, "vtt")) == expected
-    assert said(parse(text, "srt")) == expected, (
+    assert shown_text(parse(text, "vtt")) == expected
+    assert shown_text(parse(text, "srt")) == expected, (
         "what a file begins with counts for more than its extension"
     )
 
@@ -258,24 +266,27 @@ def test_events_of_ass(event, expected):
 
 
 def test_ass_that_lacks_its_head_or_its_tail():
-    """Without sections or a line of formats the usual order of fields holds; another order is followed."""
+    """Without sections or a Format line the usual field order holds; another is followed."""
     (cue,) = parse(
         "Dialogue: 0,0:00:01.00,0:00:02.00,D,Guide,0,0,0,,Red, blue.\nDialogue: 0,0:00:03.0", "ass"
     )
     assert (cue.start, cue.role, cue.text) == (16_000, "guide", "Red, blue.")
-    text = "[Events]\nFormat: Start, End, Actor, Text\nDialogue: 0:00:01.00,0:00:02.00,Guide,Red, blue."
+    head = "[Events]\nFormat: Start, End, Actor, Text\n"
+    text = head + "Dialogue: 0:00:01.00,0:00:02.00,Guide,Red, blue."
     (cue,) = parse(text, "srt")
     assert (cue.start, cue.end, cue.role, cue.text) == (16_000, 32_000, "guide", "Red, blue.")
 
 
 def test_rarer_forms():
     frames = "{1}{1}25\n{25}{50}{y:i}Red|blue.\n"
-    assert said(parse(frames, "sub")) == [(1, 2, "Red\nblue.")]
-    assert said(parse("0:00:01.000,0:00:02.500\nRed,\nblue.\n\n0:00:03.000,0:00:04.000\nB\n", "sbv")) == [
-        (1, 2.5, "Red,\nblue."), (3, 4, "B"),
-    ]  # fmt: skip
-    ttml = '<tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="1s" end="2s">Red<br/>blue.</p></div></body></tt>'
-    assert said(parse(ttml, "ttml")) == [(1, 2, "Red\nblue.")]
+    assert shown_text(parse(frames, "sub")) == [(1, 2, "Red\nblue.")]
+    sbv = "0:00:01.000,0:00:02.500\nRed,\nblue.\n\n0:00:03.000,0:00:04.000\nB\n"
+    assert shown_text(parse(sbv, "sbv")) == [(1, 2.5, "Red,\nblue."), (3, 4, "B")]
+    ttml = (
+        '<tt xmlns="http://www.w3.org/ns/ttml"><body><div>'
+        '<p begin="1s" end="2s">Red<br/>blue.</p></div></body></tt>'
+    )
+    assert shown_text(parse(ttml, "ttml")) == [(1, 2, "Red\nblue.")]
 
 
 @pytest.mark.parametrize(
@@ -298,7 +309,7 @@ def test_a_rarer_form_that_is_broken_is_one_typed_line(tmp_path, text):
 @settings(deadline=None, max_examples=60)
 @given(st.text(max_size=200), st.sampled_from(["ass", "ssa", "sbv", "sub", "ttml", "smi", "txt"]))
 def test_no_text_breaks_a_rarer_reader(text, kind):
-    """Cues, or one error that says that the form is not known."""
+    """Cues, or one error: an unknown format."""
     with contextlib.suppress(ValueError):
         assert all(cue.start <= cue.end for cue in parse(text, kind))
 
@@ -310,7 +321,7 @@ def test_no_text_breaks_the_reader(text, kind):
 
 
 def test_markup_that_never_closes_is_text():
-    """A reader that looked for the end from each beginning would not come back from so much of it."""
+    """Parsing stays linear: a search for the end from each beginning would take for ever."""
     text = "<v <font a= {\\p1 &a <c. " * 12_000
     (cue,) = parse(f"00:01 --> 00:02\n{text}", "srt")
     assert cue.text == text.strip()

@@ -1,4 +1,4 @@
-"""Clocks that jump, wrap and break: what follows goes on where it should, with all streams together."""
+"""Timestamp discontinuities: clocks that jump, wrap and break, with all streams in sync."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -36,7 +36,7 @@ def straightened(
 
 
 def test_a_clock_that_never_jumps_is_left_alone():
-    """Late starts, B-frames' order, sparse texts, holes and small steps back are no jumps."""
+    """Late starts, reordered B-frames, sparse texts, holes and small steps back are no jumps."""
     packets = [Packet(0, t) for t in (-80, 0, 40, 3_000_000, 2_999_500)]
     packets += [
         Packet(1, 3_000_000, kind="audio"),
@@ -47,8 +47,8 @@ def test_a_clock_that_never_jumps_is_left_alone():
     assert straightened(packets) == (before, 0)
 
 
-def test_all_streams_share_a_jump():
-    """Each stream crosses a jump at its own packet; their offset survives, and what lay before stays."""
+def test_all_streams_jump_together():
+    """Each stream crosses a jump at its own packet; their offset survives."""
     start = [Packet(0, 0), Packet(1, 10), Packet(0, 40), Packet(1, 50)]
     after = [
         Packet(0, -90_000),
@@ -69,7 +69,7 @@ def test_one_broken_stamp_does_not_move_the_rest():
 
 
 def test_a_first_stamp_may_be_broken_too():
-    """The file's first packet, and a later stream's: neither lies days behind what is said or known."""
+    """The file's first packet, and a later stream's: neither is moved by days."""
     day = 86_400_000
     times, jumps = straightened(
         [Packet(0, 5 * day), Packet(0, 5 * day + 40), Packet(1, 9 * day, kind="audio")]
@@ -84,7 +84,7 @@ def test_a_jump_is_told_on_the_films_own_clock():
 
 
 def test_broadcasts_may_not_pause():
-    """Ten seconds without a stamp break the standard of transport streams, in a file they are a hole."""
+    """Ten seconds without a timestamp are a jump in transport streams, in a file a hole."""
     for container, wanted in (("mpegts", 40), ("matroska,webm", 20_000)):
         assert straightened([Packet(0, 0), Packet(0, 20_000)], container)[0] == [0, wanted]
 
@@ -96,7 +96,7 @@ def test_broadcasts_may_not_pause():
     )
 )
 def test_any_stamps_come_out_in_reach(stamps):
-    """Whatever the stamps, no stream steps back by more than a second or ahead by more than an hour of the others."""
+    """No stream steps back by more than 1 s, or ahead of the others by more than an hour."""
     packets = [Packet(stream, dts) for stream, dts in stamps]
     times, _ = straightened(packets)
     ends: dict[int, int] = {}
@@ -118,7 +118,7 @@ def joined(folder: Path, *parts: Path) -> Path:
 
 @pytest.mark.parametrize("second_at", [0.0, 500.0, 95_000.0])
 def test_recordings_joined_end_to_end(tmp_path, second_at):
-    """Two transport streams in one file: the second goes on where the first ends, its sound with its picture."""
+    """Two transport streams in one file: the second continues where the first ends, in sync."""
     one = write_film(tmp_path / "a.ts", seconds=2, sound="mp2", rate=48_000)
     two = write_film(
         tmp_path / "b.ts",
@@ -138,7 +138,7 @@ def test_recordings_joined_end_to_end(tmp_path, second_at):
 
 
 def test_the_clock_of_transport_streams_wraps(tmp_path):
-    """33 bits of 1/90,000 s are 26.5 hours: a recording over that point goes on as if nothing were."""
+    """33 bits of 1/90,000 s are 26.5 hours: a recording continues over that point."""
     at = 2**33 / 90_000 - 2.0
     path = write_film(
         tmp_path / "a.ts", seconds=4, sound="mp2", rate=48_000, picture_at=at, sound_at=at

@@ -1,4 +1,4 @@
-"""Files that lie, break, hide or attack: what is right comes out, or one line says why nothing does."""
+"""Malformed and hostile media files: the sound part is decoded, or one line gives the reason."""
 
 import io
 import os
@@ -66,11 +66,12 @@ def playlists(folder: Path, target: str) -> dict[str, str]:
         "list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{target}\n#EXT-X-ENDLIST\n",
         "list.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{target}\n#EXT-X-ENDLIST\n",
         "list.ffconcat": f"ffconcat version 1.0\nfile '{target}'\n",
-        "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
-        "a=rtpmap:96 H264/90000\n",
-        "list.mpd": f'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
-        f'mediaPresentationDuration="PT4S"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" '
-        f'bandwidth="1"><BaseURL>{target}</BaseURL></Representation></AdaptationSet></Period></MPD>',
+        "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+        "m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        "list.mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        'mediaPresentationDuration="PT4S"><Period><AdaptationSet mimeType="video/mp4">'
+        f'<Representation id="1" bandwidth="1"><BaseURL>{target}</BaseURL></Representation>'
+        "</AdaptationSet></Period></MPD>",
         "list.url": f"[InternetShortcut]\nURL={target}\n",
         "list.pls": f"[playlist]\nFile1={target}\nNumberOfEntries=1\n",
     }
@@ -221,9 +222,8 @@ def test_headers_that_lie_about_length(tmp_path):
     """The container says ten minutes, the film has two seconds: what was decoded counts."""
     path = write_film(tmp_path / "a.mkv", seconds=2, sound="flac")
     data = path.read_bytes()
-    at = (
-        data.index(b"\x44\x89\x88") + 3
-    )  # the element Duration, a float of 8 bytes, in milliseconds
+    # The element Duration: a float of 8 bytes, in milliseconds.
+    at = data.index(b"\x44\x89\x88") + 3
     path.write_bytes(data[:at] + struct.pack(">d", 600_000.0) + data[at + 8 :])
     assert probe(path).duration == 600 * 16_000
     film = decode(path, EVERY)
@@ -236,7 +236,7 @@ def test_headers_that_lie_about_length(tmp_path):
     [("a.mkv", "libx264", "flac"), ("a.webm", "libvpx-vp9", "libopus"), ("a.flv", "flv1", "aac")],
 )
 def test_a_live_recording_has_no_length(tmp_path, name, picture, sound):
-    """What was written without seeking back says nothing about its length, and has all of its film."""
+    """A file written without seeking back states no length, and has all of its film."""
     rate = 48_000 if sound == "libopus" else RATE
     path = write_film(tmp_path / name, picture=picture, sound=sound, rate=rate, live=True)
     film = decode(path, EVERY)
@@ -246,7 +246,7 @@ def test_a_live_recording_has_no_length(tmp_path, name, picture, sound):
 
 
 def test_a_track_that_begins_in_mid_file_ends_nothing(tmp_path):
-    """Captions that turn up late in an FLV are a track nobody was told of: the others are read to the end."""
+    """Late captions in an FLV are a track missing in its header: the others are read to the end."""
     path = write_film(tmp_path / "a.flv", picture="flv1")
     data, at = path.read_bytes(), 13
     for _ in range(230):  # tags of picture and sound: a head of 11 bytes, the data, their length
@@ -261,7 +261,7 @@ def test_a_track_that_begins_in_mid_file_ends_nothing(tmp_path):
 
 
 def test_a_disk_that_fails_keeps_what_was_read(tmp_path, monkeypatch):
-    """A file that cannot even be opened for it, or be read to its end to be told from others, is one line."""
+    """Read errors while decoding, opening and hashing: a partial film, or one line."""
 
     class Failing(io.FileIO):
         def read(self, size=-1):
@@ -305,17 +305,14 @@ def test_a_film_of_one_picture_lasts_as_long_as_it(tmp_path, name, picture):
 
 
 def test_edit_lists(tmp_path):
-    """An empty edit delays; an edit may begin between key frames; several show their pieces one after another."""
+    """An empty edit delays; an edit may begin between key frames; several play in a row."""
     whole = write_film(tmp_path / "a.mp4", sound=None).read_bytes()
     first = 2 / 25  # B-frames are shown two frames late, which the edit list takes back
     for edits, frames, flash_s in (
         ([(4.0, first)], 100, [0.52, 1.52, 2.52, 3.52]),
         ([(0.5, None), (2.0, first + 0.2)], 50, [0.32, 1.32]),
-        (
-            [(1.0, first + 0.28), (1.0, first + 2.0)],
-            50,
-            [0.24, 1.56],
-        ),  # FFmpeg lays later pieces a frame (0.04 s) late
+        # FFmpeg puts later pieces a frame (0.04 s) late
+        ([(1.0, first + 0.28), (1.0, first + 2.0)], 50, [0.24, 1.56]),
     ):
         path = tmp_path / "b.mp4"
         path.write_bytes(whole)
@@ -325,7 +322,7 @@ def test_edit_lists(tmp_path):
 
 
 def test_tracks_say_what_they_are(tmp_path):
-    """Language and disposition of every track are recorded, taken or not; a track nobody can decode is passed over."""
+    """Language and disposition of every track are recorded, chosen or not."""
     path = write_film(
         tmp_path / "a.mkv", seconds=0.4, sounds=[("fra", True), ("eng", False)], sound="flac"
     )
@@ -336,8 +333,8 @@ def test_tracks_say_what_they_are(tmp_path):
     ]
 
 
-def test_a_codec_that_nobody_knows(tmp_path):
-    """A track that no decoder is there for is passed over, and said to be of an unknown codec."""
+def test_an_unknown_codec(tmp_path):
+    """A track without a decoder is skipped, and recorded with an unknown codec."""
     path = write_film(tmp_path / "a.mkv", seconds=1, sound="ac3", rate=48_000)
     path.write_bytes(path.read_bytes().replace(b"A_AC3", b"A_ZZZ"))
     film = decode(path, EVERY)
@@ -347,7 +344,7 @@ def test_a_codec_that_nobody_knows(tmp_path):
 
 
 def test_a_codec_is_called_the_same_whichever_decoder_reads_it(tmp_path):
-    """FFmpeg's decoders have names of their own (`mp3float`, `libdav1d`), which depend on how it was built."""
+    """FFmpeg's decoder names (`mp3float`, `libdav1d`) depend on its build; the codec's do not."""
     assert [
         s.codec for s in probe(write_film(tmp_path / "a.mp3", picture=None, sound="mp3")).streams
     ] == ["mp3"]
@@ -368,7 +365,7 @@ def test_cover_art_of_m4a(tmp_path):
     ("channels", "level"), [(1, 8000), (3, 8000), (7, 8000), (24, 8000), (9, None)]
 )
 def test_channels_without_a_place(tmp_path, channels, level):
-    """Channels that nobody names are mixed where FFmpeg knows a way; else a line says that the sound is lost."""
+    """Unnamed channels are mixed where FFmpeg knows a downmix; else the error names the sound."""
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setnchannels(channels)
         file.setsampwidth(2)

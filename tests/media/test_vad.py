@@ -1,4 +1,4 @@
-"""Where somebody speaks: by Silero and by loudness, against words spoken at known times."""
+"""Voice activity detection by Silero and by energy, against words spoken at known times."""
 
 import sys
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spoken_words import S, track, with_silero
+from spoken_words import SECOND, track, with_silero
 
 from omni_lab.errors import UsageError
 from omni_lab.media.speech.vad import voice_activity
 
 
 def wrong(found, truth, length: int) -> tuple[float, float]:
-    """Share of the true ticks that are missed, and of the found ones that are not true."""
+    """Miss rate (fraction of the true ticks) and false-alarm rate (of the found ticks)."""
     masks = np.zeros((2, length), bool)
     for mask, spans in zip(masks, (found, truth), strict=True):
         for start, end in spans:
@@ -32,43 +32,51 @@ def test_speech_is_found_where_it_is(detector, noise):
     found = [(a - 1000, b - 1000) for a, b in voice_activity(sound, detector, start=1000)]
     missed, invented = wrong(found, truth, sound.size)
     assert missed < 0.1 and invented < 0.15
-    assert abs(found[0][0] - truth[0][0]) < 0.1 * S and abs(found[-1][1] - truth[-1][1]) < 0.2 * S
+    assert (
+        abs(found[0][0] - truth[0][0]) < 0.1 * SECOND
+        and abs(found[-1][1] - truth[-1][1]) < 0.2 * SECOND
+    )
 
 
 @pytest.mark.parametrize("detector", ["energy", pytest.param("silero", marks=with_silero)])
-def test_nobody_speaks_in_silence_or_steady_noise(detector):
-    noise = np.random.default_rng(0).standard_normal(20 * S)
+def test_silence_and_steady_noise_hold_no_speech(detector):
+    noise = np.random.default_rng(0).standard_normal(20 * SECOND)
     for sound in (0 * noise, 30 * noise, 2000 * noise):
         assert voice_activity(sound.astype(np.int16), detector) == []
     assert voice_activity(np.zeros(0, np.int16), detector) == []
 
 
 @with_silero
-def test_silero_tells_beeps_from_speech_and_loudness_does_not():
+def test_silero_rejects_beeps_and_energy_does_not():
     sound, (word, _) = track(6.0, [(1.0, "garden river lemon"), (5.0, "red")])
-    beep = (9000 * np.sin(2 * np.pi * 880 * np.arange(S) / S)).astype(np.int16)
-    sound[3 * S : 4 * S] += beep
-    over = {d: [span for span in voice_activity(sound, d) if span[0] < 3.9 * S and span[1] > 3.1 * S]
-            for d in ("energy", "silero")}  # fmt: skip
-    assert len(over["energy"]) == 1 and over["silero"] == []
-    assert word[0] == S
+    beep = (9000 * np.sin(2 * np.pi * 880 * np.arange(SECOND) / SECOND)).astype(np.int16)
+    sound[3 * SECOND : 4 * SECOND] += beep
+
+    def over_beep(detector: str) -> list[tuple[int, int]]:
+        found = voice_activity(sound, detector)
+        return [(a, b) for a, b in found if a < 3.9 * SECOND and b > 3.1 * SECOND]
+
+    assert len(over_beep("energy")) == 1 and over_beep("silero") == []
+    assert word[0] == SECOND
 
 
 def test_a_whisper_is_heard_after_a_shout():
     """The threshold goes by what is around: speech 24 dB softer, half a minute later, is speech."""
     loud, shouts = track(30.0, [(at, "garden river lemon") for at in range(1, 28, 2)], noise=0)
     soft, (spoken_softly,) = track(30.0, [(20.0, "garden river lemon")], noise=0)
-    truth = [*shouts, (spoken_softly[0] + 30 * S, spoken_softly[1] + 30 * S)]
+    truth = [*shouts, (spoken_softly[0] + 30 * SECOND, spoken_softly[1] + 30 * SECOND)]
     found = voice_activity(np.concatenate([loud, soft // 16]), "energy")
-    assert wrong([span for span in found if span[0] > 30 * S], truth[-1:], 60 * S)[0] < 0.2
-    assert max(wrong(found, truth, 60 * S)) < 0.15
+    assert (
+        wrong([span for span in found if span[0] > 30 * SECOND], truth[-1:], 60 * SECOND)[0] < 0.2
+    )
+    assert max(wrong(found, truth, 60 * SECOND)) < 0.15
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(0, 32767), max_size=40), st.integers(-100, 100))
 def test_spans_are_in_order_and_inside_the_sound(loudness, start):
     """Any sound: tenths of a second of any loudness."""
-    sound = np.repeat(np.array(loudness, np.int16), S // 10) * np.tile(
+    sound = np.repeat(np.array(loudness, np.int16), SECOND // 10) * np.tile(
         np.array([1, -1], np.int16), len(loudness) * 800
     )
     edges = [
@@ -82,7 +90,7 @@ def test_spans_are_in_order_and_inside_the_sound(loudness, start):
 
 def test_an_unknown_detector_is_refused():
     with pytest.raises(UsageError, match="'ears' does not exist: use one of silero, energy"):
-        voice_activity(np.zeros(S, np.int16), "ears")
+        voice_activity(np.zeros(SECOND, np.int16), "ears")
 
 
 @with_silero
@@ -91,7 +99,8 @@ def test_silero_leaves_torch_its_threads():
     import subprocess
 
     code = (
-        "import torch, numpy; torch.set_num_threads(3); from omni_lab.media.speech.vad import voice_activity; "
+        "import torch, numpy; torch.set_num_threads(3); "
+        "from omni_lab.media.speech.vad import voice_activity; "
         "voice_activity(numpy.zeros(16000, numpy.int16), 'silero'); print(torch.get_num_threads())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

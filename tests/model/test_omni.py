@@ -10,10 +10,12 @@ from omni_lab.config import TICKS_PER_SECOND, override, tiny
 from omni_lab.errors import ConfigError
 from omni_lab.model.audio import AudioEncoder, LogMel
 from omni_lab.model.image import ImageEncoder
+from omni_lab.model.inputs import embed_batch, forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import PAD_KIND, collate
 from omni_lab.sequences.stream import omni_stream
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, tokenize
+from omni_lab.training.contrastive import contrastive_loss, pooled
 from omni_lab.world.clips import from_script
 from omni_lab.world.drawing import write_script
 from omni_lab.world.vocabulary import WorldVocabulary
@@ -26,17 +28,19 @@ EVERY = ("image", "audio", "text")
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return OmniModel.build(CONFIG, len(VOCABULARY)).eval()
+    return OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY)).eval()
 
 
 def row(seed, seconds=4, senses=EVERY):
     triplet = from_script(write_script(seed, seconds), CONFIG.model.image.size, senses=senses)
-    return tokenize(omni_stream(triplet, CONFIG.sequence, supervised=False), VOCABULARY, CONFIG)
+    return tokenize(
+        omni_stream(triplet, CONFIG.sequence, supervised=False), VOCABULARY, CONFIG.sequence
+    )
 
 
 def hidden(model, batch):
     with torch.no_grad():
-        return model.decoder(inputs_embeds=model.embed(batch)).last_hidden_state
+        return model.decoder(inputs_embeds=embed_batch(model, batch)).last_hidden_state
 
 
 def same(one, other, tolerance=1e-5):
@@ -46,9 +50,9 @@ def same(one, other, tolerance=1e-5):
 def test_images_and_sounds_stand_in_their_own_places(model):
     """Unit by unit and row by row, where one row has no sound and one no picture."""
     rows = [row(0), row(1, 2, ("image", "text")), row(2, 4, ("audio", "text")), row(3, 2)]
-    batch = collate(rows, CONFIG)
+    batch = collate(rows, CONFIG.sequence, CONFIG.model.image.size)
     with torch.no_grad():
-        states = model.embed(batch)
+        states = embed_batch(model, batch)
         for index, tokens in enumerate(rows):
             n = len(tokens.ids)
             for kind, units, encode in (
@@ -78,7 +82,7 @@ def test_images_and_sounds_stand_in_their_own_places(model):
 def test_an_image_token_sees_its_own_cell_in_every_frame_of_its_unit(model):
     """A tower without attention between patches would see a patch's change in its own cell alone."""
     seen = []
-    encoder = ImageEncoder(CONFIG)
+    encoder = ImageEncoder(CONFIG.model.image, CONFIG.sequence)
     encoder.tower = PatchMeans(encoder.tower.config)
     frames = torch.zeros((1, 2, 48, 48, 3), dtype=torch.uint8)
     for frame in range(2):
@@ -110,12 +114,19 @@ class PatchMeans(torch.nn.Module):
 
 def test_padding_changes_nothing(model):
     short, long = row(5, 2), row(6, 8)
-    alone, padded = collate([short], CONFIG), collate([short, long], CONFIG)
+    alone, padded = (
+        collate([short], CONFIG.sequence, CONFIG.model.image.size),
+        collate([short, long], CONFIG.sequence, CONFIG.model.image.size),
+    )
     n = len(short.ids)
     assert padded.input_ids.shape[1] > n
     assert same(hidden(model, alone)[0, :n], hidden(model, padded)[0, :n])
     with torch.no_grad():
-        one, both, other = model(alone), model(padded), model(collate([long], CONFIG))
+        one, both, other = (
+            forward_batch(model, alone),
+            forward_batch(model, padded),
+            forward_batch(model, collate([long], CONFIG.sequence, CONFIG.model.image.size)),
+        )
     assert same(both.losses[: len(one.losses)], one.losses) and same(
         both.losses[len(one.losses) :], other.losses
     )
@@ -125,7 +136,7 @@ def test_padding_changes_nothing(model):
 @pytest.mark.parametrize("sense", ["image", "audio", "text"])
 def test_nothing_looks_ahead(model, sense):
     """A change in the third second reaches everything from there on, and nothing before."""
-    batch = collate([row(7, 4)], CONFIG)
+    batch = collate([row(7, 4)], CONFIG.sequence, CONFIG.model.image.size)
     before = hidden(model, batch)
     kind = batch.kind[0]
     if sense == "image":
@@ -143,9 +154,9 @@ def test_nothing_looks_ahead(model, sense):
 
 
 def test_losses_are_of_the_supervised_tokens_each_from_the_place_before(model):
-    batch = collate([row(8), row(9, 2)], CONFIG)
+    batch = collate([row(8), row(9, 2)], CONFIG.sequence, CONFIG.model.image.size)
     with torch.no_grad():
-        output = model(batch)
+        output = forward_batch(model, batch)
         everything = hidden(model, batch) @ model.decoder.embed_tokens.weight.T
     expected, targets = [], []
     for r, t in batch.loss_mask.nonzero().tolist():
@@ -157,33 +168,33 @@ def test_losses_are_of_the_supervised_tokens_each_from_the_place_before(model):
 
 
 def test_a_batch_without_a_sense_runs_and_without_anything_supervised_costs_nothing(model):
-    text = collate([row(0, 2, ("text",))], CONFIG)
+    text = collate([row(0, 2, ("text",))], CONFIG.sequence, CONFIG.model.image.size)
     assert len(text.frames) == len(text.waves) == 0
-    assert torch.isfinite(model(text).losses).all()
+    assert torch.isfinite(forward_batch(model, text).losses).all()
     text.loss_mask[:] = False
-    assert model(text).losses.numel() == 0
+    assert forward_batch(model, text).losses.numel() == 0
 
 
 def test_what_is_saved_comes_back_and_hears_the_same(model, own_folder):
-    batch = collate([row(1), row(2, 2)], CONFIG)
+    batch = collate([row(1), row(2, 2)], CONFIG.sequence, CONFIG.model.image.size)
     model.save_pretrained(own_folder / "checkpoint")
     names = {file.suffix for file in (own_folder / "checkpoint").iterdir()}
     assert names == {".safetensors", ".json"}
     back = OmniModel.load(own_folder / "checkpoint")
-    assert not back.training and back.settings == model.settings
+    assert not back.training and back.model_settings == model.model_settings
     for name, value in {**dict(model.named_parameters()), **dict(model.named_buffers())}.items():
         assert torch.equal(
             {**dict(back.named_parameters()), **dict(back.named_buffers())}[name], value
         ), name
     with torch.no_grad():
-        assert torch.equal(back(batch).logits, model(batch).logits)
+        assert torch.equal(forward_batch(back, batch).logits, forward_batch(model, batch).logits)
 
 
 def test_the_same_seed_builds_the_same_model():
     states = []
     for _ in range(2):
         torch.manual_seed(4)
-        states.append(OmniModel.build(CONFIG, 60).state_dict())
+        states.append(OmniModel.build(CONFIG.model, CONFIG.sequence, 60).state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
@@ -206,26 +217,28 @@ def test_wide_initialisation_is_what_it_says(model):
 
 def test_pictures_and_sounds_enter_the_decoder_as_large_as_they_are_asked_to():
     config = override(CONFIG, ["model.connector_rms=0.1"])
-    batch = collate([row(0), row(1)], config)
+    batch = collate([row(0), row(1)], config.sequence, config.model.image.size)
     torch.manual_seed(0)
-    levelled = OmniModel.build(config, 60)
-    for sensed in (levelled.see(batch), levelled.hear(batch)):
+    levelled = OmniModel.build(config.model, config.sequence, 60)
+    for sensed in (levelled.see(batch.frames), levelled.hear(batch.waves)):
         size = sensed.square().mean(-1).sqrt()
         assert torch.allclose(size, torch.full_like(size, 0.1), rtol=0.01)
-    assert set(levelled.state_dict()) - set(OmniModel.build(CONFIG, 60).state_dict()) == {
+    assert set(levelled.state_dict()) - set(
+        OmniModel.build(CONFIG.model, CONFIG.sequence, 60).state_dict()
+    ) == {
         "connector.image.level.weight",
         "connector.audio.level.weight",
     }
 
 
 def test_mixed_precision_runs_and_log_mel_stays_exact(model):
-    batch = collate([row(1, 2)], CONFIG)
+    batch = collate([row(1, 2)], CONFIG.sequence, CONFIG.model.image.size)
     with torch.no_grad():
-        exact, mel = model(batch), model.audio.log_mel(batch.waves)
+        exact, mel = forward_batch(model, batch), model.audio.log_mel(batch.waves)
         with torch.autocast("cpu", torch.bfloat16):
-            rough = model(batch)
+            rough = forward_batch(model, batch)
             assert torch.equal(model.audio.log_mel(batch.waves), mel)
-            alignment = model.alignment_loss(rough.embeddings, batch, 1)
+            alignment = contrastive_loss(model, rough.embeddings, batch, 1)
     assert torch.isfinite(alignment)
     assert (rough.losses.mean() - exact.losses.mean()).abs() < 0.1 * exact.losses.mean()
 
@@ -245,30 +258,32 @@ def test_log_mel_hears_a_tone_where_and_when_it_sounds():
 
 
 def test_a_unit_of_sound_is_heard_by_itself(model):
-    waves = collate([row(3, 4)], CONFIG).waves
+    waves = collate([row(3, 4)], CONFIG.sequence, CONFIG.model.image.size).waves
     with torch.no_grad():
         together = model.audio(waves)
         assert same(together, torch.cat([model.audio(wave[None]) for wave in waves]))
 
 
 def test_alignment_pulls_moments_of_the_same_time_together_and_is_zero_without_any(model):
-    batch = collate([row(s) for s in range(3)], CONFIG)
-    embeddings = model.embed(batch)
-    pooled, complete = model.pooled(embeddings, batch, 2)
+    batch = collate([row(s) for s in range(3)], CONFIG.sequence, CONFIG.model.image.size)
+    embeddings = embed_batch(model, batch)
+    vectors, complete = pooled(model, embeddings, batch, 2)
     assert complete.tolist() == [True] * 6 and {
-        n: tuple(p.shape) for n, p in pooled.items()
+        n: tuple(p.shape) for n, p in vectors.items()
     } == dict.fromkeys(EVERY, (6, 96))
-    assert model.alignment_loss(embeddings, batch, 2).item() > 0
-    deaf = collate([row(0, 2, ("image", "text"))], CONFIG)
-    loss = model.alignment_loss(model.embed(deaf), deaf, 2)
+    assert contrastive_loss(model, embeddings, batch, 2).item() > 0
+    deaf = collate([row(0, 2, ("image", "text"))], CONFIG.sequence, CONFIG.model.image.size)
+    loss = contrastive_loss(model, embed_batch(model, deaf), deaf, 2)
     assert loss.item() == 0
     loss.backward()
     model.zero_grad()
 
 
 def test_alignment_leaves_out_moments_that_lack_a_sense(model):
-    batch = collate([row(0), row(1, 4, ("image", "text")), row(2)], CONFIG)
-    _, complete = model.pooled(model.embed(batch), batch, 2)
+    batch = collate(
+        [row(0), row(1, 4, ("image", "text")), row(2)], CONFIG.sequence, CONFIG.model.image.size
+    )
+    _, complete = pooled(model, embed_batch(model, batch), batch, 2)
     assert complete.tolist() == [True, True, False, False, True, True]
 
 
@@ -277,10 +292,10 @@ def test_sizes_that_do_not_divide_are_refused():
 
     wrong = replace(CONFIG, sequence=replace(CONFIG.sequence, image_tokens=16))
     with pytest.raises(ConfigError, match=r"image_tokens=16: 6 × 6 patches"):
-        ImageEncoder(wrong)
+        ImageEncoder(wrong.model.image, wrong.sequence)
     wrong = replace(CONFIG, sequence=replace(CONFIG.sequence, audio_tokens=7))
     with pytest.raises(ConfigError, match="audio_tokens=7"):
-        AudioEncoder(wrong)
+        AudioEncoder(wrong.model.audio, wrong.sequence)
     with pytest.raises(ConfigError, match="does not divide 16000"):
         LogMel(40, 99)
 
@@ -335,7 +350,11 @@ def test_pretrained_parts_come_with_their_weights_and_go_on_as_one_model(own_fol
     import shutil
 
     parts = pretrained(own_folder / "hub")
-    model = OmniModel.build(with_pretrained(own_folder / "hub"), len(VOCABULARY)).eval()
+    model = OmniModel.build(
+        with_pretrained(own_folder / "hub").model,
+        with_pretrained(own_folder / "hub").sequence,
+        len(VOCABULARY),
+    ).eval()
     theirs = {
         "image.tower": parts["image"].state_dict(),
         "audio.tower": parts["audio"].encoder.state_dict(),
@@ -350,13 +369,15 @@ def test_pretrained_parts_come_with_their_weights_and_go_on_as_one_model(own_fol
     assert torch.equal(
         model.decoder.embed_tokens.weight, parts["decoder"].embed_tokens.weight[: len(VOCABULARY)]
     )
-    batch = collate([row(1, 2)], CONFIG)
+    batch = collate([row(1, 2)], CONFIG.sequence, CONFIG.model.image.size)
     with torch.no_grad():
-        before = model(batch).logits
+        before = forward_batch(model, batch).logits
     model.save_pretrained(own_folder / "trained")
     shutil.rmtree(own_folder / "hub")  # a trained model does not need what it began from
     with torch.no_grad():
-        assert torch.equal(OmniModel.load(own_folder / "trained")(batch).logits, before)
+        assert torch.equal(
+            forward_batch(OmniModel.load(own_folder / "trained"), batch).logits, before
+        )
 
 
 @pytest.mark.parametrize(
@@ -365,11 +386,32 @@ def test_pretrained_parts_come_with_their_weights_and_go_on_as_one_model(own_fol
 def test_a_pretrained_part_of_another_size_is_refused_by_key(own_folder, made, message):
     pretrained(own_folder / "hub", **made)
     with pytest.raises(ConfigError, match=message):
-        OmniModel.build(with_pretrained(own_folder / "hub"), len(VOCABULARY))
+        OmniModel.build(
+            with_pretrained(own_folder / "hub").model,
+            with_pretrained(own_folder / "hub").sequence,
+            len(VOCABULARY),
+        )
 
 
 def test_a_pretrained_part_that_is_not_there_is_one_line(own_folder):
     with pytest.raises(ConfigError, match=r"model\.image\.pretrained"):
         OmniModel.build(
-            override(CONFIG, [f"model.image.pretrained={own_folder / 'none'}"]), len(VOCABULARY)
+            override(CONFIG, [f"model.image.pretrained={own_folder / 'none'}"]).model,
+            override(CONFIG, [f"model.image.pretrained={own_folder / 'none'}"]).sequence,
+            len(VOCABULARY),
         )
+
+
+def test_decoding_with_a_cache_gives_the_logits_of_the_full_pass(model):
+    """Token by token, and in pieces, what comes after depends on what stands in the cache."""
+    batch = collate([row(5)], CONFIG.sequence, CONFIG.model.image.size)
+    with torch.no_grad():
+        embeddings = embed_batch(model, batch)
+        full = model(inputs_embeds=embeddings).logits
+        cache, parts = None, []
+        for piece in embeddings.split([20, 1, 1, embeddings.shape[1] - 22], dim=1):
+            out = model(inputs_embeds=piece, past_key_values=cache, use_cache=True)
+            cache, parts = out.past_key_values, [*parts, out.logits]
+        last = model(inputs_embeds=embeddings, logits_to_keep=1).logits
+    torch.testing.assert_close(torch.cat(parts, 1), full, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(last, full[:, -1:], rtol=1e-5, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The zigzag layout and its rectangles: every pair that attention looks at, once, and no other."""
+"""Sharding layouts, their rectangles of pairs, and the engines: what they refuse and choose."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYOUTS = st.builds(
 
 
 class Ranks(Collectives):
-    """What a shared asks of an exchange, without processes."""
+    """Collectives of several ranks without processes: only their number."""
 
     def __init__(self, ranks: int) -> None:
         super().__init__(alone=True)
@@ -37,17 +37,20 @@ def test_pieces_are_the_pairs_that_documents_allow_each_once(layout, data, causa
     counted = np.zeros((layout.tokens, layout.tokens), int)
     work = np.zeros((layout.ranks, layout.ranks), int)
     places = [layout.places(rank).numpy() for rank in range(layout.ranks)]
+
     for rank in range(layout.ranks):
         for other in range(layout.ranks):
             for piece in pieces(layout, rank, other, edges, causal):
-                mine, theirs = places[rank][piece.queries], places[other][piece.keys]
-                seen = np.ones((len(mine), len(theirs)), int)
+                queries, keys = places[rank][piece.queries], places[other][piece.keys]
+                seen = np.ones((len(queries), len(keys)), int)
                 if piece.causal:
-                    assert (mine == theirs).all()
+                    assert (queries == keys).all()
                     seen = np.tril(seen)
                 assert seen.sum() == piece.pairs > 0
-                counted[np.ix_(mine, theirs)] += seen
+                counted[np.ix_(queries, keys)] += seen
                 work[rank, other] += piece.pairs
+
+    # the same pairs from a dense mask, one by one
     document = np.searchsorted(edges, np.arange(layout.tokens), side="right")
     allowed = (document[:, None] == document) & (np.arange(layout.tokens) < edges[-1])
     assert (counted == (np.tril(allowed) if causal else allowed)).all()
@@ -67,7 +70,7 @@ def test_shards_joined_are_the_row(layout):
 
 
 @pytest.mark.parametrize("ranks", [2, 4, 8])
-def test_zigzag_is_even_where_contiguous_gives_the_last_rank_twice_its_share(ranks):
+def test_zigzag_is_even_where_contiguous_gives_the_last_rank_twice_the_mean(ranks):
     tokens = 2 * ranks * 64
     balance = {
         kind: ShardedRow(Layout(tokens, ranks, kind), Ranks(ranks)).balance
@@ -82,16 +85,16 @@ def heads(query: int, key: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor
 
 
 def test_engines_refuse_what_they_cannot_express():
-    shared = ShardedRow(Layout(4096, 4), Ranks(4))
-    assert "6 query" in refuses("ulysses", *heads(6, 2, 1024), shared)
-    assert "3 key heads" in refuses("ulysses", *heads(12, 3, 1024), shared)
+    row = ShardedRow(Layout(4096, 4), Ranks(4))
+    assert "6 query" in refuses("ulysses", *heads(6, 2, 1024), row)
+    assert "3 key heads" in refuses("ulysses", *heads(12, 3, 1024), row)
     assert not refuses(
-        "ulysses", *heads(8, 2, 1024), shared
+        "ulysses", *heads(8, 2, 1024), row
     )  # two key heads, each repeated for two ranks
-    assert refuses("torch", *heads(4, 4, 1024), shared) == "attention on cpu"
+    assert refuses("torch", *heads(4, 4, 1024), row) == "attention on cpu"
     on_cuda = [torch.empty(1, 4, 1024, 8, device="meta") for _ in range(2)]
-    assert refuses("torch", *on_cuda, shared) == "attention on meta"
-    assert not refuses("reference", *heads(7, 7, 1024), shared)
+    assert refuses("torch", *on_cuda, row) == "attention on meta"
+    assert not refuses("ring", *heads(7, 7, 1024), row)
 
 
 @pytest.mark.parametrize(
@@ -111,14 +114,14 @@ def test_engines_refuse_what_they_cannot_express():
     ],
 )
 def test_torchs_ring_on_cuda_refuses_every_mask_but_plain_causality(changes, cannot):
-    row = {"layout": Layout(4096, 4), "collectives": Ranks(4)} | changes
-    dtype, width = row.pop("dtype", torch.bfloat16), row.pop("width", 64)
+    fields = {"layout": Layout(4096, 4), "collectives": Ranks(4)} | changes
+    dtype, width = fields.pop("dtype", torch.bfloat16), fields.pop("width", 64)
     with FakeTensorMode():
         query = torch.empty(1, 4, 1024, width, device="cuda", dtype=dtype)
-    found = refuses("torch", query, query, ShardedRow(**row))
+    found = refuses("torch", query, query, ShardedRow(**fields))
     assert cannot in found
     assert bool(cannot) == bool(found)
-    assert (choose(query, query, ShardedRow(**row))[0] == "torch") == (not cannot)
+    assert (choose(query, query, ShardedRow(**fields))[0] == "torch") == (not cannot)
 
 
 def test_strengths_come_to_the_device_of_the_tokens():
@@ -127,7 +130,7 @@ def test_strengths_come_to_the_device_of_the_tokens():
     assert {bias.device.type for _, bias in row.pieces(0)} == {"meta"}
 
 
-@pytest.mark.parametrize("engine", ["reference", "allgather", "ulysses"])
+@pytest.mark.parametrize("engine", ["ring", "allgather", "ulysses"])
 def test_a_gradient_of_gradients_is_refused_since_what_is_sent_has_none(engine, monkeypatch):
     monkeypatch.setattr(blocks, "FUSED", ())  # a fused kernel refuses by itself
     parts = [torch.randn(1, 2, 8, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
@@ -139,7 +142,7 @@ def test_a_gradient_of_gradients_is_refused_since_what_is_sent_has_none(engine, 
         first.square().sum().backward()
 
 
-@pytest.mark.parametrize("engine", ["reference", "allgather", "ulysses"])
+@pytest.mark.parametrize("engine", ["ring", "allgather", "ulysses"])
 @pytest.mark.parametrize("fused", [("cpu",), ()])
 def test_under_autocast_it_takes_what_torchs_attention_takes_and_keeps_its_sums(
     engine, fused, monkeypatch
@@ -165,8 +168,8 @@ def test_under_autocast_it_takes_what_torchs_attention_takes_and_keeps_its_sums(
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        (((1, 4, 8, 4), (1, 2, 8, 4), (1, 2, 8, 6)), "keys and values all of their shape"),
-        (((2, 4, 8, 4), (1, 2, 8, 4), (1, 2, 8, 4)), "they share rows"),
+        (((1, 4, 8, 4), (1, 2, 8, 4), (1, 2, 8, 6)), "keys and values of one shape"),
+        (((2, 4, 8, 4), (1, 2, 8, 4), (1, 2, 8, 4)), "batch, head width and type must be equal"),
         (((1, 4, 8, 4), (1, 3, 8, 4), (1, 3, 8, 4)), "4 query heads do not divide over 3"),
         (((1, 4, 7, 4), (1, 2, 7, 4), (1, 2, 7, 4)), "every rank holds 8 of the row's 8"),
     ],
@@ -175,17 +178,17 @@ def test_tensors_that_do_not_fit_together_are_refused_even_where_all_ranks_have_
     shapes, message
 ):
     with pytest.raises(UsageError, match=message):
-        ShardedRow(Layout(8)).agree(*(torch.zeros(shape) for shape in shapes), 1.0, "reference")
+        ShardedRow(Layout(8)).agree(*(torch.zeros(shape) for shape in shapes), 1.0, "ring")
 
 
 @pytest.mark.parametrize(
     ("tokens", "ranks", "shape", "edges", "engine"),
     [
-        (4096, 1, (4, 4), None, "reference"),
+        (4096, 1, (4, 4), None, "ring"),
         (1024, 4, (4, 4), None, "allgather"),  # too short to be worth several messages
-        (8192, 2, (28, 4), None, "reference"),  # few key heads are cheap to pass on
+        (8192, 2, (28, 4), None, "ring"),  # few key heads are cheap to pass on
         (65536, 16, (16, 16), None, "ulysses"),  # round many ranks they are not
-        (8192, 4, (7, 1), None, "reference"),  # seven heads do not divide
+        (8192, 4, (7, 1), None, "ring"),  # seven heads do not divide
         (
             8192,
             4,
@@ -195,14 +198,14 @@ def test_tensors_that_do_not_fit_together_are_refused_even_where_all_ranks_have_
         ),  # one long document: two ranks have the work
     ],
 )
-def test_auto_chooses_by_heads_mask_and_length_and_says_why(tokens, ranks, shape, edges, engine):
-    shared = ShardedRow(Layout(tokens, ranks), Ranks(ranks), edges)
-    chosen, why = choose(*heads(*shape, shared.layout.per_rank), shared)
+def test_auto_chooses_by_heads_mask_and_length_with_a_reason(tokens, ranks, shape, edges, engine):
+    row = ShardedRow(Layout(tokens, ranks), Ranks(ranks), edges)
+    chosen, reason = choose(*heads(*shape, row.layout.per_rank), row)
     assert chosen == engine
-    assert why
+    assert reason
 
 
-def test_what_does_not_fit_is_said():
+def test_what_does_not_fit_is_refused():
     with pytest.raises(UsageError, match="there are contiguous, zigzag"):
         Layout(8, 2, "striped")
     with pytest.raises(UsageError, match="both must be 1 or more"):
@@ -213,5 +216,5 @@ def test_what_does_not_fit_is_said():
         ShardedRow(Layout(8, 2), Collectives())
     with pytest.raises(UsageError, match="kind of each of the row's 8"):
         ShardedRow(Layout(8), Collectives(), strength=torch.ones(5, 5))
-    with pytest.raises(UsageError, match="9 places for a row of 8"):
+    with pytest.raises(UsageError, match="9 places along dim -1, for a row of 8"):
         Layout(8).shard(torch.ones(9), 0)

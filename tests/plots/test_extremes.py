@@ -1,4 +1,4 @@
-"""Pictures of what is seldom: nothing runs into a neighbour or out of the page, and what is left out is said."""
+"""Edge cases of figures: no overlap, nothing outside the page, omitted parts are counted."""
 
 import io
 import itertools
@@ -26,7 +26,7 @@ SECOND = 16_000
 
 
 def clip_of(length_s, *cues, frames=None, every=SECOND // 2):
-    """A clip with sound, and with frames from its very start."""
+    """Clip with sound, and with frames from its very start."""
     length = int(length_s * SECOND)
     frames = np.zeros((0, 0, 0, 3), np.uint8) if frames is None else frames
     has = {"audio"} | ({"image"} if len(frames) else set()) | ({"text"} if cues else set())
@@ -41,7 +41,7 @@ def message(start_s, text, role="guide"):
 
 
 def extents(artists):
-    """Left and right edge of each, in pixels."""
+    """Left and right edge of each artist, in pixels."""
     return sorted((box.x0, box.x1) for box in (artist.get_window_extent() for artist in artists))
 
 
@@ -50,7 +50,7 @@ def pixels(figure):
         return np.asarray(image.convert("RGB"), int)
 
 
-def test_one_is_not_said_to_be_many():
+def test_a_count_of_one_is_singular():
     one = laid_out(["star"], "F0")
     figures = (
         draw_document(*one),
@@ -59,8 +59,14 @@ def test_one_is_not_said_to_be_many():
         draw_packing({"a": [[(0, 0, 1)]]}, 1),
     )
     alts = [figure.alt for figure in (*figures, draw_triplet(clip_of(1, message(0, "star"))))]
-    assert [part for alt, part in zip(alts, ("1 token:", "1 format: F0 1 token.", "1 token in 1 document", "1 token.",
-                                             "1 cue by 1 role."), strict=True) if part not in alt] == []  # fmt: skip
+    expected = (
+        "1 token:",
+        "1 format: F0 1 token.",
+        "1 token in 1 document",
+        "1 token.",
+        "1 cue by 1 role.",
+    )
+    assert [part for alt, part in zip(alts, expected, strict=True) if part not in alt] == []
 
 
 def test_axes_of_tokens_count_in_whole_numbers():
@@ -147,7 +153,7 @@ def test_flat_frames_keep_their_shape_in_a_strip_that_holds_its_name():
         assert frame.width / frame.height == pytest.approx(100, rel=0.01)
 
 
-def test_a_column_ends_and_says_how_much_more_there_is():
+def test_a_column_ends_with_the_number_of_tokens_left():
     talk = clip_of(1, message(0, "star " * 2000))
     _, tokens, names = laid_out(talk)
     figure = draw_stream(talk, tokens, names, units=1)
@@ -174,7 +180,9 @@ def test_titles_of_many_packings_stay_apart():
 
 
 def test_every_document_of_a_packing_needs_a_stream():
-    with pytest.raises(UsageError, match="wrong: there is a document 2, and streams of 2"):
+    with pytest.raises(
+        UsageError, match="wrong: document 2 has no stream, streams names 2; name one for each"
+    ):
         draw_packing({"wrong": [[(0, 0, 3), (2, 0, 3)]]}, 10, ["image", "text"])
 
 

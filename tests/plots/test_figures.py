@@ -1,4 +1,4 @@
-"""Pictures: colours mean modalities, pale means given, what is missing is said, and matplotlib is left as it was."""
+"""Figures: modality colours, pale for no loss, messages for missing data, no global state."""
 
 import itertools
 from dataclasses import replace
@@ -79,14 +79,14 @@ def test_a_clip_is_drawn_on_one_axis_of_seconds_with_a_lane_per_role(clip):
     assert figure._repr_png_().startswith(PNG)
 
 
-def test_what_a_clip_lacks_is_said_in_words():
+def test_a_modality_that_a_clip_lacks_is_named_in_its_strip():
     said = words(draw_triplet(empty_clip()))
     assert {"no image in this clip", "no audio in this clip", "no text in this clip"} <= set(said)
     silent = words(draw_triplet(empty_clip(has=frozenset({"text"}))))
     assert "no cues in this clip" in silent
 
 
-def test_cues_are_drawn_word_by_word_where_words_have_times_and_without_a_role_where_none_is_known():
+def test_cues_are_drawn_word_by_word_where_words_are_timed_and_also_without_a_role():
     spoken = (Word(0, 8000, "good"), Word(9000, 16_000, "morning"))
     cues = (
         Cue(0, 16_000, "good morning", None, words=spoken),
@@ -150,7 +150,7 @@ RELIANCE = {
 }  # fmt: skip
 
 
-def test_reliance_writes_every_share_with_its_interval():
+def test_reliance_writes_every_fraction_with_its_interval():
     figure = draw_reliance(RELIANCE)
     assert {"0.90\n0.80 – 1.00", "0.11\n0.10 – 0.20", "image\nn = 40"} <= set(words(figure))
     assert "asked audio: image 0.11" in figure.alt
@@ -169,7 +169,7 @@ def test_retrieval_stands_beside_its_chance():
     said = words(
         draw_retrieval({"image_to_text": {"r1": 0.8, "r5": 0.95, "chance": 1 / 118, "n": 118}})
     )
-    assert "0.80\nR@5 0.95" in said and "recall at 1 among 118, by chance 0.008" in said
+    assert "0.80\nR@5 0.95" in said and "recall@1 among 118, chance 0.008" in said
 
 
 def score(accuracy, chance, *carriers):
@@ -193,7 +193,7 @@ SUMMARY = {
 }
 
 
-def test_every_fact_has_its_chance_level_and_an_exam_that_was_not_sat_is_named():
+def test_every_fact_has_its_chance_level_and_a_missing_exam_is_named():
     figure = draw_facts(SUMMARY)
     ticks = gids(figure, "chance:")
     assert {gid: line.get_xdata()[0] for gid, line in ticks.items()} == {
@@ -207,10 +207,11 @@ def test_every_fact_has_its_chance_level_and_an_exam_that_was_not_sat_is_named()
     assert marks[2].get_markerfacecoloralt() == MODALITY_COLOURS["audio"]
 
 
-def test_controls_frame_what_they_take_away_and_flag_what_did_not_happen():
+def test_controls_frame_swapped_carriers_and_flag_unexpected_accuracies():
     figure = draw_controls(SUMMARY)
     assert set(gids(figure, "carrier:")) == {
-        "carrier:swap_image:colour", "carrier:swap_image:shape_to_colour", "carrier:swap_audio:word",
+        "carrier:swap_image:colour", "carrier:swap_image:shape_to_colour",
+        "carrier:swap_audio:word",
     }  # fmt: skip
     assert {"0.12", "0.60 !", "0.40 !", "0.97", "–"} <= set(words(figure))
     assert takes_away(SUMMARY, "swap_question", "word") and not takes_away(
@@ -224,7 +225,7 @@ def test_controls_frame_what_they_take_away_and_flag_what_did_not_happen():
 @pytest.mark.parametrize(
     "draw", [draw_reliance, draw_attention, draw_retrieval, draw_facts, draw_controls]
 )
-def test_a_measure_that_was_not_taken_is_said_in_words(draw):
+def test_a_missing_measurement_gives_a_message(draw):
     assert any("in this run" in text for text in words(draw({})))
 
 
@@ -270,7 +271,7 @@ def test_cuts_are_drawn_over_the_places_they_could_be_at():
     )
 
 
-def test_a_film_without_sound_text_or_places_says_so():
+def test_a_film_without_sound_text_or_cut_points_gives_messages():
     said = words(draw_cuts(96_000, {}, {}))
     assert {"no audio in this film", "no text in this film", "no place to cut at"} <= set(said)
 

@@ -1,4 +1,4 @@
-"""Pictures of learning: every seed and mean is where it was recorded, and every stage is named where it begins."""
+"""Learning curves: seeds and means at their recorded values, stages labelled at their start."""
 
 import math
 
@@ -75,17 +75,17 @@ def test_names_of_short_stages_do_not_cover_each_other():
 
 
 @pytest.mark.parametrize("guesses", [24, None])
-def test_an_even_guess_is_a_line_where_it_is_known(guesses):
+def test_the_chance_level_is_a_line_where_it_is_known(guesses):
     figure = draw_learning(CURVES, STAGES, guesses)
     level = [line for line in figure.axes[0].lines if np.allclose(line.get_ydata(), math.log(24))]
-    assert len(level) == ("even guess among 24" in words(figure)) == bool(guesses)
+    assert len(level) == ("chance, 1 of 24" in words(figure)) == bool(guesses)
 
 
-def test_a_loss_of_nothing_can_be_drawn():
+def test_a_loss_of_zero_can_be_drawn():
     drawn = lines(draw_learning({"a": [{"tokens": [1, 2], "loss": [1.0, 0.0]}]}, []))["a"]
     assert drawn[1, 1] > 0
 
 
-def test_without_a_loss_it_says_so():
+def test_missing_losses_give_a_message():
     for curves in ({}, {"a": []}, {"a": [{"tokens": [], "loss": []}]}):
         assert draw_learning(curves, STAGES).alt == "No losses are recorded."

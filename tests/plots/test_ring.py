@@ -1,4 +1,4 @@
-"""Pictures of rings: every pair in its rank's colour and step, every block where it is, every wait for what it is."""
+"""Figures of ring attention: pairs by rank and step, blocks of keys by hop, waits by cause."""
 
 import itertools
 
@@ -22,7 +22,7 @@ EMPTY = (243, 244, 246)
 
 
 def holders(tokens, ranks, kind):
-    """Which rank holds each token of a row."""
+    """The rank that holds each token of a row."""
     layout, holder = Layout(tokens, ranks, kind), np.empty(tokens, np.int64)
     for rank in range(ranks):
         places = layout.places(rank).numpy()
@@ -31,21 +31,19 @@ def holders(tokens, ranks, kind):
 
 
 def computed(tokens, ranks, kind, edges):
-    """The rank that computes each pair, and in which step, by the package's rectangles; −1 where nobody does."""
+    """Rank and step that compute each pair, from the package's rectangles; −1 for masked pairs."""
     layout, found = Layout(tokens, ranks, kind), np.full((2, tokens, tokens), -1)
     for rank, other in itertools.product(range(ranks), repeat=2):
         for piece in pieces(layout, rank, other, edges):
-            mine, theirs = (
-                layout.places(rank)[piece.queries].numpy(),
-                layout.places(other)[piece.keys].numpy(),
-            )
-            for query, key in itertools.product(mine, theirs):
+            queries = layout.places(rank)[piece.queries].numpy()
+            keys = layout.places(other)[piece.keys].numpy()
+            for query, key in itertools.product(queries, keys):
                 if key <= query:
                     found[:, query, key] = rank, (rank - other) % ranks
     return found
 
 
-def test_ranks_have_colours_of_their_own():
+def test_ranks_have_distinct_colours_and_none_of_a_modality():
     colours = [rank_colour(rank) for rank in range(8)]
     assert len(set(colours)) == 8
     assert not set(colours) & set(MODALITY_COLOURS.values())
@@ -66,11 +64,11 @@ def test_the_map_shows_the_pairs_that_the_ring_computes_by_rank_and_step(tokens,
         if len(colours):
             seen[rank, step] = tuple(colours[0].tolist())
     for rank in range(ranks):
-        mine = [colour for (of, _), colour in sorted(seen.items()) if of == rank]
-        assert all(sum(sooner) < sum(later) for sooner, later in itertools.pairwise(mine)), (
-            "the later, the paler"
+        by_step = [colour for (of, _), colour in sorted(seen.items()) if of == rank]
+        assert all(sum(early) < sum(late) for early, late in itertools.pairwise(by_step)), (
+            "later steps are paler"
         )
-        assert (rank, 0) not in seen or mine[0] == rgb(rank_colour(rank))
+        assert (rank, 0) not in seen or by_step[0] == rgb(rank_colour(rank))
     assert len(set(seen.values()) | {EMPTY}) == len(seen) + 1
 
 
@@ -89,15 +87,15 @@ def test_a_number_on_the_map_is_the_step_of_the_pairs_under_it(kind):
     assert set(gids(picture, "document:")) == {"document:0:20", "document:20:34", "document:34:64"}
 
 
-def test_a_map_says_how_even_the_work_is():
+def test_a_map_shows_its_load_balance():
     picture = draw_ring_pairs({kind: holders(64, 4, kind) for kind in KINDS}, 4, [0, 64])
     for kind in KINDS:
         even = balance(block_pairs(64, 4, kind).sum(1))
-        assert f"{kind}: the busiest has {even:.2f} of the mean" in words(picture)
+        assert f"{kind}: busiest rank / mean {even:.2f}" in words(picture)
         assert f"{kind}: rank 0 {block_pairs(64, 4, kind)[0].sum()}" in picture.alt
 
 
-def test_blocks_go_round_and_all_that_is_computed_or_waited_for_is_there():
+def test_blocks_go_round_and_compute_and_waits_are_drawn():
     work = {kind: by_step(block_pairs(64, 4, kind)) for kind in KINDS}
     picture = draw_ring_steps(work)
     held, done, waits = (gids(picture, name) for name in ("holds:", "work:", "waits:"))
@@ -113,11 +111,11 @@ def test_blocks_go_round_and_all_that_is_computed_or_waited_for_is_there():
             assert (wait.get_height() if wait else 0) == idle
     assert len(held) == 4 * 4
     assert len(gids(picture, "goes:")) == 3 * 4  # W − 1 hops each
-    assert "zigzag\npairs (100% at work)" in words(picture)
+    assert "zigzag\npairs (100% utilised)" in words(picture)
 
 
-def test_a_wait_is_for_bytes_while_they_are_under_way_and_else_for_a_busier_rank():
-    # rank 0 is done at 1; rank 1, busy since it began, at 4; what rank 0 sends takes 2, what rank 1 sends takes 7
+def test_a_wait_is_exposed_communication_while_a_message_is_in_flight_else_for_a_busier_rank():
+    # rank 0 is done at 1, rank 1 at 4; the message of rank 0 takes 2, that of rank 1 takes 7
     times = RingTimes(
         start_s=np.array([[0.0, 7.0, 8.0], [0.0, 7.0, 10.0]]),
         work_s=np.array([[1.0, 1.0], [4.0, 3.0]]),
@@ -131,11 +129,13 @@ def test_a_wait_is_for_bytes_while_they_are_under_way_and_else_for_a_busier_rank
     waits = {gid: (bar.get_x(), bar.get_width()) for gid, bar in gids(picture, "waits:").items()}
     assert waits == {"waits:slow link:0:2": (8, 2)}
     assert set(gids(picture, "sends:")) == {"sends:slow link:0:0", "sends:slow link:1:0"}
-    assert picture.alt.endswith("10 s, at work 45%, waiting for bytes 45%, for busier ranks 10%.")
+    assert picture.alt.endswith(
+        "10 s, compute 45%, exposed communication 45%, waiting for busier ranks 10%."
+    )
 
 
-def test_a_message_that_cannot_begin_yet_is_a_wait_for_the_rank_that_takes_it():
-    # in step 1 rank 0 is there at 1, the other two at 5: until then nothing moves between them
+def test_a_message_that_has_not_begun_is_a_wait_for_its_receiver():
+    # rank 0 reaches step 1 at 1, the other two at 5: until then no message is in flight
     times = RingTimes(
         start_s=np.array([[0.0, 1.0, 7.0], [0.0, 5.0, 7.0], [0.0, 5.0, 7.0]]),
         work_s=np.array([[1.0, 1.0], [5.0, 2.0], [5.0, 2.0]]),
@@ -166,7 +166,7 @@ def test_an_even_ring_waits_as_long_as_the_simulation_exposes():
     assert owners == {str(rank): to_rgba(rank_colour(rank)) for rank in range(3)}
 
 
-def test_short_times_are_told_in_a_unit_that_fits_them():
+def test_short_times_are_drawn_in_a_unit_that_fits_them():
     times = RingTimes(np.array([[0.0, 2e-5]]), np.array([[2e-5]]), np.array([[0.0]]))
     assert "time (µs)" in words(draw_ring_times({"short": times}))
 
@@ -180,12 +180,18 @@ def test_short_times_are_told_in_a_unit_that_fits_them():
             "once per layout",
         ),
         (lambda: draw_ring_pairs({"a": np.zeros(2000, int)}, 2, [0, 4]), "at most 1,024"),
-        (lambda: draw_ring_pairs({"a": np.zeros(4, int)}, 2, [0, 5]), "at most the row's 4"),
-        (lambda: draw_ring_pairs({"a": np.zeros(4, int)}, 2, [0, 3, 2]), "they rise from 0"),
-        (lambda: draw_ring_pairs({"a": np.full(4, 2)}, 2, [0, 4]), "held by no rank of 2"),
+        (lambda: draw_ring_pairs({"a": np.zeros(4, int)}, 2, [0, 5]), "at most the row's 4 tokens"),
+        (
+            lambda: draw_ring_pairs({"a": np.zeros(4, int)}, 2, [0, 3, 2]),
+            r"\[0, 3, 2\]: offsets must rise from 0",
+        ),
+        (
+            lambda: draw_ring_pairs({"a": np.full(4, 2)}, 2, [0, 4]),
+            "a: a token is held by rank 2; ranks are 0 to 1",
+        ),
         (
             lambda: draw_ring_pairs({"a": np.zeros(4, int)}, 9, [0, 4]),
-            "a ring of 9 ranks cannot be read",
+            "a ring of 9 ranks is not legible; draw 1 to 8",
         ),
         (lambda: draw_ring_steps({}), "over the same ranks"),
         (
@@ -194,16 +200,16 @@ def test_short_times_are_told_in_a_unit_that_fits_them():
         ),
         (
             lambda: draw_ring_steps({"a": np.ones((12, 12), int)}),
-            "a ring of 12 ranks cannot be read",
+            "a ring of 12 ranks is not legible; draw 1 to 8",
         ),
         (lambda: draw_ring_times({}), "no pass to draw"),
         (
             lambda: draw_ring_times({"a": RingTimes(*[np.zeros((2, 2))] * 3)}),
-            "a: starts are to be one more",
+            r"a: shapes of start_s \(2, 2\) .* give \(2, 3\) and \(2, 2\)",
         ),
     ],
 )
-def test_what_cannot_be_drawn_is_said(draw, message):
+def test_input_that_does_not_fit_a_figure_is_refused(draw, message):
     with pytest.raises(UsageError, match=message):
         draw()
 

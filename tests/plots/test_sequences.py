@@ -1,4 +1,4 @@
-"""Pictures of sequences: every token is there once, in its colour, at its place; what is missing or cut is said."""
+"""Figures of sequences: every token once, in its colour, at its place; omitted parts are counted."""
 
 import itertools
 from dataclasses import replace
@@ -50,7 +50,7 @@ def clip():
 @pytest.fixture(scope="module")
 def stream(clip):
     config, vocabulary = tiny(), WorldVocabulary()
-    tokens = tokenize(omni_stream(clip, config.sequence), vocabulary, config)
+    tokens = tokenize(omni_stream(clip, config.sequence), vocabulary, config.sequence)
     return tokens, [vocabulary.tokens[i] for i in tokens.ids]
 
 
@@ -58,16 +58,16 @@ def test_every_cell_of_the_stream_has_its_modality_and_pales_where_it_is_given(c
     tokens, names = stream
     figure = draw_stream(clip, tokens, names, first_unit=1, units=2)
     cells = gids(figure, "token:")
-    mine = np.flatnonzero((tokens.unit == 1) | (tokens.unit == 2))
-    assert len(cells) == len(mine)
-    for token in mine:
+    shown = np.flatnonzero((tokens.unit == 1) | (tokens.unit == 2))
+    assert len(cells) == len(shown)
+    for token in shown:
         kind, learned = KINDS[tokens.kind[token]], bool(tokens.loss[token])
         cell = cells[f"token:{token}:{kind}:{'supervised' if learned else 'given'}"]
         assert cell.get_facecolor() == pytest.approx(
             (*to_rgba(MODALITY_COLOURS[kind])[:3], 1.0 if learned else 0.35)
         )
     said = words(figure)
-    assert set(np.array(names)[[t for t in mine if tokens.kind[t] in (2, 4)]]) <= set(said)
+    assert set(np.array(names)[[t for t in shown if tokens.kind[t] in (2, 4)]]) <= set(said)
     assert {"image", "audio", "text", "control"} <= set(said)
 
 
@@ -86,10 +86,10 @@ def test_cells_stand_in_the_order_of_the_tokens(clip, stream):
         assert all(before[1] < after[0] for before, after in itertools.pairwise(row))
 
 
-def test_a_stream_without_pictures_says_so():
+def test_a_stream_without_image_gives_a_message():
     config, vocabulary = tiny(), WorldVocabulary()
     heard = from_script(write_script(3, 4, split="test"), 48, senses=("audio", "text"))
-    tokens = tokenize(omni_stream(heard, config.sequence), vocabulary, config)
+    tokens = tokenize(omni_stream(heard, config.sequence), vocabulary, config.sequence)
     figure = draw_stream(heard, tokens, [vocabulary.tokens[i] for i in tokens.ids], units=2)
     assert "no image in this clip" in words(figure)
     assert not [gid for gid in gids(figure, "token:") if ":image:" in gid]
@@ -154,9 +154,9 @@ def test_every_token_of_a_sample_stands_under_its_own_second(clip):
         assert unit <= cell.get_x() and cell.get_x() + cell.get_width() <= unit + 1
         assert cell.get_facecolor()[3] == (1.0 if learned == "supervised" else 0.35)
     for unit in range(4):
-        mine = [(token_of(gid), cell.get_y(), cell.get_x()) for gid, cell in cells.items()]
-        mine = sorted(place for place in mine if tokens.unit[place[0]] == unit)
-        assert [place[1:] for place in mine] == sorted(place[1:] for place in mine)
+        places = [(token_of(gid), cell.get_y(), cell.get_x()) for gid, cell in cells.items()]
+        places = sorted(place for place in places if tokens.unit[place[0]] == unit)
+        assert [place[1:] for place in places] == sorted(place[1:] for place in places)
     assert {gid: line.get_xdata()[0] for gid, line in gids(figure, "unit:").items()} == {
         f"unit:{unit}": float(unit) for unit in range(4)
     }
@@ -173,7 +173,7 @@ def test_a_turn_is_marked_in_the_colour_of_its_role(clip):
         assert bar.get_facecolor() == to_rgba(colours[gid.split(":")[2]])
 
 
-def test_a_sample_says_what_its_stream_lacks(clip):
+def test_a_sample_names_what_its_stream_lacks(clip):
     deaf = replace(clip, audio=clip.audio[:0], has=clip.has - {"audio"})
     sequence, tokens, _ = laid_out(deaf)
     figure = draw_sample(deaf, sequence, tokens)
@@ -241,7 +241,7 @@ def test_a_page_shows_an_image_in_tiles_with_its_thumbnail_first(clip):
     assert (pictures[0][0] == 127).all() and not (pictures[1][0] == 127).all()
 
 
-def test_a_page_ends_and_says_how_much_more_there_is(clip):
+def test_a_page_ends_with_the_number_of_tokens_left(clip):
     sequence, tokens, names = laid_out([clip.frames[0], "where star " * 500], "F0")
     figure = draw_document(sequence, tokens, names)
     (message,) = [text for text in words(figure) if text.startswith("… and")]
@@ -261,11 +261,12 @@ def test_formats_stand_side_by_side_on_one_scale_with_their_lengths(clip):
     figure = draw_formats(formats)
     runs = gids(figure, "run:")
     for name, (_, tokens, _) in formats.items():
-        mine = [gid.split(":")[2:] for gid in runs if gid.startswith(f"run:{name}:")]
-        assert sum(int(length) for _, length, _, _ in mine) == len(tokens.ids)
-        assert sum(int(n) for _, n, kind, _ in mine if kind == "image") == 4 * len(clip.frames)
+        of_format = [gid.split(":")[2:] for gid in runs if gid.startswith(f"run:{name}:")]
+        assert sum(int(length) for _, length, _, _ in of_format) == len(tokens.ids)
+        assert sum(int(n) for _, n, kind, _ in of_format if kind == "image") == 4 * len(clip.frames)
         assert (
-            sum(int(n) for _, n, _, learned in mine if learned == "supervised") == tokens.loss.sum()
+            sum(int(n) for _, n, _, learned in of_format if learned == "supervised")
+            == tokens.loss.sum()
         )
         assert f"{name} {len(tokens.ids)} tokens" in figure.alt
     longest = max(len(tokens.ids) for _, tokens, _ in formats.values())
@@ -325,7 +326,7 @@ def test_of_many_rows_some_are_drawn_and_all_are_counted():
     assert "60 rows, density 0.500" in figure.alt
 
 
-def test_rows_that_cannot_be_are_refused():
+def test_empty_packings_and_rows_over_capacity_are_refused():
     with pytest.raises(UsageError, match="a row holds 11 tokens"):
         draw_packing({"wrong": [[(0, 0, 11)]]}, 10)
     with pytest.raises(UsageError, match="at least one row"):
@@ -341,7 +342,8 @@ def packed(clip):
 
 def biased(row, *course):
     bias = attention_bias(
-        collate([row], tiny()), strengths([Strength.read(text) for text in course])
+        collate([row], tiny().sequence, tiny().model.image.size),
+        strengths([Strength.read(text) for text in course]),
     )
     return bias[0, 0].numpy()
 

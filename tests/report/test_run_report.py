@@ -1,4 +1,4 @@
-"""The report: it opens without network, escapes what others wrote, and says what is missing."""
+"""Run report: self-contained, outside text escaped, missing parts reported."""
 
 import re
 from html.parser import HTMLParser
@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from omni_lab.config import config_hash, tiny
-from omni_lab.plots.style import said_instead
+from omni_lab.plots.style import notice
 from omni_lab.report import run_report as report
 from omni_lab.report.run_report import write_report
 
@@ -20,7 +20,8 @@ SUMMARY = {
     "reliance": {"rows": ["image"], "columns": ["image", "none"], "rates": [[0.9, 0.1]], "n": 10},
     "retrieval": {"image_to_text": {"r1": 0.8, "r5": 0.9, "chance": 1 / 118, "n": 118}},
     "attention": {"queries": ["image"], "keys": ["image", "text"], "layers": [[[0.4, 0.6]]]},
-    "seconds": 312.4, "peak_memory_mb": 1430, "seed": 7, "stages": {"vision": {"seconds": 66, "steps": 400}},
+    "seconds": 312.4, "peak_memory_mb": 1430, "seed": 7,
+    "stages": {"vision": {"seconds": 66, "steps": 400}},
     "environment": {"python": "3.11", "packages": {"torch": "2.13"}, "commit": "abc123"},
 }  # fmt: skip
 METRICS = [{"stage": "vision", "step": i, "loss": 2.0 / (i + 1), "lr": 0.1} for i in range(20)]
@@ -74,7 +75,7 @@ def clip(video):
 
 
 class Page(HTMLParser):
-    """Tags, attributes and visible words of a page."""
+    """HTML parser that keeps the tags, attributes and visible text of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -110,7 +111,7 @@ def page(tmp_path_factory):
         folder,
         SUMMARY,
         METRICS,
-        {"stream": said_instead("a stream"), "extra": said_instead(EVIL)},
+        {"stream": notice("a stream"), "extra": notice(EVIL)},
         clip(video),
     )
     assert path == folder / "report.html"
@@ -132,7 +133,7 @@ def test_what_others_wrote_never_becomes_markup(page):
     )  # title, chip, what was said, question: to be read, not to be run
 
 
-def test_every_picture_is_said_in_words(page):
+def test_every_picture_has_alternative_text(page):
     pictures = Page(page).all("img")
     assert len(pictures) == 8
     assert all(picture["alt"] for picture in pictures)
@@ -144,7 +145,7 @@ def test_accuracies_stand_beside_their_chance_levels(page):
     assert "colour image 0.125 0.98 0.95 – 0.99, n 200" in text
     assert "word audio 0.042 0.88" in text
     assert "Not asked in this run: held-out pairs, films." in text
-    assert "Not so: colour (image swapped)." in text
+    assert "Not as expected: colour (image swapped)." in text
 
 
 def test_the_stream_can_follow_the_film(page):
@@ -154,7 +155,8 @@ def test_the_stream_can_follow_the_film(page):
     assert [(u["data-start"], u["data-end"]) for u in parsed.all("li")] == [("0.0", "1.0")]
     assert {b["data-seek"] for b in parsed.all("button")} == {"0.0", "0.4"}
     assert (
-        "currentTime" in page and "0 of 1 questions in this clip are answered right." in parsed.text
+        "currentTime" in page
+        and "0 of 1 questions about this clip are answered correctly." in parsed.text
     )
 
 
@@ -171,7 +173,7 @@ def test_chips_have_the_colour_of_their_modality_and_their_verdict(page):
     assert ["chip", "image"] in chips and "linear-gradient(rgba(0, 114, 178, 0.35)" in page
 
 
-def test_the_numbers_and_the_way_to_repeat_them_are_there(page):
+def test_the_run_summary_and_the_command_to_reproduce_it_are_there(page):
     text = Page(page).text
     assert (
         "This run took 5.2 minutes. A model was trained in one stage: vision (400 steps)." in text
@@ -179,15 +181,16 @@ def test_the_numbers_and_the_way_to_repeat_them_are_there(page):
     assert all(part in text for part in ("312.4", "1,430", "torch 2.13", "git checkout abc123"))
 
 
-def test_a_run_with_nothing_in_it_is_reported_as_that(tmp_path):
+def test_an_empty_run_gives_a_message_per_section(tmp_path):
     text = Page(write_report(tmp_path, {}, [], {}, {}).read_text()).text
-    for said in (
-        "No clip was recorded", "No training step is recorded", "No questions were asked", "No controls were made",
+    for message in (
+        "No clip was recorded", "No training step is recorded", "No questions were asked",
+        "No controls were run",
         "Not measured in this run: reliance", "Not measured in this run: retrieval",
         "Not measured in this run: attention",
         "The environment of this run was not recorded", "make demo",
     ):  # fmt: skip
-        assert said in text
+        assert message in text
 
 
 def test_settings_and_environment_are_read_from_the_run_folder(tmp_path):
@@ -204,6 +207,6 @@ def test_a_film_too_large_for_the_page_is_named_and_left_out(tmp_path, monkeypat
     large.write_bytes(bytes(200_000))
     page = Page(write_report(tmp_path, {}, [], {}, clip(large)).read_text())
     assert not page.all("video") and not page.all("button")
-    assert "The film large.mp4 (0.2 MB) is too large to be part of this page." in page.text
+    assert "The film large.mp4 (0.2 MB) is too large to embed in this page." in page.text
     gone = Page(write_report(tmp_path, {}, [], {}, clip(tmp_path / "gone.mp4")).read_text())
-    assert "The film gone.mp4 is not where it was." in gone.text
+    assert "The film gone.mp4 was not found." in gone.text

@@ -16,50 +16,47 @@ from omni_lab.reproduce.experiments.context import (
     SETTINGS,
     TRAINED,
     curve,
+    grown,
     middle,
     numbers,
     reproduce,
     settings,
     trials,
 )
-from omni_lab.world.haystack.lessons import stage_settings
 
 CONFIG = override(tiny(), SETTINGS)
 
 
 def trained_on(arm):
-    """Tokens of an arm's stages, as its steps take them."""
-    config = override(CONFIG, settings(arm, CONFIG))
-    stages = [stage_settings(config, number) for number in range(len(config.context.lengths))]
-    each = zip(stages, config.context.lengths, strict=True)
-    return config.context, sum(stage.steps * stage.batch * length for stage, length in each)
+    """Stages of an arm whose rows grow, and the tokens that their steps take."""
+    stages = grown(override(CONFIG, settings(arm, CONFIG)))
+    return stages, sum(stage.steps * stage.batch_size * stage.max_tokens for stage in stages)
 
 
 def test_every_trained_arm_learns_from_the_same_number_of_tokens_and_differs_as_it_says():
     whole, tokens = trained_on("progressive")
     for arm in TRAINED:
-        context, mine = trained_on(arm)
-        assert mine == pytest.approx(tokens, rel=0.01)
-        assert context.lengths[-1] == whole.lengths[-1]
-    assert (
-        trained_on("direct")[0].lengths == (2048,)
-        and trained_on("direct")[0].thetas == whole.thetas[-1:]
-    )
-    assert trained_on("fixed_theta")[0].thetas == whole.thetas[:2] + (whole.thetas[1],) * 5
-    assert trained_on("packed_only")[0].real == (1.0,) * 2 + (0.0,) * 5 and set(whole.real) == {1.0}
+        stages, own = trained_on(arm)
+        assert own == pytest.approx(tokens, rel=0.01)
+        assert stages[-1].max_tokens == whole[-1].max_tokens
+
+    (direct,), _ = trained_on("direct")
+    assert (direct.max_tokens, direct.rope_theta) == (2048, whole[-1].rope_theta)
+    thetas = [stage.rope_theta for stage in trained_on("fixed_theta")[0]]
+    assert thetas == [whole[0].rope_theta] + [whole[1].rope_theta] * 6
+    packed = override(CONFIG, settings("packed_only", CONFIG)).world.haystack.levels
+    assert [level.real for level in packed] == [1.0] * 2 + [0.0] * 5
+    assert {level.real for level in CONFIG.world.haystack.levels} == {1.0}
 
 
 def test_what_is_asked_reaches_twice_as_far_as_training_and_a_film_has_a_thousand_frames():
     asked = trials(CONFIG, "progressive")
-    assert list(asked) == [64, CONFIG.context.lengths[middle(CONFIG)], 2048, 4096]
+    assert list(asked) == [64, middle(CONFIG).max_tokens, 2048, 4096]
     assert max(asked) <= CONFIG.sequence.max_tokens
-    assert (
-        asked[2048] == 60
-        and asked[4096] == 15
-        and trials(CONFIG, "direct") == {64: 15, 256: 15, 2048: 15}
-    )
-    every = CONFIG.context.mark + 1
-    assert 2048 * CONFIG.context.mark / every - every > 1024
+    assert asked[2048] == 60 and asked[4096] == 15
+    assert trials(CONFIG, "direct") == {64: 15, 256: 15, 2048: 15}
+    mark = CONFIG.world.haystack.mark
+    assert 2048 * mark / (mark + 1) - (mark + 1) > 1024
 
 
 def cells(accuracy, control=0.0):
@@ -164,7 +161,6 @@ def test_the_picture_of_turns_draws_what_theory_says():
 
 def test_the_quick_settings_are_the_real_ones_made_small():
     config = override(CONFIG, QUICK)
-    assert (
-        config.context.lengths == (32, 64, 128)
-        and config.model.decoder.previous_token_init == CONFIG.model.decoder.previous_token_init
-    )
+    assert [stage.max_tokens for stage in grown(config)] == [32, 64, 128]
+    heads = "previous_token_init"
+    assert getattr(config.model.decoder, heads) == getattr(CONFIG.model.decoder, heads)

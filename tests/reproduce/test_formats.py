@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from stage_data import lessons_of
 
 from omni_lab.config import AlbumConfig, override, tiny
 from omni_lab.data.vocabulary import build_vocabulary
@@ -28,10 +29,13 @@ from omni_lab.reproduce.record import Criterion, write_record
 from omni_lab.sequences.items import IMAGE_END, IMAGE_START
 from omni_lab.sequences.tokens import IMAGE_KIND
 from omni_lab.world.albums.album import KINDS, write_album
-from omni_lab.world.albums.lessons import AlbumLessons
 from omni_lab.world.vocabulary import WorldVocabulary
 
-FEW = ["training.albums.batch=4", "training.albums.steps=20", "training.albums.find=.5"]
+FEW = [
+    "albums.stages.albums.batch_size=4",
+    "albums.stages.albums.steps=20",
+    "albums.stages.albums.curriculum_fraction=.5",
+]
 
 
 def configured(arm, *more):
@@ -41,7 +45,7 @@ def configured(arm, *more):
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_an_arm_sees_what_it_is_called_after(arm):
-    mixture = AlbumLessons(configured(arm, "training.albums.batch=12"))
+    mixture = lessons_of(configured(arm, "albums.stages.albums.batch_size=12"), "albums")
     batch, words = mixture.batch(15).streams, mixture.vocabulary
     marks = [words.control(mark) for mark in (IMAGE_START, IMAGE_END)]
     pictures = len(batch.frames)
@@ -59,7 +63,7 @@ def test_an_arm_sees_what_it_is_called_after(arm):
 
 
 def test_every_format_learns_from_the_same_pictures_and_words_in_the_same_order():
-    batches = {arm: AlbumLessons(configured(arm)).batch(12).streams for arm in FORMATS}
+    batches = {arm: lessons_of(configured(arm), "albums").batch(12).streams for arm in FORMATS}
     words = WorldVocabulary("F0")
     first = batches["F0"]
     for batch in batches.values():
@@ -77,12 +81,12 @@ def test_every_format_learns_from_the_same_pictures_and_words_in_the_same_order(
 
 
 def test_a_batch_is_a_function_of_seed_step_and_rank_and_a_stage_begins_with_short_albums():
-    mixture = AlbumLessons(configured("F4"))
+    mixture = lessons_of(configured("F4"), "albums")
     assert torch.equal(mixture.batch(3).streams.input_ids, mixture.batch(3).streams.input_ids)
     parts = [mixture.batch(12, rank, 2).streams for rank in (0, 1)]
     assert sum(len(part.frames) for part in parts) == len(mixture.batch(12).streams.frames)
     longest = [
-        max((AlbumLessons(mixture.config).batch(s).streams.kind == IMAGE_KIND).sum(1)) // 4
+        max((lessons_of(mixture.config, "albums").batch(s).streams.kind == IMAGE_KIND).sum(1)) // 4
         for s in range(20)
     ]
     assert max(longest[:10]) == 3 and max(longest[10:]) == 6
@@ -90,26 +94,26 @@ def test_a_batch_is_a_function_of_seed_step_and_rank_and_a_stage_begins_with_sho
         min((mixture.batch(step).streams.kind == IMAGE_KIND).sum(1).min() for step in range(20))
         == 4
     )
-    other = AlbumLessons(override(mixture.config, ["seed=1"])).batch(3).streams
+    other = lessons_of(override(mixture.config, ["seed=1"]), "albums").batch(3).streams
     assert not torch.equal(other.input_ids, mixture.batch(3).streams.input_ids)
 
 
 def test_a_stage_of_many_pictures_begins_with_as_many_as_an_album_must_have():
-    mixture = AlbumLessons(configured("F0", "albums.fewest=3", "albums.videos=0"))
+    mixture = lessons_of(configured("F0", "albums.fewest=3", "albums.videos=0"), "albums")
     assert (mixture.batch(0).streams.kind == IMAGE_KIND).sum(1).tolist() == [3 * 4] * 4
 
 
 def test_albums_that_do_not_divide_over_processes_are_refused():
     with pytest.raises(
-        UsageError, match="training.albums.batch=4: does not divide over 3 processes"
+        UsageError, match="stage albums: batch_size=4 does not divide over 3 processes"
     ):
-        AlbumLessons(configured("F0")).batch(0, 0, 3)
+        lessons_of(configured("F0"), "albums").batch(0, 0, 3)
 
 
 def test_single_arms_see_at_least_as_many_pictures_and_questions_as_the_others():
     seen = {}
     for arm in ("F4", "F4_single"):
-        mixture = AlbumLessons(configured(arm, "training.albums.batch=12"))
+        mixture = lessons_of(configured(arm, "albums.stages.albums.batch_size=12"), "albums")
         batches = [mixture.batch(step).streams for step in (2, 5, 8, 11, 14, 17)]
         answers = sum(
             int((b.input_ids == mixture.vocabulary.control("<speak>")).sum()) for b in batches
@@ -121,19 +125,16 @@ def test_single_arms_see_at_least_as_many_pictures_and_questions_as_the_others()
 class Knowing(OmniModel):
     """Answers everything right, or everything wrong."""
 
-    device = "cpu"
-
     def __init__(self, right):
-        torch.nn.Module.__init__(self)
+        config = configured("F0")
+        super().__init__(OmniModel.build(config.model, config.sequence, 100).config)
         self.right = right
 
-    def forward(self, batch, strength=None):
-        targets = batch.input_ids[:, 1:][batch.loss_mask[:, 1:]]
+    def forward(self, labels, **inputs):
+        targets = labels[labels >= 0]
         message = targets if self.right else torch.zeros_like(targets)
         logits = torch.nn.functional.one_hot(message, 100).float()
-        return OmniOutput(
-            logits, targets, torch.zeros(len(targets)), torch.zeros(*batch.input_ids.shape, 1)
-        )
+        return OmniOutput(logits, targets)
 
 
 @pytest.mark.parametrize("arm", ["F0", "F3", "F4"])

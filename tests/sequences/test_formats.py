@@ -198,7 +198,7 @@ def test_a_token_and_the_pixels_it_sees_name_each_other(height, width, tiles, da
     setting = config("F4", f"sequence.tiles={tiles}")
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     sequence = lay_out([picture(1), picture(2, height, width), "so"], setting)
-    tokens = tokenize(sequence, build_vocabulary(setting), setting)
+    tokens = tokenize(sequence, build_vocabulary(setting), setting.sequence)
     boxes = {place: seen_by(sequence, tokens, place, setting) for place in range(len(tokens.ids))}
     assert all(boxes[p] is None for p in range(len(tokens.ids)) if tokens.kind[p] != IMAGE_KIND)
     inside = [
@@ -225,8 +225,8 @@ def test_a_token_and_the_pixels_it_sees_name_each_other(height, width, tiles, da
 def test_a_document_goes_through_the_model_side_like_a_clip():
     setting = config("F4", "sequence.tiles=4")
     vocabulary = build_vocabulary(setting)
-    tokens = tokenize(lay_out([picture(1, 96, 96), *ALBUM], setting), vocabulary, setting)
-    batch = collate([tokens], setting)
+    tokens = tokenize(lay_out([picture(1, 96, 96), *ALBUM], setting), vocabulary, setting.sequence)
+    batch = collate([tokens], setting.sequence, setting.model.image.size)
     assert batch.frames.shape == (7, 2, 48, 48, 3), "an image is shown in every frame of its unit"
     assert (tokens.kind == IMAGE_KIND).sum() == 7 * setting.sequence.image_tokens
     words = vocabulary.pieces(tokens.ids[tokens.kind == TEXT_KIND])
@@ -238,7 +238,7 @@ def test_formats_cost_what_they_write():
     for layout in FORMATS:
         setting = config(layout)
         lengths[layout] = len(
-            tokenize(lay_out(ALBUM, setting), build_vocabulary(setting), setting).ids
+            tokenize(lay_out(ALBUM, setting), build_vocabulary(setting), setting.sequence).ids
         )
     bare = lengths["F0"]
     assert lengths == {"F0": bare, "F1": bare + 4, "F2": bare + 4, "F3": bare + 8, "F4": bare + 8}

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from omni_lab.config import tiny
 from omni_lab.errors import UsageError
+from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import collate
 from omni_lab.sequences.items import KINDS
@@ -27,18 +28,18 @@ CONFIG, VOCABULARY = tiny(), WorldVocabulary()
 
 def row(seed, seconds=2):
     clip = from_script(write_script(seed, seconds), 48)
-    return tokenize(omni_stream(clip, CONFIG.sequence), VOCABULARY, CONFIG)
+    return tokenize(omni_stream(clip, CONFIG.sequence), VOCABULARY, CONFIG.sequence)
 
 
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return OmniModel.build(CONFIG, len(VOCABULARY)).eval()
+    return OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY)).eval()
 
 
 @pytest.fixture(scope="module")
 def batch():
-    return collate([row(0), row(1, 4)], CONFIG)
+    return collate([row(0), row(1, 4)], CONFIG.sequence, CONFIG.model.image.size)
 
 
 def matrix(**pairs):
@@ -52,7 +53,8 @@ def test_full_strength_everywhere_is_no_mask_at_all(model, batch):
     assert attention_bias(batch) is None
     with torch.no_grad():
         assert torch.equal(
-            model(batch).logits, model(batch, strength=matrix(text_audio=1)).logits
+            forward_batch(model, batch).logits,
+            forward_batch(model, batch, strength=matrix(text_audio=1)).logits,
         ), "bit for bit"
 
 
@@ -100,8 +102,8 @@ def test_what_is_cut_for_every_reader_reaches_no_output(model, batch):
     everyone = matrix(**{f"{kind}_audio": 0 for kind in KINDS if kind != "audio"})
     other = replace(batch, waves=batch.waves.flip(0) * 0.5)
     with torch.no_grad():
-        cut = [model(b, strength=everyone).logits for b in (batch, other)]
-        full = [model(b).logits for b in (batch, other)]
+        cut = [forward_batch(model, b, strength=everyone).logits for b in (batch, other)]
+        full = [forward_batch(model, b).logits for b in (batch, other)]
     readers = (
         batch.kind[:, :-1][batch.loss_mask[:, 1:]] != AUDIO_KIND
     )  # where the next token is foretold from
@@ -116,7 +118,7 @@ def test_eager_and_sdpa_take_the_same_bias(model, batch):
     for engine in ("sdpa", "eager"):
         model.decoder.set_attn_implementation(engine)
         with torch.no_grad():
-            logits.append(model(batch, strength=strength).logits)
+            logits.append(forward_batch(model, batch, strength=strength).logits)
     model.decoder.set_attn_implementation("sdpa")
     torch.testing.assert_close(*logits, atol=1e-4, rtol=1e-4)
 
@@ -153,8 +155,19 @@ def test_documents_and_strengths_hold_together(model):
     strength = matrix(text_audio=0.4)
     rows = [row(0), row(1, 4)]
     with torch.no_grad():
-        packed = model(collate([join(rows)], CONFIG), strength=strength).losses
-        alone = torch.cat([model(collate([r], CONFIG), strength=strength).losses for r in rows])
+        packed = forward_batch(
+            model,
+            collate([join(rows)], CONFIG.sequence, CONFIG.model.image.size),
+            strength=strength,
+        ).losses
+        alone = torch.cat(
+            [
+                forward_batch(
+                    model, collate([r], CONFIG.sequence, CONFIG.model.image.size), strength=strength
+                ).losses
+                for r in rows
+            ]
+        )
     torch.testing.assert_close(packed, alone, atol=2e-5, rtol=1e-4)
 
 

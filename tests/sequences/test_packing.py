@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from omni_lab.config import tiny
 from omni_lab.errors import UsageError
+from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import PAD_KIND, collate
 from omni_lab.sequences.blend import Blend
@@ -36,7 +37,9 @@ EVERY = ("image", "audio", "text")
 
 def document(seed, seconds=2, senses=EVERY):
     clip = from_script(write_script(seed, seconds, senses=senses), 48, senses=senses)
-    return tokenize(omni_stream(clip, CONFIG.sequence, supervised=False), VOCABULARY, CONFIG)
+    return tokenize(
+        omni_stream(clip, CONFIG.sequence, supervised=False), VOCABULARY, CONFIG.sequence
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def documents():
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return OmniModel.build(CONFIG, len(VOCABULARY)).eval()
+    return OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY)).eval()
 
 
 lengths = st.lists(st.integers(1, 50), max_size=60)
@@ -123,7 +126,7 @@ def test_the_first_token_of_a_document_is_no_label_and_positions_begin_again(doc
     row = join(told)
     first = np.cumsum([0, *(len(d.ids) for d in documents)])
     assert np.flatnonzero(~row.loss).tolist() == first[:-1].tolist()
-    batch = collate([row, document(9)], CONFIG)
+    batch = collate([row, document(9)], CONFIG.sequence, CONFIG.model.image.size)
     edges = [*first.tolist(), int(first[-1]) + len(document(9).ids)]
     assert batch.cu_seqlens.tolist() == edges and batch.cu_seqlens.dtype == torch.int32
     real = batch.kind[0] != PAD_KIND
@@ -132,8 +135,15 @@ def test_the_first_token_of_a_document_is_no_label_and_positions_begin_again(doc
 
 def test_a_packed_row_gives_the_losses_of_its_documents_alone(model, documents):
     with torch.no_grad():
-        packed = model(collate([join(documents)], CONFIG)).losses
-        alone = torch.cat([model(collate([d], CONFIG)).losses for d in documents])
+        packed = forward_batch(
+            model, collate([join(documents)], CONFIG.sequence, CONFIG.model.image.size)
+        ).losses
+        alone = torch.cat(
+            [
+                forward_batch(model, collate([d], CONFIG.sequence, CONFIG.model.image.size)).losses
+                for d in documents
+            ]
+        )
     torch.testing.assert_close(packed, alone, atol=2e-5, rtol=1e-4)
 
 
@@ -150,10 +160,10 @@ def test_nothing_leaks_from_one_document_into_another(model, documents, changed)
     rows = [[spoilt if i == changed else d for i, d in enumerate(documents)], documents]
     hidden = []
     for row in rows:
-        batch = collate([join(row)], CONFIG)
+        batch = collate([join(row)], CONFIG.sequence, CONFIG.model.image.size)
         every = replace(batch, loss_mask=torch.ones_like(batch.loss_mask))
         with torch.no_grad():
-            hidden.append(model(every).logits)
+            hidden.append(forward_batch(model, every).logits)
     same = (hidden[0] == hidden[1]).all(1)
     of = torch.as_tensor(join(documents).document)[
         :-1

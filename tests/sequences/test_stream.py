@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from omni_lab.config import TICKS_PER_SECOND, override, tiny
 from omni_lab.errors import ConfigError, InputError
 from omni_lab.media.subtitles.reader import Cue, Word
+from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import PAD_KIND, collate, make_batch
 from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, Item, Sequence, SequenceError
@@ -89,7 +90,7 @@ def test_only_the_models_role_and_its_turns_are_supervised():
     sequence = omni_stream(clip(2, cues=cues), CONFIG.sequence)
     supervised = [item.text for item in sequence.items if item.loss]
     assert supervised == [LISTEN, SPEAK, "Top-left.", LISTEN, LISTEN]
-    tokens = tokenize(sequence, VOCABULARY, CONFIG)
+    tokens = tokenize(sequence, VOCABULARY, CONFIG.sequence)
     assert set(tokens.kind[tokens.loss]) == {TEXT_KIND, CONTROL_KIND}
     words = [VOCABULARY.tokens[i] for i in tokens.ids[tokens.loss & (tokens.kind == TEXT_KIND)]]
     assert words == ["top-left"]
@@ -104,7 +105,7 @@ def test_only_the_models_role_and_its_turns_are_supervised():
 )
 def test_a_missing_sense_leaves_a_stream_and_no_tokens_of_its_kind(has):
     cues = [cue(0.1, "Where red?", "visitor"), cue(0.5, "Top-left.")] if "text" in has else []
-    tokens = tokenize(stream(clip(2, has, cues)), VOCABULARY, CONFIG)
+    tokens = tokenize(stream(clip(2, has, cues)), VOCABULARY, CONFIG.sequence)
     counts = {
         kind: int((tokens.kind == kind).sum()) for kind in (IMAGE_KIND, AUDIO_KIND, TEXT_KIND)
     }
@@ -113,7 +114,7 @@ def test_a_missing_sense_leaves_a_stream_and_no_tokens_of_its_kind(has):
         AUDIO_KIND: 10 * ("audio" in has),
         TEXT_KIND: 3 * ("text" in has),
     }
-    batch = collate([tokens], CONFIG)
+    batch = collate([tokens], CONFIG.sequence, CONFIG.model.image.size)
     assert batch.frames.shape == (2 * ("image" in has), 2, 48, 48, 3) and batch.waves.shape == (
         2 * ("audio" in has),
         S,
@@ -135,7 +136,7 @@ def test_a_clip_that_claims_a_sense_it_has_nothing_of_is_refused_by_name(sense):
 def test_a_clip_too_long_is_refused_by_name_with_both_numbers():
     sequence = stream(clip(40))
     with pytest.raises(SequenceError, match=r"film_48000_688000: 440 tokens, .*256") as fault:
-        tokenize(sequence, VOCABULARY, CONFIG)
+        tokenize(sequence, VOCABULARY, CONFIG.sequence)
     assert isinstance(fault.value, InputError)
 
 
@@ -150,7 +151,7 @@ def test_a_last_unit_counts_from_half_its_length(seconds, units):
 
 
 def test_every_unit_sees_its_own_frames_and_hears_its_own_samples():
-    tokens = tokenize(stream(clip(3.6)), VOCABULARY, CONFIG)
+    tokens = tokenize(stream(clip(3.6)), VOCABULARY, CONFIG.sequence)
     assert [unit[:, 0, 0, 0].tolist() for unit in tokens.frames] == [[0, 1], [2, 3], [4, 5], [6, 6]]
     assert [round(float(wave[0]) * 1e6) for wave in tokens.waves] == [0, S, 2 * S, 3 * S]
     assert all(len(wave) == S for wave in tokens.waves)
@@ -170,7 +171,7 @@ def test_every_unit_sees_its_own_frames_and_hears_its_own_samples():
     ],
 )
 def test_films_of_any_frame_rate_give_a_unit_its_frames(per_second, seen):
-    tokens = tokenize(stream(clip(4, per_second=per_second)), VOCABULARY, CONFIG)
+    tokens = tokenize(stream(clip(4, per_second=per_second)), VOCABULARY, CONFIG.sequence)
     got = [unit[:, 0, 0, 0].tolist() for unit in tokens.frames]
     assert got == seen
 
@@ -194,7 +195,7 @@ def test_any_subtitles_make_a_stream_whose_units_follow_time(said, has):
     for item in sequence.items:
         if item.kind == "text":
             assert item.unit == min(item.start // S, 4)
-    tokens = tokenize(sequence, VOCABULARY, CONFIG)
+    tokens = tokenize(sequence, VOCABULARY, CONFIG.sequence)
     assert (
         len(tokens.ids)
         == len(tokens.kind)
@@ -254,8 +255,8 @@ def test_a_batch_pads_on_the_right_and_keeps_every_row():
         omni_stream(from_script(script, 48, senses=senses), CONFIG.sequence)
         for senses in (("image", "audio", "text"), ("text",), ("audio", "text"))
     ]
-    rows = [tokenize(s, VOCABULARY, CONFIG) for s in sequences]
-    batch = make_batch(sequences, VOCABULARY, CONFIG)
+    rows = [tokenize(s, VOCABULARY, CONFIG.sequence) for s in sequences]
+    batch = make_batch(sequences, VOCABULARY, CONFIG.sequence, CONFIG.model.image.size)
     width = max(len(r.ids) for r in rows)
     for index, row in enumerate(rows):
         n = len(row.ids)
@@ -271,10 +272,16 @@ def test_a_batch_pads_on_the_right_and_keeps_every_row():
 def test_frames_of_any_size_come_to_the_encoders_by_area():
     script = write_script(0, 2)
     small = make_batch(
-        [omni_stream(from_script(script, 48, noisy=False), CONFIG.sequence)], VOCABULARY, CONFIG
+        [omni_stream(from_script(script, 48, noisy=False), CONFIG.sequence)],
+        VOCABULARY,
+        CONFIG.sequence,
+        CONFIG.model.image.size,
     )
     large = make_batch(
-        [omni_stream(from_script(script, 240, noisy=False), CONFIG.sequence)], VOCABULARY, CONFIG
+        [omni_stream(from_script(script, 240, noisy=False), CONFIG.sequence)],
+        VOCABULARY,
+        CONFIG.sequence,
+        CONFIG.model.image.size,
     )
     assert large.frames.shape == small.frames.shape and large.frames.dtype == torch.uint8
     assert (small.frames.float() - large.frames.float()).abs().mean() < 1.5
@@ -292,15 +299,19 @@ def test_a_unit_may_be_shorter_and_is_then_seen_where_a_frame_falls_into_it(unit
     assert sum(item.kind == "image" for item in sequence.items) == min(units, 4), (
         "no frame, no tokens"
     )
-    tokens = tokenize(sequence, VOCABULARY, config)
+    tokens = tokenize(sequence, VOCABULARY, config.sequence)
     sound = tokens.time[tokens.kind == AUDIO_KIND]
     assert np.allclose(np.diff(sound), unit_s * S / 5, atol=1), (
         "a token a fifth of a unit, evenly over the clip"
     )
     torch.manual_seed(0)
-    model = OmniModel.build(config, len(VOCABULARY)).eval()
+    model = OmniModel.build(config.model, config.sequence, len(VOCABULARY)).eval()
     with torch.no_grad():
-        assert model(collate([tokens], config)).losses.isfinite().all()
+        assert (
+            forward_batch(model, collate([tokens], config.sequence, config.model.image.size))
+            .losses.isfinite()
+            .all()
+        )
 
 
 def test_an_implicit_boundary_writes_no_unit_tokens_and_changes_nothing_else():
@@ -393,33 +404,33 @@ def test_a_clip_without_text_is_refused_by_name_unless_it_is_only_looked_at():
 
 def test_an_empty_stream_and_a_unit_longer_than_the_context_are_refused_by_name():
     with pytest.raises(SequenceError, match="clip nothing: an empty stream"):
-        tokenize(Sequence("nothing", ()), VOCABULARY, CONFIG)
+        tokenize(Sequence("nothing", ()), VOCABULARY, CONFIG.sequence)
     with pytest.raises(SequenceError, match="clip nothing: an empty stream"):
-        tokenize(Sequence("nothing", (Item("text", 0, 0, "..."),)), VOCABULARY, CONFIG)
+        tokenize(Sequence("nothing", (Item("text", 0, 0, "..."),)), VOCABULARY, CONFIG.sequence)
     long = clip(2, cues=[cue(1.1, "red " * 300)])
     with pytest.raises(
         SequenceError, match=r"film_48000_80000: unit 1 alone takes 313 tokens, .* 256"
     ):
-        tokenize(stream(long), VOCABULARY, CONFIG)
+        tokenize(stream(long), VOCABULARY, CONFIG.sequence)
     with pytest.raises(SequenceError, match="clip odd: no tokens for an item of kind 'smell'"):
-        tokenize(Sequence("odd", (Item("smell", 0, 0),)), VOCABULARY, CONFIG)
+        tokenize(Sequence("odd", (Item("smell", 0, 0),)), VOCABULARY, CONFIG.sequence)
 
 
 @pytest.mark.parametrize("wrong", [-1, len(VOCABULARY), 10**6])
 def test_tokens_out_of_range_are_refused_by_name_and_place(wrong):
-    tokens = tokenize(stream(clip(2)), VOCABULARY, CONFIG)
+    tokens = tokenize(stream(clip(2)), VOCABULARY, CONFIG.sequence)
     tokens.ids[3] = wrong
     with pytest.raises(
         SequenceError,
         match=f"clip film_48000_80000: token 3 has id {wrong}, .*{len(VOCABULARY) - 1}",
     ):
-        collate([tokens], CONFIG)
+        collate([tokens], CONFIG.sequence, CONFIG.model.image.size)
 
 
 def test_every_token_knows_whose_it_is():
     cues = [cue(0.1, "Where red?", "visitor"), cue(0.5, "Left."), cue(0.8, "Hm", None)]
     sequence = stream(clip(1, cues=cues))
-    tokens = tokenize(sequence, VOCABULARY, CONFIG)
+    tokens = tokenize(sequence, VOCABULARY, CONFIG.sequence)
     names = [None if r == NO_ROLE else tokens.roles[r] for r in tokens.role]
     assert names == [sequence.items[i].role for i in tokens.item] and {
         "guide",
@@ -462,4 +473,4 @@ def test_a_document_too_long_is_told_what_its_parts_are_called():
     with pytest.raises(
         SequenceError, match="clip album: part 1 alone takes 300 tokens, .* 256; take fewer tokens"
     ):
-        tokenize(long, WorldVocabulary("F4"), config)
+        tokenize(long, WorldVocabulary("F4"), config.sequence)

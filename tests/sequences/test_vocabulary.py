@@ -119,7 +119,7 @@ def test_the_words_of_the_stream_are_those_that_recorded_models_were_trained_wit
 def test_a_stream_is_written_in_either_vocabulary_item_by_item(hub):
     sequence = omni_stream(from_script(write_script(3, 2), 48), tiny().sequence)
     for words in (hub, WorldVocabulary()):
-        tokens = tokenize(sequence, words, tiny())
+        tokens = tokenize(sequence, words, tiny().sequence)
         for number, item in enumerate(sequence.items):
             ids = tokens.ids[tokens.item == number]
             if item.kind == "text":

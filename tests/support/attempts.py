@@ -1,6 +1,6 @@
-"""Attempts at the notebooks' exercises that every checker meets."""
+"""Attempts at the notebooks' exercises that every checker is given."""
 
 
 def unfilled(*given):
-    """What a notebook holds before a reader has written anything."""
+    """Exercise as a notebook has it before anything is filled in."""
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Ways to build a film that go wrong, each asked for by the film's name; worker processes import them from here."""
+"""Failing film builders, selected by the film's name; worker processes import them from here."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ built = []
 
 
 def stumbling(path: Path, config: TripletConfig, source_id: str | None = None):
-    """Hang, eat memory, die, lack a package or find the disk full where the film's name says so; else build it."""
+    """Failure by the film's name: hang, memory overrun, crash, missing package, full disk."""
     if "hangs" in path.name:
         Path("hanging").touch()
         time.sleep(60)
+
     if "eats" in path.name:
         held = []
         while True:
             held.append(b"x" * 20_000_000)
-            time.sleep(0.005)
+            time.sleep(0.005)  # slow enough for the parent to see it grow
+
     if "dies" in path.name:
         os.kill(os.getpid(), signal.SIGSEGV)
     if "bug" in path.name:
@@ -34,17 +36,18 @@ def stumbling(path: Path, config: TripletConfig, source_id: str | None = None):
         raise UsageError("triplets.recogniser: no such checkpoint")
     if "full" in path.name:
         raise OSError(errno.ENOSPC, "No space left on device")
+
     return clips_of_film(path, config, source_id)
 
 
-def told(path: Path, config: TripletConfig, source_id: str | None = None):
-    """Build a film without hashing it: nobody else knows its id."""
+def unhashed(path: Path, config: TripletConfig, source_id: str | None = None):
+    """Build without content hashing: the id has to come from the parent process."""
     probe.content_id = None
     return clips_of_film(path, config, source_id)
 
 
 def once(path: Path, config: TripletConfig, source_id: str | None = None):
-    """Die at the second film of a process: what the first one left is too much for the second."""
+    """Crash at the second film of a process, as leftovers of the first one would cause it."""
     built.append(path)
     if len(built) > 1:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Small films made on the spot, each with a known flash, click, turn, gap or fault, so that tests know the truth."""
+"""Synthetic test media: films with known flashes, clicks, gaps and damage, and still images."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 RATE = 44_100
-FINE = (
-    "libx264",
-    "libx265",
-    "libvpx-vp9",
-    "libaom-av1",
-    "libsvtav1",
-)  # encoders that take times of any fineness
+RED, GREEN, BLUE, WHITE = (220, 20, 20), (20, 220, 20), (20, 20, 220), (255, 255, 255)
+WRITABLE = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
+# Encoders that take any time base
+FINE = ("libx264", "libx265", "libvpx-vp9", "libaom-av1", "libsvtav1")
 ENCODERS = {
     "libx264": {"preset": "ultrafast", "crf": "10", "bf": "2"},
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"},
@@ -29,7 +27,7 @@ ENCODERS = {
 
 
 def clicks(seconds: float, rate: int = RATE, at: float = 0.5) -> np.ndarray:
-    """Silence with a click of 4 ms in the middle of every second (its centre is at k + `at` s), float32."""
+    """Click track, float32: silence with a click of 4 ms, centred at k + `at` s, every second."""
     times = np.arange(round(seconds * rate)) / rate
     since = (times - at + 0.5) % 1.0 - 0.5
     click = np.cos(2 * np.pi * 1500 * since) * np.clip(1 - np.abs(since) / 0.002, 0, None)
@@ -37,7 +35,10 @@ def clicks(seconds: float, rate: int = RATE, at: float = 0.5) -> np.ndarray:
 
 
 def flashes(times: np.ndarray, width: int = 64, height: int = 48, at: float = 0.5) -> np.ndarray:
-    """Dark frames; the first frame at or after k + `at` s of every second is white. The top left corner is red."""
+    """Flash frames: dark, the first at or after k + `at` s of every second white.
+
+    The top left corner is red.
+    """
     frames = np.full((len(times), height, width, 3), 30, np.uint8)
     seconds = np.floor(np.asarray(times, dtype=float) - at + 1e-6)
     frames[np.flatnonzero(np.diff(seconds, prepend=-1.0) > 0)] = 255
@@ -71,22 +72,22 @@ def write_film(
     live: bool = False,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Write a film whose flashes and clicks fall on the same half seconds of the container's own clock.
+    """Test film whose flashes and clicks fall on the same half seconds of the container's clock.
 
-    `picture_at`, `sound_at`: when each stream starts (s); `times`: the frames' own times; `sound_gap`: a span without
-    packets; `sounds`: (language, is the default) of each track; `text`: (language, cues) of each track; `pixels`: their
-    format; `aspect`: of a pixel; `drift`: share by which the sound's stamps run fast; `live`:
-    written without seeking back; `options`: of the muxer.
+    `picture_at`, `sound_at`: when each stream starts (s); `times`: the frames' own times (s);
+    `sound_gap`: a span without packets; `sounds`: (language, is the default) of each track; `text`:
+    (language, cues) of each track; `pixels`: their format; `aspect`: of a pixel; `drift`: fraction
+    by which the sound's timestamps run fast; `live`: written without seeking back; `options`: of
+    the muxer.
     """
     import av
 
     grid = Fraction(1, 90_000) if picture in FINE else 1 / Fraction(fps)
     times = np.arange(round(seconds * fps)) / float(fps) if times is None else np.asarray(times)
     if path.suffix in (".mp4", ".mov", ".m4a"):
-        options = {
-            "movie_timescale": str(90_000),
-            **(options or {}),
-        }  # the usual 1000 would round starts
+        # The usual timescale of 1000 would round starts.
+        options = {"movie_timescale": str(90_000), **(options or {})}
+
     with av.open(Pipe(path) if live else str(path), "w", options=options or {}) as container:
         packets = []
         streams = []
@@ -102,6 +103,7 @@ def write_film(
             if rotation:
                 stream.set_display_rotation(rotation)
             streams.append((stream, _pictures(times + picture_at, grid, size, frames)))
+
         if sound:
             for language, default in sounds:
                 stream = container.add_stream(sound, rate=rate, layout=layout)
@@ -112,6 +114,7 @@ def write_film(
                 streams.append(
                     (stream, _sounds(stream, seconds, rate, layout, sound_at, sound_gap, samples))
                 )
+
         if cover:
             stream = container.add_stream("png", rate=1)
             stream.width, stream.height, stream.pix_fmt = 32, 32, "rgb24"
@@ -119,12 +122,14 @@ def write_film(
             streams.append(
                 (stream, iter([av.VideoFrame.from_ndarray(np.full((32, 32, 3), 99, np.uint8))]))
             )
+
         tracks = []
         for language, cues in text:
             stream = container.add_mux_stream(text_codec)
             stream.time_base = Fraction(1, 1000)
             stream.metadata["language"] = language
             tracks.append((stream, cues))
+
         for stream, source in streams:
             for frame in source:
                 packets += stream.encode(frame)
@@ -134,6 +139,7 @@ def write_film(
                 packet.pts = packet.dts = round(packet.pts * (1 + drift))
         for stream, cues in tracks:
             packets += [_text(stream, cue, text_codec) for cue in cues]
+
         packets.sort(
             key=lambda packet: (packet.dts if packet.dts is not None else 0) * packet.time_base
         )
@@ -145,7 +151,7 @@ def write_film(
 def _pictures(times, grid, size, frames):
     import av
 
-    # flashes are where they are on the container's clock, whenever the stream starts
+    # Flashes lie on the container's clock, whenever the stream starts.
     pixels = flashes(times, *size) if frames is None else frames
     for time, picture in zip(times, pixels, strict=True):
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
@@ -182,16 +188,14 @@ def _text(stream, cue, codec):
 
 
 def found_clicks(audio: np.ndarray, start: int = 0) -> list[float]:
-    """Ticks of the clicks' centres: the centre of energy around each loudest sample."""
+    """Click detection (ticks): the centre of energy around each loudest sample."""
     energy = audio.astype(np.float64) ** 2
     found = []
     while energy.max() > 0.05 * 32767**2:
         peak = int(energy.argmax())
         window = slice(max(0, peak - 60), peak + 61)
-        found.append(
-            start
-            + float((np.arange(energy.size)[window] * energy[window]).sum() / energy[window].sum())
-        )
+        centre = (np.arange(energy.size)[window] * energy[window]).sum() / energy[window].sum()
+        found.append(start + float(centre))
         energy[max(0, peak - 400) : peak + 400] = 0
     return sorted(found)
 
@@ -201,17 +205,17 @@ def flash_times(film) -> np.ndarray:
     return film.frame_times[film.brightness > 0.6]
 
 
-def damage(path: Path, share: float = 0.5, count: int = 600) -> Path:
-    """Overwrite bytes in the middle of a file."""
+def damage(path: Path, fraction: float = 0.5, count: int = 600) -> Path:
+    """File damage: `count` bytes overwritten, from a fraction of the file's length on."""
     data = bytearray(path.read_bytes())
-    at = int(len(data) * share)
+    at = int(len(data) * fraction)
     data[at : at + count] = bytes(count)
     path.write_bytes(data)
     return path
 
 
 def shift_edit_list(path: Path, by_s: float) -> Path:
-    """Let the edit list of the first track of an MP4 begin `by_s` later: what lies before is not to be shown."""
+    """MP4 edit list of the first track, begun `by_s` later: earlier frames are not displayed."""
     data = bytearray(path.read_bytes())
     at = data.index(b"elst")
     duration, media_time = struct.unpack(">Ii", data[at + 12 : at + 20])
@@ -225,7 +229,7 @@ def shift_edit_list(path: Path, by_s: float) -> Path:
 
 
 def show_as(path: Path, a: float, b: float, c: float, d: float) -> Path:
-    """Give the first track of an MP4 a display matrix: (x, y) is shown at (a x + c y, b x + d y), y pointing down."""
+    """MP4 display matrix of the first track: (x, y) goes to (a x + c y, b x + d y), y down."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 44
     fixed = [round(value * 65_536) for value in (a, b, c, d)]
@@ -237,9 +241,9 @@ def show_as(path: Path, a: float, b: float, c: float, d: float) -> Path:
 
 
 def edit(path: Path, edits: list[tuple[float, float | None]]) -> Path:
-    """Rewrite the edit list of the first track of an MP4 whose index stands behind its media.
+    """MP4 edit list of the first track, rewritten in a file whose index stands behind its media.
 
-    `edits`: (seconds shown, second of the track that is shown first; None shows nothing).
+    `edits`: (seconds displayed, second of the track that comes first; None displays nothing).
     """
     data = path.read_bytes()
     movie = struct.unpack(">I", data[(m := data.index(b"mvhd")) + 16 : m + 20])[0]
@@ -254,20 +258,20 @@ def edit(path: Path, edits: list[tuple[float, float | None]]) -> Path:
     return path
 
 
-def _replaced(data: bytes, way: list[bytes], body: bytes) -> bytes:
-    """Collectives the body of the first box that lies at the end of a way of boxes."""
+def _replaced(data: bytes, path: list[bytes], body: bytes) -> bytes:
+    """MP4 data with another body in the first box at the end of a path of boxes."""
     at = 0
     while at < len(data):
         size, kind = struct.unpack(">I4s", data[at : at + 8])
-        if kind == way[0]:
-            inner = body if len(way) == 1 else _replaced(data[at + 8 : at + size], way[1:], body)
+        if kind == path[0]:
+            inner = body if len(path) == 1 else _replaced(data[at + 8 : at + size], path[1:], body)
             return data[:at] + struct.pack(">I4s", len(inner) + 8, kind) + inner + data[at + size :]
         at += size
-    raise ValueError(f"no box {way[0]!r}")
+    raise ValueError(f"no box {path[0]!r}")
 
 
 class Pipe(io.RawIOBase):
-    """A file that can be written but not sought in: what a live encoder writes to."""
+    """Unseekable output file: what a live encoder writes to."""
 
     def __init__(self, path: Path):
         self.name, self.file = str(path), path.open("wb")
@@ -281,3 +285,18 @@ class Pipe(io.RawIOBase):
     def close(self) -> None:
         self.file.close()
         super().close()
+
+
+def corners(width: int = 24, height: int = 16) -> np.ndarray:
+    """A green picture whose upper left quarter is red and whose lower right is blue."""
+    pixels = np.full((height, width, 3), GREEN, np.uint8)
+    pixels[: height // 2, : width // 2] = RED
+    pixels[height // 2 :, width // 2 :] = BLUE
+    return pixels
+
+
+def encoded(picture: Image.Image, form: str, **options) -> bytes:
+    """The bytes of a picture file."""
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return file.getvalue()

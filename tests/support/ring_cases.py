@@ -1,4 +1,7 @@
-"""What ring attention is tried on, and the attention that it is held against: dense, in float64, on one device."""
+"""Cases of ring attention, and the dense attention on one device that it is compared with.
+
+Glossary: B batch · H query heads · G key/value heads · T tokens · K head width.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,9 @@ STRENGTHS = {"none": None, "weak": 0.3, "cut": 0.0}  # of the second modality fo
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to try."""
+    """Case: engine, ranks, type, row, heads, and masks."""
 
-    engine: str = "reference"
+    engine: str = "ring"
     ranks: int = 2
     dtype: str = "float64"
     row: str = "one document, nothing divides it"
@@ -47,7 +50,8 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """Every row on every number of ranks, causal and full; heads, types, masks and engines on some of them."""
+    """All rows on all numbers of ranks, causal and full; heads, types, masks, engines on some."""
+    # every row, on every number of ranks
     found = [
         Case(ranks=r, row=row, causal=c)
         for r, row, c in itertools.product((1, 2, 3, 4), ROWS, (True, False))
@@ -60,6 +64,8 @@ def cases() -> list[Case]:
     found += [
         Case(ranks=r, row=row, layout="contiguous") for r, row in itertools.product((2, 3, 4), some)
     ]
+
+    # heads and types
     shapes = (
         ((4, 4), "float32"),
         ((14, 7), "float32"),
@@ -71,6 +77,8 @@ def cases() -> list[Case]:
         Case(ranks=r, row=row, heads=h, dtype=d)
         for r, row, (h, d) in itertools.product((2, 4), some, shapes)
     ]
+
+    # strengths between modalities
     masks = (
         ("weak", True, "float32"),
         ("cut", True, "float64"),
@@ -79,6 +87,8 @@ def cases() -> list[Case]:
     )
     tried = itertools.product((1, 2, 4), some, masks)
     found += [Case(ranks=r, row=row, strength=s, causal=c, dtype=d) for r, row, (s, c, d) in tried]
+
+    # other engines
     others = (((4, 4), "none", True), ((8, 2), "cut", True), ((4, 4), "cut", False))
     tried = itertools.product(("allgather", "ulysses"), (2, 4), some, others)
     return found + [
@@ -89,7 +99,7 @@ def cases() -> list[Case]:
 def drawn(
     case: Case,
 ) -> tuple[Layout, tuple[int, ...], dict[str, torch.Tensor], torch.Tensor, torch.Tensor | None]:
-    """Layout, edges of documents, query, key, value and upstream gradient of the row, modalities and strengths."""
+    """Layout, document edges, q, k, v and upstream gradient B H T K, modalities, strengths."""
     tokens, edges = ROWS[case.row]
     random = torch.Generator().manual_seed(zlib.crc32(case.name.encode()))
     shapes = {
@@ -98,14 +108,16 @@ def drawn(
         "value": case.heads[1],
         "grad": case.heads[0],
     }
+    # drawn in float64 and rounded, so that all types see the same row
     row = {
         name: torch.randn(2, heads, tokens, 16, generator=random, dtype=torch.float64).to(
             DTYPES[case.dtype]
         )
         for name, heads in shapes.items()
     }
+
     kinds = torch.randint(0, 2, (2, tokens), generator=random)
-    kinds[0] = torch.arange(tokens) < tokens // 2  # whole blocks that whole blocks do not see
+    kinds[0] = torch.arange(tokens) < tokens // 2  # whole blocks that others may not see
     matrix = None
     if (strength := STRENGTHS[case.strength]) is not None:
         matrix = torch.ones(5, 5)
@@ -114,7 +126,7 @@ def drawn(
 
 
 def mask(case: Case, kinds: torch.Tensor, matrix: torch.Tensor | None) -> torch.Tensor:
-    """Everything that dense attention of a row is told, as one additive bias; padding looks at itself."""
+    """Dense additive bias of a row, B 1 T T: all its masks; padding attends to itself."""
     tokens, edges = ROWS[case.row]
     place = torch.arange(tokens)
     document = torch.bucketize(place, torch.tensor(edges), right=True)
@@ -128,7 +140,7 @@ def mask(case: Case, kinds: torch.Tensor, matrix: torch.Tensor | None) -> torch.
 
 
 def dense(row: dict[str, torch.Tensor], case: Case, bias: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Output and gradients of torch's attention over the whole row, in the row's type, with one big mask."""
+    """Output and gradients of torch's dense attention over the whole row, in the row's type."""
     leaves = {name: row[name].clone().requires_grad_() for name in ("query", "key", "value")}
     out = F.scaled_dot_product_attention(
         *leaves.values(), attn_mask=bias.to(row["query"].dtype), enable_gqa=True

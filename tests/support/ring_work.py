@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from ring_cases import Case, cases, dense, drawn, mask
+from stage_data import lessons_of
 
 from omni_lab.errors import OmniLabError
+from omni_lab.model.inputs import forward_batch
 from omni_lab.parallel import blocks
 from omni_lab.parallel.collectives import Collectives
 from omni_lab.parallel.engines import context_parallel_attention
@@ -220,15 +222,14 @@ def trained(exchanges: dict[int, Collectives], local_means: bool = False) -> dic
     from omni_lab.parallel.decoder_hook import register_context_parallel
     from omni_lab.sequences.batch import IGNORED
     from omni_lab.sequences.masking import Strength, strengths
-    from omni_lab.world.lessons import GalleryLessons
 
     changes = [
         "model.decoder.layers=2",
         "model.decoder.kv_heads=2",
-        "training.omni.batch=3",
-        "training.omni.units=2",
+        "training.stages.omni.batch_size=3",
+        "training.stages.omni.seconds=2",
     ]
-    mixture = GalleryLessons(override(tiny(), changes), "omni")
+    mixture = lessons_of(override(tiny(), changes), "omni")
     strength, found = strengths([Strength.read("text>audio=0.5")]), {}
     batches = [mixture.batch(step).streams for step in range(3)]
     for batch in batches:
@@ -236,7 +237,9 @@ def trained(exchanges: dict[int, Collectives], local_means: bool = False) -> dic
 
     def steps(collectives: Collectives | None) -> tuple[list[float], list[torch.Tensor]]:
         torch.manual_seed(0)
-        model = OmniModel.build(mixture.config, len(mixture.vocabulary))
+        model = OmniModel.build(
+            mixture.config.model, mixture.config.sequence, len(mixture.vocabulary)
+        )
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-4, weight_decay=0.0)
         if collectives:
             register_context_parallel(model.decoder)
@@ -244,7 +247,7 @@ def trained(exchanges: dict[int, Collectives], local_means: bool = False) -> dic
         for batch in batches:
             part = shard_batch(batch, collectives, strength) if collectives else batch
             labels = int(((part if local_means else batch).labels != IGNORED).sum())
-            loss = model(part, strength=strength).losses.sum() / max(1, labels)
+            loss = forward_batch(model, part, strength=strength).losses.sum() / max(1, labels)
             loss.backward()
             total = loss.detach().clone()
             if collectives:

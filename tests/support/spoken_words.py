@@ -1,4 +1,4 @@
-"""Words spoken by the world's voices at known times: the truth that tests of listening are held against."""
+"""Spoken words at known times, in the world's voices: ground truth for speech tests."""
 
 from importlib.util import find_spec
 
@@ -7,7 +7,7 @@ import pytest
 
 from omni_lab.world.voice import VOICES, speak
 
-S = 16_000
+SECOND = 16_000  # ticks
 with_silero = pytest.mark.skipif(
     not find_spec("silero_vad"), reason="silero-vad is in the extra `real`"
 )
@@ -24,21 +24,21 @@ def track(
     noise: float = 0.002,
     seed: int = 0,
 ):
-    """Sound with words at known times, over a little noise, and the span of every word in ticks."""
-    sound = noise * np.random.default_rng(seed).standard_normal(round(length_s * S))
+    """Speech track: words at known times over a little noise, and every word's span in ticks."""
+    sound = noise * np.random.default_rng(seed).standard_normal(round(length_s * SECOND))
     spans = []
     for at_s, word in words:
         wave = 0.4 * speak(word, voice)
-        start = round(at_s * S)
+        start = round(at_s * SECOND)
         sound[start : start + wave.size] += wave
         spans.append((start, start + wave.size))
     return (np.clip(sound, -1, 1) * 32767).astype(np.int16), spans
 
 
 def sentence(words: list[str], voice: str = GUIDE, gap_s: float = 0.08, start_s: float = 0.3):
-    """A cue's text spoken word by word with a short gap: the sound and the words' spans."""
+    """Spoken sentence: words with a short gap between, and the span of each in ticks."""
     timed, at = [], start_s
     for word in words:
         timed.append((at, word))
-        at += speak(word, voice).size / S + gap_s
+        at += speak(word, voice).size / SECOND + gap_s
     return track(at + 0.3, timed, voice)

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stage_data import lessons_of
 
-from omni_lab.config import TICKS_PER_SECOND, override, tiny
+from omni_lab.config import TICKS_PER_SECOND, StageConfig, override, tiny
 from omni_lab.errors import UsageError
+from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.parallel.collectives import Collectives
 from omni_lab.sequences.batch import PAD_KIND
@@ -19,13 +21,17 @@ from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part, part_of
 from omni_lab.world.clips import from_script
 from omni_lab.world.drawing import write_script
-from omni_lab.world.lessons import SENSES, STAGES, GalleryLessons
+from omni_lab.world.lessons import MODALITIES_OF
 from omni_lab.world.questions import FACTS
 from omni_lab.world.script import CELLS, HELD_OUT_PAIRS, TRAIN_PITCHES, TRAIN_SPEEDS
+from omni_lab.world.source import lessons
 from omni_lab.world.vocabulary import WorldVocabulary
 
+STAGES = tuple(MODALITIES_OF)
 CONFIG = override(
-    tiny(), [f"training.{stage}.batch=4" for stage in STAGES] + ["training.omni.units=4"]
+    tiny(),
+    [f"training.stages.{stage}.batch_size=4" for stage in STAGES]
+    + ["training.stages.omni.seconds=4"],
 )
 VOCABULARY = WorldVocabulary()
 
@@ -33,12 +39,12 @@ VOCABULARY = WorldVocabulary()
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return OmniModel.build(CONFIG, len(VOCABULARY))
+    return OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY))
 
 
 @pytest.fixture(scope="module")
 def batch():
-    return GalleryLessons(CONFIG, "omni").batch(0)
+    return lessons_of(CONFIG, "omni").batch(0)
 
 
 def texts(batch):
@@ -56,13 +62,13 @@ def equal(one, other):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_batch_is_a_function_of_its_place(stage):
-    one, two = GalleryLessons(CONFIG, stage), GalleryLessons(CONFIG, stage)
+    one, two = lessons_of(CONFIG, stage), lessons_of(CONFIG, stage)
     later = two.batch(7)
     assert equal(one.batch(7).streams, later.streams) and equal(
         one.batch(7).captions, later.captions
     )
     assert texts(one.batch(8).streams) != texts(later.streams)
-    other_seed = GalleryLessons(replace(CONFIG, seed=1), stage).batch(7)
+    other_seed = lessons_of(replace(CONFIG, seed=1), stage).batch(7)
     assert texts(other_seed.streams) != texts(later.streams)
     ahead = list(zip(range(2), one.batches(7), strict=False))
     assert equal(ahead[0][1].streams, later.streams), "batches made ahead are the same"
@@ -70,11 +76,11 @@ def test_a_batch_is_a_function_of_its_place(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_processes_share_out_the_rows_of_one(stage):
-    mixture = GalleryLessons(CONFIG, stage)
+    mixture = lessons_of(CONFIG, stage)
     alone = texts(mixture.batch(3).streams)
     shared = [text for rank in range(2) for text in texts(mixture.batch(3, rank, 2).streams)]
     assert sorted(shared) == sorted(alone) and len(set(alone)) == 4
-    with pytest.raises(UsageError, match=f"training.{stage}.batch=4"):
+    with pytest.raises(UsageError, match=f"stage {stage}: batch_size=4"):
         mixture.batch(0, 0, 3)
 
 
@@ -83,15 +89,19 @@ def test_processes_share_out_the_rows_of_one(stage):
     [("vision", {IMAGE_KIND}), ("audio", {AUDIO_KIND}), ("omni", {IMAGE_KIND, AUDIO_KIND})],
 )
 def test_a_stage_gives_the_senses_it_is_about(stage, kinds):
-    batch = GalleryLessons(CONFIG, stage).batch(0)
+    batch = lessons_of(CONFIG, stage).batch(0)
     assert set(batch.streams.kind.unique().tolist()) & {IMAGE_KIND, AUDIO_KIND} == kinds
     captions = set(batch.captions.kind.unique().tolist()) & {IMAGE_KIND, AUDIO_KIND}
     assert captions == kinds
 
 
 def test_captions_find_first_and_describe_later():
-    mixture = GalleryLessons(
-        override(CONFIG, ["training.vision.steps=10", "training.vision.find=0.5"]), "vision"
+    mixture = lessons_of(
+        override(
+            CONFIG,
+            ["training.stages.vision.steps=10", "training.stages.vision.curriculum_fraction=0.5"],
+        ),
+        "vision",
     )
     first_words = [
         {said.split()[0] in CELLS for said in texts(mixture.batch(step).captions)}
@@ -103,7 +113,7 @@ def test_captions_find_first_and_describe_later():
 
 
 def test_the_omni_stage_takes_seconds_out_of_its_streams_to_find_by_ear():
-    mixture = GalleryLessons(CONFIG, "omni")
+    mixture = lessons_of(CONFIG, "omni")
     for step in range(5):
         batch = mixture.batch(step)
         streams, captions = batch.streams, batch.captions
@@ -128,10 +138,12 @@ def test_questions_are_about_what_a_stage_can_sense():
         asked = {
             q.fact
             for sample in range(100)
-            for q in GalleryLessons(CONFIG, stage)._script(sample).questions
+            for q in lessons_of(CONFIG, stage)._script(sample).questions
         }
         assert asked == {
-            fact for fact, (carriers, _, _) in FACTS.items() if set(carriers) <= set(SENSES[stage])
+            fact
+            for fact, (carriers, _, _) in FACTS.items()
+            if set(carriers) <= set(MODALITIES_OF[stage])
         }
 
 
@@ -142,10 +154,10 @@ def test_a_process_without_captions_reports_what_the_others_report(model, batch)
 
 
 def test_stages_and_the_test_never_share_a_script():
-    mixtures = [GalleryLessons(CONFIG, stage) for stage in STAGES]
+    mixtures = [lessons_of(CONFIG, stage) for stage in STAGES]
     rooms = [mixture._script(sample).rooms for mixture in mixtures for sample in range(50)]
     rooms += [
-        GalleryLessons(replace(CONFIG, seed=1), stage)._script(s).rooms
+        lessons_of(replace(CONFIG, seed=1), stage)._script(s).rooms
         for stage in STAGES
         for s in range(50)
     ]
@@ -166,24 +178,24 @@ def test_stages_and_the_test_never_share_a_script():
     [
         ["world.room_s=1"],
         ["world.room_s=3"],
-        ["training.omni.units=3"],
-        ["training.vision.units=3"],
+        ["training.stages.omni.seconds=3"],
+        ["training.stages.vision.seconds=3"],
     ],
 )
 def test_rooms_and_units_of_any_length_go_together(settings):
     for stage in STAGES:
-        batch = GalleryLessons(override(CONFIG, settings), stage).batch(0)
+        batch = lessons_of(override(CONFIG, settings), stage).batch(0)
         assert supervised(batch).min() > 0
 
 
 def test_a_film_takes_one_row_of_the_omni_stage_and_none_of_the_others():
     film = from_script(write_script(3, 8, split="test"), 96)
-    films = {stage: GalleryLessons(CONFIG, stage, [film]) for stage in STAGES}
+    films = {stage: lessons_of(CONFIG, stage, [film]) for stage in STAGES}
     said = " ".join(cue.text for cue in film.window(0, 4 * TICKS_PER_SECOND).cues).lower()
     said = VOCABULARY.decode(VOCABULARY.encode(said))
     assert sum(text == said for text in texts(films["omni"].batch(0).streams)) == 1
     for stage in ("vision", "audio"):
-        assert equal(films[stage].batch(0).streams, GalleryLessons(CONFIG, stage).batch(0).streams)
+        assert equal(films[stage].batch(0).streams, lessons_of(CONFIG, stage).batch(0).streams)
     both = [texts(films["omni"].batch(0, rank, 2).streams) for rank in range(2)]
     assert sum(text == said for rank in both for text in rank) == 1, (
         "one row of all processes, not one of each"
@@ -192,7 +204,7 @@ def test_a_film_takes_one_row_of_the_omni_stage_and_none_of_the_others():
 
 def test_a_film_is_cut_into_whole_rooms_that_take_turns():
     film = from_script(write_script(3, 8, split="test"), 48)
-    mixture = GalleryLessons(CONFIG, "omni", [film])
+    mixture = lessons_of(CONFIG, "omni", [film])
     starts = [mixture._film(step).start // TICKS_PER_SECOND for step in range(4)]
     assert starts == [0, 2, 4, 0]
 
@@ -247,7 +259,7 @@ def test_the_mean_over_processes_is_the_mean_over_all_tokens(model, batch):
     mean_loss, mean_grad = gradient(parts, tuple((sum(counts) / 2).tolist()))
     assert mean_loss == pytest.approx(loss, rel=1e-5)
     assert torch.allclose(grad, mean_grad, atol=1e-6)
-    naive = sum(model(p.streams).losses.mean().item() for p in parts) / 2
+    naive = sum(forward_batch(model, p.streams).losses.mean().item() for p in parts) / 2
     assert naive != pytest.approx(loss, rel=1e-5), "a mean of means is something else"
     model.zero_grad()
 
@@ -255,14 +267,14 @@ def test_the_mean_over_processes_is_the_mean_over_all_tokens(model, batch):
 def test_a_rank_without_tokens_of_what_is_trained_takes_part_in_the_sum_of_gradients(batch):
     """Else data parallel training waits for ever for the gradients of a rank that has none."""
     torch.manual_seed(0)
-    objective = Objective(OmniModel.build(CONFIG, len(VOCABULARY)), 0.5, 2)
+    objective = Objective(OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY)), 0.5, 2)
     choose_trained(objective, ("image",))
     text = batch.streams.kind == TEXT_KIND
     kind = torch.where((batch.streams.kind == PAD_KIND) | text, batch.streams.kind, TEXT_KIND)
     blind = replace(
         batch.streams, kind=kind, seen=batch.streams.seen[:0], heard=batch.streams.heard[:0]
     )
-    shard = replace(batch, streams=blind, captions=None).shared(Collectives(alone=True), None)
+    shard = replace(batch, streams=blind, captions=None).sharded(Collectives(alone=True), None)
     objective(shard, 0.0, (1.0, 1.0))["loss"].backward()
     gradients = [p.grad for p in objective.model.image.parameters() if p.grad is not None]
     assert gradients and not any(gradient.any() for gradient in gradients)
@@ -285,7 +297,7 @@ def test_a_step_without_labels_costs_nothing_and_teaches_nothing(model, batch):
 def test_supervised_tokens_are_those_that_cost(model, batch):
     counts = supervised(batch)
     with torch.no_grad():
-        assert len(model(batch.streams).losses) == counts[0]
+        assert len(forward_batch(model, batch.streams).losses) == counts[0]
     assert counts[1] == batch.captions.loss_mask[:, 1:].sum()
     assert supervised(replace(batch, captions=None))[1] == 0
 
@@ -306,11 +318,11 @@ def test_captions_and_alignment_weigh_what_they_are_said_to(model, batch):
 @pytest.mark.parametrize("stage", STAGES)
 def test_gradients_reach_every_part_that_a_stage_trains_and_no_other(stage):
     torch.manual_seed(1)
-    model = OmniModel.build(CONFIG, len(VOCABULARY))
-    settings = getattr(CONFIG.training, stage)
+    model = OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY))
+    settings = CONFIG.training.stage(stage)
     objective = Objective(model, 1.0, 2)
     choose_trained(objective, settings.train)
-    batch = GalleryLessons(CONFIG, stage).batch(0)
+    batch = lessons_of(CONFIG, stage).batch(0)
     align = 0.3 if stage == "omni" else 0.0
     objective(batch, align, tuple(supervised(batch).tolist()))["loss"].backward()
     absent = {"vision": "audio", "audio": "image"}.get(stage)
@@ -331,9 +343,9 @@ def test_gradients_reach_every_part_that_a_stage_trains_and_no_other(stage):
 
 
 def test_every_parameter_has_one_optimizer_and_matrices_go_to_muon(model):
-    choose_trained(model, CONFIG.training.omni.train)
+    choose_trained(model, CONFIG.training.stage("omni").train)
     muon, adamw = build_optimizers(
-        model, CONFIG.training, replace(CONFIG.training.omni, lr_scale=0.5)
+        model, CONFIG.training, replace(CONFIG.training.stage("omni"), lr_scale=0.5)
     )
     groups = [[p for g in o.param_groups for p in g["params"]] for o in (muon, adamw)]
     ids = [id(p) for group in groups for p in group]
@@ -375,16 +387,18 @@ def test_a_parameter_belongs_to_its_part_however_the_model_is_wrapped(wrapping):
 
 
 def test_an_unknown_stage_is_refused():
-    with pytest.raises(UsageError, match="vision, audio, omni"):
-        GalleryLessons(CONFIG, "smell")
+    with pytest.raises(
+        UsageError, match="no lessons for stage 'smell'; it has vision, audio, omni"
+    ):
+        lessons(CONFIG, StageConfig("smell"))
 
 
 @pytest.mark.parametrize("stage", ["audio", "omni"])
 def test_a_stage_that_learns_from_sound_refuses_a_layout_without_any(stage):
     with pytest.raises(
-        UsageError, match=f"sequence.layout=F4 has no place for the sound .*'{stage}'"
+        UsageError, match=f"sequence.layout=F4 has no place for the sound .* {stage};"
     ):
-        GalleryLessons(override(tiny(), ["sequence.layout=F4"]), stage)
+        lessons_of(override(tiny(), ["sequence.layout=F4"]), stage)
 
 
 def test_what_cannot_be_learned_from_is_one_line_also_when_batches_are_prefetch():
@@ -393,8 +407,8 @@ def test_what_cannot_be_learned_from_is_one_line_also_when_batches_are_prefetch(
     with pytest.raises(
         SequenceError, match=r"^clip world-train-\d+_0_\d+: \d+ tokens, but .* is 50; [^\n]*$"
     ):
-        next(GalleryLessons(short, "omni").batches(0))
+        next(lessons_of(short, "omni").batches(0))
     with pytest.raises(
-        UsageError, match=r"^training.omni.batch=4: does not divide over 3 processes$"
+        UsageError, match=r"^stage omni: batch_size=4 does not divide over 3 processes$"
     ):
-        next(GalleryLessons(CONFIG, "omni").batches(0, 0, 3))
+        next(lessons_of(CONFIG, "omni").batches(0, 0, 3))

@@ -1,4 +1,4 @@
-"""From files to shards and back: nothing lost, nothing doubled, and every file that fails says why in one line."""
+"""Dataset build and readback: nothing lost or doubled, one line of reason per failed file."""
 
 import contextlib
 import errno
@@ -27,7 +27,10 @@ from omni_lab.triplets.table import table
 
 # the films are alike: none is dropped for that
 CONFIG = TripletConfig(image_size=48, clips_per_shard=2, near_duplicate_bits=-1)
-SRT = "1\n00:00:01,000 --> 00:00:02,000\nVISITOR: Colour?\n\n2\n00:00:08,000 --> 00:00:09,000\nGUIDE: Red.\n"
+SRT = (
+    "1\n00:00:01,000 --> 00:00:02,000\nVISITOR: Colour?\n\n"
+    "2\n00:00:08,000 --> 00:00:09,000\nGUIDE: Red.\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +48,13 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def films(made, tmp_path):
-    """The films, in a folder of this test's own."""
+    """A copy of the films for one test."""
     return Path(shutil.copytree(made, tmp_path / "films"))
 
 
 @pytest.fixture(scope="module")
 def whole(made, tmp_path_factory):
-    """What a build of `films` gives that nobody stops."""
+    """Output of an uninterrupted build of `films`: bytes by file name."""
     out = tmp_path_factory.mktemp("whole")
     with contextlib.chdir(made.parent):
         build(["films"], out, CONFIG, progress=False)
@@ -69,19 +72,22 @@ def test_films_become_clips_in_shards(films, tmp_path):
     report = build([films], tmp_path / "out", CONFIG, progress=False)
     assert (report.films, report.clips, report.failures, report.exit_code) == (5, 6, (), 0)
     assert sorted(contents(tmp_path / "out")) == [
-        "failures.jsonl", "index.parquet", "report.json", "shard-000000.tar", "shard-000001.tar", "shard-000002.tar",
+        "failures.jsonl", "index.parquet", "report.json",
+        "shard-000000.tar", "shard-000001.tar", "shard-000002.tar",
     ]  # fmt: skip
+
     triplets = list(read_shards(tmp_path / "out"))
     assert [t.clip_id for t in triplets] == [row["clip_id"] for row in read_index(tmp_path / "out")]
+
     short, long = triplets[0], triplets[4:]
     assert short.frames.shape == (4, 48, 64, 3)
     assert (short.frame_times / 16_000).tolist() == pytest.approx([0.2, 0.7, 1.2, 1.7])
     assert short.has == {"image", "audio"}
     assert short.clip_id == f"{short.source_id}_0_32000"
     assert short.audio.size == short.duration == 32_000
-    assert found_clicks((short.audio * 32767).astype(np.int16)) == pytest.approx(
-        [8000, 24_000], abs=1
-    )
+    clicks = found_clicks((short.audio * 32767).astype(np.int16))
+    assert clicks == pytest.approx([8000, 24_000], abs=1)
+
     assert [t.end for t in long] == [long[1].start, 320_000]
     assert [(c.start + t.start, c.role, c.text) for t in long for c in t.cues] == [
         (16_000, "visitor", "Colour?"), (128_000, "guide", "Red."),
@@ -104,7 +110,7 @@ def test_reading_back_gives_what_was_written(films, tmp_path):
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 4, 6, 8, 9])
 def test_stopped_and_run_again_equals_never_stopped(films, whole, tmp_path, monkeypatch, stop_at):
-    """Stopped anywhere, even after a tar has its name and before the index knows it: the same bytes in the end."""
+    """Interrupted anywhere, also between the rename of a tar and the index: the same bytes at last."""
     count = 0
 
     def stopping(*args):
@@ -132,16 +138,17 @@ def test_a_build_that_is_done_changes_nothing(films, whole, tmp_path):
 
 
 def test_what_is_dropped_is_named_and_stays_dropped(films, tmp_path, monkeypatch):
-    """A black film is done though nothing of it is kept; copies are known also to a run that goes on."""
+    """A black film is done without a kept clip; a resumed run knows the near-duplicates too."""
     write_film(films / "a_black.mp4", seconds=2, fps=5, frames=np.zeros((10, 48, 64, 3), np.uint8))
     write_film(films / "film1_smaller.mp4", seconds=2.5, fps=10, size=(48, 36))
     config = replace(CONFIG, near_duplicate_bits=3)
     report = build(["films"], "whole", config, progress=False)
-    told = json.loads((tmp_path / "whole" / "report.json").read_text())
-    assert dict(report.dropped) == told["dropped"]
-    assert told["dropped_by_reason"]["black picture"] == 1
-    assert told["dropped_by_reason"]["near-duplicate"] >= 1
-    assert (told["films"], told["clips"]) == (7, report.clips)
+    summary = json.loads((tmp_path / "whole" / "report.json").read_text())
+    assert dict(report.dropped) == summary["dropped"]
+    assert summary["dropped_by_reason"]["black picture"] == 1
+    assert summary["dropped_by_reason"]["near-duplicate"] >= 1
+    assert (summary["films"], summary["clips"]) == (7, report.clips)
+
     publish = os.replace
 
     def stopping(source, final):
@@ -164,10 +171,10 @@ def test_bad_files_are_one_line_each_and_the_others_go_on(films, tmp_path):
     (films / "a_twin.mp4").write_bytes((films / "film0.mp4").read_bytes())
     (films / "film1.truth.json").write_text("{}")
     (tmp_path / "nothing").mkdir()
+
     out = tmp_path / "out"
-    report = build(
-        [films, tmp_path / "none.mp4", tmp_path / "nothing"], out, CONFIG, progress=False
-    )
+    paths = [films, tmp_path / "none.mp4", tmp_path / "nothing"]
+    report = build(paths, out, CONFIG, progress=False)
     assert report.exit_code == 1
     assert [(f.uri.split("/")[-1], f.fault) for f in report.failures] == [
         ("empty.mp4", "EmptyFileError"), ("film1.mp4", "MediaError"), ("text.mkv", "NotMediaError"),
@@ -179,6 +186,7 @@ def test_bad_files_are_one_line_each_and_the_others_go_on(films, tmp_path):
     lines = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert [line["uri"] for line in lines] == [failure.uri for failure in report.failures]
     assert report.films == 4
+
     (films / "film1.truth.json").unlink()  # repaired: the next run takes it and forgets the failure
     report = build([films / "film1.mp4"], out, CONFIG, progress=False)
     assert report.films == 1
@@ -213,16 +221,9 @@ def test_a_standing_picture_is_seen_in_every_clip(tmp_path):
 
 def test_known_facts_go_with_their_clip(tmp_path):
     write_film(tmp_path / "a.mp4", seconds=20, fps=5)
-    facts = [
-        {
-            "fact": "colour",
-            "start": at * 16_000,
-            "end": (at + 1) * 16_000,
-            "asked": "colour",
-            "answer": "red",
-        }
-        for at in (0, 5, 18)
-    ]
+    fact = {"fact": "colour", "asked": "colour", "answer": "red"}
+    times = [{"start": at * 16_000, "end": (at + 1) * 16_000} for at in (0, 5, 18)]
+    facts = [{**fact, **time} for time in times]
     (tmp_path / "a.truth.json").write_text(json.dumps({"facts": facts}))
     build([tmp_path / "a.mp4"], tmp_path / "out", CONFIG, progress=False)
     found = [
@@ -233,8 +234,8 @@ def test_known_facts_go_with_their_clip(tmp_path):
     assert found == [(0, 16_000), (80_000, 16_000), (288_000, 16_000)]
 
 
-def test_facts_may_say_what_they_like_but_not_when(tmp_path):
-    """Only the times are ours to understand: the table shows the rest as far as it is there."""
+def test_facts_may_hold_any_keys_but_their_times_are_checked(tmp_path):
+    """Only the times have a meaning here: the table shows other keys as far as they are present."""
     write_film(tmp_path / "a.mp4", seconds=1, fps=5)
     truth = tmp_path / "a.truth.json"
     truth.write_text('{"facts": [{"start": 0, "end": 1600, "answer": ["red", 3]}]}')
@@ -246,17 +247,14 @@ def test_facts_may_say_what_they_like_but_not_when(tmp_path):
         read_truth(str(tmp_path / "a.mp4"))
 
 
-def test_quality_tells_black_static_and_loud(tmp_path):
+def test_quality_measures_black_static_and_loud(tmp_path):
     frames = np.zeros((50, 48, 64, 3), np.uint8)
     frames[25:] = np.random.default_rng(0).integers(0, 255, (25, 48, 64, 3))
     write_film(tmp_path / "a.mp4", seconds=2, frames=frames)
     (clip,) = clips_of(decode(tmp_path / "a.mp4", CONFIG), CONFIG)
     quality = clip.record["quality"]
-    assert (quality["black_share"], quality["static_share"], quality["speech_share"]) == (
-        0.5,
-        0.25,
-        0.0,
-    )
+    fractions = [quality[f"{name}_share"] for name in ("black", "static", "speech")]
+    assert fractions == [0.5, 0.25, 0.0]
     assert quality["audio_peak"] == pytest.approx(0.8, abs=0.1)
     assert 0 < quality["audio_rms"] < 0.1
 
@@ -279,6 +277,7 @@ def test_broken_shards_name_tar_and_member(films, tmp_path):
     whole = path.read_bytes()
     with tarfile.open(path) as tar:
         members = {member.name.split(".", 1)[1]: member for member in tar.getmembers()[:6]}
+
     for suffix in ("json", "000.jpg", "flac"):
         data = bytearray(whole)
         data[members[suffix].offset_data : members[suffix].offset_data + 40] = bytes(40)
@@ -286,6 +285,7 @@ def test_broken_shards_name_tar_and_member(films, tmp_path):
         name = members[suffix].name.split(".", 1)[0]
         with pytest.raises(ShardError, match=rf"shard-000000\.tar: {name}"):
             list(read_shards(out))
+
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ShardError, match=r"shard-000000\.tar"):
         list(read_shards(out))
@@ -302,30 +302,23 @@ def test_settings_do_not_mix(films, tmp_path):
         build([films / "film1.mp4"], tmp_path / "out", TripletConfig(image_size=32), progress=False)
     with pytest.raises(UsageError, match="is a file"):
         build([films / "film1.mp4"], films / "film0.mp4", CONFIG, progress=False)
-    with pytest.raises(UsageError, match="twice"):
-        build(
-            [films / "film1.mp4"],
-            tmp_path / "new",
-            TripletConfig(min_s=10.0, max_s=12.0),
-            progress=False,
-        )
+    impossible = TripletConfig(min_s=10.0, max_s=12.0)
+    with pytest.raises(UsageError, match="max_s = 12.0: less than twice .* raise max_s to 20.0"):
+        build([films / "film1.mp4"], tmp_path / "new", impossible, progress=False)
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_that_is_not_ours_is_left_alone(films, tmp_path):
-    """Tars of somebody else may have the names that ours would have."""
+def test_a_folder_of_another_program_is_left_alone(films, tmp_path):
+    """Tars of another program may have the very names of shards."""
     for name in ("shard-000000.tar", "notes.tmp"):
         (tmp_path / "out").mkdir(exist_ok=True)
-        (tmp_path / "out" / name).write_bytes(b"somebody else's")
+        (tmp_path / "out" / name).write_bytes(b"foreign")
     with pytest.raises(UsageError, match="holds tars, but no index"):
         build(films / "film0.mp4", tmp_path / "out", CONFIG, progress=False)
     (tmp_path / "out" / "shard-000000.tar").rename(tmp_path / "moved.tar")
     build(films / "film0.mp4", tmp_path / "out", CONFIG, progress=False)
-    assert (
-        (tmp_path / "out" / "notes.tmp").read_bytes()
-        == (tmp_path / "moved.tar").read_bytes()
-        == b"somebody else's"
-    )
+    for path in (tmp_path / "out" / "notes.tmp", tmp_path / "moved.tar"):
+        assert path.read_bytes() == b"foreign"
 
 
 def test_a_folder_without_a_film_takes_other_settings(films, tmp_path):
@@ -336,7 +329,7 @@ def test_a_folder_without_a_film_takes_other_settings(films, tmp_path):
 
 
 def test_names_that_are_hard_to_write_down_cost_nothing_else(films, tmp_path):
-    """Bytes that are no UTF-8, a link to itself, and a sign that ends a line for some readers."""
+    """Bytes that are not UTF-8, a link to itself, and a character that ends a line for some readers."""
     (films / "film0.mp4").rename(os.fsdecode(bytes(films / "film") + b"\xff.mp4"))
     (films / "loop.mp4").symlink_to("loop.mp4")
     (films / "a\u2028b.mp4").write_bytes(b"")
@@ -350,9 +343,7 @@ def test_names_that_are_hard_to_write_down_cost_nothing_else(films, tmp_path):
     assert list(verify(tmp_path / "out")) == []
 
 
-def test_a_folder_that_cannot_be_written_is_one_line_and_nothing_is_lost(
-    films, whole, tmp_path, monkeypatch
-):
+def test_an_unwritable_folder_is_one_line_and_nothing_is_lost(films, whole, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"film0\.mp4/out: Not a directory"):
         build("films", films / "film0.mp4" / "out", CONFIG, progress=False)
 
@@ -375,17 +366,14 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_nothing_is_lost(
 
 
 def test_a_file_is_found_once(films):
-    assert (
-        list(find(str(films / "film2.mp4")))
-        == list(find(films / "film2.mp4"))
-        == [films / "film2.mp4"]
-    )
+    film = films / "film2.mp4"
+    assert list(find(str(film))) == list(find(film)) == [film]
     names = [path.name for path in find([films / "film2.mp4", films, films / "more"])]
     assert names == ["film2.mp4", "film0.mp4", "film1.mp4", "film3.mp4", "long.mp4"]
 
 
 def test_folders_hold_films_of_every_age(tmp_path):
-    """Old and rare forms are found as new ones are; what lies beside a film is not."""
+    """Old and rare containers are found like new ones; files beside a film are not."""
     films = ["a.3g2", "a.AMR", "a.aiff", "a.asf", "a.dv", "a.mp4", "a.rm", "a.webm"]
     for name in (*films, "a.jpg", "a.srt", "a.truth.json", "a.txt"):
         (tmp_path / name).touch()
@@ -393,7 +381,7 @@ def test_folders_hold_films_of_every_age(tmp_path):
 
 
 def test_a_window_of_a_clip_is_a_clip(films, tmp_path):
-    """Its frames, samples and words count from its own start; a sense with nothing inside is absent."""
+    """Times count from the window's start; a modality with nothing inside is absent."""
     (films / "film2.srt").write_text(
         "1\n00:00:00,500 --> 00:00:01,000\nA.\n\n2\n00:00:01,500 --> 00:00:02,000\nB.\n"
     )

@@ -1,4 +1,4 @@
-"""Properties of cutting, over random speech and scenes: lengths, whole words, whole text, no needless harm or work."""
+"""Clip segmentation by properties: lengths, whole words, whole text, least harm, bounded work."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ QUARTER = S // 4
 
 @st.composite
 def films(draw, longest_s: int = 90):
-    """A length, spans of cues (some overlap, some are long, some empty), silences, scenes: at any tick."""
+    """Random film: duration, spans of cues (overlapping, long, empty), silences, scenes, in ticks."""
     duration = draw(st.integers(0, longest_s * S))
     spans, at = [], 0
     for _ in range(draw(st.integers(0, 14))):
@@ -31,7 +31,7 @@ def films(draw, longest_s: int = 90):
 
 
 def cues_of(spans, with_words: bool = False) -> tuple[Cue, ...]:
-    """Cues of numbered words, which last equally long with a tenth of a pause between where their times are told."""
+    """Cues of numbered words of equal length; with word times, a tenth of each is a pause."""
     cues = []
     for number, (start, end, count) in enumerate(spans):
         texts = [f"w{number}.{i}" for i in range(count)]
@@ -45,9 +45,9 @@ def cues_of(spans, with_words: bool = False) -> tuple[Cue, ...]:
 
 
 def tolls_of(duration: int, cues, silences=(), scenes=()) -> dict[int, tuple[int, int, float]]:
-    """What is bad about a cut at every time at which one is considered, written apart from the code under test.
+    """Harm and cost of a cut at every candidate time, written independently of the tested code.
 
-    Cuts through words and cuts through cues that could be whole, and what the cut costs.
+    Cuts through words, cuts through cues that could be whole, and the cost of the cut.
     """
     words = words_of(cues)
     kinds = {
@@ -57,29 +57,24 @@ def tolls_of(duration: int, cues, silences=(), scenes=()) -> dict[int, tuple[int
         "silence": silences,
         "scene": scenes,
     }
+
     tolls = {}
     for kind, times in kinds.items():
+        quiet = kind == "silence"
         for time in times:
             if inside(time, words):
-                toll = (
-                    int(block(time, words) <= 15 * S),
-                    0,
-                    COSTS["word" if kind == "silence" else "hard"],
-                )
+                toll = (int(block(time, words) <= 15 * S), 0, COSTS["word" if quiet else "hard"])
             elif inside(time, cues):
-                toll = (
-                    0,
-                    int(block(time, cues) <= 15 * S),
-                    COSTS["silence" if kind == "silence" else "word"],
-                )
+                toll = (0, int(block(time, cues) <= 15 * S), COSTS["silence" if quiet else "word"])
             else:
                 toll = (0, 0, COSTS[kind])
             tolls[time] = min(toll, tolls.get(time, toll))
+
     return {time: toll for time, toll in tolls.items() if 0 < time < duration}
 
 
 def block(time: int, spans) -> int:
-    """How long somebody speaks without a pause around a time."""
+    """Length of the uninterrupted speech around a time, ticks."""
     found, wider = [], [span for span in spans if span.start < time < span.end]
     while len(wider) > len(found):
         found = wider
@@ -93,12 +88,12 @@ def inside(time: int, spans) -> bool:
 
 
 def words_of(cues) -> list:
-    """What must be kept whole: words, or whole cues where their words have no times."""
+    """Units that must stay whole: words, or whole cues where their words have no times."""
     return [word for cue in cues for word in cue.words or (cue,)]
 
 
 def reachable(duration: int, places, shortest: int = 5 * S, longest: int = 15 * S) -> bool:
-    """Whether a film can be cut at some of these places."""
+    """Existence of a segmentation that cuts at some of these places only."""
     reached = {0}
     for time in sorted({*places, duration}):
         if any(shortest <= time - other <= longest for other in reached):
@@ -130,7 +125,7 @@ def test_clips_cover_the_film_in_lengths_that_are_allowed(film, with_words):
 @settings(deadline=None, max_examples=100)
 @given(films(), st.booleans())
 def test_no_word_and_no_cue_is_cut_unless_there_is_no_other_way(film, with_words):
-    """A cut says of itself what it does, and does it only where places that do less cannot be chained.
+    """A cut names its own harm, and does harm only where no chain of less harmful places exists.
 
     The one exception is speech that goes on for more than 15 s: it has to be cut somewhere.
     """
@@ -139,15 +134,15 @@ def test_no_word_and_no_cue_is_cut_unless_there_is_no_other_way(film, with_words
     clips = cut(duration, cues, silences, scenes)
     tolls = tolls_of(duration, cues, silences, scenes)
     harms = [tolls[clip.end] for clip in clips[:-1]]
+
     for clip in clips[:-1]:
-        harm = (
-            "hard"
-            if inside(clip.end, words_of(cues))
-            else "word"
-            if inside(clip.end, cues)
-            else None
-        )
-        assert clip.reason == harm or (harm is None and clip.reason in COSTS)
+        if inside(clip.end, words_of(cues)):
+            assert clip.reason == "hard"
+        elif inside(clip.end, cues):
+            assert clip.reason == "word"
+        else:
+            assert clip.reason in COSTS
+
     if any(words for words, _, _ in harms):
         assert not reachable(duration, [time for time, (words, _, _) in tolls.items() if not words])
     if any(words or gaps for words, gaps, _ in harms):
@@ -159,10 +154,10 @@ def test_no_word_and_no_cue_is_cut_unless_there_is_no_other_way(film, with_words
 @settings(deadline=None, max_examples=100)
 @given(films())
 def test_a_scene_is_preferred_where_speech_allows(film):
-    """No cut can be moved to the beginning of a scene in reach, outside of speech, so that the film gets cheaper.
+    """No cut becomes cheaper by a move to a scene in reach, outside of speech.
 
-    A place that is a scene and in no cue is worth more than any other place as far from the wanted length: it costs
-    nothing. And a cut in speech that could be whole never stands where the scene would have done.
+    A scene in no cue beats any other place as far from the target length: it costs nothing. And a
+    cut in speech that could be whole never stands where the scene would have been possible.
     """
     duration, spans, silences, scenes = film
     cues = cues_of(spans)
@@ -182,10 +177,11 @@ def test_a_scene_is_preferred_where_speech_allows(film):
 @settings(deadline=None, max_examples=60)
 @given(films(longest_s=45), st.booleans())
 def test_no_other_chain_of_cuts_is_better(film, with_words):
-    """Every chain of places is tried: fewest cuts through words, then through cues, then the lowest cost."""
+    """Against brute force over all chains: fewest cuts through words, then cues, then lowest cost."""
     duration, spans, silences, scenes = film
     cues = cues_of(spans, with_words)
     tolls = {**tolls_of(duration, cues, silences, scenes), duration: (0, 0, 0.0)}
+
     best = {0: (0, 0, 0.0)}
     for time in sorted(tolls):
         chains = [
@@ -199,6 +195,7 @@ def test_no_other_chain_of_cuts_is_better(film, with_words):
         ]
         if chains:
             best[time] = min(chains)
+
     clips = cut(duration, cues, silences, scenes)
     if len(clips) > 1:
         fits = sum(misfit(clip.start, clip.end) for clip in clips)
@@ -214,23 +211,19 @@ def test_text_is_conserved_in_order_and_inside_its_clip(film, with_words):
     duration, spans, silences, scenes = film
     cues = cues_of(spans, with_words)
     clips = cut(duration, cues, silences, scenes)
-    shared = share(cues, clips)
-    words = sorted(word for own in shared for cue in own for word in cue.text.split())
+    assigned = share(cues, clips)
+    words = sorted(word for own in assigned for cue in own for word in cue.text.split())
     assert words == sorted(word for cue in cues for word in cue.text.split())
-    for clip, own in zip(clips, shared, strict=True):
+
+    for clip, own in zip(clips, assigned, strict=True):
         assert [cue.start for cue in own] == sorted(cue.start for cue in own)
         assert all(0 <= cue.start <= cue.end <= clip.end - clip.start for cue in own)
         assert all([w.text for w in cue.words] == cue.text.split() for cue in own if cue.words)
-    for number in range(
-        len(cues)
-    ):  # each cue's own words stay in order, whichever clips they are in
-        order = [
-            w
-            for own in shared
-            for cue in own
-            for w in cue.text.split()
-            if w.startswith(f"w{number}.")
-        ]
+
+    # each cue's own words stay in order, whichever clips they are in
+    in_order = [word for own in assigned for cue in own for word in cue.text.split()]
+    for number in range(len(cues)):
+        order = [word for word in in_order if word.startswith(f"w{number}.")]
         assert order == sorted(order)
 
 
@@ -241,14 +234,14 @@ def test_long_speech_is_cut_between_words():
     clips = cut(40 * S, [cue])
     assert [clip.reason for clip in clips] == ["word", "word", "word", "end"][-len(clips) :]
     assert all(clip.end % S == 0 for clip in clips)
-    shared = share((cue,), clips)
-    assert [c.text for own in shared for c in own] == [
+    assigned = share((cue,), clips)
+    assert [c.text for own in assigned for c in own] == [
         " ".join(f"w{i}" for i in range(clip.start // S, clip.end // S)) for clip in clips
     ]
 
 
 def test_five_minutes_of_speech_without_word_times_are_cut_all_the_same():
-    """One cue and nothing known of its words: the cuts say that they may be hard, at pauses where some were heard."""
+    """One cue without word times: the cuts are marked as hard, and fall on pauses where some exist."""
     text = " ".join(f"w{i}" for i in range(600))
     cue = Cue(0, 300 * S, text)
     pauses = [t * S + 7 for t in range(9, 300, 10)]
@@ -256,9 +249,9 @@ def test_five_minutes_of_speech_without_word_times_are_cut_all_the_same():
         clips = cut(300 * S, [cue], silences)
         assert {clip.reason for clip in clips[:-1]} == {"hard"}
         assert all(clip.end in silences for clip in clips[:-1] if silences)
-        shared = share((cue,), clips)
-        assert " ".join(part.text for own in shared for part in own) == text
-        for clip, (part,) in zip(clips, shared, strict=True):
+        assigned = share((cue,), clips)
+        assert " ".join(part.text for own in assigned for part in own) == text
+        for clip, (part,) in zip(clips, assigned, strict=True):
             assert len(part.text.split()) == pytest.approx(2 * (clip.end - clip.start) / S, abs=1)
 
 
@@ -269,24 +262,17 @@ def test_between_words_the_end_of_a_sentence_is_preferred():
 
 
 def test_a_word_is_not_cut_where_another_way_exists():
-    """Word times that leave a gap only at 7 s: the cut is there, though 10 s would be the wanted length."""
+    """Word times that leave a gap only at 7 s: the cut is there, though the target length is 10 s."""
     words = (Word(0, 7 * S, "one"), Word(7 * S, 20 * S, "two"))
     (first, _) = cut(20 * S, [Cue(0, 20 * S, "one two", words=words)])
     assert (first.end, first.reason) == (7 * S, "word")
 
 
 def test_two_cuts_between_words_are_better_than_one_through_a_word():
-    """The one cut outside of speech, at 15 s, would leave only words to cut before the end at 32 s."""
+    """The one cut outside of speech, at 15 s, would force a cut through a word before 32 s."""
     spoken = ((1, 7), (8, 15)), ((15, 17), (18, 29))
-    cues = [
-        Cue(
-            words[0][0] * S,
-            words[-1][1] * S,
-            "a b",
-            words=tuple(Word(a * S, b * S, "a") for a, b in words),
-        )
-        for words in spoken
-    ]
+    words = [tuple(Word(a * S, b * S, "a") for a, b in spans) for spans in spoken]
+    cues = [Cue(pair[0].start, pair[-1].end, "a b", words=pair) for pair in words]
     assert [clip.reason for clip in cut(32 * S, cues)] == ["word", "word", "end"]
 
 
@@ -309,8 +295,8 @@ def test_silence_is_found_and_preferred():
 def test_text_outside_the_film_is_held():
     clips = cut(20 * S, scenes=[10 * S])
     late, early = Cue(25 * S, 26 * S, "late"), Cue(-2 * S, -S, "early")
-    shared = share((early, Cue(18 * S, 30 * S, "over"), late), clips)
-    assert [[(c.start // S, c.end // S, c.text) for c in own] for own in shared] == [
+    assigned = share((early, Cue(18 * S, 30 * S, "over"), late), clips)
+    assert [[(c.start // S, c.end // S, c.text) for c in own] for own in assigned] == [
         [(0, 0, "early")], [(8, 10, "over"), (10, 10, "late")],
     ]  # fmt: skip
 
@@ -361,7 +347,7 @@ def test_very_short_clips_are_cut_too():
 
 
 class Counted(list):
-    """A list that counts how many of its items were handed out."""
+    """A list that counts accesses to its items."""
 
     handed = 0
 
@@ -376,7 +362,7 @@ class Counted(list):
 
 
 def work(monkeypatch, duration, cues) -> tuple[int, int]:
-    """How many pairs of places cutting compares, and how many clips sharing looks at."""
+    """Pairs of places that `cut` compares, and clips that `share` looks at."""
     compared = []
     argmin = np.argmin
     with monkeypatch.context() as patch:
@@ -402,7 +388,7 @@ def test_work_grows_with_the_film_not_with_its_square(monkeypatch):
 
 
 def test_a_crowd_of_cues_is_no_more_work_than_its_seconds_have_places(monkeypatch):
-    """Cues at every sixteenth tick: each ten milliseconds count as one place, so many in ten seconds are compared."""
+    """Cues at every sixteenth tick: each 10 ms count as one place, which bounds the comparisons."""
     cues = tuple(Cue(i * 16, i * 16 + 8, "word") for i in range(20_000))
     compared, _ = work(monkeypatch, 20 * S, cues)
     assert compared < (20 * S // FINE) * (10 * S // FINE)

@@ -1,4 +1,4 @@
-"""Many films at once: the same bytes from any number of workers, limits that hold, and a death at any moment."""
+"""Parallel builds: the same bytes from any number of workers, limits that hold, crash safety."""
 
 import os
 import random
@@ -27,17 +27,8 @@ from omni_lab.triplets.shards.tars import ShardWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = TripletConfig(image_size=48, clips_per_shard=2)
-COMMAND = [
-    sys.executable,
-    "-m",
-    "omni_lab.cli.main",
-    "triplets",
-    "build",
-    "films",
-    "--out",
-    "out",
-    "--json",
-]
+COMMAND = [sys.executable, "-m", "omni_lab.cli.main"]
+COMMAND += ["triplets", "build", "films", "--out", "out", "--json"]
 COMMAND += ["--set", "triplets.image_size=48", "triplets.clips_per_shard=2", "--workers", "2"]
 
 
@@ -59,7 +50,7 @@ def films(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(films, tmp_path_factory):
-    """What one worker that nobody disturbs makes of them, as (name, bytes)."""
+    """Output of one undisturbed worker: bytes by file name."""
     out = tmp_path_factory.mktemp("whole") / "out"
     report = build([films], out, CONFIG, progress=False)
     assert (report.films, report.clips, len(report.skipped), report.failures) == (6, 7, 1, ())
@@ -89,24 +80,19 @@ def test_ray_makes_the_same_bytes_under_the_same_limits(films, whole, tmp_path, 
     ray.init(
         num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000
     )
+
     try:
         build([films], tmp_path / "out", CONFIG, progress=False, workers=2, engine="ray")
         assert contents(tmp_path / "out") == whole
+
         for name in ("a_hangs", "b_package"):
             write_film(tmp_path / f"{name}.mp4", seconds=1, fps=5)
         config = TripletConfig(image_size=48, file_timeout_s=1.0)
         films = [tmp_path / "a_hangs.mp4", tmp_path / "b_package.mp4"]
+        out, work = tmp_path / "new", film_work.stumbling
         with pytest.raises(UsageError, match=r"^triplets\.recogniser: no such checkpoint$"):
-            build(
-                films,
-                tmp_path / "new",
-                config,
-                False,
-                workers=2,
-                engine="ray",
-                work=film_work.stumbling,
-            )
-        assert "TimedOut" in (tmp_path / "new" / "failures.jsonl").read_text()
+            build(films, out, config, False, workers=2, engine="ray", work=work)
+        assert "TimedOut" in (out / "failures.jsonl").read_text()
     finally:
         ray.shutdown()
 
@@ -126,15 +112,15 @@ def test_a_film_that_overruns_is_stopped_and_the_others_go_on(films, tmp_path):
         [tmp_path / "films"], tmp_path / "out", config, False, workers=2, work=film_work.stumbling
     )
     assert {Path(f.uri).stem: (f.fault, f.reason) for f in report.failures} == {
-        "bug": ("ZeroDivisionError", "cannot be built (division by zero)"),
+        "bug": ("ZeroDivisionError", "unexpected error (division by zero)"),
         "dies": ("Crashed", "its process ended with signal SIGSEGV"),
         "eats": ("OutOfMemory", "took more than 600 MB of memory (triplets.file_memory_mb)"),
         "hangs": ("TimedOut", "took longer than 3 s (triplets.file_timeout_s)"),
     }
     assert report.films == 1
-    other = TripletConfig(
-        image_size=48, file_timeout_s=60.0
-    )  # limits are no settings of the clips: no other folder
+
+    # limits do not decide what clips contain: the folder stays the same
+    other = TripletConfig(image_size=48, file_timeout_s=60.0)
     again = build([tmp_path / "films"], tmp_path / "out", other, False, workers=2)
     assert (again.films, len(again.skipped), again.exit_code) == (4, 1, 0)
     assert not (tmp_path / "out" / "failures.jsonl").read_bytes()
@@ -148,7 +134,7 @@ def test_what_is_missing_on_this_machine_stops_the_build(tmp_path):
         build([tmp_path / "films"], tmp_path / "out", CONFIG, False, work=film_work.stumbling)
 
 
-def test_a_full_disk_stops_the_build_and_is_no_fault_of_the_film(films, tmp_path):
+def test_a_full_disk_stops_the_build_and_is_not_blamed_on_the_film(films, tmp_path):
     (tmp_path / "full.mp4").write_bytes((films / "film1.mp4").read_bytes())
     with pytest.raises(UsageError, match="out/.spool: No space left on device; make room"):
         build(tmp_path / "full.mp4", tmp_path / "out", CONFIG, False, work=film_work.stumbling)
@@ -156,8 +142,8 @@ def test_a_full_disk_stops_the_build_and_is_no_fault_of_the_film(films, tmp_path
 
 
 def test_a_film_is_hashed_once(films, tmp_path):
-    """The process that builds it is told its id."""
-    job = Job("film1.mp4", str(films), CONFIG, film_work.told)
+    """The worker process gets the id from its parent."""
+    job = Job("film1.mp4", str(films), CONFIG, film_work.unhashed)
     worker = Worker()
     try:
         outcome = worker.build(job, tmp_path / "film.tar", ())
@@ -168,18 +154,13 @@ def test_a_film_is_hashed_once(films, tmp_path):
 
 def test_a_film_is_not_blamed_for_what_films_before_it_left(films, tmp_path):
     """The second film of each process dies there; in a fresh one it is built."""
-    report = build(
-        [films / "film1.mp4", films / "film2.mp4"],
-        tmp_path / "out",
-        CONFIG,
-        False,
-        work=film_work.once,
-    )
+    pair = [films / "film1.mp4", films / "film2.mp4"]
+    report = build(pair, tmp_path / "out", CONFIG, False, work=film_work.once)
     assert (report.films, report.failures) == (2, ())
 
 
 class Shuffled:
-    """An engine that finishes films in random order and counts what is ahead of the first unfinished one."""
+    """Engine that finishes films in random order and counts those ahead of the first pending."""
 
     def __init__(self, seed: int):
         self.random, self.lock = random.Random(seed), threading.Lock()
@@ -217,7 +198,7 @@ def test_a_folder_takes_one_build_at_a_time(films, tmp_path):
 
 
 def test_a_worker_process_ends_with_its_parent(films, tmp_path):
-    """Its parent killed, a process that hangs is gone at once: nobody would be left to watch it."""
+    """A hanging process ends at once when its parent is killed: no one would watch it any more."""
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "hangs.mp4").write_bytes((films / "film1.mp4").read_bytes())
     call = "import film_work; from omni_lab.triplets.building.build import build; "
@@ -255,7 +236,7 @@ def test_killed_at_any_moment_and_run_again_equals_never_killed(films, tmp_path,
 
 
 def environment() -> dict[str, str]:
-    """Of a process that finds this package and the tests' own modules."""
+    """Environment of a process that finds this package and the tests' own modules."""
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")]),
@@ -263,7 +244,7 @@ def environment() -> dict[str, str]:
 
 
 def wait_for(condition, seconds: float = 20):
-    """Wait until something holds, and give it."""
+    """First true value of a condition, polled for `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():

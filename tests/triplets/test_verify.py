@@ -1,4 +1,4 @@
-"""Whatever byte of a folder of shards is changed, `verify` finds it; and says what else can be wrong with one."""
+"""Integrity check: `verify` finds every changed byte of a folder of shards, and names the damage."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ CONFIG = TripletConfig(image_size=32, clips_per_shard=2, jpeg_quality=60, near_d
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Shards of three films, one of them silent; a failure; a film with the same content as another."""
+    """Shards of three films, one silent; a failed file; a film with another's content."""
     folder = tmp_path_factory.mktemp("built")
     (folder / "films").mkdir()
     for number in range(3):
@@ -45,11 +45,12 @@ def built(tmp_path_factory):
 
 @pytest.fixture
 def out(built, tmp_path):
-    """A copy of them, to be broken."""
+    """A copy of the shards, to damage."""
     return Path(shutil.copytree(built, tmp_path / "out"))
 
 
-def said(folder) -> list[str]:
+def lines_of(folder) -> list[str]:
+    """Every damage as its line of text."""
     return [str(damage) for damage in verify(folder)]
 
 
@@ -60,7 +61,7 @@ def flip(path: Path, at: int, bit: int = 0) -> None:
 
 
 def test_what_a_build_wrote_is_whole(built):
-    assert said(built) == []
+    assert lines_of(built) == []
 
 
 @settings(deadline=None, max_examples=150)
@@ -88,24 +89,23 @@ def test_a_flipped_byte_is_named_with_shard_member_and_place(out):
     with tarfile.open(path) as tar:
         members = tar.getmembers()
     for member in members:
+        place = f"shard-000000.tar: {member.name}: byte"
         flip(path, member.offset + 99)  # in the header
-        (line,) = said(out)
-        assert (
-            line
-            == f"shard-000000.tar: {member.name}: byte {member.offset + 99}: its header is not what was written"
-        )
+        (line,) = lines_of(out)
+        assert line == f"{place} {member.offset + 99}: its header differs from the one written"
         path.write_bytes(whole)
+
         flip(path, member.offset_data + member.size // 2)
-        (line,) = said(out)
-        assert line.startswith(
-            f"shard-000000.tar: {member.name}: byte {member.offset_data}: its {member.size} bytes"
-        )
+        (line,) = lines_of(out)
+        wrong = f"its {member.size} bytes differ from those written"
+        assert line == f"{place} {member.offset_data}: {wrong}"
         path.write_bytes(whole)
+
         if member.size % 512:
             flip(path, member.offset_data + member.size)
-            (line,) = said(out)
-            where = f"shard-000000.tar: {member.name}: byte {member.offset_data + member.size}: "
-            assert line == f"{where}is filled up with something else than zeros"
+            (line,) = lines_of(out)
+            end = member.offset_data + member.size
+            assert line == f"{place} {end}: its padding is not zeros"
             path.write_bytes(whole)
 
 
@@ -116,21 +116,28 @@ def test_members_and_files_that_are_missing_or_too_many_are_named(out):
         names = [member.name for member in tar.getmembers()]
         second = tar.getmembers()[1]
         third = tar.getmembers()[2]
+
     path.write_bytes(whole[: second.offset] + whole[third.offset :])
-    lost = f"shard-000000.tar: {names[1]}: byte {second.offset}: is missing (found {names[2]} in its place)"
-    assert lost in said(out)
+    missing = f"is missing (found {names[2]} in its place)"
+    assert f"shard-000000.tar: {names[1]}: byte {second.offset}: {missing}" in lines_of(out)
     path.write_bytes(whole[: second.offset_data + 10])
-    assert any(f"{names[1]}" in line and "is cut off" in line for line in said(out))
+    assert any(f"{names[1]}" in line and "is cut off" in line for line in lines_of(out))
     path.write_bytes(whole + bytes(512))
-    assert "bytes that were written" in said(out)[0] or "not the" in said(out)[0]
+    assert (
+        lines_of(out)[0]
+        == f"shard-000000.tar: has {len(whole) + 512} bytes, not the {len(whole)} written"
+    )
+
     path.unlink()
-    assert said(out) == ["shard-000000.tar: is missing, but index.parquet names it"]
+    assert lines_of(out) == ["shard-000000.tar: is missing, but index.parquet names it"]
     path.write_bytes(whole)
+
     (out / "shard-000007.tar").write_bytes(whole)
     (out / "shard-000008.tar.tmp").write_bytes(b"half")
-    (out / "notes.tmp").write_bytes(b"somebody else's")
-    assert said(out) == [
-        "shard-000008.tar.tmp: is left over from a build that was stopped; the same build again clears it away",
+    (out / "notes.tmp").write_bytes(b"of another program")
+    left_over = "is left over from an interrupted build; the same build again clears it away"
+    assert lines_of(out) == [
+        f"shard-000008.tar.tmp: {left_over}",
         "shard-000007.tar: is not named in index.parquet",
     ]
 
@@ -142,20 +149,24 @@ def test_an_index_that_disagrees_is_found(out):
 
     def written(changed: list[dict]) -> list[str]:
         replace(index, table=table_of(changed)).write(out)
-        return said(out)
+        return lines_of(out)
 
     assert written(rows) == []
-    assert any("the rows of shard-000000.tar are not those" in line for line in written(rows[1:]))
+    assert any(
+        "the rows of shard-000000.tar differ from those written" in line
+        for line in written(rows[1:])
+    )
     twice = written([*rows, rows[0]])
     assert any(f"names {rows[0]['clip_id']} 2 times" in line for line in twice)
-    lied = written([{**rows[0], "start": 160}, *rows[1:]])
+    moved = written([{**rows[0], "start": 160}, *rows[1:]])
     assert any(
-        ".json" in line and "says start = 0, but index.parquet says 160" in line for line in lied
+        ".json" in line and "has start = 0, but index.parquet has 160" in line for line in moved
     )
+
     path.write_bytes(b"PAR1 and nothing else PAR1")
-    assert said(out)[0].startswith("index.parquet: cannot be read")
+    assert lines_of(out)[0].startswith("index.parquet: unreadable as a Parquet index (")
     path.unlink()
-    assert said(out) == ["index.parquet: is missing"]
+    assert lines_of(out) == ["index.parquet: is missing"]
     pyarrow.parquet.write_table(pyarrow.table({"clip_id": ["a"]}), path)
     with pytest.raises(ShardError, match="an earlier version wrote it"):
         Index.load(out)
@@ -163,21 +174,19 @@ def test_an_index_that_disagrees_is_found(out):
 
 def test_a_report_that_disagrees_is_found(out):
     (out / "failures.jsonl").write_bytes(b"")
-    assert said(out) == ["failures.jsonl: byte 0: does not agree with report.json"]
+    assert lines_of(out) == ["failures.jsonl: byte 0: does not agree with report.json"]
     (out / "report.json").unlink()
-    assert said(out) == ["report.json: is missing: the build did not finish; run it again"]
+    assert lines_of(out) == ["report.json: is missing: the build did not finish; run it again"]
 
 
-def test_the_command_says_one_line_each_and_ends_with_1(out, capsys):
+def test_the_command_prints_one_line_each_and_ends_with_1(out, capsys):
     assert main(["triplets", "verify", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}: whole\n"
     flip(out / "shard-000001.tar", 600)
     assert main(["triplets", "verify", str(out), "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["whole"], [damage["file"] for damage in told["damages"]]) == (
-        False,
-        ["shard-000001.tar"],
-    )
+    found = json.loads(capsys.readouterr().out)
+    assert not found["whole"]
+    assert [damage["file"] for damage in found["damages"]] == ["shard-000001.tar"]
     assert main(["triplets", "verify", str(out)]) == 1
     assert capsys.readouterr().out.count("\n") == 1
     with pytest.raises(InputError):

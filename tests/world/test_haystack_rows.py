@@ -21,7 +21,7 @@ CONFIG = override(
         "sequence.layout=haystack",
         "sequence.image_tokens=1",
         "sequence.frames_per_unit=1",
-        "context.pictures=96",
+        "world.haystack.pictures=96",
     ],
 )
 WORDS = build_vocabulary(CONFIG)
@@ -30,7 +30,9 @@ WORDS = build_vocabulary(CONFIG)
 @cache
 def writer(split="train", *more):
     config = override(CONFIG, more)
-    return HaystackWriter(config, WORDS, draw_bank(3, 96, 48, config.world, split), split)
+    return HaystackWriter(
+        config.world.haystack, 1, WORDS, draw_bank(3, 96, 48, config.world, split), split
+    )
 
 
 def said(haystack):
@@ -132,7 +134,7 @@ def test_a_film_counts_its_clock_on_and_fills_what_is_left_with_a_word():
     film = writer().film(np.random.default_rng(1), 400, 1, ("when",), 0.5)
     readings = [MARKS.index(reading) for reading in clock(film)]
     steps = np.diff(readings) % len(MARKS)
-    every = CONFIG.context.mark
+    every = CONFIG.world.haystack.mark
     assert (
         set(steps.tolist()) == {0, 1}
         and readings[:every] == [readings[0]] * every != readings[1 : every + 1]
@@ -179,7 +181,7 @@ def test_a_bank_shows_the_colour_it_says():
 
 def test_several_image_tokens_a_frame_keep_the_length_and_one_picture_a_frame():
     config = override(CONFIG, ["sequence.image_tokens=4"])
-    four = HaystackWriter(config, WORDS, writer().bank)
+    four = HaystackWriter(config.world.haystack, config.sequence.image_tokens, WORDS, writer().bank)
     for length in range(100, 104):
         film = four.film(np.random.default_rng(0), length, 1, ("what",), 1.0)
         assert len(film.tokens.ids) == length and (film.tokens.kind == IMAGE_KIND).sum() == 4 * len(

@@ -35,7 +35,7 @@ def make_album_eval_set(albums: list[Album], config: Config, vocabulary: Vocabul
     for row, album in enumerate(albums):
         document = as_album_document(album, config.model.image.size, config.world.image_noise)
         sequence = lay_out(document, config, supervised=False)
-        tokens = tokenize(sequence, vocabulary, config)
+        tokens = tokenize(sequence, vocabulary, config.sequence)
         rows.append(tokens)
         said = [
             index

@@ -12,15 +12,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from omni_lab.config import Config
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import InputError
 from omni_lab.evaluation.needles.interface import Trial
+from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import rope_of
-from omni_lab.training.loop import trained
 from omni_lab.training.run import read_config
+from omni_lab.training.trainer import trained
 from omni_lab.world.haystack.bank import draw_bank
-from omni_lab.world.haystack.lessons import haystack_batch, see_bank, stage_names
+from omni_lab.world.haystack.lessons import haystack_batch, see_bank
 from omni_lab.world.haystack.rows import NEEDLES, Haystack, HaystackWriter
 
 TOKENS = 16_384  # read at once
@@ -32,33 +34,46 @@ class OmniNeedleModel:
 
     Parameters
     ----------
-    model : a run folder, whose furthest checkpoint is taken, or a model
-    name : names the model in tables; a run folder names itself
+    model : that grew its context
+    config : settings of its run
+    name : of the model in tables
     trained : longest row it was trained on; None takes that of its settings' last stage
 
-    Raises
-    ------
-    InputError
-        the folder is no run, or its model was not trained to read haystacks
     """
 
     kinds = tuple(NEEDLES)
 
     def __init__(
-        self, model: OmniModel | Path | str, name: str | None = None, trained: int | None = None
+        self,
+        model: OmniModel,
+        config: Config,
+        name: str | None = None,
+        trained: int | None = None,
     ) -> None:
-        if not isinstance(model, OmniModel):
-            name, model = name or Path(model).name, _load(Path(model))
-        config = model.settings
         self.model, self.config = model, config
         theta, factor = rope_of(model.decoder)
-        self.name = name or f"omni_lab, θ {theta:g}" + (
-            f", positions / {factor:g}" if factor != 1 else ""
-        )
-        self.trained = trained or config.context.lengths[-1]
+        divided = f", positions / {factor:g}" if factor != 1 else ""
+        self.name = name or f"omni_lab, θ {theta:g}{divided}"
+        self.trained = trained or config.context.stages[-1].max_tokens
         bank = draw_bank(0, PICTURES, config.model.image.size, config.world, "test")
-        self._writer = HaystackWriter(config, build_vocabulary(config), bank, "test")
-        self._seen = see_bank(model, bank)
+        haystack, tokens = config.world.haystack, config.sequence.image_tokens
+        self._writer = HaystackWriter(haystack, tokens, build_vocabulary(config), bank, "test")
+        self._seen = see_bank(model, bank, config.sequence)
+
+    @classmethod
+    def load(cls, run: Path | str) -> OmniNeedleModel:
+        """Model of a run folder's furthest checkpoint.
+
+        Raises
+        ------
+        InputError
+            the folder is no run, or its model was not trained to read haystacks
+        """
+        config = read_config(run)
+        if config.sequence.layout != "haystack":
+            message = "its model was not trained to read haystacks (sequence.layout=haystack)"
+            raise InputError(f"{run}: {message}")
+        return cls(trained(run), config, Path(run).name)
 
     def chance(self, kind: str) -> float:
         """An even guess among all words, all colours, or all readings of the clock."""
@@ -86,17 +101,9 @@ class OmniNeedleModel:
 
     @torch.inference_mode()
     def _read(self, rows: list[Haystack]) -> list[bool]:
-        batch = haystack_batch(rows, self.config).to(self.model.device)
-        output = self.model(batch, self._seen)
+        batch = haystack_batch(rows, self.config.sequence, self.config.model.image.size)
+        batch = batch.to(self.model.device)
+        output = forward_batch(self.model, batch, self._seen)
         owner = batch.loss_mask[:, 1:].nonzero()[:, 0]
         wrong = owner[output.logits.argmax(-1) != output.targets]
         return (~torch.isin(torch.arange(len(rows), device=wrong.device), wrong)).tolist()
-
-
-def _load(folder: Path) -> OmniModel:
-    config = read_config(folder)
-    if config.sequence.layout != "haystack":
-        raise InputError(
-            f"{folder}: its model was not trained to read haystacks (sequence.layout=haystack)"
-        )
-    return trained(folder, stage_names(config))

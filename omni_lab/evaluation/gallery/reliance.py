@@ -17,7 +17,6 @@ from omni_lab.config import Config
 from omni_lab.evaluation.answers import make_eval_set, predict
 from omni_lab.evaluation.intervals import bootstrap
 from omni_lab.model.omni import OmniModel
-from omni_lab.sequences.batch import collate
 from omni_lab.sequences.vocabulary import Vocabulary
 from omni_lab.world.clips import from_script
 from omni_lab.world.drawing import write_script
@@ -77,7 +76,10 @@ def reliance(model: OmniModel, config: Config, vocabulary: Vocabulary) -> dict:
             [_ask_one(script, row, config) for script, _ in scripts], config, vocabulary
         )
         for first in range(0, count, 32):
-            predicted = predict(model, collate(exam.rows[first : first + 32], config))
+            predicted = predict(
+                model,
+                exam.batch(first, 32),
+            )
             for asked in exam.asked:
                 if first <= asked.row < first + 32:
                     word = vocabulary.decode([predicted[asked.row - first, asked.answer[0]]])

@@ -1,1 +1,1 @@
-"""Frames of films and still pictures as upright sRGB arrays."""
+"""Video frames and still images as upright sRGB arrays."""

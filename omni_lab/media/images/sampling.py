@@ -1,8 +1,9 @@
-"""Of all decoded frames, the few that are kept: nearest to an even grid, upright, small, and each with its own time.
+"""Frame sampling: the frames nearest to an even grid, upright, small, each with its own time.
 
-Frames that are not kept are never converted; those that are go straight from the decoder's format to their final
-size in one step of libswscale and are held as JPEG, so that a long film costs megabytes, not gigabytes. Interlaced
-frames stay woven, HDR is not toned down to SDR, and what is see-through is shown as if it were not.
+Frames that are not kept are never converted; those that are go straight from the decoder's format
+to their final size in one step of libswscale and are held as JPEG, so that a long film costs
+megabytes, not gigabytes. Interlaced frames stay interlaced, HDR is not tone-mapped to SDR, and
+alpha is ignored.
 """
 
 from __future__ import annotations
@@ -22,16 +23,20 @@ if TYPE_CHECKING:
 
 BT709, BT601, BT2020, BT2020_CONSTANT = 1, 5, 9, 10  # AVColorSpace
 CONVERTIBLE = (0, BT709, 4, BT601, 6, 7, BT2020)  # what libswscale can convert from
-PLAIN = re.compile(
-    r"(yuv[aj]?|gray|gbra?|nv)\d*p?\d*(le)?"
-)  # formats whose first plane is brightness (or green)
-WIDEST = 4  # of a pixel by its height, or the other way round; what claims more is taken for square
+# Pixel formats whose first plane is brightness (or green)
+PLAIN = re.compile(r"(yuv[aj]?|gray|gbra?|nv)\d*p?\d*(le)?")
+WIDEST = 4  # aspect ratio of a pixel, wide or high; one that claims more is taken for square
 
 
 class FramePicker:
-    """Take every decoded frame in order of time and keep those nearest to the grid (k + 1/2) / frames_per_second.
+    """Frame sampling on the grid (k + 1/2) / frames_per_second, from frames in order of time.
 
-    A frame is kept once, however long it stands; a grid point outside the film's pictures keeps nothing.
+    A frame is kept once, however long it is displayed; a grid point outside the film's pictures
+    keeps nothing.
+
+    Parameters
+    ----------
+    config : frames per second, shorter side (pixels), JPEG quality
     """
 
     def __init__(self, config: TripletConfig):
@@ -43,35 +48,38 @@ class FramePicker:
         self.brightness: list[float] = []  # mean of kept frames, 0 black to 1 white
         self.motion: list[float] = []  # mean absolute change since the frame kept before, 0 to 1
         self.all_times: list[int] = []  # ticks, of every frame
-        self.all_changes: list[
-            float
-        ] = []  # mean absolute change of brightness since the frame before, 0 to 255
-        self.rotation = 0
+        # of every frame: mean absolute change of brightness since the one before, 0 to 255
+        self.all_changes: list[float] = []
+        self.rotation = 0  # degrees counter-clockwise, of the first frame
         self._reformatter = VideoReformatter()
         self._step = Fraction(TICKS_PER_SECOND) / Fraction(config.frames_per_second)
-        self._k = 0
-        self._aspect = 1.0
-        self._size: tuple[int, int] | None = None  # of every kept picture, upright
+        self._k = 0  # of the next grid point
+        self._aspect = 1.0  # width of a pixel by its height
+        self._size: tuple[int, int] | None = None  # pixels, of every kept picture, upright
         self._shape = 0.0  # width by height of the first
         self._last: tuple[av.VideoFrame, int] | None = None
         self._glimpse: np.ndarray | None = None
         self._kept: np.ndarray | None = None
 
     def add(self, frame: av.VideoFrame, time: int, aspect: float = 1.0) -> None:
-        """Take the next frame; `time` in ticks, after every time before; `aspect` is a pixel's width by its height."""
+        """Take the next frame.
+
+        Parameters
+        ----------
+        frame : as decoded
+        time : ticks, after every time before
+        aspect : a pixel's width by its height
+        """
         self._aspect = aspect if 1 / WIDEST <= aspect <= WIDEST else 1.0
         settle_colours(frame)
-        glimpse = glimpse_of(frame)
-        same_shape = self._glimpse is not None and self._glimpse.shape == glimpse.shape
-        self.all_changes.append(
-            float(np.abs(glimpse - self._glimpse).mean()) if same_shape else 0.0
-        )
         self.all_times.append(time)
-        self._glimpse = glimpse
-        if self._last is None:
+        self.all_changes.append(self._change(glimpse_of(frame)))
+
+        if self._last is None:  # no frame is near to grid points before the first
             self.rotation = frame.rotation
             while self._grid() < time - self._step / 2:
                 self._k += 1
+
         while self._grid() <= time:
             nearest = (frame, time)
             if self._last is not None and self._grid() - self._last[1] <= time - self._grid():
@@ -80,8 +88,14 @@ class FramePicker:
             self._k += 1
         self._last = (frame, time)
 
+    def _change(self, glimpse: np.ndarray) -> float:
+        """Mean absolute change of brightness since the frame before, 0 to 255."""
+        before, self._glimpse = self._glimpse, glimpse
+        same_shape = before is not None and before.shape == glimpse.shape
+        return float(np.abs(glimpse - before).mean()) if same_shape else 0.0
+
     def finish(self, end: int) -> None:
-        """Close the film at `end` (ticks): grid points up to there may still want the last frame."""
+        """Close the film at `end` (ticks): grid points up to it may still keep the last frame."""
         if self._last is not None and (self._grid() < end or not self.times):
             self._keep(*self._last)
         self._last = None
@@ -90,6 +104,7 @@ class FramePicker:
         return (self._k + Fraction(1, 2)) * self._step
 
     def _keep(self, frame: av.VideoFrame, time: int) -> None:
+        """Keep a frame as JPEG, with its brightness and motion, unless it is kept already."""
         from PIL import Image
 
         if self.times and self.times[-1] == time:
@@ -108,21 +123,25 @@ class FramePicker:
         self.times.append(time)
 
     def _shrink(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
-        """Convert to upright RGB at the final size in one step of scaling; pixels that are not square become square.
+        """Upright RGB picture at the final size, with square pixels, in one step of scaling.
 
-        One size holds for the whole film: where a stream changes its own shape, pictures are framed in black.
+        One size holds for the whole film: where a stream changes its shape, pictures are padded
+        with black (letterboxed).
         """
         turned = is_turned(frame)
         sides = frame.width * self._aspect, float(frame.height)
         width, height = sides[::-1] if turned else sides
+
         if self._size is None:
             scale = min(1.0, self.config.image_size / min(width, height))
             self._size = max(1, round(width * scale)), max(1, round(height * scale))
             self._shape = width / height
         size = self._size
+        # Stretching by up to 2 % is less visible than a black rim of a pixel or two.
         if abs(width / height / self._shape - 1) > 0.02:
             scale = min(size[0] / width, size[1] / height)
             size = max(1, round(width * scale)), max(1, round(height * scale))
+
         picture = upright(self._convert(frame, size[::-1] if turned else size), frame)
         if size == self._size:
             return picture
@@ -134,6 +153,7 @@ class FramePicker:
     def _convert(
         self, frame: av.VideoFrame, size: tuple[int, int]
     ) -> UInt8[np.ndarray, "height width 3"]:
+        """RGB picture of `size` (width, height), as the frame is stored."""
         small = self._reformatter.reformat(
             frame,
             *size,
@@ -146,7 +166,7 @@ class FramePicker:
 
 
 def settle_colours(frame: av.VideoFrame) -> None:
-    """Give a frame a colour matrix that it can be converted by, where it has none or one that libswscale does not know.
+    """Colour matrix of a frame, set in place where it is missing or unknown to libswscale.
 
     It is the one that players take: BT.709 for high-definition video, else BT.601.
     """
@@ -157,10 +177,11 @@ def settle_colours(frame: av.VideoFrame) -> None:
 
 
 def glimpse_of(frame: av.VideoFrame) -> Float[np.ndarray, "rows columns"]:
-    """Look at some hundred points of a frame's first plane (brightness, in nearly all video), 0 to 255.
+    """Brightness samples, 0 to 255: some hundred points of a frame's first plane.
 
-    It costs microseconds, so that every frame can be compared with the one before without converting any; the few
-    formats whose first plane is no plain brightness are converted, very small.
+    They cost microseconds, so that every frame can be compared with the one before without
+    converting any; the few pixel formats whose first plane is not brightness are converted, very
+    small.
     """
     if not PLAIN.fullmatch(frame.format.name):
         frame = frame.reformat(
@@ -169,19 +190,17 @@ def glimpse_of(frame: av.VideoFrame) -> Float[np.ndarray, "rows columns"]:
     plane, bits = frame.planes[0], frame.format.components[0].bits
     kind = np.uint16 if bits > 8 else np.uint8
     rows = np.frombuffer(plane, np.uint8).reshape(frame.height, -1).view(kind)
-    points = rows[:: max(1, frame.height // 18), : frame.width : max(1, frame.width // 32)].astype(
-        np.float32
-    )
-    return points / (1 << (bits - 8))
+    points = rows[:: max(1, frame.height // 18), : frame.width : max(1, frame.width // 32)]
+    return points.astype(np.float32) / (1 << (bits - 8))
 
 
 def upright(
     picture: UInt8[np.ndarray, "height width 3"], frame: av.VideoFrame
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Turn (and mirror) a picture as the frame's display matrix tells players to.
+    """Upright picture: turned and mirrored by the frame's display matrix.
 
-    The matrix maps (x, y) to (a x + c y, b x + d y), y pointing down; a turn by another angle than cameras write
-    becomes the quarter turn nearest to it.
+    The matrix maps (x, y) to (a x + c y, b x + d y), y pointing down; an angle that no camera
+    writes becomes the nearest quarter turn.
     """
     a, b, c, d = _display_matrix(frame)
     if is_turned(frame):
@@ -195,12 +214,13 @@ def upright(
 
 
 def is_turned(frame: av.VideoFrame) -> bool:
-    """Tell whether a frame's columns are shown as rows."""
+    """Quarter turn test: are a frame's columns displayed as rows?"""
     a, b, _, _ = _display_matrix(frame)
     return abs(b) > abs(a)
 
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """Display matrix (a, b, c, d) of a frame; the identity where it has none."""
     for data in frame.side_data:
         if data.type.name == "DISPLAYMATRIX":
             a, b, _, c, d, *_ = np.frombuffer(data, np.int32)

@@ -1,1 +1,1 @@
-"""Voice activity, recognition, word alignment and diarisation."""
+"""Voice activity detection, speech recognition, forced alignment and speaker diarisation."""

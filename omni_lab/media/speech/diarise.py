@@ -1,13 +1,16 @@
-"""Who speaks, told by sound alone: cues whose voices sound alike get one name, "voice 1", "voice 2" and so on.
+"""Speaker diarisation by sound alone: cues with similar voices get one name, "voice 1", "voice 2" …
 
-A cue becomes a few plain statistics: the mean shape of its log-mel spectrum (the colour of a voice) and the middle of
-its pitch. Cues are then joined, nearest first, into as many groups as separate best, or one where none separate.
+A cue becomes a few plain statistics: the mean shape of its log-mel spectrum (the timbre of a voice)
+and its median pitch. Cues are then clustered, nearest first, into as many groups as separate best,
+or one where none separate.
 
-Measured on the world's two voices, 20 lines, ten seeds each: of lines of three words, a share of .005 (standard
-deviation .015) is given to the wrong voice at speeds and pitches of training and none at unseen ones; of single words
-.05 (.15) and .03 (.10): mostly none, but one film in ten becomes one voice. A film with one voice is split in none of
-20 with lines of three words, in 4 of 20 with single words. Two or three lines are too few to tell. These voices are
-synthetic and the two settings below were chosen on them: people in one room, or with music, were not measured.
+Measured on the world's two voices, 20 lines, ten seeds each: of lines of three words, a fraction of
+.005 (standard deviation .015) is assigned to the wrong voice at the speeds and pitches of training
+and none at unseen ones; of single words .05 (.15) and .03 (.10): mostly none, but one film in ten
+becomes one voice. A film with one voice is split in none of 20 with lines of three words, in 4 of
+20 with single words. Two or three lines are too few to separate voices. These voices are synthetic
+and the two settings below were chosen on them: people in one room, or with music, were not
+measured.
 """
 
 from __future__ import annotations
@@ -21,50 +24,48 @@ from jaxtyping import Float, Float32, Int16, Int64
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.media.subtitles.reader import Cue
 
-HOP, FRAME = (
-    TICKS_PER_SECOND // 100,
-    TICKS_PER_SECOND // 25,
-)  # 10 ms, and 40 ms: two periods of the deepest voice
+HOP = TICKS_PER_SECOND // 100  # 10 ms
+FRAME = TICKS_PER_SECOND // 25  # 40 ms: two periods of the deepest voice
 MELS = 24
 LOWEST, HIGHEST = 60, 400  # Hz, of a voice's pitch
-FEWEST = 15  # frames that sound; a cue with fewer tells nothing
-LONGEST = (
-    30 * TICKS_PER_SECOND
-)  # of a cue that is listened to: a title may stand for the whole film
+FEWEST = 15  # voiced frames; a cue with fewer has no voice
+LONGEST = 30 * TICKS_PER_SECOND  # of a cue that is analysed: a title may last for the whole film
 MOST_VOICES = 6
-SEPARATE = (
-    0.5  # mean silhouette below which all cues are one voice: two had .51 to .70, one .23 to .56
-)
-PITCH_WEIGHT = 1.5  # of a semitone, against a decibel of spectral shape
+# Mean silhouette below which all cues are one voice: two voices had .51 to .70, one .23 to .56
+SEPARATE = 0.5
+PITCH_WEIGHT = 1.5  # of a semitone, relative to a decibel of spectral shape
 OCTAVE = 0.02  # by which a pitch an octave higher is preferred
 VOICED = 0.5  # correlation of a frame with itself a period later, at least
-AT_ONCE = 2000  # cues that are grouped by distance; the rest join the nearest group
+AT_ONCE = 2000  # cues that are clustered by distance; the rest join the nearest group
 
 
 def name_voices(
     cues: tuple[Cue, ...], audio: Int16[np.ndarray, " samples"], start: int = 0
 ) -> tuple[Cue, ...]:
-    """Give cues without a role the name of their voice, with `role_source` "voice" and a confidence in [0, 1].
+    """Speaker diarisation: cues without a role get the name of their voice.
 
-    Voices are numbered by their first cue. A cue of which less than 0.15 s sounds stays without; of a long one the
-    first half minute counts.
+    They also get `role_source` "voice" and a confidence in [0, 1]. Voices are numbered by their
+    first cue. A cue with less than 0.15 s of voice stays without; of a long one the first half
+    minute counts.
 
     Parameters
     ----------
+    cues : in order of time; those with a role are returned as they are
     audio : 16 kHz mono
     start : tick of the first sample
     """
-    told = {}
+    vectors = {}
     for i, cue in enumerate(cues):
         if cue.role is None:
             end = min(cue.end, cue.start + LONGEST)
-            told[i] = embed(audio[max(0, cue.start - start) : max(0, end - start)])
-    told = {i: vector for i, vector in told.items() if vector is not None}
-    if not told:
+            vectors[i] = embed(audio[max(0, cue.start - start) : max(0, end - start)])
+    vectors = {i: vector for i, vector in vectors.items() if vector is not None}
+    if not vectors:
         return cues
-    groups, confidence = group(np.stack(list(told.values())))
+
+    groups, confidence = group(np.stack(list(vectors.values())))
     named = list(cues)
-    for i, voice, sure in zip(told, groups, confidence, strict=True):
+    for i, voice, sure in zip(vectors, groups, confidence, strict=True):
         named[i] = replace(
             cues[i],
             role=f"voice {voice + 1}",
@@ -75,12 +76,14 @@ def name_voices(
 
 
 def embed(audio: Int16[np.ndarray, " samples"]) -> Float32[np.ndarray, " features"] | None:
-    """Describe a voice: mean spectral shape (dB) and median pitch (semitones); None where too little sounds."""
+    """Speaker embedding: mean log-mel shape (dB) and median pitch (semitones above 60 Hz).
+
+    None where fewer than 15 frames are voiced. `audio` is 16 kHz mono; there are 25 features.
+    """
     if audio.size < FRAME:
         return None
-    frames = (
-        np.lib.stride_tricks.sliding_window_view(audio, FRAME)[::HOP].astype(np.float32) / 32768
-    )
+    view = np.lib.stride_tricks.sliding_window_view(audio, FRAME)[::HOP]
+    frames = view.astype(np.float32) / 32768
     power = np.abs(np.fft.rfft(frames * np.hanning(FRAME).astype(np.float32), 2 * FRAME)) ** 2
     loud = 10 * np.log10(power.mean(axis=1) + 1e-9)
     pitch = _pitch(frames)
@@ -96,28 +99,25 @@ def embed(audio: Int16[np.ndarray, " samples"]) -> Float32[np.ndarray, " feature
 def group(
     vectors: Float32[np.ndarray, "cues features"],
 ) -> tuple[Int64[np.ndarray, " cues"], Float[np.ndarray, " cues"]]:
-    """Group vectors into one to six voices, numbered in order of appearance, with a confidence for each.
+    """Agglomerative clustering into one to six voices, numbered in order of appearance.
 
-    The number of groups is the one with the largest mean silhouette (Rousseeuw 1987), one where that is below
-    `SEPARATE`. The confidence says how much nearer the own group's centre is than the next one's; with one group it is
-    what the best split lacks of a perfect one.
+    The number of groups is the one with the largest mean silhouette (Rousseeuw 1987), one where
+    that is below `SEPARATE`.
+
+    Returns
+    -------
+    each cue's group, and a confidence: how much nearer the centre of its group is than the next
+    one; with one group it is what the best split lacks of a perfect one
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import cdist
 
-    chosen = vectors[
-        np.linspace(0, len(vectors) - 1, min(len(vectors), AT_ONCE)).round().astype(int)
-    ]
-    best, labels = 0.0, np.zeros(len(chosen), dtype=np.int64)
-    if len(chosen) > 2:
-        tree = linkage(chosen, "average")
-        distance = cdist(chosen, chosen)
-        for count in range(2, min(MOST_VOICES, len(chosen) - 1) + 1):
-            tried = fcluster(tree, count, "maxclust") - 1
-            if tried.max() and (mean := float(_silhouette(distance, tried).mean())) > best:
-                best, labels = mean, tried
+    # Distances between all cues of a long film would not fit in memory.
+    at = np.linspace(0, len(vectors) - 1, min(len(vectors), AT_ONCE)).round().astype(int)
+    chosen = vectors[at]
+    best, labels = _best_split(chosen)
     if best < SEPARATE:
         return np.zeros(len(vectors), dtype=np.int64), np.full(len(vectors), 1.0 - best)
+
     centres = np.stack([chosen[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
     away = cdist(vectors, centres)
     nearest = away.argmin(axis=1)
@@ -126,9 +126,25 @@ def group(
     return np.argsort(np.argsort(first))[number], 1 - own / np.maximum(other, 1e-9)
 
 
+def _best_split(vectors: Float32[np.ndarray, "cues features"]) -> tuple[float, np.ndarray]:
+    """Best clustering by mean silhouette: that mean (0 for one group), and each cue's group."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import cdist
+
+    best, labels = 0.0, np.zeros(len(vectors), dtype=np.int64)
+    if len(vectors) < 3:
+        return best, labels
+    tree, distance = linkage(vectors, "average"), cdist(vectors, vectors)
+    for count in range(2, min(MOST_VOICES, len(vectors) - 1) + 1):
+        tried = fcluster(tree, count, "maxclust") - 1
+        if tried.max() and (mean := float(_silhouette(distance, tried).mean())) > best:
+            best, labels = mean, tried
+    return best, labels
+
+
 @functools.lru_cache(maxsize=1)
 def _bank() -> Float32[np.ndarray, "bins mels"]:
-    """The triangular mel filters of Whisper's kind, from 100 to 7000 Hz."""
+    """Triangular mel filter bank of Whisper's kind (Slaney), from 100 to 7000 Hz."""
     from transformers.audio_utils import mel_filter_bank
 
     bank = mel_filter_bank(
@@ -138,27 +154,28 @@ def _bank() -> Float32[np.ndarray, "bins mels"]:
 
 
 def _pitch(frames: Float32[np.ndarray, "frames samples"]) -> Float32[np.ndarray, " frames"]:
-    """Find the pitch of every frame (Hz) at the highest peak of its autocorrelation; 0 where it has no voice."""
+    """Pitch of every frame (Hz), at the highest peak of its autocorrelation; 0 where unvoiced."""
     centred = frames - frames.mean(axis=1, keepdims=True)
     spectrum = np.abs(np.fft.rfft(centred, 2 * FRAME)) ** 2
     correlation = np.fft.irfft(spectrum)[:, :FRAME]
     lags = np.arange(TICKS_PER_SECOND // HIGHEST, TICKS_PER_SECOND // LOWEST)
     strength = correlation[:, lags] / (1 - lags / FRAME) / (correlation[:, :1] + 1e-9)
-    best = (strength - OCTAVE * np.log2(lags)).argmax(
-        axis=1
-    )  # two periods correlate as well as one: prefer the one
+    # Two periods correlate as well as one: prefer the one.
+    best = (strength - OCTAVE * np.log2(lags)).argmax(axis=1)
     voiced = strength[np.arange(len(frames)), best] > VOICED
     return np.where(voiced, TICKS_PER_SECOND / lags[best], 0).astype(np.float32)
 
 
 def _silhouette(distance, labels):
-    """Compare each one's mean distance to its own group with that to the nearest other: 1 apart, 0 between."""
+    """Silhouette of every cue: 1 far from all other groups, 0 half-way to the nearest.
+
+    It compares the mean distance to the cue's group with that to the nearest other group.
+    """
     sums = np.stack([distance[:, labels == label].sum(axis=1) for label in range(labels.max() + 1)])
     sizes = np.bincount(labels)
     index = np.arange(len(labels))
     own = sums[labels, index] / np.maximum(sizes[labels] - 1, 1)
     sums[labels, index] = np.inf
     other = (sums / sizes[:, None]).min(axis=0)
-    return np.where(
-        sizes[labels] > 1, (other - own) / np.maximum(np.maximum(own, other), 1e-9), 0.0
-    )
+    apart = (other - own) / np.maximum(np.maximum(own, other), 1e-9)
+    return np.where(sizes[labels] > 1, apart, 0.0)

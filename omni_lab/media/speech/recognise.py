@@ -1,7 +1,8 @@
-"""Speech to text where a film has none, by Whisper.
+"""Speech recognition by Whisper, for films without text.
 
-Whisper reads windows of 30 s. A detector of voices says where they lie, so that none is mere silence, for which the
-model would invent words, and so that they end in pauses. The language is the one that the first window is in.
+Whisper reads windows of 30 s. Voice activity detection decides where they lie, so that none is mere
+silence, for which the model would invent words, and so that they end in pauses. The language is
+that of the first window.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LEFT_OVER = TICKS_PER_SECOND  # a rest of a window shorter than this is not read
 
 @functools.lru_cache(maxsize=1)
 def recogniser(source: str, detector: str) -> Whisper:
-    """Load the recogniser of that name, once per process.
+    """Speech recogniser of that name, loaded once per process.
 
     Parameters
     ----------
@@ -32,37 +33,47 @@ def recogniser(source: str, detector: str) -> Whisper:
     Raises
     ------
     UsageError
-        there is no such checkpoint, or it is not one of Whisper
+        the checkpoint does not exist, is incomplete, or is not one of Whisper
     """
     return Whisper(source, detector)
 
 
 def check_recogniser(source: str) -> None:
-    """Refuse what is no Whisper checkpoint, without loading its weights.
+    """Whisper checkpoint check, without loading its weights.
 
     Raises
     ------
     UsageError
-        it cannot be opened, or is another kind of model
+        the checkpoint fails to load, or is another kind of model
     """
     from transformers import AutoConfig
 
-    right = "give the folder of a Whisper checkpoint, its name on the hub (openai/whisper-small), or none"
+    named = f"triplets.recogniser = {source!r}"
+    right = "give the folder of a Whisper checkpoint, its name on the hub (openai/whisper-small)"
     try:
         kind = AutoConfig.from_pretrained(source).model_type
-    except (OSError, ValueError) as fault:
-        reason = str(fault).splitlines()[0]
-        raise UsageError(
-            f"triplets.recogniser = {source!r} cannot be loaded ({reason}): {right}"
-        ) from fault
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{named} cannot be loaded ({reason}): {right}, or none") from error
     if kind != "whisper":
-        raise UsageError(f"triplets.recogniser = {source!r} is a {kind} model: {right}")
+        raise UsageError(f"{named} is a {kind} model: {right}, or none")
 
 
 class Whisper:
-    """Whisper (Radford et al. 2022, arXiv:2212.04356), any checkpoint in the layout of transformers.
+    """Whisper speech recogniser (Radford et al. 2022, arXiv:2212.04356).
 
-    Words get times where the checkpoint names the attention heads that follow the sound (`alignment_heads`).
+    Any checkpoint in the layout of transformers. Words get times where the checkpoint names the
+    attention heads that follow the sound (`alignment_heads`).
+
+    Parameters
+    ----------
+    source : folder or hub name
+    detector : as in `voice_activity`
+
+    Raises
+    ------
+    UsageError
+        the checkpoint does not exist, is incomplete, or is not one of Whisper
     """
 
     def __init__(self, source: str, detector: str):
@@ -70,31 +81,38 @@ class Whisper:
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
         check_recogniser(source)
-        device, dtype = (
-            ("cuda", torch.float16) if torch.cuda.is_available() else ("cpu", torch.float32)
-        )
+        on_gpu = torch.cuda.is_available()
+        device, dtype = ("cuda", torch.float16) if on_gpu else ("cpu", torch.float32)
         try:
             model = WhisperForConditionalGeneration.from_pretrained(
                 source, dtype=dtype, use_safetensors=True
             )
             self.processor = WhisperProcessor.from_pretrained(source)
-        except (OSError, ValueError) as fault:
-            raise UsageError(
-                f"triplets.recogniser = {source!r} is not whole ({str(fault).splitlines()[0]}): it needs weights as "
-                "safetensors, a tokenizer and a preprocessor_config.json"
-            ) from fault
+        except (OSError, ValueError) as error:
+            what = f"triplets.recogniser = {source!r} is not whole ({str(error).splitlines()[0]})"
+            needs = "it needs weights as safetensors, a tokenizer and a preprocessor_config.json"
+            raise UsageError(f"{what}: {needs}") from error
+
         self.detector = detector
         self.model = model.to(device).eval()
         self.settings = self.model.generation_config
         self.has_words = getattr(self.settings, "alignment_heads", None) is not None
 
     def recognise(self, audio: Int16[np.ndarray, " samples"]) -> tuple[Cue, ...]:
-        """Write down what is said, window by window, in ticks from the first sample; `text_source` is "asr"."""
+        """Transcript as cues, window by window; `text_source` is "asr".
+
+        Parameters
+        ----------
+        audio : 16 kHz mono
+
+        Returns
+        -------
+        cues in order of time, in ticks from the first sample
+        """
         cues: list[Cue] = []
         language = None
-        for first, last in windows(
-            audio, self.processor.feature_extractor.n_samples, self.detector
-        ):
+        longest = self.processor.feature_extractor.n_samples
+        for first, last in windows(audio, longest, self.detector):
             at = first
             while last - at >= LEFT_OVER or at == first:
                 sound = self._features(audio[at:last])
@@ -103,11 +121,11 @@ class Whisper:
                 cues += [cue.moved(at) for cue in found]
                 if read < LEFT_OVER:
                     break
-                at += read  # Whisper leaves a sentence that it cannot finish: that is where reading goes on
+                at += read  # Whisper leaves an unfinished sentence out: reading resumes there
         return tuple(cues)
 
     def _features(self, samples: np.ndarray):
-        """Compute log-mels of a window, padded to the length that Whisper wants, with the mask of what is sound."""
+        """Log-mel features of a window, padded to Whisper's length, with the attention mask."""
         wave = samples.astype(np.float32) / 32768
         sound = self.processor.feature_extractor(
             wave, sampling_rate=TICKS_PER_SECOND, return_tensors="pt", return_attention_mask=True
@@ -115,7 +133,7 @@ class Whisper:
         return sound.to(self.model.device, self.model.dtype)
 
     def _language(self, sound) -> str | None:
-        """Detect the language, as the token that names it; None where the checkpoint knows but one."""
+        """Language identification: the token of the language; None where there is only one."""
         known = getattr(self.settings, "lang_to_id", None)
         if not known:
             return None
@@ -123,8 +141,8 @@ class Whisper:
         return next(name for name, number in known.items() if number == detected)
 
     def _read(self, sound, language: str | None, length: int) -> tuple[list[Cue], int]:
-        """Read a window of `length` ticks once: its cues, and how far they reach."""
-        told = {"language": language, "task": "transcribe"} if language else {}
+        """Cues of one window of `length` ticks, read once, and how far (ticks) they reach."""
+        wanted = {"language": language, "task": "transcribe"} if language else {}
         out = self.model.generate(
             sound.input_features,
             attention_mask=sound.attention_mask,
@@ -132,16 +150,16 @@ class Whisper:
             return_token_timestamps=self.has_words,
             return_segments=True,
             force_unique_generate_call=True,
-            **told,
+            **wanted,
         )
+
         segments = out["segments"][0]
         cues = [self._cue(segment, length) for segment in segments]
-        return [cue for cue in cues if cue.text], min(
-            ticks(float(segments[-1]["end"])), length
-        ) if segments else 0
+        reach = min(ticks(float(segments[-1]["end"])), length) if segments else 0
+        return [cue for cue in cues if cue.text], reach
 
     def _cue(self, segment: dict, length: int) -> Cue:
-        """Turn a segment into a cue inside its window."""
+        """Cue of one of Whisper's segments, inside its window of `length` ticks."""
         tokenizer = self.processor.tokenizer
         start, end = (min(ticks(float(segment[edge])), length) for edge in ("start", "end"))
         tokens = segment["tokens"].tolist()
@@ -156,25 +174,26 @@ class Whisper:
 def windows(
     audio: Int16[np.ndarray, " samples"], longest: int, detector: str
 ) -> list[tuple[int, int]]:
-    """Lay windows of at most `longest` samples over what is spoken: they begin with speech and end in pauses.
+    """Recognition windows over all speech: they begin with speech and end in pauses.
 
-    Speech without a pause for that long is cut where it is softest in the window's last third.
+    Speech without a pause for `longest` is cut where it is softest in the window's last third.
 
     Parameters
     ----------
     audio : 16 kHz mono
     longest : of a window, samples
     detector : as in `voice_activity`
+
+    Returns
+    -------
+    (start, end) in samples, in order
     """
     laid: list[tuple[int, int]] = []
     for first, last in voice_activity(audio, detector=detector):
         while last - first > longest:
             third = first + 2 * longest // 3
-            softest = (
-                third
-                + int(np.argmin(loudness(audio[third : first + longest]))) * WINDOW
-                + WINDOW // 2
-            )
+            window = int(np.argmin(loudness(audio[third : first + longest])))
+            softest = third + window * WINDOW + WINDOW // 2
             laid.append((first, softest))
             first = softest
         if laid and last - laid[-1][0] <= longest:
@@ -185,20 +204,22 @@ def windows(
 
 
 def _words(tokenizer, tokens: list[int], times: list[int], text: str) -> tuple[Word, ...]:
-    """Join tokens into words as the text has them: each starts with its first token and ends where the next begins.
+    """Word timestamps from token timestamps: a word lasts until the next token begins.
 
     No words where the pieces do not make up the text.
     """
     special = set(tokenizer.all_special_ids)
     last_special = max(special)
     pieces: list[tuple[int, int, list[int]]] = []
+
     for i, (token, time) in enumerate(zip(tokens, times, strict=True)):
-        if token in special or token > last_special:  # time marks come after it
+        if token in special or token > last_special:  # timestamp tokens have the largest ids
             continue
         end = times[min(i + 1, len(times) - 1)]
         if not pieces or tokenizer.decode([token]).startswith(" "):
             pieces.append((time, end, [token]))
         else:
             pieces[-1] = pieces[-1][0], end, [*pieces[-1][2], token]
+
     words = tuple(Word(a, max(a, b), tokenizer.decode(inside).strip()) for a, b, inside in pieces)
     return words if [word.text for word in words] == text.split() else ()

@@ -1,11 +1,13 @@
-"""Where somebody speaks: by Silero's detector, or by plain loudness.
+"""Voice activity detection by Silero or by energy.
 
-Loudness finds whatever stands out of its surroundings: in a quiet recording that is speech, and beeps and door slams
-as well. Silero was trained on speech beside music and noise; it needs the extra `real`.
+Energy finds whatever is louder than its surroundings: in a quiet recording that is speech, and
+beeps and door slams as well. Silero was trained on speech beside music and noise; it needs the
+extra `real`.
 
-Measured on four films of the world, half a minute each, with and without hiss: both find .98 of the spoken ticks;
-loudness takes every beep for speech, Silero none (one in 30 under loud hiss). A fifth of what Silero finds, and a third
-of what loudness does, is no speech: its pads and short pauses, and the beeps.
+Measured on four films of the world, half a minute each, with and without hiss: both find .98 of the
+spoken ticks; energy takes every beep for speech, Silero none (one in 30 under loud hiss). A fifth
+of what Silero finds, and a third of what energy does, is no speech: padding and short pauses, and
+the beeps.
 """
 
 from __future__ import annotations
@@ -22,12 +24,10 @@ from omni_lab.config.types import DETECTORS
 from omni_lab.errors import UsageError
 
 WINDOW = TICKS_PER_SECOND // 50  # 20 ms
-STRETCH = (
-    5 * TICKS_PER_SECOND // WINDOW
-)  # windows that share a threshold, set by them and their neighbours
-FAINTEST = 1e-3  # of full scale (-60 dB): what is softer is not heard
-ABOVE = 6.0  # dB by which speech stands above what is around it, at least
-SHARE = 0.35  # of the way from the quiet to the loud of a stretch
+STRETCH = 5 * TICKS_PER_SECOND // WINDOW  # windows with one threshold, from them and neighbours
+FAINTEST = 1e-3  # of full scale (-60 dB): softer windows count as this loud
+ABOVE = 6.0  # dB by which speech is louder than its surroundings, at least
+FRACTION = 0.35  # of the way from the quiet to the loud of a stretch: its threshold
 PAUSE = TICKS_PER_SECOND // 5  # a shorter pause does not end a span
 SHORTEST = TICKS_PER_SECOND // 10  # a shorter span is a click
 PAD = 3 * TICKS_PER_SECOND // 100  # soft beginnings and ends, as Silero's default has it
@@ -36,7 +36,7 @@ PAD = 3 * TICKS_PER_SECOND // 100  # soft beginnings and ends, as Silero's defau
 def voice_activity(
     audio: Int16[np.ndarray, " samples"], detector: str, start: int = 0
 ) -> list[tuple[int, int]]:
-    """Find the spans in which somebody speaks.
+    """Voice activity detection: the spans in which somebody speaks.
 
     Silero VAD: github.com/snakers4/silero-vad.
 
@@ -48,12 +48,12 @@ def voice_activity(
 
     Returns
     -------
-    (start, end) in ticks, in order, apart from each other
+    (start, end) in ticks, in order, without overlap
 
     Raises
     ------
     UsageError
-        there is no such detector, or it is not installed
+        the detector does not exist, or is not installed
 
     >>> word = (8000 * np.sin(np.arange(16000))).astype(np.int16)
     >>> [(a / 16000, b / 16000) for a, b in voice_activity(np.pad(word, 16000), "energy")]
@@ -65,24 +65,23 @@ def voice_activity(
 
 
 def check_detector(detector: str) -> None:
-    """Refuse a detector that does not exist, or is not installed.
+    """Availability check of a voice activity detector.
 
     Raises
     ------
     UsageError
-        it is so
+        the detector does not exist, or is not installed
     """
     if detector not in DETECTORS:
-        raise UsageError(
-            f"triplets.detector = {detector!r} does not exist: use one of {', '.join(DETECTORS)}"
-        )
+        known = ", ".join(DETECTORS)
+        raise UsageError(f"triplets.detector = {detector!r} does not exist: use one of {known}")
     if detector == "silero" and importlib.util.find_spec("silero_vad") is None:
-        need = "triplets.detector = 'silero' needs silero-vad: pip install -e '.[real]', or take 'energy'"
-        raise UsageError(need)
+        need = "triplets.detector = 'silero' needs silero-vad: "
+        raise UsageError(need + "pip install -e '.[real]', or take 'energy'")
 
 
 def runs(mask: Bool[np.ndarray, " windows"]) -> list[tuple[int, int]]:
-    """Give the runs of True as (first, one past the last).
+    """Runs of True in a mask, as (first, one past the last).
 
     >>> runs(np.array([True, False, True, True]))
     [(0, 1), (2, 4)]
@@ -92,25 +91,27 @@ def runs(mask: Bool[np.ndarray, " windows"]) -> list[tuple[int, int]]:
 
 
 def loudness(audio: Int16[np.ndarray, " samples"]) -> Float32[np.ndarray, " windows"]:
-    """Measure the root mean square of every window of 20 ms, of full scale; a rest that fills none is left out.
+    """Root mean square of every 20 ms window, as a fraction of full scale.
+
+    A last window that is not full is left out.
 
     >>> loudness(np.full(650, 8192, np.int16)).tolist()
     [0.25, 0.25]
     """
     windows = audio[: audio.size // WINDOW * WINDOW].reshape(-1, WINDOW)
-    power = (
-        np.einsum("ws,ws->w", windows, windows, dtype=np.float32) / WINDOW
-    )  # no copy of hours of sound
+    # einsum squares without a float copy of hours of sound
+    power = np.einsum("ws,ws->w", windows, windows, dtype=np.float32) / WINDOW
     return np.sqrt(power) / 32768
 
 
 def _energy(audio: np.ndarray) -> list[tuple[int, int]]:
-    """Take what stands out of the 15 s around it; join what short pauses part, drop clicks, pad."""
+    """Voice activity by energy: windows louder than the 15 s around, joined, without clicks."""
     level = 20 * np.log10(np.maximum(loudness(audio), FAINTEST))
     threshold = np.empty_like(level)
     for at in range(0, level.size, STRETCH):
         quiet, loud = np.percentile(level[max(0, at - STRETCH) : at + 2 * STRETCH], [10, 95])
-        threshold[at : at + STRETCH] = quiet + max(ABOVE, SHARE * (loud - quiet))
+        threshold[at : at + STRETCH] = quiet + max(ABOVE, FRACTION * (loud - quiet))
+
     spans: list[tuple[int, int]] = []
     for a, b in runs(level > threshold):
         a, b = a * WINDOW, min(b * WINDOW, audio.size)
@@ -122,9 +123,10 @@ def _energy(audio: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _silero(audio: np.ndarray) -> list[tuple[int, int]]:
+    """Voice activity by Silero's model."""
     import torch
 
-    model = _silero_model()  # before its package is imported, see there
+    model = _silero_model()  # before its package is imported, which sets torch to one thread
     from silero_vad import get_speech_timestamps
 
     found = get_speech_timestamps(torch.from_numpy(audio.astype(np.float32) / 32768), model)
@@ -133,7 +135,10 @@ def _silero(audio: np.ndarray) -> list[tuple[int, int]]:
 
 @functools.lru_cache(maxsize=1)
 def _silero_model():
-    """Load the model once per process; its package sets torch to one thread, which is taken back."""
+    """Silero's model, loaded once per process.
+
+    Its package sets torch to one thread when it is imported; that is undone here.
+    """
     import torch
 
     threads = torch.get_num_threads()
@@ -141,7 +146,6 @@ def _silero_model():
 
     torch.set_num_threads(threads)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # torch.jit is deprecated; the model is published in it
+        # torch.jit is deprecated; the model is published in it
+        warnings.simplefilter("ignore", DeprecationWarning)
         return load_silero_vad()

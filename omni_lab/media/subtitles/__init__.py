@@ -1,1 +1,1 @@
-"""Subtitles of any form and encoding as timed cues."""
+"""Subtitle parsing: any format and any text encoding, as timed cues."""

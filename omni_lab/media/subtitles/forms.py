@@ -1,7 +1,8 @@
-"""Forms of subtitles: which lines of a file, or bytes of a packet, are text, and when and by whom it is said.
+"""Subtitle formats: SRT, VTT, SBV, ASS and rarer ones as timed entries of text with speakers.
 
-SRT, VTT, SBV and ASS have readers of their own: files in the wild lack numbers, blank lines and headers, carry
-one-digit seconds, and end in mid-cue, all of which common readers drop or refuse. What is rarer is read by pysubs2.
+SRT, VTT, SBV and ASS are parsed here: files in the wild lack numbers, blank lines and headers,
+carry one-digit seconds, and end in mid-cue, all of which common parsers drop or refuse. Rarer
+formats are parsed by pysubs2.
 """
 
 from __future__ import annotations
@@ -21,17 +22,8 @@ _STAMP = re.compile(r"<((?:\d{1,5}:)?\d{1,3}:\d{1,2}[.,]\d+)>")
 _SETTING = re.compile(r"[\w-]+:\S*")
 _BLOCK = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
 _ASS_FORMAT = [
-    "layer",
-    "start",
-    "end",
-    "style",
-    "name",
-    "marginl",
-    "marginr",
-    "marginv",
-    "effect",
-    "text",
-]
+    "layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text",
+]  # fmt: skip
 _ASS_DRAWING = re.compile(
     r"\{(?=[^{}]*\})[^{}]*?\\p[1-9][^{}]*\}.*?(?=\{[^{}]*\\p0[^{}]*\}|$)", re.DOTALL
 )
@@ -39,7 +31,7 @@ _ASS_OVERRIDE = re.compile(r"\{[^{}]*\}")
 
 
 class Row(NamedTuple):
-    """One entry of a file: its times, its text with whatever markup it has, and who a field of its own says speaks."""
+    """Subtitle entry: its times, its text with markup, and the speaker where a field names one."""
 
     start: int  # ticks, 0 or more
     end: int | None  # ticks; None where the file does not say
@@ -48,19 +40,20 @@ class Row(NamedTuple):
 
 
 def read_rows(text: str, kind: str) -> list[Row]:
-    """Read the entries of a subtitle file, in its own order.
+    """Subtitle entries of a file, in file order.
 
-    What a file begins with counts for more than its extension.
+    The beginning of a file counts for more than its extension.
 
     Parameters
     ----------
     text : a file's whole text
-    kind : `srt`, `vtt`, `sbv`, `ass`, `ssa`, or another extension, which pysubs2 then has to recognise
+    kind : `srt`, `vtt`, `sbv`, `ass`, `ssa`, or another extension; pysubs2 then recognises the
+        format
 
     Raises
     ------
     ValueError
-        the form is not known
+        the format is unknown
 
     >>> read_rows("1\\n0:1,5 --> 0:02.5 align:start\\nRed.", "srt")
     [Row(start=24000, end=40000, text='Red.', name='')]
@@ -77,12 +70,12 @@ def read_rows(text: str, kind: str) -> list[Row]:
 
 
 def clean(text: str) -> str:
-    """Take out what is no text: zero bytes, marks of byte order where files were joined, line ends written twice."""
+    """Text without zero bytes, byte-order marks (of joined files) and doubled carriage returns."""
     return re.sub("\r+\n", "\n", text.replace("\0", "").replace("\ufeff", ""))
 
 
 def stamps(text: str) -> tuple[str, list[int]]:
-    """Take the times of words out of a text: a zero character stands where each was. Gives the text and the ticks.
+    """Word timestamps in a text: the text with a zero character in place of each, and the ticks.
 
     >>> stamps("So<00:01.500> what?")
     ('So\\x00 what?', [24000])
@@ -91,7 +84,7 @@ def stamps(text: str) -> tuple[str, list[int]]:
 
 
 def payload(data: bytes, codec: str) -> bytes:
-    """Give the bytes of text in a packet of a text track; MP4 puts them between lengths, boxes and styles."""
+    """Text bytes in a packet of a text track; MP4 wraps them in lengths, boxes and styles."""
     if codec == "mov_text":
         return data[2 : 2 + int.from_bytes(data[:2], "big")]
     if codec == "webvtt" and data[4:8] in (b"vttc", b"vtte", b"vttx"):
@@ -100,13 +93,16 @@ def payload(data: bytes, codec: str) -> bytes:
 
 
 def ass_fields(packet: str) -> tuple[str, str]:
-    """Split one event of an ASS track (read order, layer, style, name, three margins, effect, text) into name, text."""
+    """Speaker name and text of one event in an ASS track.
+
+    Its fields: read order, layer, style, name, three margins, effect, text.
+    """
     fields = packet.split(",", 8)
     return (fields[3], _ass_text(fields[8])) if len(fields) == 9 else ("", "")
 
 
 def _boxed(data: bytes) -> Iterator[bytes]:
-    """Give the payloads in the boxes of ISO/IEC 14496-30: `vttc` holds settings and `payl`, the text."""
+    """Text payloads in boxes of ISO/IEC 14496-30: `vttc` holds settings and `payl`, the text."""
     at = 0
     while at + 8 <= len(data):
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -116,11 +112,12 @@ def _boxed(data: bytes) -> Iterator[bytes]:
 
 
 def _by_line(lines: list[str], timing: re.Pattern, vtt: bool) -> list[Row]:
-    """Read SRT, VTT or SBV: a line with two times begins an entry, whatever stands or lacks around it."""
+    """SRT, VTT or SBV entries: a line with two times begins one, whatever the lines around."""
     found: list[tuple[int, int | None, list[str]]] = []
     number = -1  # of the newest entry; -1 where the file does not number them
     head = ""  # the newest line with text before the first entry
     block = False  # whether the line is in a VTT block that is no cue
+
     for i, line in enumerate(lines):
         times = _times(timing.match(line))
         if times:
@@ -136,14 +133,15 @@ def _by_line(lines: list[str], timing: re.Pattern, vtt: bool) -> list[Row]:
             block = bool(line.strip())
         else:
             found[-1][2].append(line)
+
     return [
-        Row(start, end, "\n".join(x.strip() for x in said if x.strip()))
-        for start, end, said in found
+        Row(start, end, "\n".join(x.strip() for x in words if x.strip()))
+        for start, end, words in found
     ]
 
 
 def _times(match: re.Match | None) -> tuple[int, int | None, str] | None:
-    """Give start, end, and text on the same line; None where an arrow stands in text."""
+    """Start, end, and text on the same line; None where the arrow is part of a text."""
     if match is None:
         return None
     start, end, rest = _ticks(match[1]), match[2], match[3].strip()
@@ -152,38 +150,43 @@ def _times(match: re.Match | None) -> tuple[int, int | None, str] | None:
     return start, _ticks(end), "" if all(map(_SETTING.fullmatch, rest.split())) else rest
 
 
-def _take_name(said: list[str], number: int, vtt: bool) -> str:
-    """Take the number, or the VTT name, of the entry that begins now off the lines of the one before, and give it."""
-    last = len(said) - 1
-    while last >= 0 and not said[last].strip():
+def _take_name(lines: list[str], number: int, vtt: bool) -> str:
+    """Number, or VTT name, of the entry that begins now, taken off the lines of the one before.
+
+    Empty where there is none: a number that somebody says stays text.
+    """
+    last = len(lines) - 1
+    while last >= 0 and not lines[last].strip():
         last -= 1
     if last < 0:
         return ""
-    above, next_number = (
-        said[last].strip(),
-        number >= 0 and said[last].strip().lstrip("0") == str(number + 1),
-    )
-    apart = last == 0 or not said[last - 1].strip()
-    if last == len(said) - 1:  # right above the times
-        taken = (apart and last > 0 and (vtt or above.isdecimal())) or next_number
+
+    above = lines[last].strip()
+    is_next = number >= 0 and above.lstrip("0") == str(number + 1)
+    apart = last == 0 or not lines[last - 1].strip()
+    if last == len(lines) - 1:  # right above the times
+        taken = (apart and last > 0 and (vtt or above.isdecimal())) or is_next
     else:
-        taken = apart and next_number
+        taken = apart and is_next
     if not taken:
         return ""
-    del said[last:]
+    del lines[last:]
     return above
 
 
 def _dialogues(lines: list[str]) -> list[Row]:
-    """Read ASS and SSA: lines `Dialogue:`, whose fields a line `Format:` may name; comments and drawings are no text.
+    """ASS and SSA entries: lines `Dialogue:`, whose fields a line `Format:` may name.
+
+    Comments and drawings are no text.
 
     Raises
     ------
     ValueError
-        nothing of this form is in the lines
+        the lines hold nothing of this format
     """
     rows: list[Row] = []
     fields, known = _ASS_FORMAT, False
+
     for line in lines:
         key, _, rest = line.partition(":")
         key = key.strip().lower()
@@ -195,21 +198,23 @@ def _dialogues(lines: list[str]) -> list[Row]:
             event = dict(zip(fields, rest.split(",", len(fields) - 1), strict=False))
             text = _ass_text(event.get("text", ""))
             start, end = _ticks(event.get("start", "")), _ticks(event.get("end", ""))
-            if text.strip():  # where a time cannot be read, its neighbour's is the nearest
+            if text.strip():  # an unreadable start becomes that of the entry before
                 start = start if start is not None else rows[-1].start if rows else 0
                 rows.append(Row(start, end, text, event.get("name", event.get("actor", ""))))
+
     if not known:
         raise ValueError("neither [Events] nor Dialogue: in it")
     return rows
 
 
 def _ass_text(text: str) -> str:
+    """Plain text of an ASS event, without drawings and override tags."""
     text = _ASS_OVERRIDE.sub("", _ASS_DRAWING.sub("", text))
     return text.replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ").strip()
 
 
 def _ticks(text: str) -> int | None:
-    """Turn a time into ticks, a negative one into 0; None where there is none."""
+    """Time in ticks, 0 for a negative one; None where the text is no time."""
     found = _DIGITS.fullmatch("".join(text.split()).replace("-", ""))
     if found is None:
         return None
@@ -220,23 +225,22 @@ def _ticks(text: str) -> int | None:
 
 
 def _others(text: str) -> list[Row]:
-    """Read what pysubs2 recognises: TTML, MicroDVD with its frame rate, SAMI, MPL2, TMPlayer."""
+    """Entries in the formats of pysubs2: TTML, MicroDVD with its frame rate, SAMI, MPL2, TMPlayer.
+
+    Raises
+    ------
+    ValueError
+        pysubs2 does not recognise the format, or the file is broken
+    """
     import pysubs2
 
-    foreign = (
-        ValueError,
-        SyntaxError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        NotImplementedError,
-    )
+    # Besides its own errors, pysubs2 lets through those of the parsers that it calls.
+    broken = (pysubs2.exceptions.Pysubs2Error, ValueError, SyntaxError, ArithmeticError)
+    broken += (LookupError, TypeError, NotImplementedError)
     try:
         events = pysubs2.SSAFile.from_string(text).events
-    except (
-        pysubs2.exceptions.Pysubs2Error,
-        *foreign,
-    ) as error:  # its parsers let through what theirs raise
+    except broken as error:
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
+
     rows = [(max(0, e.start), max(0, e.end), e.plaintext) for e in events]  # milliseconds
     return [Row(a * _MS, b * _MS, text) for a, b, text in rows if text.strip()]

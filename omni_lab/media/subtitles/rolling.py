@@ -1,8 +1,8 @@
-"""Captions that roll: each entry shows again what the one before showed, and adds a line or a word.
+"""Roll-up captions: entries that repeat the one before and add a line or a word.
 
-Live captions on television and the automatic captions of video sites are shown so. Read as they stand they say
-everything two or three times. Whether a file rolls is told by all of its entries together: in a film that does not,
-somebody may well say the same line twice.
+Live captions on television and the automatic captions of video sites come like this: read as they
+stand, they repeat everything two or three times. All entries together decide whether a file rolls:
+in a film that does not, somebody may well say the same line twice.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ from itertools import pairwise
 
 from omni_lab.config import TICKS_PER_SECOND
 
-NEXT = (
-    TICKS_PER_SECOND // 10
-)  # an entry that begins so soon after the end of the one before goes on from it
+NEXT = TICKS_PER_SECOND // 10  # longest pause between an entry and the one that continues it
 SCREEN = 8  # lines, more than roll
-UNREAD = TICKS_PER_SECOND // 20  # what is shown for less is there for the sake of rolling only
+UNREAD = TICKS_PER_SECOND // 20  # an entry displayed for less only serves the rolling
 
 Entry = tuple[int, int, str]  # start and end in ticks, lines of text
 
 
 def carried_words(entries: Sequence[Entry]) -> list[int]:
-    """Count, for each entry, how many of its first words are only shown again; all 0 where captions do not roll.
+    """Repeated words at the head of each entry of roll-up captions; all 0 where none roll.
 
-    They roll if at least two entries, and at least half of all, take over lines and add to them, or repeat them too
-    briefly to be read.
+    Captions roll if at least two entries, and at least half of all, take over lines and add to
+    them, or repeat them too briefly to be read.
 
     Parameters
     ----------
@@ -46,9 +44,9 @@ def carried_words(entries: Sequence[Entry]) -> list[int]:
 
 
 def _carried(before: Entry, entry: Entry) -> int:
-    """Count the words at the head of an entry that are the last lines of the one before, the last of them grown or not.
+    """Words at the head of an entry that are the last lines of the one before.
 
-    Of several ways to see it the one with the most lines counts.
+    The last of these lines may have grown; of several matches the one with the most lines counts.
     """
     if not before[0] < entry[0] <= before[1] + NEXT:
         return 0

@@ -1,7 +1,7 @@
-"""What pictures of tokens are made of: cells in their modality's colour, flowing over rows, and a legend for them.
+"""Token cells: modality colour, loss mask, role bar, layout over rows, and their legend.
 
-Full colour is supervised (the model learns to write it), 35 % is given to it; a bar below a cell has the colour of the
-role that speaks. Lengths are in inches, so that words fit their cells whatever the picture's size.
+Full colour is supervised, 35 % is given to the model; a bar below a cell has the colour of the role
+that speaks. Lengths are in inches, so that words fit their cells at any size of the figure.
 """
 
 from __future__ import annotations
@@ -26,27 +26,28 @@ from omni_lab.sequences.tokens import NO_ROLE, Tokens
 
 SIZE = 8  # of the words, points
 GAP = 0.05  # between cells that hold words
-HIGH = 0.29  # of a cell that holds a word
+HIGH = 0.29  # height of a cell that holds a word
 _LONGEST = 24  # letters of a word, so that no cell is wider than its column
-BAR = 0.16  # of a cell's height: the role's bar below it
+BAR = 0.16  # height of the role's bar, as a fraction of its cell
 
 
 class Piece(NamedTuple):
-    """What takes a place in a row."""
+    """Layout item of a row: width, group, and whether it begins a new row."""
 
     width: float
     group: int  # neighbours of one group stay in one row, where it is wide enough
-    opens: bool = False  # begins a row
+    opens: bool = False  # begins a new row
 
 
 def flow(pieces: Sequence[Piece], room: float, gap: float = GAP) -> list[tuple[int, float]]:
-    """Lay pieces out in rows of the same room, as words on a page: the row of each, and its left edge.
+    """Flow layout of pieces in rows of width `room`, like words on a page: row, left edge.
 
     >>> flow([Piece(2, 0), Piece(2, 1), Piece(2, 1), Piece(1, 2, opens=True)], room=5, gap=0)
     [(0, 0.0), (1, 0.0), (1, 2.0), (2, 0.0)]
     """
     placed: list[tuple[int, float]] = []
     row, x = 0, 0.0
+
     for _, run in groupby(pieces, key=lambda piece: piece.group):
         together = list(run)
         whole = sum(piece.width + gap for piece in together) - gap
@@ -62,7 +63,7 @@ def flow(pieces: Sequence[Piece], room: float, gap: float = GAP) -> list[tuple[i
 def token_pieces(
     tokens: Tokens, chosen: Int64[np.ndarray, " chosen"], widths: Iterable[float]
 ) -> list[Piece]:
-    """Tokens as pieces: the tokens of one image or sound stay together, and a turn of a role begins a row."""
+    """Layout items of tokens: one group per image or sound; a turn of a role begins a new row."""
     kinds = [KINDS[kind] for kind in tokens.kind[chosen]]
     pieces, group = [], 0
     for place, (kind, width) in enumerate(zip(kinds, widths, strict=True)):
@@ -74,13 +75,13 @@ def token_pieces(
 
 
 def label(word: str) -> str:
-    """What a token says, to be written in a cell: a long word is cut, white space alone is shown as a sign for it."""
+    """Cell label of a token: long words are truncated, white space alone is shown as ␣ or ↵."""
     return shortened(drawable(word.strip()), _LONGEST) or ("↵" if "\n" in word else "␣")
 
 
-@functools.lru_cache(maxsize=4096)  # measuring takes longer than drawing, and words come again
+@functools.lru_cache(maxsize=4096)  # measuring is slower than drawing, and words repeat
 def width_of(word: str) -> float:
-    """Width of the cell that holds a word."""
+    """Width of the cell that holds a word, inches."""
     return TextPath((0, 0), word, size=SIZE).get_extents().width / 72 + 0.16
 
 
@@ -88,16 +89,18 @@ def draw_cell(
     ax: Axes, tokens: Tokens, token: int, left: float, top: float, width: float, high: float,
     word: str | None = None, colours: dict[str | None, str] | None = None,
 ) -> None:  # fmt: skip
-    """Draw one token: its modality and whether it is supervised, its word, and below it its role's colour.
+    """Cell of one token: modality colour, loss mask, word, and the bar of its role below.
 
     Parameters
     ----------
+    token : its index in the sequence
     left, top, width, high : in data units, the y axis pointing down
-    word : what stands in it; None draws a small plain cell
+    word : text of the cell; None draws a small plain cell
     colours : of roles; None draws no bar
     """
     kind, supervised = KINDS[tokens.kind[token]], bool(tokens.loss[token])
     look = {"facecolor": shade(kind, supervised), "edgecolor": MODALITY_COLOURS[kind]}
+
     if word is not None:
         style = "round,pad=0,rounding_size=0.05"
         cell = FancyBboxPatch((left, top), width, high, boxstyle=style, linewidth=0.8, **look)
@@ -109,6 +112,7 @@ def draw_cell(
         cell = Rectangle((left, top), width, high, linewidth=0.4, **look)
     cell.set_gid(f"token:{token}:{kind}:{'supervised' if supervised else 'given'}")
     ax.add_patch(cell)
+
     if colours and tokens.role[token] != NO_ROLE:
         role = tokens.roles[tokens.role[token]]
         bar = Rectangle(
@@ -121,7 +125,13 @@ def draw_cell(
 def draw_legend(
     picture: Figure, kinds: Iterable[str], roles: dict[str | None, str] | None = None
 ) -> None:
-    """Say below a picture what its colours mean: modalities, full and pale, and as many bars of roles as fit."""
+    """Legend below a figure: modalities, loss mask, and as many roles as fit.
+
+    Parameters
+    ----------
+    kinds : modalities that are drawn
+    roles : role → colour of its bar
+    """
     present = set(kinds)
     patches = [
         Patch(facecolor=MODALITY_COLOURS[kind], edgecolor=MODALITY_COLOURS[kind], label=kind)
@@ -133,8 +143,8 @@ def draw_legend(
             facecolor=shade("text", supervised), edgecolor=MODALITY_COLOURS["text"], label=message
         )
         for supervised, message in (
-            (True, "full: the model learns to write it"),
-            (False, "pale: given to the model"),
+            (True, "full: supervised (loss)"),
+            (False, "pale: given (no loss)"),
         )
     ]
     bars = [
@@ -142,11 +152,14 @@ def draw_legend(
         for role, colour in (roles or {}).items()
         if role
     ]
+
+    # roles come from other people's subtitles, in any number: those without room are counted
     rest: list[Patch] = []
     shown = bars.copy()
     while shown and sum(map(_taken, [*patches, *shown, *rest])) > picture.get_figwidth():
         shown.pop()
         rest = [Patch(alpha=0, label=f"and {how_many(len(bars) - len(shown), 'more role')}")]
+
     patches += shown + rest
     picture.legend(
         handles=patches, loc="lower center", ncols=len(patches), handlelength=1.3, columnspacing=1.4
@@ -154,17 +167,17 @@ def draw_legend(
 
 
 def _taken(patch: Patch) -> float:
-    """Inches that an entry takes in a legend: its sign, its words, and the room around them."""
+    """Width of a legend entry in inches: patch, text, and the space around them."""
     return width_of(patch.get_label()) + 0.24
 
 
 def colours_of(tokens: Tokens, *more: str | None) -> dict[str | None, str]:
-    """Colours of the roles that speak in a sequence, those in `more` first."""
+    """Colours of the roles in a sequence, those in `more` first."""
     return role_colours([*more, *tokens.roles])
 
 
 def counted(kinds: Int64[np.ndarray, " T"]) -> str:
-    """Say how many tokens there are of each modality.
+    """Token counts by modality, as text.
 
     >>> counted(np.array([0, 0, 4]))
     '2 image, 1 control'
@@ -173,17 +186,19 @@ def counted(kinds: Int64[np.ndarray, " T"]) -> str:
 
 
 def in_words(tokens: Tokens) -> str:
-    """Say how many tokens a sequence has, of which modalities, and how many of them are supervised."""
+    """Token count of a sequence, by modality, and the supervised fraction, as text."""
     total, learned = len(tokens.ids), int(tokens.loss.sum())
-    return f"{how_many(total, 'token')}: {counted(tokens.kind)}; {learned} supervised ({learned / total:.0%})"
+    supervised = f"{learned} supervised ({learned / total:.0%})"
+    return f"{how_many(total, 'token')}: {counted(tokens.kind)}; {supervised}"
 
 
 def check_words(tokens: Tokens, words: list[str]) -> None:
-    """Refuse words that are not one for each token.
+    """Check that there is one word for each token.
 
     Raises
     ------
     UsageError
+        the number of words differs from the number of tokens
     """
     if len(words) != len(tokens.ids):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""One clip on one time axis: what is seen, what is heard, and who says what when."""
+"""Triplet timeline: frames, waveform, log-mel spectrogram and subtitle cues on one time axis."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from omni_lab.plots.style import Picture, drawable, how_many, new_picture, short
 from omni_lab.triplets.record import Triplet
 
 _WIDTH, _LEFT, _RIGHT = 12.0, 1.15, 0.2  # inches
-WIDE = _WIDTH - _LEFT - _RIGHT  # of the time axis, inches
-_HIGHEST = 1.3  # of a frame, inches
+WIDE = _WIDTH - _LEFT - _RIGHT  # length of the time axis, inches
+_HIGHEST = 1.3  # limit of a frame's height, inches
 _LETTER = 0.062  # width of a letter of the cue font, inches
-_LINE_HEIGHT = 0.135
+_LINE_HEIGHT = 0.135  # of the cue font, inches
 
 
 class Strip(NamedTuple):
-    """One more strip below those of a clip."""
+    """Additional strip below those of a clip: height and drawing function."""
 
     height: float  # inches
     draw: Callable[[Axes], None]  # x is seconds from the clip's start
@@ -41,9 +41,9 @@ class Strip(NamedTuple):
 
 @styled
 def draw_triplet(triplet: Triplet) -> Figure:
-    """Draw a clip: frames at their true times, waveform, log-mel, and the cues of every role in its own lane.
+    """Clip over time: frames at their true times, waveform, log-mel, and one lane of cues per role.
 
-    A modality that the clip lacks is named in words in its strip. The x axis is in seconds from the clip's start.
+    A missing modality is named in its strip. The x axis is in seconds from the clip's start.
     """
     return over_time(triplet, seconds(triplet.duration))
 
@@ -53,17 +53,19 @@ def over_time(
     length: float,
     below: Sequence[Strip] = (),
     note: str = "",
-    told: str = "",
+    description: str = "",
     foot: float = 0.5,
 ) -> Picture:
-    """Lay a clip's strips out on one axis of seconds, and whatever else goes below them.
+    """Strips of a clip on one time axis, with additional strips below them.
 
     Parameters
     ----------
-    length : of the axis (s), at least the clip's
+    triplet : the clip
+    length : of the axis in seconds, at least the clip's duration
+    below : additional strips
     note : lines under the title
-    told : what the alternative text says besides
-    foot : room below the axis, inches
+    description : appended to the alternative text
+    foot : margin below the axis, inches
     """
     inch_per_s = WIDE / length
     roles = list(dict.fromkeys(cue.role for cue in triplet.cues))
@@ -79,22 +81,27 @@ def over_time(
     ]
     gap, top = 0.1, 0.42 + 0.16 * note.count("\n") + 0.16 * bool(note)
     total = top + sum(heights) + gap * (len(heights) - 1) + foot
+
     has = [name for name in ("image", "audio", "text") if name in triplet.has]
-    picture = new_picture(
-        _WIDTH, total, f"Clip {triplet.clip_id}, {seconds(triplet.duration):.2f} seconds over time. It has "
-        f"{', '.join(has) or 'nothing'}: {how_many(len(triplet.frames), 'frame')}, "
+    alt = (
+        f"Clip {triplet.clip_id}, {seconds(triplet.duration):.2f} seconds over time. "
+        f"It has {', '.join(has) or 'nothing'}: {how_many(len(triplet.frames), 'frame')}, "
         f"{how_many(len(triplet.cues), 'cue')} by {how_many(len(roles), 'role')}."
-        f"{told}", layout=None,
-    )  # fmt: skip
+    )
+    picture = new_picture(_WIDTH, total, alt + description, layout=None)
+
+    # placed by hand: a layout engine would not keep the shape of frames
     axes, y = [], total - top
     for height in heights:
         y -= height
         box = (_LEFT / _WIDTH, y / total, WIDE / _WIDTH, height / total)
         axes.append(picture.add_axes(box, sharex=axes[0] if axes else None))
         y -= gap
+
     start, end = seconds(triplet.start), seconds(triplet.end)
     title = f"{triplet.source_id}   {start:.2f} to {end:.2f} s of the film"
     axes[0].set_title(title + (f"\n{note}" if note else ""), color=FAINT, fontsize=9)
+
     _senses(axes, triplet, inch_per_s, every, tall)
     colours = role_colours(roles)
     for ax, role in zip(axes[3:], roles, strict=False):
@@ -105,6 +112,13 @@ def over_time(
         say(axes[3], "no cues in this clip" if "text" in triplet.has else "no text in this clip")
     for ax, strip in zip(axes[len(axes) - len(below) :], below, strict=True):
         strip.draw(ax)
+
+    _label_time(axes, length)
+    return picture
+
+
+def _label_time(axes: list[Axes], length: float) -> None:
+    """Time axis in seconds, labelled below the last strip only."""
     for ax in axes:
         ax.set_xlim(0, length)
     for ax in axes[:-1]:
@@ -113,16 +127,17 @@ def over_time(
     last.spines["bottom"].set_visible(True)
     last.tick_params(bottom=True, labelbottom=True)
     last.set_xlabel("time from the clip's start (s)")
-    return picture
 
 
 def _senses(axes: list[Axes], triplet: Triplet, inch_per_s: float, every: int, tall: float) -> None:
+    """Frames, waveform and log-mel, or a message where the modality is missing."""
     name_strip(axes[0], "image" if every < 2 else f"image\n(1 in {every})")
     bare(axes[0])
     if every:
         draw_frames(axes[0], triplet, inch_per_s, every, tall, (0.0, seconds(triplet.duration)))
     else:
         say(axes[0], "no image in this clip")
+
     name_strip(axes[1], "audio")
     bare(axes[1])
     if "audio" in triplet.has and triplet.audio.size:
@@ -136,25 +151,26 @@ def _senses(axes: list[Axes], triplet: Triplet, inch_per_s: float, every: int, t
 
 
 def _pieces(triplet: Triplet, role: str | None) -> list[tuple[float, float, str]]:
-    """What one role says, in seconds: words where their times are known, whole cues elsewhere."""
+    """Speech of one role as (start, end, text) in seconds: words if they are timed, else cues."""
     cues = [cue for cue in triplet.cues if cue.role == role]
     pieces = [piece for cue in cues for piece in (cue.words or (cue,))]
     return [(seconds(p.start), seconds(p.end), drawable(" ".join(p.text.split()))) for p in pieces]
 
 
 def _wrapped(text: str, width_in: float) -> list[str]:
+    """Lines of a text wrapped to a width in inches."""
     return textwrap.wrap(
         text, max(1, int((width_in - 0.06) / _LETTER)), break_long_words=False
     ) or [""]
 
 
 def _upright(text: str, width_in: float) -> bool:
-    """Whether a piece is too narrow for its longest word, and is written upwards."""
+    """Whether a piece is too narrow for its longest word, and is written vertically."""
     return max(map(len, text.split()), default=0) * _LETTER > width_in - 0.06
 
 
 def _lane_height(triplet: Triplet, role: str | None, inch_per_s: float) -> float:
-    """High enough for all that a role says; where few pieces are written upwards, those are cut short instead."""
+    """Height of a role's lane; a minority of vertical texts is truncated rather than fitted."""
     sized = [(text, (end - start) * inch_per_s) for start, end, text in _pieces(triplet, role)]
     upright = [len(text) * _LETTER + 0.12 for text, width in sized if _upright(text, width)]
     level = [
@@ -169,9 +185,11 @@ def _lane_height(triplet: Triplet, role: str | None, inch_per_s: float) -> float
 def _cues(
     ax: Axes, triplet: Triplet, role: str | None, colour: str, inch_per_s: float, height_in: float
 ) -> None:
+    """Lane of cues of one role: a bar per piece with its text."""
     bare(ax)
     name_strip(ax, textwrap.fill(drawable(role or "no role"), 13, max_lines=2, placeholder="…"))
     ax.set_ylim(0, 1)
+
     for start, end, text in _pieces(triplet, role):
         width = (end - start) * inch_per_s
         ax.add_patch(
@@ -179,7 +197,8 @@ def _cues(
         )
         upright = _upright(text, width)
         if upright and width < 0.07:
-            continue  # too narrow for any letter: the bar alone says that something is said
+            continue  # too narrow for any letter: the bar alone marks the speech
+
         size = min(7.5, width * 72 * 0.85) if upright else 7.5
         words = "\n".join(_wrapped(text, width))
         if upright:
@@ -189,4 +208,5 @@ def _cues(
         )
         label.set(ha="center", va="center", clip_on=True)
         label.set_gid(f"cue:{drawable(role or 'no role')}")
+
     ax.axhline(0, color=LINE, linewidth=0.8)

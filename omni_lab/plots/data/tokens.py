@@ -1,4 +1,4 @@
-"""The stream as a picture: a few units of a clip, what was seen and heard in them, and the tokens that came of it."""
+"""Omni stream (time-division multiplexing): units of a clip with frames, log-mel, and tokens."""
 
 from __future__ import annotations
 
@@ -38,21 +38,24 @@ _MOST_ROWS = 40
 def draw_stream(
     triplet: Triplet, tokens: Tokens, words: list[str], first_unit: int = 0, units: int = 3
 ) -> Figure:
-    """Draw a clip and its token stream: frames and log-mel over time, and under each unit its tokens in order.
+    """Omni stream of a clip: frames and log-mel over time, and under each unit its tokens in order.
 
-    A column is one unit, read row by row. The colour of a cell is its token's modality; full colour is supervised
-    (the model learns to write it), 35 % is given to it. An image cell shows the part of the picture that its token
-    stands for, an audio cell its piece of the waveform. A column ends after some rows and says how much more there is.
+    A column is one unit, read row by row. The colour of a cell is its token's modality; full colour
+    is supervised, 35 % is given to the model (loss mask). An image cell shows the patch of the
+    frame that its token encodes, an audio cell its piece of the waveform. A column ends after 40
+    rows with the number of tokens left.
 
     Parameters
     ----------
+    triplet : the clip
+    tokens : its omni stream, tokenized
     words : the vocabulary's string of every token, as many as `tokens.ids`
-    first_unit, units : which units are drawn
+    first_unit, units : the first unit drawn, and how many
 
     Raises
     ------
     UsageError
-        there are not as many words as tokens, or the clip has no such unit
+        the number of words differs from the number of tokens, or the clip has no such unit
     """
     check_words(tokens, words)
     chosen = [u for u in range(first_unit, first_unit + units) if (tokens.unit == u).any()]
@@ -60,6 +63,7 @@ def draw_stream(
         raise UsageError(
             f"first_unit={first_unit}: this stream has units 0 to {int(tokens.unit.max())}"
         )
+
     unit_s = unit_length(triplet, tokens) / TICKS_PER_SECOND
     placed = {u: _placed(tokens, words, u) for u in chosen}
     rows = min(_MOST_ROWS + 1, 1 + max(row for cells in placed.values() for _, row, _, _ in cells))
@@ -67,75 +71,73 @@ def draw_stream(
     seen = "image" in triplet.has and len(triplet.frames) > 0
     every, tall = thumbnails(triplet, inch_per_s, _TALLEST) if seen else (0, 0.4)
     heights = (max(tall, LOWEST), 0.6 if triplet.audio.size else 0.3, _HEADER + rows * _ROW)
-    width, total = (
-        max(_LEFT + _COLUMN * len(chosen) + _RIGHT, _NARROWEST),
-        0.15 + sum(heights) + 0.55 + 0.4,
+    width = max(_LEFT + _COLUMN * len(chosen) + _RIGHT, _NARROWEST)
+    total = 0.15 + sum(heights) + 0.55 + 0.4
+
+    here = np.isin(tokens.unit, chosen)
+    alt = (
+        f"The omni stream of clip {triplet.clip_id}, units {chosen[0]} to {chosen[-1]}: frames, "
+        f"log-mel, and {how_many(int(here.sum()), 'token')} coloured by modality, "
+        f"{int(tokens.loss[here].sum())} of them supervised."
     )
-    supervised = int(tokens.loss[np.isin(tokens.unit, chosen)].sum())
-    picture = new_picture(
-        width, total, f"The omni stream of clip {triplet.clip_id}, units {chosen[0]} to {chosen[-1]}: frames, log-mel, "
-        f"and {how_many(int(np.isin(tokens.unit, chosen).sum()), 'token')} coloured by modality, "
-        f"{supervised} of them supervised.",
-        layout=None,
-    )  # fmt: skip
+    picture = new_picture(width, total, alt, layout=None)
+
+    # placed by hand: a layout engine would not keep cells in inches and columns in step
     span = (chosen[0] * unit_s, (chosen[-1] + 1) * unit_s)
     axes, y = [], total - 0.15
     for height, gap in zip(heights, (0.1, 0.45, 0), strict=True):
         y -= height
-        axes.append(
-            picture.add_axes(
-                (_LEFT / width, y / total, _COLUMN * len(chosen) / width, height / total)
-            )
-        )
+        box = (_LEFT / width, y / total, _COLUMN * len(chosen) / width, height / total)
+        axes.append(picture.add_axes(box))
         y -= gap
+
     _senses(axes[0], axes[1], triplet, inch_per_s, every, tall, span, unit_s / 2)
     bare(axes[2])
     axes[2].set(xlim=(0, _COLUMN * len(chosen)), ylim=(heights[2], 0))  # inches
     axes[2].set_ylabel("tokens", rotation=0, ha="right", va="center", labelpad=10)
     for column, unit in enumerate(chosen):
+        left, look = column * _COLUMN + 0.04, {"color": FAINT, "va": "center", "fontsize": 8}
         title = f"unit {unit}    {unit * unit_s:g} to {(unit + 1) * unit_s:g} s"
-        axes[2].text(column * _COLUMN + 0.04, 0.12, title, color=FAINT, va="center", fontsize=8)
-        _cells(axes[2], triplet, tokens, words, placed[unit], column * _COLUMN + 0.04, unit_s)
+        axes[2].text(left, 0.12, title, **look)
+        _cells(axes[2], triplet, tokens, words, placed[unit], left, unit_s)
         if rest := sum(row >= _MOST_ROWS for _, row, _, _ in placed[unit]):
-            message, below = (
-                f"… and {how_many(rest, 'more token')}",
-                _HEADER + (_MOST_ROWS + 0.4) * _ROW,
-            )
-            axes[2].text(
-                column * _COLUMN + 0.04, below, message, color=FAINT, va="center", fontsize=8
-            )
+            below = _HEADER + (_MOST_ROWS + 0.4) * _ROW
+            axes[2].text(left, below, f"… and {how_many(rest, 'more token')}", **look)
+
     for column in range(1, len(chosen)):
         if seen:
             axes[0].axvline((chosen[0] + column) * unit_s, color=LINE, linewidth=0.8)
         axes[1].axvline((chosen[0] + column) * unit_s, color="white", linewidth=0.8)
         axes[2].axvline(column * _COLUMN - 0.03, color=LINE, linewidth=0.8)
-    draw_legend(picture, {KINDS[kind] for kind in tokens.kind[np.isin(tokens.unit, chosen)]})
+
+    draw_legend(picture, {KINDS[kind] for kind in tokens.kind[here]})
     return picture
 
 
 def unit_length(triplet: Triplet, tokens: Tokens) -> int:
-    """Ticks per unit of a clip's stream, by the times of its tokens."""
+    """Unit length of a clip's omni stream in ticks at 16 kHz, from the times of its tokens."""
     units = np.unique(tokens.unit)
     if len(units) > 1:
         first = [int(tokens.time[tokens.unit == unit][0]) for unit in units]
         return int(np.median(np.diff(first)))
-    ends = tokens.time[
-        (tokens.kind == CONTROL_KIND) & (tokens.time > 0)
-    ]  # <listen> stands at the unit's end
+
+    # a single unit: its <listen> token stands at its end
+    ends = tokens.time[(tokens.kind == CONTROL_KIND) & (tokens.time > 0)]
     return int(ends[0]) if len(ends) else max(triplet.duration, 1)
 
 
 def _placed(tokens: Tokens, words: list[str], unit: int) -> list[tuple[int, int, float, float]]:
-    """Where each token of a unit stands: (token, row, left, width), from the column's left edge."""
-    mine = np.flatnonzero(tokens.unit == unit)
+    """Layout of a unit's tokens: (token, row, left, width), inches from the column's left edge."""
+    of_unit = np.flatnonzero(tokens.unit == unit)
     senses = (IMAGE_KIND, AUDIO_KIND)
     widths = [
         _SENSE_CELL if tokens.kind[token] in senses else width_of(label(words[token]))
-        for token in mine
+        for token in of_unit
     ]
-    places = flow(token_pieces(tokens, mine, widths), _COLUMN - 0.1)
+    places = flow(token_pieces(tokens, of_unit, widths), _COLUMN - 0.1)
     return [
-        (int(token), *place, wide) for token, place, wide in zip(mine, places, widths, strict=True)
+        (int(token), *place, wide)
+        for token, place, wide in zip(of_unit, places, widths, strict=True)
     ]
 
 
@@ -149,13 +151,14 @@ def _senses(
     span: tuple,
     tick_s: float,
 ) -> None:
-    """Draw what was seen and heard in a span (s)."""
+    """Frames and log-mel of a span in seconds, or a message where the modality is missing."""
     bare(top)
     top.set_ylabel("image", rotation=0, ha="right", va="center", labelpad=10)
     if every:
         draw_frames(top, triplet, inch_per_s, every, tall, span)
     else:
         say(top, "no image in this clip")
+
     middle.set_ylabel("audio\n(kHz)", rotation=0, ha="right", va="center", labelpad=14)
     if "audio" in triplet.has and triplet.audio.size:
         draw_log_mel(middle, triplet.audio)
@@ -165,6 +168,7 @@ def _senses(
     else:
         bare(middle)
         say(middle, "no audio in this clip")
+
     for ax in (top, middle):
         ax.set_xlim(*span)
 
@@ -178,10 +182,11 @@ def _cells(
     left: float,
     unit_s: float,
 ) -> None:
-    """Draw the cells of one unit, as many rows as there is room for; those of senses show what they stand for."""
+    """Token cells of one unit, up to the row limit; image and audio cells show their input."""
     of_kind: dict[str, list[int]] = {}
     for token, *_ in placed:
         of_kind.setdefault(KINDS[tokens.kind[token]], []).append(token)
+
     for token, row, x, wide in placed:
         if row >= _MOST_ROWS:
             break
@@ -189,6 +194,7 @@ def _cells(
         sense = kind in ("image", "audio")
         y = _HEADER + row * _ROW
         draw_cell(ax, tokens, token, left + x, y, wide, HIGH, "" if sense else label(words[token]))
+        # a margin, so that the colour of the modality stays visible around the input
         inner = (left + x + 0.05, left + x + wide - 0.05, y + HIGH - 0.04, y + 0.04)
         if kind == "image":
             _seen(ax, triplet, tokens, token, of_kind[kind], unit_s, inner)
@@ -205,7 +211,7 @@ def _seen(
     unit_s: float,
     box: tuple,
 ) -> None:
-    """The cell of the picture that an image token stands for, where the tokens form a square grid over it."""
+    """Patch of the frame that an image token encodes, where the tokens form a square grid."""
     side = round(len(run) ** 0.5)
     if side**2 != len(run) or not len(triplet.frames):
         return
@@ -226,7 +232,7 @@ def _heard(
     unit_s: float,
     box: tuple,
 ) -> None:
-    """The piece of the waveform that an audio token stands for."""
+    """Piece of the waveform that an audio token encodes."""
     first = int(tokens.unit[token]) * unit_s * TICKS_PER_SECOND
     length = unit_s * TICKS_PER_SECOND / len(run)
     piece = triplet.audio[
@@ -234,6 +240,8 @@ def _heard(
     ]
     if not len(piece):
         return
+
+    # one amplitude scale for the whole clip, so that quiet and loud tokens differ
     columns = np.array_split(piece, min(60, len(piece)))
     loudest = max(float(np.abs(triplet.audio).max()), 1e-3)
     low, high = (

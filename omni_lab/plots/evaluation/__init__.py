@@ -1,1 +1,1 @@
-"""Figures of accuracy, retrieval, confusion and needles."""
+"""Figures of evaluation: accuracy, retrieval, confusion matrix, needle-in-a-haystack."""

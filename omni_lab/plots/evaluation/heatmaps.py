@@ -1,4 +1,4 @@
-"""Modality against modality: which sense is followed, what attends to what, what finds what."""
+"""Modality heat maps: confusion matrix, attention mass by layer, cross-modal retrieval."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from omni_lab.plots.palette import FAINT, INK, MODALITY_COLOURS, MODALITY_ORDER
-from omni_lab.plots.style import new_picture, said_instead, styled
+from omni_lab.plots.style import new_picture, notice, styled
 
 _SENSES = ("image", "audio", "text")
 
 
 @styled
 def draw_reliance(reliance: dict[str, Any]) -> Figure:
-    """Draw the modality confusion matrix: where modalities disagree, the sense that was asked against the one followed.
+    """Modality confusion matrix on clips whose modalities disagree: asked about (rows), followed.
 
     Parameters
     ----------
-    reliance : `rows`, `columns` (names), `rates` [rows][columns] in [0, 1]; `low` and `high` (95 % interval, same
-        shape) and `n` (a number, or one per row) where they are known
+    reliance : `rows`, `columns` (names), `rates` [rows][columns] in [0, 1]; optional: `low` and
+        `high` (95 % interval, same shape) and `n` (trials, one number or one per row)
     """
     rows, columns, rates = reliance.get("rows"), reliance.get("columns"), reliance.get("rates")
     if not rows or not columns or not rates:
-        return said_instead("The modality confusion matrix was not measured in this run.")
+        return notice("The modality confusion matrix was not measured in this run.")
     values = np.array(
         [[np.nan if v is None else v for v in line] for line in rates], dtype=np.float64
     )
     low, high = reliance.get("low"), reliance.get("high")
+    counts = reliance.get("n")
+    row_counts = counts if isinstance(counts, list) else [counts] * len(rows)
 
     def cell(r: int, c: int) -> str:
         if np.isnan(values[r, c]):
@@ -42,29 +44,32 @@ def draw_reliance(reliance: dict[str, Any]) -> Figure:
         )
         return f"{values[r, c]:.2f}{interval}"
 
-    said = "; ".join(
+    described = "; ".join(
         f"asked {row}: "
         + ", ".join(f"{column} {values[r, c]:.2f}" for c, column in enumerate(columns))
         for r, row in enumerate(rows)
     )
     picture = new_picture(
-        1.25 * len(columns) + 1.9, 0.85 * len(rows) + 1.2, f"Modality confusion matrix. {said}."
+        1.25 * len(columns) + 1.9,
+        0.85 * len(rows) + 1.2,
+        f"Modality confusion matrix. {described}.",
     )
     ax = picture.subplots()
     labels = [[cell(r, c) for c in range(len(columns))] for r in range(len(rows))]
     heat(ax, values, labels)
-    counts = reliance.get("n")
-    each = counts if isinstance(counts, list) else [counts] * len(rows)
+
     _names(
         ax,
         columns,
         [
             f"{row}\nn = {n}" if isinstance(n, int) else row
-            for row, n in zip(rows, each, strict=True)
+            for row, n in zip(rows, row_counts, strict=True)
         ],
         list(rows),
     )
-    ax.set(xlabel="the answer followed", ylabel="asked about")
+    ax.set(xlabel="modality followed", ylabel="modality asked about")
+
+    # the framed diagonal: the answer follows the modality that the question names
     for r, row in enumerate(rows):
         if row in columns:
             c = list(columns).index(row)
@@ -76,28 +81,32 @@ def draw_reliance(reliance: dict[str, Any]) -> Figure:
 
 @styled
 def draw_attention(attention: dict[str, Any]) -> Figure:
-    """Draw, layer by layer, how much attention each modality gives to each: a row sums to 1.
+    """Attention mass from each modality to each, one matrix per layer; a row sums to 1.
 
     Parameters
     ----------
-    attention : `queries` and `keys` (names), `layers` [L][query][key]: mass as a share of the query's attention
+    attention : `queries` and `keys` (names of modalities), `layers` [L][query][key]: mass as a
+        fraction of the query's attention
     """
     queries, keys, layers = attention.get("queries"), attention.get("keys"), attention.get("layers")
     if not queries or not keys or not layers:
-        return said_instead("Attention mass was not measured in this run.")
+        return notice("Attention mass was not measured in this run.")
     masses = np.array(layers, dtype=np.float64)  # L query key
+
     mean = masses.mean(0)
-    said = "; ".join(
+    described = "; ".join(
         f"{q}: most to {keys[int(mean[i].argmax())]} {mean[i].max():.2f}"
         for i, q in enumerate(queries)
     )
+
     across = min(len(masses), 4)
     down = -(-len(masses) // across)
     size = (0.62 * len(keys) * across + 1.6, (0.48 * len(queries) + 0.85) * down + 0.35)
     picture = new_picture(
-        *size, f"Attention mass in {len(masses)} layers, mean over layers: {said}."
+        *size, f"Attention mass in {len(masses)} layers, mean over layers: {described}."
     )
     axes = picture.subplots(down, across, squeeze=False)
+
     for layer, ax in enumerate(axes.flat):
         if layer >= len(masses):
             ax.set_visible(False)
@@ -107,22 +116,23 @@ def draw_attention(attention: dict[str, Any]) -> Figure:
             for line in masses[layer]
         ]
         heat(ax, masses[layer], labels, size=8)
+
         first = layer % across == 0
         _names(ax, keys, queries if first else [""] * len(queries), queries)
         ax.set_title(f"layer {layer + 1}")
         if first:
-            ax.set_ylabel("query (attends)")
-    picture.supxlabel("key (is attended to)", fontsize=9)
+            ax.set_ylabel("query")
+    picture.supxlabel("key", fontsize=9)
     return picture
 
 
 @styled
 def draw_retrieval(retrieval: dict[str, Any]) -> Figure:
-    """Draw how often a clip's one modality finds its other one first among all candidates (recall at 1).
+    """Cross-modal retrieval, recall@1: how often one modality of a clip ranks another first.
 
     Parameters
     ----------
-    retrieval : `<from>_to_<to>` → `r1`, and where known `r5`, `chance`, `n` (candidates)
+    retrieval : `<from>_to_<to>` → `r1` (recall@1); optional: `r5`, `chance`, `n` (candidates)
     """
     found = {
         tuple(name.split("_to_")): score
@@ -130,7 +140,8 @@ def draw_retrieval(retrieval: dict[str, Any]) -> Figure:
         if "_to_" in name and score
     }
     if not found:
-        return said_instead("Cross-modal retrieval was not measured in this run.")
+        return notice("Cross-modal retrieval was not measured in this run.")
+
     names = [m for m in MODALITY_ORDER if any(m in pair for pair in found)] or list(_SENSES)
     values = np.full((len(names), len(names)), np.nan)
     labels = [["" for _ in names] for _ in names]
@@ -140,38 +151,41 @@ def draw_retrieval(retrieval: dict[str, Any]) -> Figure:
             values[r, c] = score["r1"]
             more = f"\nR@5 {score['r5']:.2f}" if score.get("r5") is not None else ""
             labels[r][c] = f"{score['r1']:.2f}{more}"
-    said = ", ".join(f"{a} to {b} {s['r1']:.2f}" for (a, b), s in found.items())
+
+    described = ", ".join(f"{a} to {b} {s['r1']:.2f}" for (a, b), s in found.items())
     picture = new_picture(
-        1.25 * len(names) + 1.9, 0.85 * len(names) + 1.35, f"Retrieval, recall at 1: {said}."
+        1.25 * len(names) + 1.9, 0.85 * len(names) + 1.35, f"Retrieval, recall@1: {described}."
     )
     ax = picture.subplots()
     heat(ax, values, labels)
     _names(ax, names, names, names)
-    ax.set(xlabel="finds", ylabel="given")
+    ax.set(xlabel="target", ylabel="query")
+
     chances = sorted({f"{s['chance']:.3f}" for s in found.values() if s.get("chance") is not None})
     counts = sorted({s["n"] for s in found.values() if s.get("n") is not None})
     among = f" among {' or '.join(map(str, counts))}" if counts else ""
     ax.set_title(
-        f"recall at 1{among}" + (f", by chance {' or '.join(chances)}" if chances else ""),
+        f"recall@1{among}" + (f", chance {' or '.join(chances)}" if chances else ""),
         fontsize=9,
     )
     return picture
 
 
 def heat(ax: Axes, values: np.ndarray, labels: list[list[str]], size: float = 9) -> None:
-    """A heat table of shares in [0, 1] with a label in every cell; what is not a number stays pale."""
+    """Heat map of fractions in [0, 1] with a label in every cell; NaN cells stay pale."""
     import seaborn
 
     ax.set_facecolor("#f3f4f6")
     seaborn.heatmap(
-        values, mask=np.isnan(values), ax=ax, vmin=0, vmax=1, cmap="Blues", cbar=False, annot=np.array(labels), fmt="",
-        linewidths=1.5, linecolor="white", annot_kws={"fontsize": size},
+        values, mask=np.isnan(values), ax=ax, vmin=0, vmax=1, cmap="Blues", cbar=False,
+        annot=np.array(labels), fmt="", annot_kws={"fontsize": size}, linewidths=1.5,
+        linecolor="white",
     )  # fmt: skip
     ax.tick_params(length=0)
 
 
 def _names(ax: Axes, columns: list[str], rows: list[str], row_modalities: list[str]) -> None:
-    """Write names at both sides, each with its modality's colour beside it."""
+    """Tick labels of rows and columns, each with a bar in its modality's colour."""
     ax.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=0)
     ax.set_yticks(np.arange(len(rows)) + 0.5, rows, rotation=0)
     bar = {"linewidth": 4, "clip_on": False, "solid_capstyle": "butt"}

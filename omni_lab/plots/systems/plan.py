@@ -1,4 +1,4 @@
-"""A plan of long-context training as a picture: where a step's time goes, what a GPU holds, where hiding ends."""
+"""Training plan with context parallelism: step time by part, GPU memory, limit of overlap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omni_lab.errors import UsageError
 from omni_lab.plots.palette import INK, LINE
 from omni_lab.plots.style import new_picture, styled
 
-# part: how it is called, and its colour (none of them a modality's)
+# part: label, and colour (none of them a modality's)
 _TIMES = {
     "work_s": ("compute", "#56B4E9"),
     "waiting_s": ("waiting for busier ranks", LINE),
@@ -31,69 +31,58 @@ _GIB = 2**30
 
 @styled
 def draw_plan(record: dict[str, Any]) -> Figure:
-    """Draw a plan, a column per length: above, what a step's time goes to; below, what a GPU holds against its memory.
+    """Step time by part (above) and memory per GPU (below) of a training plan, a column per length.
 
-    Bars above are shares of the step, so that 8 GPUs and 512 can be read side by side; the seconds stand on top. A
-    dashed line marks up to how many GPUs a ring's communication hides, where all GPUs share one sequence.
+    Bars above are fractions of the step, so that 8 and 512 GPUs are comparable; the step time in
+    seconds stands on top. A dashed line marks the number of GPUs up to which a ring's communication
+    hides behind compute, where all GPUs work on one sequence.
 
     Parameters
     ----------
-    record : what `omni-lab plan --json` prints: `plans`, `most_ranks`, `machine`, `engine`, `layout`
+    record : output of `omni-lab plan --json`: `plans`, `most_ranks`, `machine`, `engine`, `layout`
 
     Raises
     ------
     UsageError
-        there is no plan in it
+        the record holds no plan
     """
     lengths = list(dict.fromkeys(plan["tokens"] for plan in record["plans"]))
     if not lengths:
         raise UsageError("no plan to draw; give at least one length and one number of GPUs")
+
     columns = {
         tokens: [plan for plan in record["plans"] if plan["tokens"] == tokens] for tokens in lengths
     }
-    said = "; ".join(
+    described = "; ".join(
         f"{tokens:,} tokens: {_in_words(record, plans)}" for tokens, plans in columns.items()
     )
     machine, widest = record["machine"], max(map(len, columns.values()))
+
     width = max(0.62 * widest, 3.4) * len(lengths) + 1.2
-    picture = new_picture(width, 5.6, f"{record['engine']}, {machine['name']}. {said}.")
+    picture = new_picture(width, 5.6, f"{record['engine']}, {machine['name']}. {described}.")
     axes = picture.subplots(
         2, len(lengths), sharey="row", squeeze=False, gridspec_kw={"height_ratios": [1.25, 1]}
     )
+
     for column, (tokens, plans) in enumerate(columns.items()):
         top, below = axes[0, column], axes[1, column]
-        _bars(
-            top,
-            [{part: plan[part] / plan["step_s"] for part in _TIMES} for plan in plans],
-            _TIMES,
-            "time",
-            tokens,
-        )
-        for x, plan in enumerate(plans):
-            top.text(x, 1.02, f"{plan['step_s']:.3g} s", ha="center", va="bottom", fontsize=7)
-        held = [
-            {**plan["memory"], "other": sum(plan["memory"][name] for name in _OTHER)}
-            for plan in plans
-        ]
-        _bars(
-            below,
-            [{part: memory[part] / _GIB for part in _HELD} for memory in held],
-            _HELD,
-            "memory",
-            tokens,
-        )
+        _draw_times(top, plans, tokens)
+        _draw_memory(below, plans, tokens)
         _limits(below, machine)
         _mark_crossing(top, plans, record["most_ranks"].get(str(tokens)))
+
         top.set_title(f"{tokens:,} tokens · {record['engine']}, {record['layout']}", pad=16)
         for ax in (top, below):
             ax.set_xticks(range(len(plans)), [f"{plan['gpus']}" for plan in plans])
             ax.set_xlim(-0.6, len(plans) - 0.4)
         below.set_xlabel("GPUs")
-    axes[0, 0].set(ylabel="share of a step's time", ylim=(0, 1))
+
+    axes[0, 0].set(ylabel="fraction of step time", ylim=(0, 1))
     highest = max(
         1.12 * machine["memory"], *(1.04 * plan["memory"]["total"] for plan in record["plans"])
     )
-    axes[1, 0].set(ylabel="GiB of one GPU", ylim=(0, highest / _GIB))
+    axes[1, 0].set(ylabel="memory per GPU (GiB)", ylim=(0, highest / _GIB))
+
     for row, parts in ((0, _TIMES), (1, _HELD)):
         handles = [axes[row, 0].containers[number] for number in range(len(parts))]
         names = [name for name, _ in parts.values()]
@@ -104,6 +93,23 @@ def draw_plan(record: dict[str, Any]) -> Figure:
     return picture
 
 
+def _draw_times(ax: Axes, plans: list[dict[str, Any]], tokens: int) -> None:
+    """Stacked bars of step time by part, as fractions, with the seconds on top."""
+    fractions = [{part: plan[part] / plan["step_s"] for part in _TIMES} for plan in plans]
+    _bars(ax, fractions, _TIMES, "time", tokens)
+    for x, plan in enumerate(plans):
+        ax.text(x, 1.02, f"{plan['step_s']:.3g} s", ha="center", va="bottom", fontsize=7)
+
+
+def _draw_memory(ax: Axes, plans: list[dict[str, Any]], tokens: int) -> None:
+    """Stacked bars of memory per GPU by part, in GiB."""
+    held = [
+        {**plan["memory"], "other": sum(plan["memory"][name] for name in _OTHER)} for plan in plans
+    ]
+    rows = [{part: memory[part] / _GIB for part in _HELD} for memory in held]
+    _bars(ax, rows, _HELD, "memory", tokens)
+
+
 def _bars(
     ax: Axes,
     rows: list[dict[str, float]],
@@ -111,7 +117,7 @@ def _bars(
     kind: str,
     tokens: int,
 ) -> None:
-    """Stack the parts of every row on each other."""
+    """Stacked bars: one bar per row, one segment per part."""
     base = np.zeros(len(rows))
     for part, (_, colour) in parts.items():
         heights = np.array([row[part] for row in rows])
@@ -122,17 +128,17 @@ def _bars(
 
 
 def _limits(ax: Axes, machine: dict[str, Any]) -> None:
-    """Lines at the memory there is, and at what the driver and communication leave of it."""
-    there, free = machine["memory"] / _GIB, (machine["memory"] - machine["reserve"]) / _GIB
-    ax.axhline(there, color=INK, linewidth=1.2)
+    """Lines at the GPU's memory, and at what driver and communication buffers leave of it."""
+    total, free = machine["memory"] / _GIB, (machine["memory"] - machine["reserve"]) / _GIB
+    ax.axhline(total, color=INK, linewidth=1.2)
     ax.axhline(free, color=INK, linewidth=0.8, linestyle=(0, (4, 3))).set_gid(f"limit:{free:g}")
     right = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 8}
-    ax.text(1, there, f"{machine['name']}: {there:g} GiB", **right)
-    ax.text(1, free, "less the reserve", **{**right, "va": "top"})
+    ax.text(1, total, f"{machine['name']}: {total:g} GiB", **right)
+    ax.text(1, free, "minus the reserve", **{**right, "va": "top"})
 
 
 def _mark_crossing(ax: Axes, plans: list[dict[str, Any]], most: int | None) -> None:
-    """A line where the ring's communication stops hiding, between the bars it lies between."""
+    """Line where the ring's communication stops hiding behind compute, between the bars (log2)."""
     gpus = [plan["gpus"] for plan in plans]
     together = all(plan["ranks"] == plan["gpus"] for plan in plans)
     if most is None or not together or gpus != sorted(set(gpus)) or not gpus[0] <= most < gpus[-1]:
@@ -145,6 +151,7 @@ def _mark_crossing(ax: Axes, plans: list[dict[str, Any]], most: int | None) -> N
 
 
 def _in_words(record: dict[str, Any], plans: list[dict[str, Any]]) -> str:
+    """Step times and the limit of overlap of one length, for the alternative text."""
     steps = ", ".join(f"{plan['step_s']:.3g} s on {plan['gpus']} GPUs" for plan in plans)
     most = record["most_ranks"].get(str(plans[0]["tokens"]))
     return steps + ("" if most is None else f", communication hides up to {most}")

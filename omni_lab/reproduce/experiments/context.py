@@ -16,8 +16,8 @@ same image encoder, which learned to see from single pictures, and take the same
 The short stages, the first two, are trained once: progressive, fixed_theta and packed_only share them.
 
 In every arm the heads of the first layer begin by looking a few tokens back
-(`model.decoder.previous_token_init`), and pictures enter the decoder about as large as what its layers add to them (`model.connector_rms`); `results/LOG.md` says what each
-of the two is worth.
+(`model.decoder.previous_token_init`), and pictures enter the decoder about as large as what its
+layers add to them (`model.connector_rms`); `results/LOG.md` says what each of the two is worth.
 
 Expected before looking: progressive finds every needle at every depth of the longest length, direct training stays near
 chance, and packed short samples do not teach what is far.
@@ -34,10 +34,10 @@ from pathlib import Path
 
 import numpy as np
 
-from omni_lab.config import Config, override
+from omni_lab.config import Config, StageConfig, override
 from omni_lab.reproduce.record import Criterion, write_record
 from omni_lab.training.run import RunFolder
-from omni_lab.world.haystack.lessons import SIGHT, context_stages, stage_names
+from omni_lab.world.haystack.lessons import haystack_lessons
 from omni_lab.world.haystack.rows import NEEDLES
 
 CLAIM = "A context that grows in stages, with θ, is read at every depth; the same tokens at full length alone are not"
@@ -47,11 +47,21 @@ SETTINGS = (
     "model.decoder.rope_theta=100000", "model.connector_rms=0.5",
     "training.checkpoint_every=1000000", "training.threads=1",
 )  # fmt: skip
+_QUICK_LENGTHS = (32, 64, 128)
 QUICK = (
-    "context.sight.steps=2", "context.sight.batch=4", "context.pictures=64", "context.lengths=32,64,128",
-    "context.thetas=100000,200000,400000", "context.tokens=128,128,256", "context.rows=2,2,2", "context.real=1,1,1",
-    "context.needles=2,2,2", "context.things=1,1,1", "context.lr_scales=1,1,1", "context.films=.5,.5,.5",
-    "evaluation.needles=2",
+    "context.stages=sight," + ",".join(f"context-{length}" for length in _QUICK_LENGTHS),
+    "context.stages.sight.steps=2", "context.stages.sight.batch_size=4",
+    "world.haystack.pictures=64", "evaluation.needles=2",
+    *(
+        f"context.stages.context-{length}.{setting}"
+        for length in _QUICK_LENGTHS
+        for setting in (f"steps={2 if length == 32 else 1}", "batch_size=2", "lr_scale=1")
+    ),
+    *(
+        f"world.haystack.levels.context-{length}.{setting}"
+        for length in _QUICK_LENGTHS
+        for setting in ("needles=2", "things=1", "films=.5")
+    ),
 )  # fmt: skip
 TRAINED = ("progressive", "direct", "fixed_theta", "packed_only")
 UNTRAINED = ("theta_only", "interpolation")  # of a middle stage of the first arm
@@ -87,43 +97,55 @@ CRITERIA = (
 )
 
 
+def grown(config: Config) -> tuple[StageConfig, ...]:
+    """Stages whose rows grow: all but the one on pictures."""
+    return config.context.stages[1:]
+
+
 def settings(arm: str, config: Config) -> list[str]:
     """What a trained arm changes in the settings.
 
     >>> from omni_lab.config import tiny
-    >>> settings("fixed_theta", tiny())
-    ['context.thetas=100000,200000,200000,200000,200000,200000,200000']
+    >>> settings("fixed_theta", tiny())[1]
+    'context.stages.context-64.rope_theta=200000'
     """
-    context = config.context
-    stages = range(len(context.lengths))
+    stages = grown(config)
+    first, last, tokens = stages[0], stages[-1], sum(_tokens(stage) for stage in stages)
     if arm == "direct":
-        last = ("lengths", "thetas", "real", "needles", "things", "films")
-        return [
-            *(f"context.{name}={getattr(context, name)[-1]}" for name in last),
-            f"context.lr_scales={context.lr_scales[0]}",  # as fast as whoever begins,
-            "context.rows=1",  # and with no fewer steps than the others take
-            f"context.tokens={sum(context.tokens)}",
-            "context.short=0",
-        ]
+        changes = {
+            "steps": tokens // last.max_tokens,  # no fewer than the others take
+            "batch_size": 1,
+            "lr_scale": f"{first.lr_scale:g}",  # as fast as whatever begins
+        }
+        only = [f"context.stages=sight,{last.name}", f"world.haystack.short={last.name}"]
+        own = f"context.stages.{last.name}"
+        return only + [f"{own}.{name}={value}" for name, value in changes.items()]
     if arm == "fixed_theta":
+        thetas = [stages[min(n, SHORT - 1)].rope_theta for n in range(len(stages))]
         return [
-            f"context.thetas={','.join(f'{context.thetas[min(stage, SHORT - 1)]:g}' for stage in stages)}"
+            f"context.stages.{stage.name}.rope_theta={theta:g}"
+            for stage, theta in zip(stages, thetas, strict=True)
         ]
     if arm == "packed_only":
-        return [f"context.real={','.join('1' if stage < SHORT else '0' for stage in stages)}"]
+        return [f"world.haystack.levels.{stage.name}.real=0" for stage in stages[SHORT:]]
     return []
 
 
-def middle(config: Config) -> int:
-    """The number of the stage whose model goes on without training."""
-    return len(config.context.lengths) // 2
+def _tokens(stage: StageConfig) -> int:
+    """Tokens that a stage learns from."""
+    return stage.steps * stage.batch_size * stage.max_tokens
+
+
+def middle(config: Config) -> StageConfig:
+    """The stage whose model goes on without training."""
+    return grown(config)[len(grown(config)) // 2]
 
 
 def trials(config: Config, arm: str) -> dict[int, int]:
     """How often an arm is asked at which length: of short, middle and last rows; the first arm beyond them, too."""
-    context, often = config.context, config.evaluation.needles
+    often, stages = config.evaluation.needles, grown(config)
     seldom = -(-often // 4)
-    lengths = (context.lengths[SHORT - 1], context.lengths[middle(config)], context.lengths[-1])
+    lengths = tuple(s.max_tokens for s in (stages[SHORT - 1], middle(config), stages[-1]))
     if arm == ARMS[0]:
         return {**dict.fromkeys(lengths, often), 2 * lengths[-1]: seldom}
     return dict.fromkeys(lengths, seldom)
@@ -135,33 +157,30 @@ def run_arm(config: Config, arm: str, runs: str) -> dict:
     from omni_lab.evaluation.needles.measure import measure
     from omni_lab.model.omni import OmniModel
     from omni_lab.model.rope import set_rope
-    from omni_lab.training.loop import train_stages
+    from omni_lab.training.trainer import train_stages
 
     print(f"▸ seed {config.seed} · {arm}", flush=True)
     run, first = (_folder(config, which, runs) for which in (arm, ARMS[0]))
-    context = config.context
+    last = grown(config)[-1]
     if arm in TRAINED:
         if arm != ARMS[0]:
             _begin_as(first, run, 1 if arm == "direct" else 1 + SHORT)
-        model, trained = (
-            train_stages(run.config, run, context_stages(run.config)),
-            context.lengths[-1],
-        )
+        model = train_stages(run.config, run, haystack_lessons(run.config))
+        trained = last.max_tokens
     else:
-        number = middle(config)
-        trained = context.lengths[number]
-        model = OmniModel.load(_done(first, stage_names(config)[1 + number]))
+        trained = middle(config).max_tokens
+        model = OmniModel.load(_done(first, middle(config).name))
         if arm == "theta_only":
-            set_rope(model.decoder, context.thetas[-1])
+            set_rope(model.decoder, last.rope_theta)
         else:
-            set_rope(model.decoder, factor=context.lengths[-1] / trained)
-    reader = OmniNeedleModel(model, f"{arm}, seed {config.seed}", trained)
+            set_rope(model.decoder, factor=last.max_tokens / trained)
+    reader = OmniNeedleModel(model, config, f"{arm}, seed {config.seed}", trained)
     cells = [
         cell.to_dict()
         for length, often in trials(config, arm).items()
         for cell in measure(reader, KINDS, [length], DEPTHS, often, run.path / f"needles-{length}")
     ]
-    steps = [step for step in run.metrics() if step["stage"] != SIGHT]
+    steps = [step for step in run.metrics() if step["stage"] != "sight"]
     spent = {what: sum(step[what] for step in steps) for what in ("tokens", "seconds")}
     return {"cells": cells, "trained": trained, **spent, "curve": curve(steps)}
 
@@ -193,7 +212,7 @@ def _done(run: RunFolder, stage: str) -> Path:
 
 def _begin_as(first: RunFolder, run: RunFolder, stages: int) -> None:
     """Let a run begin with the first `stages` of another: what they learned, and what was written of it."""
-    names = stage_names(first.config)[:stages]
+    names = [stage.name for stage in first.config.context.stages[:stages]]
     for name in names:
         begun = _done(first, name)
         shutil.copytree(begun, run.checkpoints / begun.name, dirs_exist_ok=True)
@@ -276,10 +295,10 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
 
     name = "context-quick" if quick else "context"
     config = override(config, [*SETTINGS, *(QUICK if quick else ())])
-    context, base = config.context, str(runs / f"reproduce-{name}")
+    stages, base = grown(config), str(runs / f"reproduce-{name}")
     numbered = range(FIRST_SEED, FIRST_SEED + seeds)
     every = run_arms([override(config, [f"seed={seed}"]) for seed in numbered], base, JOBS)
-    flat = [numbers(found, context.lengths[-1]) for found in every]
+    flat = [numbers(found, stages[-1].max_tokens) for found in every]
     metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
     maps = [
         {
@@ -291,10 +310,7 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
     ]
     details = {
         "stages": [
-            {"length": length, "theta": theta, "tokens": tokens}
-            for length, theta, tokens in zip(
-                context.lengths, context.thetas, context.tokens, strict=True
-            )
+            {"length": s.max_tokens, "theta": s.rope_theta, "tokens": _tokens(s)} for s in stages
         ],
         "arms": {arm: settings(arm, config) for arm in TRAINED},
         "maps": maps,

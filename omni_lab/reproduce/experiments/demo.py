@@ -74,11 +74,12 @@ def ship(run: Path, folder: Path, figures: Path) -> None:
     Its pictures go to `figures`.
     """
     from omni_lab.training.checkpoint import latest
-    from omni_lab.world.lessons import STAGES
+    from omni_lab.training.run import read_config
 
     for name in ("config.json", "environment.json", "metrics.jsonl", "summary.json"):
         shutil.copyfile(run / name, folder / name)
-    final, _ = latest(run / "checkpoints", STAGES)
+    stages = tuple(stage.name for stage in read_config(run).training.stages)
+    final, _ = latest(run / "checkpoints", stages)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     target = folder / "checkpoints" / final.name
     target.mkdir(parents=True)

@@ -30,8 +30,8 @@ from omni_lab.world.albums.album import KINDS, STAY
 CLAIM = "Images marked and numbered, and frames called frames, are told apart best; many images teach more than one"
 ARMS = (*FORMATS, "F4_no_video", "F0_single", "F4_single")
 QUICK = (
-    "training.vision.steps=3", "training.vision.batch=4", "training.albums.steps=3", "training.albums.batch=4",
-    "evaluation.albums=12",
+    "training.stages.vision.steps=3", "training.stages.vision.batch_size=4",
+    "albums.stages.albums.steps=3", "albums.stages.albums.batch_size=4", "evaluation.albums=12",
 )  # fmt: skip
 GROUPS = {  # means over kinds of question
     "multi": tuple(kind for kind, sort in KINDS.items() if sort == "multi"),
@@ -78,9 +78,9 @@ def settings(arm: str, config: Config) -> list[str]:
     if other:
         changes.append("albums.videos=0")
     if other == "single":
-        batch = round(_pictures(config.albums) * config.training.albums.batch)
+        batch = round(_pictures(config.albums) * config.albums.stage("albums").batch_size)
         changes += [f"albums.{name}=1" for name in ("fewest", "most", "questions")] + [
-            f"training.albums.batch={batch}"
+            f"albums.stages.albums.batch_size={batch}"
         ]
     return changes
 
@@ -106,16 +106,16 @@ def scored(model, config: Config) -> dict[str, dict]:
 def run_seed(config: Config, runs: Path, name: str) -> dict[str, dict]:
     """Train and examine every arm of one seed: per arm its `scores`, `tokens` and `seconds`."""
     from omni_lab.training import checkpoint
-    from omni_lab.training.loop import train_stages
     from omni_lab.training.run import RunFolder
-    from omni_lab.world.albums.lessons import AlbumLessons
-    from omni_lab.world.lessons import GalleryLessons
+    from omni_lab.training.trainer import train_stages
+    from omni_lab.world.source import lessons
 
     config = override(
         config, ["sequence.layout=F4"]
     )  # every format's vocabulary is the same, and no other's
     start = RunFolder(runs / f"reproduce-{name}-{config.seed}-vision", config)
-    train_stages(config, start, [GalleryLessons(config, "vision")])
+    vision = config.training.stage("vision")
+    train_stages(config, start, [lessons(config, vision)])
     seen, _ = checkpoint.latest(start.checkpoints, ("vision",))
     found = {}
     for arm in ARMS:
@@ -123,7 +123,9 @@ def run_seed(config: Config, runs: Path, name: str) -> dict[str, dict]:
         own = override(config, settings(arm, config))
         run = RunFolder(runs / f"reproduce-{name}-{config.seed}-{arm}", own)
         shutil.copytree(seen, run.checkpoints / seen.name, dirs_exist_ok=True)
-        model = train_stages(own, run, [GalleryLessons(own, "vision"), AlbumLessons(own)])
+        model = train_stages(
+            own, run, [lessons(own, stage) for stage in (vision, *own.albums.stages)]
+        )
         metrics = run.metrics()
         spent = {what: sum(step[what] for step in metrics) for what in ("tokens", "seconds")}
         found[arm] = {"scores": scored(model, own), **spent}
@@ -158,13 +160,14 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
     flat = [numbers(one) for one in found]
     metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
     asked = found[0]["F0"]["scores"]  # the same questions for every arm and seed
+    stage = config.albums.stage("albums")
     details = {
         "kinds": {
             k: {"sort": KINDS[k], "n": score["n"], "chance": score["chance"]}
             for k, score in asked.items()
         },
         "arms": {arm: settings(arm, config) for arm in ARMS},
-        "stage": f"{config.training.albums.steps} steps of {config.training.albums.batch} albums",
+        "stage": f"{stage.steps} steps of {stage.batch_size} albums",
     }
     command = f"omni-lab reproduce formats --seeds {seeds}{' --quick' if quick else ''}"
     record = write_record(results / name, CLAIM, command, range(seeds), metrics, CRITERIA, details)

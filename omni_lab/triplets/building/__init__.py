@@ -1,1 +1,1 @@
-"""From files and folders to shards: workers, quality, duplicates, reports."""
+"""Dataset building: worker processes, quality filters, near-duplicates, reports."""

@@ -1,8 +1,8 @@
-"""From files and folders to shards of clips: every file ends in clips or in one line that says why not.
+"""Dataset build, resumable: media files to shards of clips, each failed file with its reason.
 
-Films are built in other processes, here or on a cluster; what becomes of their clips is decided in this one, in the
-order of the films. So the shards depend on the films and the settings, not on how many built them or how often the
-build was stopped.
+Worker processes decode and cut the films, here or on a cluster; this process filters the clips and
+writes the shards, in the order of the films. So the shards depend on the films and the settings,
+not on the number of workers or on interruptions.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ from omni_lab.triplets.shards.index import FilmEntry
 from omni_lab.triplets.shards.members import read_spool
 from omni_lab.triplets.shards.tars import ShardWriter
 
-SPOOL = ".spool"  # folder of films whose clips are not in a shard yet
-NO_TEXT = "its name is not UTF-8, as records need it: rename it"
-# what a folder is searched for; a file that is named is tried whatever it is called
+SPOOL = ".spool"  # folder of one tar per film whose clips are not in a shard yet
+NO_TEXT = "its name is not UTF-8, as JSON records need it; rename the file"
+# files that a folder is searched for; a file named on its own is tried whatever its extension
 EXTENSIONS = frozenset(
     f".{name}"
     for name in (
-        "3g2", "3gp", "aac", "aif", "aiff", "amr", "asf", "avi", "caf", "divx", "dv", "f4v", "flac", "flv", "m2ts",
-        "m2v", "m4a", "m4v", "mka", "mkv", "mov", "mp3", "mp4", "mpeg", "mpg", "mts", "mxf", "oga", "ogg", "ogm", "ogv",
-        "opus", "rm", "rmvb", "ts", "vob", "wav", "webm", "wma", "wmv", "wv",
+        "3g2", "3gp", "aac", "aif", "aiff", "amr", "asf", "avi", "caf", "divx", "dv", "f4v",
+        "flac", "flv", "m2ts", "m2v", "m4a", "m4v", "mka", "mkv", "mov", "mp3", "mp4", "mpeg",
+        "mpg", "mts", "mxf", "oga", "ogg", "ogm", "ogv", "opus", "rm", "rmvb", "ts", "vob", "wav",
+        "webm", "wma", "wmv", "wv",
     )
 )  # fmt: skip
 
@@ -58,30 +59,30 @@ def build(
     engine: str = "local",
     work: Work = clips_of_film,
 ) -> Report:
-    """Turn films into shards of clips under `out`; run again, it goes on with what is not done.
+    """Build of films into shards of clips under `out`; run again, it resumes with unfinished films.
 
-    Folders are searched for media files, in order of name. A file that fails, hangs or takes too much memory is
-    recorded in `failures.jsonl` and in the report; the others go on. Read the result with `read_shards(out)` or
-    `ClipStream(out)`.
+    Folders are searched for media files, in order of name. A file that fails, hangs or takes too
+    much memory is recorded in `failures.jsonl` and in the report; the others go on. Read the result
+    with `read_shards(out)` or `ClipStream(out)`.
 
     Parameters
     ----------
     paths : files and folders, or one of them
-    out : folder of the shards, made if it is not there
-    config : how to cut, what to keep, and what one film may take
+    out : folder of the shards, created if missing
+    config : segmentation, quality thresholds, and limits of one film (s, MB)
     progress : show a progress bar
     workers : films that are built at once
     engine : "local", processes of this machine, or "ray", a cluster; the shards are the same
-    work : how one film becomes clips, a function that another process can import
+    work : film to clips, a function that another process can import
 
     Raises
     ------
     UsageError
-        `out` is a file, or cannot be written, or holds clips that were made with other settings, or another build
-        writes into it; `max_s` is less than twice `min_s`; there is no such engine; something that the settings ask
-        for is not installed
+        `out` is a file, is not writable, holds clips made with other settings, or is in use by
+        another build; `max_s` is less than twice `min_s`; there is no such engine; the settings ask
+        for a package or checkpoint that is not installed
     ShardError
-        what an earlier build left in `out` cannot be read
+        the index or the failures of an earlier build in `out` are damaged
     """
     from tqdm import tqdm
 
@@ -90,45 +91,46 @@ def build(
     check_listening(config)
     if engine not in ENGINES or workers < 1:
         raise UsageError(
-            f"engine {engine!r} with {workers} workers: there are {', '.join(ENGINES)}, with 1 or more"
+            f"engine {engine!r} with {workers} workers: the engines are {', '.join(ENGINES)}, "
+            "with 1 worker or more"
         )
+
+    # records are UTF-8: other names fail here, under an escaped uri
     uris = {str(path): str(path).encode(errors="backslashreplace").decode() for path in find(paths)}
     named = [path for path, uri in uris.items() if path == uri]
     films: list[FilmEntry] = []
     failures = [Failure(uri, "BadName", NO_TEXT) for path, uri in uris.items() if path != uri]
     skipped: list[tuple[str, str]] = []
     settings = config_hash(content_settings(config))
+
     with _on_disk(out), ShardWriter(out, settings, config.clips_per_shard) as writer:
         tried = set(uris.values())
         before = [failure for failure in read_failures(writer.out) if failure.uri not in tried]
-        (writer.out / REPORT).unlink(missing_ok=True)
+        (writer.out / REPORT).unlink(missing_ok=True)  # a folder without a report is unfinished
         spool = _emptied(writer.out / SPOOL)
         sieve = Sieve(config, writer.index.rows())
         jobs = (Job(path, str(Path.cwd()), config, work) for path in named)
+        bar = {"total": len(named), "desc": "films", "unit": "film", "disable": not progress}
+
         try:
-            with closing(
-                in_order(ENGINES[engine](workers, writer.sources), jobs, workers, spool)
-            ) as outcomes:
-                for outcome, place in tqdm(
-                    outcomes, total=len(named), desc="films", unit="film", disable=not progress
-                ):
+            pool = ENGINES[engine](workers, writer.sources)
+            with closing(in_order(pool, jobs, workers, spool)) as outcomes:
+                for outcome, place in tqdm(outcomes, **bar):
                     if isinstance(outcome, Failure):
                         failures.append(outcome)
                     elif (known := writer.sources.get(outcome.source_id)) is not None:
-                        skipped.append(
-                            (
-                                outcome.uri,
-                                ALREADY if known == outcome.uri else f"same content as {known}",
-                            )
-                        )
+                        why = ALREADY if known == outcome.uri else f"same content as {known}"
+                        skipped.append((outcome.uri, why))
                     else:
                         films.append(_add(outcome, place, writer, sieve))
             writer.close()
         finally:
             shutil.rmtree(spool)
             atomic_write(writer.out / FAILURES, failures_bytes(before + failures))
+
         summed = summary(writer.index, before + failures, skipped)
         atomic_write(writer.out / REPORT, report_bytes(summed))
+
     return Report(
         str(out),
         clips=sum(film.clips for film in films),
@@ -141,7 +143,10 @@ def build(
 
 
 def find(paths: str | Path | Iterable[str | Path]) -> Iterator[Path]:
-    """Give the files that are named, and the media files in the folders that are named, each once, in order."""
+    """Media files among the given paths and in the given folders, each once, in order.
+
+    A path that is no folder with media files in it comes as it is, whether or not it exists.
+    """
     seen: set[str] = set()
     for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
         inside = sorted(
@@ -155,7 +160,7 @@ def find(paths: str | Path | Iterable[str | Path]) -> Iterator[Path]:
 
 
 def _add(film: Built, spool: Path, writer: ShardWriter, sieve: Sieve) -> FilmEntry:
-    """Write the clips of a film that are worth keeping, and note what became of the others."""
+    """Quality filter of one film: kept clips go to the shard, dropped ones to the ledger."""
     clips = ticks = 0
     dropped: dict[str, str] = {}
     for clip, members in read_spool(spool):
@@ -171,7 +176,7 @@ def _add(film: Built, spool: Path, writer: ShardWriter, sieve: Sieve) -> FilmEnt
 
 
 def _emptied(folder: Path) -> Path:
-    """Make a folder, without what a run that was killed left in it."""
+    """Empty folder, cleared of the leftovers of a killed run."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir()
@@ -180,7 +185,7 @@ def _emptied(folder: Path) -> Path:
 
 @contextmanager
 def _on_disk(out: str | Path) -> Iterator[None]:
-    """Say in one line why a folder cannot be written, such as that the disk is full."""
+    """Disk errors, such as a full disk, as one line that names the folder."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,8 @@
-"""Where films are built: in processes of this machine, or on a Ray cluster. The results come in the order of the films.
+"""Execution engines: local worker processes or a Ray cluster, results in the order of the films.
 
-Both engines are threads that each wait for one film at a time; what differs is where the waiting worker is. Since the
-order of the results does not depend on who was faster, neither does anything that is written from them.
+Both engines are called from threads that each wait for one film at a time; they differ in where the
+worker process runs. Since the order of the results does not depend on which worker was faster,
+neither do the shards.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from typing import Protocol, runtime_checkable
 from omni_lab.errors import UsageError
 from omni_lab.triplets.building.workers import Built, Failure, Job, Worker
 
-LOOK_AHEAD = 4  # films per worker that may be waiting for an earlier one: what the spool can hold
+LOOK_AHEAD = 4  # films per worker that may wait for an earlier one: it bounds the spool
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Builds one film, from any thread; `close()` ends whatever is still being built."""
+    """Execution engine: builds one film, from any thread; `close()` stops unfinished ones."""
 
     def build(self, job: Job, spool: Path) -> Built | Failure: ...
 
@@ -31,7 +32,13 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Worker processes on this machine."""
+    """Pool of worker processes on this machine.
+
+    Parameters
+    ----------
+    workers : processes
+    known : source ids that are in the shards already, looked up at each film
+    """
 
     def __init__(self, workers: int, known: Collection[str]):
         self._known = known
@@ -41,7 +48,7 @@ class LocalEngine:
             self._idle.put(worker)
 
     def build(self, job: Job, spool: Path) -> Built | Failure:
-        """Build a film in the first worker that is idle."""
+        """Build of one film in the first idle worker; its clips are written to the tar `spool`."""
         worker = self._idle.get()
         try:
             return worker.build(job, spool, self._known)
@@ -49,16 +56,22 @@ class LocalEngine:
             self._idle.put(worker)
 
     def close(self) -> None:
-        """End all processes."""
+        """Shutdown of all worker processes."""
         for worker in self._workers:
             worker.close()
 
 
 class RayEngine:
-    """Tasks on a Ray cluster: the one that is connected or that Ray finds, else one on this machine.
+    """Tasks on a Ray cluster: the connected one or one that Ray finds, else one on this machine.
 
-    Every node has omni_lab and sees the films under the same paths; the clips come back as bytes, so that no node but
-    this one needs to see the folder of shards. A task is a worker process of its own under the same limits.
+    Every node has omni_lab and sees the films under the same paths; the clips come back as bytes,
+    so that only this node needs to see the folder of shards. Each task runs a separate worker
+    process under the same limits.
+
+    Parameters
+    ----------
+    workers : unused here, Ray schedules by free CPUs
+    known : source ids that are in the shards already, at the start of the build
 
     Raises
     ------
@@ -71,7 +84,7 @@ class RayEngine:
             import ray
         except ModuleNotFoundError:
             raise UsageError(
-                "--engine ray: Ray is not installed; pip install 'omni_lab[scale]'"
+                "--engine ray: Ray is not installed; run pip install 'omni_lab[scale]'"
             ) from None
         self._ray, self._own = ray, not ray.is_initialized()
         if self._own:
@@ -81,7 +94,7 @@ class RayEngine:
         self._waiting: set = set()
 
     def build(self, job: Job, spool: Path) -> Built | Failure:
-        """Build a film wherever a CPU is free; a node that is lost is Ray's to replace."""
+        """Build of one film on a free CPU; Ray restarts the task of a lost node."""
         task = self._task.remote(job, self._known)
         self._waiting.add(task)
         try:
@@ -90,7 +103,9 @@ class RayEngine:
             raise error.cause from None
         except self._ray.exceptions.RayError as error:
             return Failure(
-                job.path, "Crashed", f"Ray lost it ({(str(error) or repr(error)).splitlines()[0]})"
+                job.path,
+                "Crashed",
+                f"Ray lost its task ({(str(error) or repr(error)).splitlines()[0]})",
             )
         finally:
             self._waiting.discard(task)
@@ -99,7 +114,7 @@ class RayEngine:
         return outcome
 
     def close(self) -> None:
-        """Cancel what is still running, and leave the cluster if it was joined here."""
+        """Cancellation of running tasks; a cluster that was joined here is left."""
         for task in list(self._waiting):
             self._ray.cancel(task, force=True)
         if self._own:
@@ -110,7 +125,7 @@ ENGINES = {"local": LocalEngine, "ray": RayEngine}
 
 
 def build_on_node(job: Job, known: frozenset[str]) -> tuple[Built | Failure, bytes | None]:
-    """Build a film in this Ray task's worker process; give its clips as bytes."""
+    """Ray task: build of one film in the node's worker process; clips as the bytes of a tar."""
     with tempfile.TemporaryDirectory() as folder:
         spool = Path(folder) / "film.tar"
         outcome = _worker_of_this_process().build(job, spool, known)
@@ -126,9 +141,17 @@ def _worker_of_this_process() -> Worker:
 def in_order(
     engine: Engine, jobs: Iterable[Job], workers: int, spool: Path
 ) -> Iterator[tuple[Built | Failure, Path]]:
-    """Build films, `workers` at once, and give each outcome with its spool, in the order of the jobs.
+    """Ordered parallel map over films: each outcome with the tar of its clips, in job order.
 
-    A spool is deleted when the next outcome is asked for. However the iteration ends, the engine is closed.
+    A tar is deleted when the next outcome is requested. However the iteration ends, the engine is
+    closed.
+
+    Parameters
+    ----------
+    engine : builds one film per call
+    jobs : read lazily, at most `LOOK_AHEAD * workers` ahead
+    workers : films that are built at once
+    spool : folder of the tars
     """
     pool = ThreadPoolExecutor(workers)
     waiting: deque = deque()

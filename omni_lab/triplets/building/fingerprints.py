@@ -1,13 +1,15 @@
-"""Fingerprints that a copy keeps: 64 bits of what a clip shows, 64 bits of how it sounds, and a search among many.
+"""Perceptual hashes for near-duplicates: 64 bits of picture, 64 bits of sound, Hamming search.
 
-A copy that was encoded again, scaled or brightened differs in a few bits; other clips differ in about half of them.
-Two clips are alike only where both their pictures and their sounds are: one slide with other words stays.
+A copy that was encoded again, scaled or brightened differs in a few bits; other clips differ in
+about half of them. Two clips are near-duplicates only where both their pictures and their sounds
+are: one slide with other words stays.
 
-Sources: perceptual hashes of pictures take the low frequencies of a cosine transform (Zauner, 2010); Haitsma & Kalker
-(2002) tell sounds apart by how the differences of neighbouring bands change; a search that looks up pieces of a code
-finds every code near enough, since one piece must be free of differing bits (Norouzi et al., 2012).
+Sources: perceptual hashes of pictures take the low frequencies of a cosine transform (Zauner,
+2010); audio fingerprints take the signs of changes between neighbouring bands (Haitsma & Kalker,
+2002); multi-index hashing finds every code within a Hamming radius by its pieces, since some piece
+differs in few bits (Norouzi et al., 2012).
 
-Glossary: bits of a hash are written as 16 hexadecimal digits.
+Glossary: a hash is 64 bits, written as 16 hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -23,35 +25,32 @@ from jaxtyping import Bool, Float, Int16
 from omni_lab.config import TICKS_PER_SECOND
 
 Codes = tuple[int | None, int | None]  # of pictures, of sounds
-PIECES, WIDTH = 4, 16  # a hash of 64 bits is looked up by its pieces
+PIECES, WIDTH = 4, 16  # a hash of 64 bits is looked up by 4 pieces of 16 bits
 SIDE = 32  # pixels per side of the grey pictures that are hashed
-STANDS, CHANGES = (
-    40,
-    24,
-)  # bits from the mean picture, bits from how the clip's second half differs from its first
-FAINT = 8.0  # weight of a cosine (its amplitude in grey levels × 16) up to which it may be the encoder's noise
-WINDOW, BANDS, PARTS = (
-    512,
-    9,
-    9,
-)  # samples of one spectrum; bands of frequency and parts of time of a sound
-LOW_HZ, HIGH_HZ = 150, 4500  # what every codec keeps
-QUIET = 1e-4  # power beside the loudest of a clip below which nothing is told apart
-STEP = 0.3  # change of a band's loudness (natural log) up to which it may be the encoder's noise
+STANDS = 40  # bits from the mean picture
+CHANGES = 24  # bits from the difference between the clip's second half and its first
+FAINT = 8.0  # cosine weight (amplitude in grey levels × 16) up to which it may be encoder noise
+WINDOW = 512  # samples of one spectrum
+BANDS, PARTS = 9, 9  # of frequency, of time
+LOW_HZ, HIGH_HZ = 150, 4500  # the range that every codec keeps
+QUIET = 1e-4  # power floor, relative to the loudest part of a clip
+STEP = 0.3  # change of a band's loudness (natural log) up to which it may be encoder noise
 
 
 def picture_hash(jpegs: Sequence[bytes], times: Sequence[int], length: int) -> str | None:
-    """Hash what a clip shows: the low frequencies of its mean picture, and of what changes from half to half.
+    """Perceptual hash of a clip's frames: low DCT frequencies of their mean and of their change.
+
+    The change is the mean of the second half of the clip minus that of the first.
 
     Parameters
     ----------
-    jpegs : the clip's pictures
-    times : of each picture, ticks from the clip's start
+    jpegs : the clip's frames
+    times : of each frame, ticks from the clip's start
     length : of the clip, ticks
 
     Returns
     -------
-    16 hexadecimal digits; None without pictures
+    16 hexadecimal digits; None without frames
     """
     if not jpegs:
         return None
@@ -62,14 +61,17 @@ def picture_hash(jpegs: Sequence[bytes], times: Sequence[int], length: int) -> s
         if 0 < late.sum() < late.size
         else 0 * greys[0]
     )
-    stands = _low_frequencies(greys.mean(axis=0))[
-        1 : STANDS + 1
-    ]  # without the first, the brightness
+    # without the lowest frequency, which is the brightness
+    stands = _low_frequencies(greys.mean(axis=0))[1 : STANDS + 1]
     return _digits(np.r_[stands, _low_frequencies(change)[:CHANGES]] > FAINT)
 
 
 def sound_hash(audio: Int16[np.ndarray, " samples"] | None) -> str | None:
-    """Hash how a clip sounds: whether the step from band to band grows from each part of its time to the next.
+    """Audio fingerprint: does the step from band to band grow from one part of time to the next?
+
+    Parameters
+    ----------
+    audio : 16 kHz mono
 
     Returns
     -------
@@ -91,7 +93,7 @@ def sound_hash(audio: Int16[np.ndarray, " samples"] | None) -> str | None:
 
 
 def distance(one: str, other: str) -> int:
-    """Count the bits in which two hashes differ.
+    """Hamming distance of two hashes, in bits.
 
     >>> distance("00000000000000ff", "000000000000000f")
     4
@@ -100,25 +102,26 @@ def distance(one: str, other: str) -> int:
 
 
 class Fingerprints:
-    """Many clips' hashes, and the search for one that is alike; a search compares with few of them.
+    """Near-duplicate index by multi-index hashing: exact search that compares with few clips.
 
-    Every hash is filed under each of its four pieces. Of two that differ in `n` bits, one piece differs in no more than
-    `n // 4`: so looking up all pieces that are so near finds whatever is alike, and little else.
+    Every hash is filed under each of its four pieces. Of two hashes that differ in `n` bits, some
+    piece differs in at most `n // 4`: so looking up all pieces within that distance finds every
+    near-duplicate, and little else.
 
     Parameters
     ----------
-    picture_bits, sound_bits : in how many bits at most the pictures and the sounds of clips that are alike differ
+    picture_bits, sound_bits : largest Hamming distance of near-duplicates, bits of 64
     """
 
     def __init__(self, picture_bits: int, sound_bits: int):
         self.limits = picture_bits, sound_bits
-        self.compared = 0  # pairs looked at so far: what the search costs
+        self.compared = 0  # pairs compared so far: the cost of the search
         self._known: list[tuple[str, Codes]] = []
         self._files: dict[tuple, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         self._near = [_masks(limit // PIECES) for limit in self.limits]
 
     def add(self, clip_id: str, picture: str | None, sound: str | None) -> None:
-        """Remember a clip; one with neither picture nor sound is like no other."""
+        """Insertion of a clip by its hashes; one without any hash has no near-duplicates."""
         codes = _codes(picture, sound)
         for sense in _senses(codes):
             for i, piece in enumerate(_pieces(codes[sense])):
@@ -126,17 +129,18 @@ class Fingerprints:
         self._known.append((clip_id, codes))
 
     def find(self, picture: str | None, sound: str | None) -> tuple[str, int] | None:
-        """Give the first clip remembered that is alike, and in how many bits they differ; None if there is none.
+        """First near-duplicate in order of insertion, with its Hamming distance; None without one.
 
-        Clips are alike where they have the same senses and each differs in no more bits than its limit.
+        Near-duplicates have the same modalities, and each differs in no more bits than its limit.
         """
         codes = _codes(picture, sound)
-        # either sense finds every clip that is alike: take the one that asks for fewer comparisons
+        # picture or sound alone finds every near-duplicate: take the one with fewer candidates
         filed = min(
             (self._filed(codes, s) for s in _senses(codes)),
             key=lambda found: sum(map(len, found)),
             default=[],
         )
+
         for number in sorted(set(chain.from_iterable(filed))):
             self.compared += 1
             clip_id, others = self._known[number]
@@ -149,7 +153,7 @@ class Fingerprints:
         return None
 
     def _filed(self, codes: Codes, sense: int) -> list[list[int]]:
-        """Give what is filed under pieces near those of one sense."""
+        """Candidates: numbers of clips filed under pieces near those of one modality."""
         files = [self._files[_senses(codes), sense, i] for i in range(PIECES)]
         places = zip(files, _pieces(codes[sense]), strict=True)
         return [
@@ -173,7 +177,7 @@ def _pieces(code: int) -> list[int]:
 
 
 def _masks(bits: int) -> list[int]:
-    """Give every piece with at most so many bits set.
+    """Bit masks of one piece with at most `bits` bits set.
 
     >>> len(_masks(0)), len(_masks(1))
     (1, 17)
@@ -186,12 +190,15 @@ def _masks(bits: int) -> list[int]:
 
 
 def _digits(bits: Bool[np.ndarray, " bits"]) -> str:
-    """Write bits as a hash, dealt out over its pieces: those that say little (a still picture's changes) are in all."""
+    """Hash of 64 bits, dealt out over its pieces.
+
+    So bits with little information (the changes of a still picture) do not fill one piece alone.
+    """
     return np.packbits(bits.reshape(-1, PIECES).T.ravel()).tobytes().hex()
 
 
 def _grey(jpeg: bytes) -> Float[np.ndarray, "side side"]:
-    """Decode a JPEG small and grey: the decoder leaves out the detail that nobody asks for."""
+    """Grey picture from a JPEG, decoded at low resolution: the decoder skips unused detail."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(jpeg))
@@ -202,7 +209,7 @@ def _grey(jpeg: bytes) -> Float[np.ndarray, "side side"]:
 
 
 def _low_frequencies(grey: Float[np.ndarray, "side side"]) -> Float[np.ndarray, " weights"]:
-    """Give a picture's cosine weights from the lowest frequency up, diagonal by diagonal."""
+    """DCT weights of a picture from the lowest frequency up, diagonal by diagonal."""
     k, x = np.arange(10)[:, None], np.arange(SIDE)[None]
     cosines = np.cos(np.pi * k * (2 * x + 1) / (2 * SIDE)) * np.sqrt(np.where(k == 0, 1, 2) / SIDE)
     weights = cosines @ grey @ cosines.T

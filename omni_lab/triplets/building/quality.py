@@ -1,7 +1,8 @@
-"""What a clip is worth: speech, dark or still pictures, overdriven sound, sound away from its picture, copies.
+"""Quality filter: speech, black or static pictures, clipping, audio/video offset, near-duplicates.
 
-`measure` writes numbers into every clip's record; a `Sieve` compares them with the thresholds of the settings and says
-in words why a clip is not kept. What cannot be known of a clip is None or absent, and nothing is dropped for it.
+`measure` writes numbers into every clip's record; a `Sieve` compares them with the thresholds of
+the settings and gives the reason for each dropped clip. An unknown figure is None or absent, and no
+clip is dropped for it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,10 @@ from omni_lab.triplets.cutting.cut import Clip, speech_blocks
 from omni_lab.triplets.record import EncodedClip
 
 BLACK = 0.04  # mean brightness (of 1) below which a picture is black
-STATIC = 0.002  # mean change (of 1) below which a picture is the one before
-FULL_SCALE = (
-    31_129  # half a decibel below the limit: codecs round off the corners of what was cut off
-)
+STATIC = 0.002  # mean change (of 1) below which a picture repeats the one before
+FULL_SCALE = 31_129  # half a decibel below the limit: codecs round the corners of clipped peaks
 RUN = 3  # samples at full scale in a row: a single one may be a peak
-SOUND_BITS = 7  # bits of 64 in which sounds that are alike may differ
+SOUND_BITS = 7  # largest Hamming distance of near-duplicate sounds, bits of 64
 
 
 def measure(
@@ -38,17 +37,23 @@ def measure(
     audio: Int16[np.ndarray, " samples"] | None,
     spans: list[list[int]],
 ) -> dict:
-    """Measure what later choices go by: shares are of 1, levels of full scale.
+    """Quality figures of a clip: fractions of 1, levels of full scale, hashes, offset in seconds.
 
     Parameters
     ----------
-    film, piece : the film, and which part of it the clip is
-    cues, jpegs, times, audio : what the clip holds; ticks from its start
-    spans : where in `audio` there really is sound
+    film : that the clip was cut from
+    piece : start and end of the clip in the film, ticks
+    cues, jpegs, times, audio : content of the clip; ticks from its start
+    spans : parts [start, end) of `audio` that hold real sound, not padding
+
+    Returns
+    -------
+    JSON values by name; the figures of a missing modality are absent
     """
     length = piece.end - piece.start
     spoken = sum(end - start for start, end in speech_blocks((cue.start, cue.end) for cue in cues))
     quality: dict = {"speech_share": round(spoken / max(1, length), 4), "cut": piece.reason}
+
     if audio is not None:
         heard = np.concatenate([audio[a:b] for a, b in spans])
         level = heard.astype(np.float32) / 32768
@@ -56,22 +61,25 @@ def measure(
         quality["audio_rms"] = round(float(np.sqrt((level**2).mean())), 5)
         quality["audio_peak"] = round(float(np.abs(level).max()), 5)
         quality["clipped_share"] = round(float(clipped(heard).mean()), 4)
+
     inside = (film.frame_times >= piece.start) & (film.frame_times < piece.end)
     if inside.any():
         quality["black_share"] = round(float((film.brightness[inside] < BLACK).mean()), 4)
         quality["static_share"] = round(float((film.motion[inside] < STATIC).mean()), 4)
+
     quality["picture_hash"] = picture_hash(jpegs, times, length)
     quality["sound_hash"] = sound_hash(audio)
+
     changes = film.changes[(film.changes >= piece.start) & (film.changes < piece.end)] - piece.start
-    known = (
-        av_offset(changes, onsets_of(audio), length) if audio is not None and changes.size else None
-    )
-    quality["av_offset_s"], quality["av_offset_sureness"] = known or (None, None)
+    offset = None
+    if audio is not None and changes.size:
+        offset = av_offset(changes, onsets_of(audio), length)
+    quality["av_offset_s"], quality["av_offset_sureness"] = offset or (None, None)
     return quality
 
 
 def clipped(audio: Int16[np.ndarray, " samples"]) -> Bool[np.ndarray, " samples"]:
-    """Mark the samples that are at full scale with neighbours that are so too: the tops that a recorder cut off.
+    """Clipping detection: samples in runs at full scale, the tops that a recorder cut off.
 
     >>> clipped(np.array([0, 32767, 32767, 32767, 0, 32767], np.int16)).tolist()
     [False, True, True, True, False, False]
@@ -84,12 +92,13 @@ def clipped(audio: Int16[np.ndarray, " samples"]) -> Bool[np.ndarray, " samples"
 
 
 class Sieve:
-    """Judge clips one by one, in order: the same clips in the same order are always judged the same.
+    """Quality filter over a sequence of clips: the verdicts depend on the clips and their order.
 
     Parameters
     ----------
     config : thresholds
-    known : clips that were kept before, each with `clip_id`, `picture_hash` and `sound_hash`, as rows of the index are
+    known : clips kept by earlier runs, each with `clip_id`, `picture_hash` and `sound_hash`, such
+        as rows of the index
     """
 
     def __init__(self, config: TripletConfig, known: Iterable[Mapping] = ()):
@@ -103,18 +112,15 @@ class Sieve:
             self.seen.add(row["clip_id"], row["picture_hash"], row["sound_hash"])
 
     def judge(self, clip: EncodedClip) -> str | None:
-        """Say why a clip is dropped; None keeps it, and no later clip may be like it."""
+        """Reason to drop a clip; None keeps it, and later near-duplicates of it are dropped."""
         quality, config = clip.record["quality"], self.config
-        late = quality["av_offset_s"]
+        offset = quality["av_offset_s"]
+        apart = None if offset is None else abs(offset)
         for name, value, most in (
             ("black picture", quality.get("black_share"), config.max_black_fraction),
             ("static picture", quality.get("static_share"), config.max_static_fraction),
             ("clipped sound", quality.get("clipped_share"), config.max_clipped_fraction),
-            (
-                "sound away from picture by",
-                None if late is None else abs(late),
-                config.max_av_offset_s,
-            ),
+            ("sound away from picture by", apart, config.max_av_offset_s),
         ):
             if value is not None and value > most:
                 return f"{name} {value:g} > {most:g}"
@@ -123,7 +129,7 @@ class Sieve:
         return self._repeats(clip.clip_id, quality["picture_hash"], quality["sound_hash"])
 
     def _repeats(self, clip_id: str, picture: str | None, sound: str | None) -> str | None:
-        """Say which clip this one repeats, or remember it."""
+        """Near-duplicate check; a clip without one is inserted."""
         if self.seen is None:
             return None
         found = self.seen.find(picture, sound)

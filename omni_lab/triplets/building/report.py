@@ -1,7 +1,8 @@
-"""What a build did: failures.jsonl names every file that gave no clip, report.json sums up the folder.
+"""Build report: failures.jsonl lists every file without a clip, report.json sums up the folder.
 
-`report.json` follows from the index and from `failures.jsonl`, and is written last: a folder without one is not
-finished. The films that this run passed over because another file has the same content are all it adds.
+`report.json` follows from the index and from `failures.jsonl`, and is written last: a folder
+without one is unfinished. It adds only the films that were skipped because another file has the
+same content.
 """
 
 from __future__ import annotations
@@ -23,33 +24,30 @@ ALREADY = "already built"
 
 @dataclass(frozen=True)
 class Report:
-    """What one run of a build did."""
+    """Outcome of one run of a build: counts, dropped clips, failed, skipped and damaged films."""
 
     out: str
     clips: int  # written by this run
-    films: int  # that it built
-    dropped: tuple[tuple[str, str], ...]  # (clip_id, why)
+    films: int  # built by this run
+    dropped: tuple[tuple[str, str], ...]  # (clip_id, reason)
     failures: tuple[Failure, ...]
-    skipped: tuple[
-        tuple[str, str], ...
-    ]  # (uri, why): already built, or the same content under another name
-    damaged: tuple[
-        tuple[str, tuple[str, ...]], ...
-    ]  # (uri, errors): films that gave clips all the same
+    # (uri, reason): already built, or the same content under another name
+    skipped: tuple[tuple[str, str], ...]
+    damaged: tuple[tuple[str, tuple[str, ...]], ...]  # (uri, errors): films with clips all the same
 
     @property
     def exit_code(self) -> int:
-        """0 where every file gave clips, 1 where one failed."""
+        """Exit code of the command: 0 if every file gave clips, 1 if one failed."""
         return 1 if self.failures else 0
 
 
 def read_failures(out: Path) -> list[Failure]:
-    """Read failures.jsonl; none where there is no such file.
+    """Failures of earlier runs from failures.jsonl; empty without that file.
 
     Raises
     ------
     ShardError
-        a line of it names no failure
+        a line of it is no JSON object of a failure
     """
     path = out / FAILURES
     lines = path.read_bytes().splitlines() if path.is_file() else []
@@ -62,14 +60,14 @@ def read_failures(out: Path) -> list[Failure]:
 
 
 def failures_bytes(failures: list[Failure]) -> bytes:
-    """Give the bytes of failures.jsonl: one line per file."""
+    """Bytes of failures.jsonl: one JSON line per file."""
     return "".join(
         f"{json.dumps(asdict(failure), ensure_ascii=False)}\n" for failure in failures
     ).encode()
 
 
 def summary(index: Index, failures: list[Failure], skipped: list[tuple[str, str]]) -> dict:
-    """Sum up a folder of shards: what is in it, what was dropped and why, what failed."""
+    """Summary of a folder of shards: its contents, dropped clips with reasons, failures."""
     dropped = {clip_id: why for film in index.films for clip_id, why in film.dropped.items()}
     data = {
         "clips": sum(film.clips for film in index.films),
@@ -86,12 +84,12 @@ def summary(index: Index, failures: list[Failure], skipped: list[tuple[str, str]
 
 
 def report_bytes(summed: dict) -> bytes:
-    """Give the bytes of report.json."""
+    """Bytes of report.json."""
     return (json.dumps(summed, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def kind_of(why: str) -> str:
-    """Name the kind of a reason: its words up to a number or the clip that it points to.
+    """Category of a drop reason: its words up to a number or the clip that it refers to.
 
     >>> kind_of("black picture 0.98 > 0.95"), kind_of("near-duplicate of 0a1b_0_16000")
     ('black picture', 'near-duplicate')

@@ -1,9 +1,9 @@
-"""One film at a time in a process of its own, because only a process can be stopped.
+"""Worker processes with limits on time and memory: one film at a time, killed on overrun.
 
-A worker process lives for many films, so that its imports are paid once. While it works, its time and its resident
-memory are watched from outside (a limit on address space would be no limit on memory: FFmpeg's threads and torch
-reserve far more than they use). A worker that overruns a limit, or dies, is ended, the film is recorded as failed, and
-a new process takes the next one.
+A worker process lives for many films, so that its imports are paid once. Its time and its resident
+memory are watched from outside (a limit on address space would be no limit on memory: FFmpeg's
+threads and torch reserve far more than they use). A worker that overruns a limit, or crashes, is
+killed, the film is recorded as failed, and a new process takes the next one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from omni_lab.media.probe import content_id
 from omni_lab.triplets.cutting.film import Work, content_settings
 from omni_lab.triplets.shards.members import write_clip
 
-LOOK_EVERY_S = 0.05  # how often a working process is looked at
+LOOK_EVERY_S = 0.05  # polling interval of a busy process
 MEGABYTE = 1 << 20
 BEGUN = "begun"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -36,10 +36,10 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class Job:
-    """One film to build."""
+    """Build job of one film, sent to a worker process."""
 
-    path: str  # as it was named; recorded as the film's uri
-    folder: str  # that a relative path counts from
+    path: str  # as given by the caller; recorded as the film's uri
+    folder: str  # base of a relative path
     config: TripletConfig
     work: Work  # a function that another process can import
     source_id: str | None = None  # hash of the film's content, once known
@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Built:
-    """A film whose clips lie in its spool; a film whose content was known has no spool."""
+    """Built film: its clips lie in its tar; a film of known content has no tar."""
 
     uri: str
     source_id: str
@@ -56,15 +56,15 @@ class Built:
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that gave no clip, and why."""
+    """Failed film: a file without a clip, and the reason."""
 
     uri: str
-    fault: str  # name of the fault's type
+    fault: str  # name of the error's type
     reason: str
 
 
 class Worker:
-    """A process that builds films, started when it is first needed and again whenever it had to be ended."""
+    """Worker process for builds, started at the first film and again after each kill."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
@@ -72,33 +72,38 @@ class Worker:
         self._closed = False
 
     def build(self, job: Job, spool: Path, known: Container[str]) -> Built | Failure:
-        """Build a film into a tar of its own, unless its content is known already.
+        """Build of one film into the tar `spool`, unless its content is known already.
 
-        A process that dies or takes too much memory may have been spoilt by films before: the verdict is that of a
-        fresh one.
+        A process that crashes or takes too much memory may have been spoilt by earlier films: then
+        a fresh process decides.
+
+        Parameters
+        ----------
+        job : the film, the settings and the function that builds it
+        spool : tar to write
+        known : source ids that are in the shards already
 
         Raises
         ------
         UsageError
-            the settings cannot be honoured here, such as a package that is missing
+            the settings ask for a package or checkpoint that this machine lacks, or its disk is
+            full
         """
         job = replace(job, source_id=_identify(Path(job.folder, job.path)))
         if job.source_id in known:
             return Built(job.path, job.source_id)
+
         fresh = self._process is None
         outcome = self._attempt(job, spool)
-        if (
-            not fresh
-            and isinstance(outcome, Failure)
-            and outcome.fault in ("OutOfMemory", "Crashed")
-        ):
+        blamed = isinstance(outcome, Failure) and outcome.fault in ("OutOfMemory", "Crashed")
+        if blamed and not fresh:
             outcome = self._attempt(job, spool)
         if isinstance(outcome, UsageError):
             raise outcome
         return outcome
 
     def close(self) -> None:
-        """End the process for good, whatever it is doing."""
+        """Shutdown of the process, also in the middle of a film."""
         self._closed = True
         if (process := self._process) is not None:
             process.kill()
@@ -109,58 +114,62 @@ class Worker:
 
         if self._process is None:
             self._start()
-        limits = job.config
+        seconds, megabytes = job.config.file_timeout_s, job.config.file_memory_mb
+
         try:
             self._pipe.send((job, str(spool)))
-            self._pipe.recv()  # BEGUN: the film's time does not count from before the process is up
-            deadline = time.monotonic() + limits.file_timeout_s
+            self._pipe.recv()  # BEGUN: start-up of the process is no time of the film
+            deadline = time.monotonic() + seconds
             watched = psutil.Process(self._process.pid)
+
             while not self._pipe.poll(LOOK_EVERY_S):
-                if watched.memory_info().rss > limits.file_memory_mb * MEGABYTE:
-                    reason = f"took more than {limits.file_memory_mb} MB of memory (triplets.file_memory_mb)"
+                if watched.memory_info().rss > megabytes * MEGABYTE:
+                    reason = f"took more than {megabytes} MB of memory (triplets.file_memory_mb)"
                     return self._ended(job, "OutOfMemory", reason)
                 if time.monotonic() > deadline:
-                    reason = (
-                        f"took longer than {limits.file_timeout_s:g} s (triplets.file_timeout_s)"
-                    )
+                    reason = f"took longer than {seconds:g} s (triplets.file_timeout_s)"
                     return self._ended(job, "TimedOut", reason)
             return self._pipe.recv()
+
         except (EOFError, OSError, psutil.NoSuchProcess):
             code = self._process.wait()
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             return self._ended(job, "Crashed", f"its process ended with {how}")
 
-    def _ended(self, job: Job, fault: str, reason: str) -> Failure:
-        """End the process, so that the next film gets a new one, and say why."""
+    def _ended(self, job: Job, kind: str, reason: str) -> Failure:
+        """Kill of the process, so that the next film gets a new one, recorded as a failure."""
         self._process.kill()
         self._process.wait()
         self._pipe.close()
         self._process = self._pipe = None
-        return Failure(job.path, fault, reason)
+        return Failure(job.path, kind, reason)
 
     def _start(self) -> None:
         if self._closed:
             raise RuntimeError("this worker is closed")
-        self._pipe, theirs = Pipe()
-        call = f"from omni_lab.triplets.building.workers import serve; serve({theirs.fileno()})"
+        self._pipe, remote = Pipe()
+        call = f"from omni_lab.triplets.building.workers import serve; serve({remote.fileno()})"
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", call],
-            # arithmetic on one thread rounds the same everywhere, and workers do not crowd each other
+            # arithmetic on one thread rounds the same everywhere, and workers do not compete
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
-            pass_fds=[theirs.fileno()],
+            pass_fds=[remote.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        theirs.close()
-        if self._closed:  # while the process was starting
+        remote.close()
+        if self._closed:  # by another thread, while the process was starting
             self._process.kill()
 
 
 def serve(descriptor: int) -> None:
-    """Build the films that come through a pipe until nobody is at its other end: what a worker process does."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C goes to the whole group: the parent answers it
+    """Main loop of a worker process: films come through a pipe until its other end is closed.
+
+    Parameters
+    ----------
+    descriptor : file descriptor of the pipe's remote end, inherited from the parent
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent acts
     _end_with_parent()
     pipe = Connection(descriptor)
     while True:
@@ -173,37 +182,36 @@ def serve(descriptor: int) -> None:
 
 
 def _outcome(job: Job, spool: Path) -> Built | Failure | UsageError:
-    """Build one film; whatever is wrong with it becomes an answer."""
+    """Build of one film in the worker process; every error becomes an outcome to send back."""
     try:
         os.chdir(job.folder)
         path = Path(job.path)
         if path.is_dir():
-            raise MissingFileError(path, "a folder without a film or a sound in it")
+            raise MissingFileError(path, "a folder without media files in it")
+
         source, clips = job.work(path, content_settings(job.config), job.source_id)
         with tarfile.open(spool, "w", format=tarfile.USTAR_FORMAT) as tar:
             for clip in clips:
                 write_clip(tar, clip)
         return Built(job.path, source.id, source.errors)
-    except MediaError as fault:
-        return Failure(job.path, type(fault).__name__, fault.reason)
-    except UsageError as fault:
-        return fault
+
+    except MediaError as error:
+        return Failure(job.path, type(error).__name__, error.reason)
+    except UsageError as error:
+        return error
     except MemoryError:
-        return Failure(job.path, "OutOfMemory", "took more memory than there is")
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with one film, the others go on
-        if (
-            getattr(error, "errno", None) in NO_ROOM
-        ):  # that is not the film's fault, and no other would go on
-            return UsageError(
-                f"{spool.parent}: {error.strerror}; make room there, then build again"
-            )
-        return Failure(
-            job.path, type(error).__name__, f"cannot be built ({' '.join(str(error).split())})"
-        )
+        return Failure(job.path, "OutOfMemory", "took more memory than this machine has")
+    except Exception as error:  # noqa: BLE001 - an error in one film must not stop the others
+        # a full disk is no error of the film, and would fail every other one too
+        if getattr(error, "errno", None) in NO_ROOM:
+            why = f"{spool.parent}: {error.strerror}"
+            return UsageError(f"{why}; make room there, then build again")
+        why = " ".join(str(error).split())
+        return Failure(job.path, type(error).__name__, f"unexpected error ({why})")
 
 
 def _identify(path: Path) -> str | None:
-    """Hash a file; whatever is wrong with it, the process that opens it says."""
+    """Content hash of a file; None where it is unreadable, which the worker will report."""
     try:
         return content_id(path) if path.is_file() else None
     except OSError:
@@ -211,9 +219,9 @@ def _identify(path: Path) -> str | None:
 
 
 def _end_with_parent() -> None:
-    """Have the kernel end this process when its parent is gone, however the parent ended.
+    """Parent-death signal (Linux): the kernel kills this process once its parent is gone.
 
-    Elsewhere than on Linux a worker whose parent was killed ends after the film it is at.
+    On other systems a worker whose parent was killed ends after its current film.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -1,1 +1,1 @@
-"""From a decoded film to clips of 5 to 15 s."""
+"""Clip segmentation: a decoded film cut into clips of 5 to 15 s."""

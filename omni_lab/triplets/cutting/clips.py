@@ -1,7 +1,7 @@
-"""From one decoded film to its clips: what is seen, heard and read in each, rebased to the clip's own start.
+"""Clips of one decoded film: frames, audio samples, cues and facts, rebased to each clip's start.
 
-Everything that the film has comes out in exactly one clip. What it lacks is marked as lacking: sound that begins late
-is padded to keep sample = tick, but `audio_spans` says where there really was sound.
+Everything in the film lands in exactly one clip. A missing modality is marked as missing: sound
+that begins late is padded, so that sample index = tick, and `audio_spans` holds the real spans.
 """
 
 from __future__ import annotations
@@ -28,35 +28,44 @@ from omni_lab.triplets.record import EncodedClip
 
 
 def clips_of(film: Film, config: TripletConfig | None = None) -> Iterator[EncodedClip]:
-    """Cut a film and give its clips in order of time, encoded as shards hold them.
+    """Encoded clips of a film, in order of time, as shards store them.
 
-    `clip.decode()` makes a `Triplet` of one.
+    `clip.decode()` gives the `Triplet`.
+
+    Raises
+    ------
+    MediaError
+        the film's truth file is malformed
+    UsageError
+        `max_s` is less than twice `min_s`, or the settings ask for a package that is missing
     """
     config = config or TripletConfig()
     film = heard(film, config)
     cues = film.cues
     silences = silence_middles(film.audio, film.audio_start) if film.audio is not None else []
     pieces = cut(film.duration, cues, silences, film.changes.tolist(), config)
+
     facts = read_truth(film.source.uri)
     source = _source(film)
     settings = config_hash(config)
-    for piece, said in zip(pieces, share(cues, pieces), strict=True):
+
+    for piece, spoken in zip(pieces, share(cues, pieces), strict=True):
         jpegs, times = _pictures(film, piece, config)
         audio, spans = _sound(film, piece)
-        has = [name for name, held in (("image", jpegs), ("audio", spans), ("text", said)) if held]
+        contents = {"image": jpegs, "audio": spans, "text": spoken}
         record = {
             "clip_id": f"{film.source.id}_{piece.start}_{piece.end}",
             "source": source,
             "start": piece.start,
             "end": piece.end,
             "frame_times": times,
-            "cues": [asdict(cue) for cue in said],
-            "has": has,
-            "quality": measure(film, piece, said, jpegs, times, audio, spans),
+            "cues": [asdict(cue) for cue in spoken],
+            "has": [modality for modality, content in contents.items() if content],
+            "quality": measure(film, piece, spoken, jpegs, times, audio, spans),
             "facts": [
-                _rebased(f, piece)
-                for f in facts
-                if piece.start <= f["start"] and f["end"] <= piece.end
+                _rebased(fact, piece)
+                for fact in facts
+                if piece.start <= fact["start"] and fact["end"] <= piece.end
             ],
             "config_hash": settings,
         }
@@ -64,24 +73,39 @@ def clips_of(film: Film, config: TripletConfig | None = None) -> Iterator[Encode
 
 
 def share(cues: Iterable[Cue], pieces: Sequence[Clip]) -> list[list[Cue]]:
-    """Give every cue to the clip it is spoken in, rebased; one that a cut goes through is split between words.
+    """Assignment of cues to clips, rebased; a cue across a cut is split between words.
 
-    Text is conserved: read in order, the clips' cues are the film's. A cue that runs past the film's end, or begins
-    there, is held in its last clip. The work grows with the cues, not with the cues times the clips.
+    Text is conserved: read in order, the clips' cues are the film's. A cue that runs past the
+    film's end, or begins there, goes to the last clip. The work grows with the number of cues, not
+    with cues times clips.
+
+    Parameters
+    ----------
+    cues : of the film, ticks on its clock
+    pieces : consecutive clips that cover the film
+
+    Returns
+    -------
+    one list of cues per clip, ticks from the clip's start
     """
-    shared: list[list[Cue]] = [[] for _ in pieces]
+    assigned: list[list[Cue]] = [[] for _ in pieces]
     cuts, last = [piece.end for piece in pieces[:-1]], pieces[-1].end
     for cue in cues:
         start, end = (min(max(t, 0), last) for t in (cue.start, cue.end))
         for number, part in split(replace(cue, start=start, end=end), cuts):
-            shared[number].append(part.moved(-pieces[number].start))
-    return shared
+            assigned[number].append(part.moved(-pieces[number].start))
+    return assigned
 
 
 def split(cue: Cue, cuts: Sequence[int]) -> Iterator[tuple[int, Cue]]:
-    """Split a cue where cuts go through it, between words: by their times where known, else in proportion to time.
+    """Cue split at cuts, between words: by word times where known, else in proportion to time.
 
-    Gives the number of cuts before each part, and the part.
+    Yields the number of cuts before each part, and the part.
+
+    Parameters
+    ----------
+    cue : with or without word times, ticks
+    cuts : ticks, ascending
 
     >>> [(number, part.start, part.text) for number, part in split(Cue(0, 40, "a b c d"), [10, 50])]
     [(0, 0, 'a'), (1, 10, 'b c d')]
@@ -92,31 +116,36 @@ def split(cue: Cue, cuts: Sequence[int]) -> Iterator[tuple[int, Cue]]:
     if first == last or not texts:
         yield first, cue
         return
+
     middles = [(word.start + word.end) / 2 for word in cue.words]
     length = cue.end - cue.start
     even = [cue.start + (i + 0.5) * length / len(texts) for i in range(len(texts))]
-    said, timed = defaultdict(list), defaultdict(list)
-    # words whose times run backwards stay in order all the same
-    for text, middle in zip(
-        texts, accumulate(middles if len(middles) == len(texts) else even, max), strict=True
-    ):
-        said[min(max(bisect_right(cuts, middle), first), last)].append(text)
+    spoken, timed = defaultdict(list), defaultdict(list)
+    # the running maximum keeps words in order even where their times run backwards
+    moments = accumulate(middles if len(middles) == len(texts) else even, max)
+    for text, middle in zip(texts, moments, strict=True):
+        spoken[min(max(bisect_right(cuts, middle), first), last)].append(text)
     for word, middle in zip(cue.words, accumulate(middles, max), strict=True):
         timed[min(max(bisect_right(cuts, middle), first), last)].append(word)
-    for number, own in said.items():
+
+    for number, own in spoken.items():
         start = cuts[number - 1] if number > first else cue.start
         end = cuts[number] if number < last else cue.end
-        text = cue.text if len(said) == 1 else " ".join(own)
+        text = cue.text if len(spoken) == 1 else " ".join(own)
         yield number, replace(cue, start=start, end=end, text=text, words=tuple(timed[number]))
 
 
 def read_truth(uri: str) -> list[dict]:
-    """Read what is known to be true of a film: `name.truth.json` beside `name.mp4`, none if there is no such file.
+    """Ground-truth facts of a film: `name.truth.json` beside `name.mp4`; empty without that file.
+
+    Returns
+    -------
+    facts with `start` and `end` in ticks on the film's clock; other keys as they stand
 
     Raises
     ------
     MediaError
-        the file is not of this form
+        the file is no JSON object with a list `facts`, each with `start` and `end`
     """
     path = Path(uri).with_suffix(".truth.json")
     if not path.is_file():
@@ -126,7 +155,7 @@ def read_truth(uri: str) -> list[dict]:
         return [{**fact, "start": int(fact["start"]), "end": int(fact["end"])} for fact in facts]
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise MediaError(
-            path, f"is no truth file with facts that start and end ({error!r})"
+            path, f"is no truth file: `facts`, each with `start` and `end` in ticks ({error!r})"
         ) from None
 
 
@@ -137,7 +166,10 @@ def _rebased(fact: dict, piece: Clip) -> dict:
 def _pictures(
     film: Film, piece: Clip, config: TripletConfig
 ) -> tuple[tuple[bytes, ...], list[int]]:
-    """Give a clip's pictures; one that already stands when the clip begins, with none soon after, counts from there."""
+    """JPEGs and times of a clip's frames; a standing picture counts from the clip's start.
+
+    A picture stands if it was shown before the clip and no other follows within one frame period.
+    """
     first, last = (int(i) for i in np.searchsorted(film.frame_times, [piece.start, piece.end]))
     times = [int(t) - piece.start for t in film.frame_times[first:last]]
     jpegs = film.frames[first:last]
@@ -148,7 +180,7 @@ def _pictures(
 
 
 def _sound(film: Film, piece: Clip) -> tuple[Int16[np.ndarray, " samples"] | None, list[list[int]]]:
-    """Give a clip's samples, as many as it has ticks, and the spans of them that the film really has."""
+    """Audio samples of a clip, one per tick, and the spans [start, end) that hold real sound."""
     if film.audio is None:
         return None, []
     edges = [
@@ -168,7 +200,7 @@ def _sound(film: Film, piece: Clip) -> tuple[Int16[np.ndarray, " samples"] | Non
 
 
 def _source(film: Film) -> dict:
-    """Describe where the clips come from, as every record repeats it."""
+    """Source description that every record of a film repeats."""
     source = asdict(film.source)
     source["streams"] = [asdict(s) for s in film.source.streams if s.chosen]
     source["errors"] = list(film.source.errors)

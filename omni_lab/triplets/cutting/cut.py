@@ -1,10 +1,11 @@
-"""Where to cut a film into clips: a shortest path over all places where a cut would do no harm.
+"""Clip segmentation as a shortest path over candidate cuts: sentences, silences, scenes.
 
-Places are the ends of sentences and cues, the middles of silences and the beginnings of scenes, and, where nothing
-else is near, any quiet quarter of a second. A path's cost adds up what each cut costs and how far each clip is from
-the length that is wanted. Harm comes before cost: of all paths, those with the fewest cuts through what may be a word
-are looked at, of these the ones with the fewest cuts between two words of a cue, and of these the cheapest is taken.
-Only where somebody speaks for longer than a clip may be is a cut no harm but a need: best at a pause between words.
+Candidates are the ends of sentences and cues, the middles of silences and the beginnings of scenes,
+and, where nothing else is near, any quiet quarter of a second. A path's cost adds the cost of each
+cut and the squared deviation of each clip from the target length. Harm comes before cost: the best
+path has the fewest cuts through a possible word, among those the fewest cuts between two words of
+a cue, and among those the lowest cost. Only speech longer than the longest clip has to be cut
+somewhere: there a cut is no harm, and the best one is at a pause between words.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from omni_lab.media.clock import ticks
 from omni_lab.media.speech.vad import FAINTEST, WINDOW, loudness, runs
 from omni_lab.media.subtitles.reader import Cue
 
-# what a cut costs by the kind of place, beside a clip's own cost of up to about 0.25
+# cost of a cut by the kind of place, beside a clip's own cost of up to about 0.25
 COSTS = {
     "scene": 0.0,
     "sentence": 0.03,
@@ -34,22 +35,21 @@ COSTS = {
     "grid": 0.3,
     "hard": 1.0,
 }
-GRID = TICKS_PER_SECOND // 4
-SHORTEST = TICKS_PER_SECOND // 5  # a pause is no silence, in ticks, if it is shorter
-CROWD, FINE = (
-    200,
-    TICKS_PER_SECOND // 100,
-)  # where a second holds more places than that, each 10 ms keeps its best
+GRID = TICKS_PER_SECOND // 4  # ticks between candidates where nothing else is near
+SHORTEST = TICKS_PER_SECOND // 5  # shortest silence, ticks
+CROWD = 200  # places in one second, above which each `FINE` ticks keep only their best place
+FINE = TICKS_PER_SECOND // 100  # 10 ms, ticks
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One piece of a film between two cuts (ticks), and why it ends there."""
+    """Clip boundaries in ticks, and the kind of cut at the end."""
 
     start: int
     end: int
-    reason: str  # a key of COSTS (word: between two words of a cue; hard: perhaps through one), or "end"
+    # a key of COSTS (word: between two words of a cue; hard: perhaps through one), or "end"
+    reason: str
 
 
 def cut(
@@ -59,22 +59,23 @@ def cut(
     scenes: Iterable[int] = (),
     config: TripletConfig | None = None,
 ) -> tuple[Clip, ...]:
-    """Cut a film into clips of `min_s` to `max_s`, never through a word, as near to `target_s` as speech allows.
+    """Segmentation of a film into clips of `min_s` to `max_s`, near `target_s`, words kept whole.
 
-    A film no longer than `max_s` is one clip, also one shorter than `min_s`. The result depends on nothing but the
-    arguments.
+    A film no longer than `max_s` is one clip, also one shorter than `min_s`. The result depends on
+    nothing but the arguments.
 
     Parameters
     ----------
     duration : of the film, ticks
-    cues : what is said, ticks; a word is kept whole where its cue has word times, else the cue is
+    cues : speech, ticks; a word is kept whole where its cue has word times, else the cue is
     silences : middles of silences, ticks
     scenes : first ticks of new scenes
+    config : shortest, longest and target length
 
     Raises
     ------
     UsageError
-        `max_s` is less than twice `min_s`: then some lengths cannot be cut at all
+        `max_s` is less than twice `min_s`: some film lengths would have no segmentation
 
     >>> [(c.start // 16000, c.end // 16000, c.reason) for c in cut(20 * 16000, scenes=[9 * 16000])]
     [(0, 9, 'scene'), (9, 20, 'end')]
@@ -84,6 +85,7 @@ def cut(
     shortest, longest, wanted = ticks(config.min_s), ticks(config.max_s), ticks(config.target_s)
     if duration <= longest:
         return (Clip(0, duration, "end"),)
+
     cues = [cue for cue in cues if cue.start < duration]
     places = _thinned(_places(duration, shortest, longest, cues, silences, scenes))
     places = [_Place(0, 0.0, 0, ""), *places, _Place(0, 0.0, duration, "end")]
@@ -92,7 +94,7 @@ def cut(
 
 
 def check_lengths(config: TripletConfig) -> None:
-    """Refuse lengths that some films cannot be cut into.
+    """Check of the clip lengths: every film longer than `max_s` has a segmentation.
 
     Raises
     ------
@@ -101,12 +103,15 @@ def check_lengths(config: TripletConfig) -> None:
     """
     if not 0 < 2 * config.min_s <= config.max_s:
         raise UsageError(
-            f"triplets.max_s = {config.max_s} must be at least twice triplets.min_s = {config.min_s}"
+            f"triplets.max_s = {config.max_s}: less than twice triplets.min_s = {config.min_s}; "
+            f"raise max_s to {2 * config.min_s} or more, or lower min_s"
         )
 
 
 def silence_middles(audio: Int16[np.ndarray, " samples"], start: int = 0) -> list[int]:
-    """Find the middles of silences: 200 ms or more in which every 20 ms are far below the film's own loudness.
+    """Silence detection: the middles of pauses of 200 ms or more, in ticks.
+
+    A pause is silent where every 20 ms window is far below the film's own loudness.
 
     Parameters
     ----------
@@ -121,7 +126,7 @@ def silence_middles(audio: Int16[np.ndarray, " samples"], start: int = 0) -> lis
 
 
 def speech_blocks(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join spans (start, end) that overlap into blocks."""
+    """Union of overlapping spans (start, end): blocks in order of time."""
     blocks: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if blocks and start < blocks[-1][1]:
@@ -132,10 +137,12 @@ def speech_blocks(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 class _Place(NamedTuple):
-    """Where a cut could be; of two at one time the smaller is the better."""
+    """Candidate cut; of two at the same time the smaller is the better."""
 
-    harm: int  # 2 through what may be a word, 1 between two words of a cue, 0 in no cue or in one that must be cut
-    toll: float
+    # 2 through a possible word, 1 between two words of a cue, 0 outside of cues or in one that is
+    # longer than a clip
+    harm: int
+    toll: float  # cost of the cut
     time: int
     reason: str
 
@@ -148,7 +155,7 @@ def _places(
     silences: Iterable[int],
     scenes: Iterable[int],
 ) -> Iterator[_Place]:
-    """Give every place where a cut could be, the best one of each time, in order."""
+    """Candidate cuts in order of time, the best one at each time."""
     cue_at = _block_at(speech_blocks((cue.start, cue.end) for cue in cues))
     word_at = _block_at(
         speech_blocks((word.start, word.end) for cue in cues for word in cue.words or (cue,))
@@ -159,7 +166,7 @@ def _places(
         if length := word_at(time):
             pause = COSTS["word"] if kind == "silence" else COSTS["hard"]
             place = _Place(2 * (length <= longest), pause, time, "hard")
-        elif length := cue_at(time):  # here what is seen is no reason to cut
+        elif length := cue_at(time):  # inside a cue a new scene is no reason to cut
             toll = COSTS[kind] if kind in ("sentence", "silence") else COSTS["word"]
             place = _Place(int(length <= longest), toll, time, "word")
         else:
@@ -167,16 +174,18 @@ def _places(
         if 0 < time < duration and (time not in best or place < best[time]):
             best[time] = place
 
+    # clips shorter than usual need a finer grid
     step = min(GRID, max(1, shortest // 4))
     for time in range(step, duration, step):
         offer(time, "grid")
+
     for cue in cues:
         offer(cue.start, "cue")
         offer(cue.end, "sentence" if _ends_sentence(cue.text) else "cue")
         for left, right in pairwise(cue.words):
-            offer(
-                (left.end + right.start) // 2, "sentence" if _ends_sentence(left.text) else "word"
-            )
+            kind = "sentence" if _ends_sentence(left.text) else "word"
+            offer((left.end + right.start) // 2, kind)
+
     for time in silences:
         offer(int(time), "silence")
     for time in scenes:
@@ -189,7 +198,7 @@ def _ends_sentence(text: str) -> bool:
 
 
 def _thinned(places: Iterable[_Place]) -> Iterator[_Place]:
-    """Leave out places where they are so many that comparing them would take long, as no film but a made-up one has."""
+    """Candidates without crowds, as only artificial films have them: they bound the work."""
     for _, second in groupby(places, lambda place: place.time // TICKS_PER_SECOND):
         crowd = list(second)
         if len(crowd) > CROWD:
@@ -198,7 +207,7 @@ def _thinned(places: Iterable[_Place]) -> Iterator[_Place]:
 
 
 def _block_at(blocks: list[tuple[int, int]]) -> Callable[[int], int]:
-    """Make the question how long the block is that a time lies inside (not at the edge) of: 0 where there is none."""
+    """Lookup of the block around a time: its length in ticks, 0 outside of blocks and at edges."""
     starts = [start for start, _ in blocks]
 
     def length(time: int) -> int:
@@ -209,9 +218,13 @@ def _block_at(blocks: list[tuple[int, int]]) -> Callable[[int], int]:
 
 
 def _shortest_path(places: list[_Place], shortest: int, longest: int, wanted: int) -> list[int]:
-    """Find the chain of places from the first to the last with the least harm, then cost; of equal ones the earliest.
+    """Dynamic programming over candidates: least harm, then least cost, then the earliest.
 
-    The work is the number of places times how many of them lie in `longest - shortest` ticks.
+    The work is the number of places times the number of them within `longest - shortest` ticks.
+
+    Returns
+    -------
+    indices into `places`, from the first to the last
     """
     at = np.array([place.time for place in places], dtype=np.int64)
     unreached = np.iinfo(np.int64).max
@@ -219,7 +232,8 @@ def _shortest_path(places: list[_Place], shortest: int, longest: int, wanted: in
     cost = np.full(len(at), np.inf)
     before = np.zeros(len(at), dtype=np.int64)
     harm[0], cost[0] = 0, 0.0
-    harms = (0, 1, len(at))  # no number of cuts between words weighs as much as one through a word
+    harms = (0, 1, len(at))  # any number of cuts between words weighs less than one through a word
+
     first = np.searchsorted(at, at - longest, "left")
     last = np.searchsorted(at, at - shortest, "right")
     for i in range(1, len(at)):
@@ -235,6 +249,7 @@ def _shortest_path(places: list[_Place], shortest: int, longest: int, wanted: in
         best = int(np.argmin(paths))
         before[i] = first[i] + best
         harm[i], cost[i] = least + harms[places[i].harm], paths[best] + places[i].toll
+
     chain = [len(at) - 1]
     while chain[-1]:
         chain.append(int(before[chain[-1]]))

@@ -1,4 +1,4 @@
-"""One film, from file to clips: the one place where decoding and cutting come together, in whatever process."""
+"""Per-film pipeline: decoding and clip segmentation of one file, in whichever process runs it."""
 
 from __future__ import annotations
 
@@ -12,30 +12,35 @@ from omni_lab.media.probe import Source
 from omni_lab.triplets.cutting.clips import clips_of
 from omni_lab.triplets.record import EncodedClip
 
-# a film's path, the settings and the film's id → what it is, and its clips
+# (path of the film, settings, content hash if known) → (source, clips in order of time)
 Work = Callable[[Path, TripletConfig, str | None], tuple[Source, Iterator[EncodedClip]]]
 
 
 def clips_of_film(
     path: Path, config: TripletConfig, source_id: str | None = None
 ) -> tuple[Source, Iterator[EncodedClip]]:
-    """Build one film: what it is, and its clips in order of time. `source_id`: see `decode`.
+    """Source and encoded clips of one film, the clips lazily and in order of time.
+
+    Parameters
+    ----------
+    path : of the film
+    config : decoding, cutting and quality settings
+    source_id : content hash, where it is known already (see `decode`)
 
     Raises
     ------
     MediaError
         the film gives no clip
     UsageError
-        the settings ask for what is not installed
+        the settings ask for a package or checkpoint that is not installed
     """
-    film = decode(
-        path, config, threads=1, source_id=source_id
-    )  # who has more cores builds more films at once
+    # one decoding thread: further cores build further films
+    film = decode(path, config, threads=1, source_id=source_id)
     return film.source, clips_of(film, config)
 
 
 def content_settings(config: TripletConfig) -> TripletConfig:
-    """The settings that decide what the clips are: limits on time and memory stand at their defaults.
+    """Settings that decide what clips contain: limits on time and memory are at their defaults.
 
     >>> content_settings(TripletConfig(file_timeout_s=5.0)) == TripletConfig()
     True

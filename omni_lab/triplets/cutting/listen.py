@@ -1,4 +1,7 @@
-"""What is said and by whom, completed by listening: marks in the text first, sound only where they are silent."""
+"""Speech recognition, word alignment and voice diarisation of a film, where its cues lack them.
+
+Text marks come first: the sound is asked only where the file is silent.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ from omni_lab.triplets.dialogues.roles import read_roles
 
 
 def heard(film: Film, config: TripletConfig) -> Film:
-    """Complete a film's cues: text where it has none, roles from marks, times of words, roles from voices.
+    """Film with completed cues: recognised text, roles from marks, word times, roles from voices.
 
-    What the file says is never overruled: only a film without cues is recognised, only cues without words are
-    aligned, only cues without a role get a voice's.
+    Information in the file is never overruled: only a film without cues is recognised, only cues
+    without word times are aligned, only cues without a role get a voice's.
 
     Raises
     ------
     UsageError
-        the settings ask for what is not installed
+        the settings ask for a package or checkpoint that is not installed
     """
     cues = film.cues
     listens = film.audio is not None
@@ -38,12 +41,12 @@ def heard(film: Film, config: TripletConfig) -> Film:
 
 
 def check_listening(config: TripletConfig) -> None:
-    """Refuse settings that ask for what is not there, before the first film is opened.
+    """Availability check of recogniser, voice detector and aligner, before any film is opened.
 
     Raises
     ------
     UsageError
-        the recogniser's checkpoint cannot be found, or its detector or pocketsphinx is not installed
+        the recogniser's checkpoint is missing, or its detector or pocketsphinx is not installed
     """
     if config.recogniser != "none":
         check_recogniser(config.recogniser)

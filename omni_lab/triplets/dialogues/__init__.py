@@ -1,1 +1,1 @@
-"""Clips as role-play dialogues, and their export for other programs."""
+"""Role-play dialogues: speaker roles, turns, and exports as chat messages or OBELICS rows."""

@@ -1,8 +1,9 @@
-"""Dialogues as files that others read: chat messages as JSON lines, OBELICS-style rows as Parquet.
+"""Export of dialogues: chat messages as JSON lines, OBELICS-style interleaved rows as Parquet.
 
-`chat.jsonl` holds a dialogue per line, in the layout that Hugging Face chat templates and fine-tuning frameworks read,
-with pictures and sound as files beside it. `obelics.parquet` holds a clip per row, after OBELICS (Laurençon et al.
-2023): `images` and `texts` of one length, None where the other stands, and our column `audios` in the same way.
+`chat.jsonl` holds a dialogue per line, in the layout of Hugging Face chat templates and fine-tuning
+frameworks, with pictures and audio as files beside it. `obelics.parquet` holds a clip per row,
+after OBELICS (Laurençon et al. 2023): `images` and `texts` of equal length, None where the other
+has a value, and an added column `audios` of the same kind.
 
 No name from a film, its subtitles or its records ever becomes part of a path.
 """
@@ -24,50 +25,53 @@ from omni_lab.triplets.shards.members import to_flac
 from omni_lab.triplets.shards.tars import read_clips
 
 FILES = {"chat": "chat.jsonl", "obelics": "obelics.parquet"}
-ROW_GROUP_BYTES = (
-    32 << 20
-)  # pictures and sound held in memory before they are written as a row group
+ROW_GROUP_BYTES = 32 << 20  # pictures and audio held in memory before a row group is written
 Add = Callable[[EncodedClip, Dialogue], None]
 
 
 class ExportError(InputError):
-    """A clip cannot be exported, or an exported file cannot be read; the message names the clip or the line."""
+    """Clip that does not export, or unreadable export; the message names the clip or the line."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote."""
+    """Outcome of an export: file, rows, clips left out."""
 
     path: str  # of the file
     rows: int  # dialogues in it
-    left_out: int  # clips without a row: the model's role says nothing in them, or they hold nothing at all
+    left_out: int  # clips without a row: the model's role is silent in them, or they are empty
 
 
 def export(
     shards: str | Path, out: str | Path, form: str, model_role: str,
     own_sound: str = "later", strict: bool = False, progress: bool = True,
 ) -> Exported:  # fmt: skip
-    """Write the clips of a folder of shards as dialogues into the folder `out`, one clip in memory at a time.
+    """Export of a folder of shards as role-play dialogues, streamed clip by clip.
 
-    The file gets its name when it is whole. A chat needs answers: clips in which the model's role says nothing are
-    left out of it, and counted.
+    The file is renamed into place when it is whole. A chat needs answers: clips without a line of
+    the model's role are left out of it, and counted.
 
     Parameters
     ----------
-    shards : folder that `build` made
-    out : folder for `chat.jsonl`, `images/` and `audio/`, or for `obelics.parquet`; made if it is not there
+    shards : folder that `build` wrote
+    out : folder for `chat.jsonl`, `images/` and `audio/`, or for `obelics.parquet`; created if
+        missing
     form : chat or obelics
     model_role : the role that the model plays
-    own_sound : see `dialogue`
-    strict : begin with another's turn and end with the model's, as some frameworks demand (see `trimmed`)
+    own_sound : later, never or first (see `dialogue`)
+    strict : begin with a user turn and end with an answer, as some frameworks demand (see
+        `trimmed`)
     progress : show a progress bar
 
     Raises
     ------
     UsageError
-        `form` is unknown, `out` is a file, or no clip has an answer for a chat; the message names the roles there are
-    ShardError, ExportError
-        a shard is broken, or a clip's record is
+        `form` is unknown, `out` is a file, or no clip has an answer for a chat; then the message
+        lists the roles in the clips
+    ShardError
+        the index, a tar or a member is missing or damaged
+    ExportError
+        a clip's record is broken
     """
     from tqdm import tqdm
 
@@ -76,6 +80,7 @@ def export(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; dialogues are written into a folder")
+
     roles: set[str] = set()
     rows = left_out = 0
     with {"chat": _chat_writer, "obelics": _obelics_writer}[form](out) as add:
@@ -86,6 +91,7 @@ def export(
                 raise ExportError(
                     f"{shards}: {clip.clip_id}: its record is broken ({error!r})"
                 ) from None
+
             roles |= {turn.role for turn in spoken.turns if turn.role}
             spoken = trimmed(spoken) if strict else spoken
             if spoken.answers or (spoken.turns and form == "obelics"):
@@ -93,39 +99,39 @@ def export(
                 rows += 1
             else:
                 left_out += 1
+
+        # inside the block: the error keeps the empty file from taking the place of an earlier one
         if not rows and form == "chat":
-            known = (
-                f"the roles there are {', '.join(sorted(roles))}"
-                if roles
-                else "no role is known in them"
-            )
+            names = ", ".join(sorted(roles))
+            known = f"the roles there are {names}" if roles else "no role is known in them"
             raise UsageError(
                 f"{shards}: in none of its {left_out} clips does {model_role!r} answer; {known}"
             )
+
     return Exported(str(out / FILES[form]), rows, left_out)
 
 
 def messages(spoken: Dialogue) -> list[dict]:
-    """A dialogue as chat messages, in which user and assistant strictly alternate.
+    """Chat messages of a dialogue, in which user and assistant strictly alternate.
 
-    Turns of several roles that are not the model's, one after the other, are one message of the user; each of its text
-    parts names its role (`name`, empty where unknown). Templates pass over the keys that they do not know.
+    Consecutive turns of several roles other than the model's are one user message; each of its text
+    parts names its role (`name`, empty where unknown). Chat templates ignore unknown keys.
     """
-    said: list[dict] = []
+    chat: list[dict] = []
     for turn in spoken.turns:
-        if not said or said[-1]["role"] != turn.speaker:
-            said.append({"role": turn.speaker, "content": []})
-        said[-1]["content"] += [_content(part, turn.role, spoken.clip_id) for part in turn.parts]
-    return said
+        if not chat or chat[-1]["role"] != turn.speaker:
+            chat.append({"role": turn.speaker, "content": []})
+        chat[-1]["content"] += [_content(part, turn.role, spoken.clip_id) for part in turn.parts]
+    return chat
 
 
 def read_chat(path: str | Path) -> Iterator[Dialogue]:
-    """Read the dialogues of a `chat.jsonl` back, equal to those that were written.
+    """Dialogues of a `chat.jsonl`, equal to the exported ones.
 
     Raises
     ------
     ExportError
-        the file cannot be opened, or a line of it holds no dialogue
+        the file is missing or not UTF-8, or a line of it holds no dialogue
     """
     try:
         with open(path, encoding="utf-8", newline="\n") as lines:
@@ -140,11 +146,11 @@ def read_chat(path: str | Path) -> Iterator[Dialogue]:
                     ) from None
                 yield spoken
     except (OSError, UnicodeDecodeError) as error:
-        raise ExportError(f"{path}: cannot be read ({error})") from None
+        raise ExportError(f"{path}: unreadable as a UTF-8 text file ({error})") from None
 
 
 def media_path(part: Part, clip_id: str) -> str:
-    """Where a picture or a piece of sound lies beside the file, made of the clip's id and numbers alone.
+    """Relative path of a picture or a span of audio, made of the clip's id and numbers alone.
 
     >>> media_path(Part("image", 8000, 8000, index=3), "a1b2_0_160000")
     'images/a1b2_0_160000/003.jpg'
@@ -152,11 +158,13 @@ def media_path(part: Part, clip_id: str) -> str:
     Raises
     ------
     ExportError
-        the id holds more than letters, digits, `_`, `-` and `.`, or begins with one of these signs
+        the id holds characters other than letters, digits, `_`, `-` and `.`, or begins with a
+        sign
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", clip_id):
         raise ExportError(
-            f"{clip_id!r}: is no clip_id (letters, digits, _, - and .); no file is named after it"
+            f"{clip_id!r}: unsafe as a file name; a clip_id has letters, digits, _, - and ., "
+            "and begins with a letter or digit"
         )
     if part.kind == "image":
         return f"images/{clip_id}/{part.index:03d}.jpg"
@@ -164,16 +172,14 @@ def media_path(part: Part, clip_id: str) -> str:
 
 
 def media_bytes(part: Part, clip: EncodedClip) -> bytes:
-    """A picture as the JPEG of the shard, a piece of sound as FLAC."""
-    return (
-        clip.jpegs[part.index]
-        if part.kind == "image"
-        else to_flac(clip.audio[part.start : part.end])
-    )
+    """Bytes of a part: a picture as the JPEG of the shard, a span of audio as FLAC."""
+    if part.kind == "image":
+        return clip.jpegs[part.index]
+    return to_flac(clip.audio[part.start : part.end])
 
 
 def _content(part: Part, role: str | None, clip_id: str) -> dict:
-    """One part of a message, with its time in ticks."""
+    """Content part of a chat message, with its time in ticks."""
     times = {"start": part.start, "end": part.end}
     if part.kind == "text":
         return {"type": "text", "text": part.text, "name": role or "", "index": part.index, **times}
@@ -182,15 +188,15 @@ def _content(part: Part, role: str | None, clip_id: str) -> dict:
 
 
 def _turns(message: dict) -> list[Turn]:
-    """The turns that one message was made of: each text part ends what was seen and heard before it."""
+    """Turns that one message was made of: a text part ends the frames and audio before it."""
     turns: list[Turn] = []
     waiting: list[Part] = []
     for content in message["content"]:
         kind = content["type"]
         if kind not in ("image", "audio", "text"):
-            raise ValueError(f"a part of type {kind!r}")
-        said = content["text"] if kind == "text" else ""
-        waiting.append(Part(kind, content["start"], content["end"], content.get("index"), said))
+            raise ValueError(f"part of type {kind!r}, not image, audio or text")
+        text = content["text"] if kind == "text" else ""
+        waiting.append(Part(kind, content["start"], content["end"], content.get("index"), text))
         if kind == "text":
             say(turns, content["name"] or None, message["role"], waiting)
             waiting = []
@@ -200,7 +206,7 @@ def _turns(message: dict) -> list[Turn]:
 
 @contextmanager
 def _in_one_step(final: Path) -> Iterator[Path]:
-    """Give a temporary path; what is there gets its name if all went well, else it is removed."""
+    """Temporary path, renamed to `final` if the block succeeds, else removed."""
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f"{final.name}.tmp")
     try:
@@ -212,7 +218,7 @@ def _in_one_step(final: Path) -> Iterator[Path]:
 
 @contextmanager
 def _chat_writer(out: Path) -> Iterator[Add]:
-    """Write a line per dialogue; its pictures and sounds are there before the file has its name."""
+    """Writer of `chat.jsonl`; all media files exist before the file is renamed into place."""
 
     def add(clip: EncodedClip, spoken: Dialogue) -> None:
         line = {
@@ -225,6 +231,7 @@ def _chat_writer(out: Path) -> Iterator[Add]:
                 path = out / media_path(part, spoken.clip_id)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(media_bytes(part, clip))
+
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     with (
@@ -236,14 +243,12 @@ def _chat_writer(out: Path) -> Iterator[Add]:
 
 @contextmanager
 def _obelics_writer(out: Path) -> Iterator[Add]:
-    """Write a row per dialogue; a row group is written when its pictures and sounds fill `ROW_GROUP_BYTES`."""
+    """Writer of `obelics.parquet`; a row group is written when media fill `ROW_GROUP_BYTES`."""
     import pyarrow
     import pyarrow.parquet
 
-    text, media = (
-        pyarrow.string(),
-        pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()}),
-    )
+    text = pyarrow.string()
+    media = pyarrow.struct({"bytes": pyarrow.binary(), "path": text})
     columns = {
         "images": pyarrow.list_(media),
         "audios": pyarrow.list_(media),
@@ -262,10 +267,9 @@ def _obelics_writer(out: Path) -> Iterator[Add]:
 
     def add(clip: EncodedClip, spoken: Dialogue) -> None:
         nonlocal size
-        rows.append(_obelics_row(clip, spoken))
-        size += sum(
-            len(cell["bytes"]) for kind in ("images", "audios") for cell in rows[-1][kind] if cell
-        )
+        row = _obelics_row(clip, spoken)
+        rows.append(row)
+        size += sum(len(cell["bytes"]) for cell in row["images"] + row["audios"] if cell)
         if size >= ROW_GROUP_BYTES:
             flush()
 
@@ -278,9 +282,13 @@ def _obelics_writer(out: Path) -> Iterator[Add]:
 
 
 def _obelics_row(clip: EncodedClip, spoken: Dialogue) -> dict:
-    """All parts in order: in every place one of image, audio and text, and in `metadata` its time and its role."""
+    """OBELICS-style row: one of image, audio, text per position.
+
+    `metadata` holds the time, role and speaker of each position.
+    """
     row: dict = {"images": [], "audios": [], "texts": []}
     metadata = []
+
     for turn in spoken.turns:
         for part in turn.parts:
             here = {"images": None, "audios": None, "texts": None}
@@ -288,17 +296,15 @@ def _obelics_row(clip: EncodedClip, spoken: Dialogue) -> dict:
                 here["texts"] = part.text
             else:
                 path = media_path(part, spoken.clip_id)
-                here["images" if part.kind == "image" else "audios"] = {
-                    "bytes": media_bytes(part, clip),
-                    "path": path,
-                }
+                column = "images" if part.kind == "image" else "audios"
+                here[column] = {"bytes": media_bytes(part, clip), "path": path}
             for column, cell in here.items():
                 row[column].append(cell)
             metadata.append(
                 {"start": part.start, "end": part.end, "role": turn.role, "speaker": turn.speaker}
             )
+
     about = {"clip_id": spoken.clip_id, "model_role": spoken.model_role}
-    row["metadata"], row["general_metadata"] = (
-        json.dumps(x, ensure_ascii=False) for x in (metadata, about)
-    )
+    row["metadata"] = json.dumps(metadata, ensure_ascii=False)
+    row["general_metadata"] = json.dumps(about, ensure_ascii=False)
     return row

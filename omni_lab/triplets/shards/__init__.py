@@ -1,1 +1,1 @@
-"""Webdataset tars of clips with a Parquet index: written, verified, streamed."""
+"""Shards: webdataset tars of clips with a Parquet index, written, verified, streamed."""

@@ -1,8 +1,9 @@
-"""The index of a folder of shards: one row per clip, and in the file's metadata the ledger of films and shards.
+"""Parquet index of a folder of shards: one row per clip, and a ledger of films and shards.
 
-The index is the truth: a tar counts once the index names it, and a film is done once the ledger has it, also one whose
-clips were all dropped. It can be checked against itself to the byte: the ledger holds a digest of itself and of each
-shard's rows, and the same rows and ledger are always the same bytes.
+The index is the truth: a tar counts once the index names it, and a film is done once the ledger, in
+the file's metadata, has it, also one whose clips were all dropped. It is verifiable to the byte:
+the ledger holds a digest of itself and of each shard's rows, and the same rows and ledger are
+always the same bytes.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ INDEX = "index.parquet"
 _LEDGER = b"omni_lab"  # key of the ledger in the file's metadata
 COLUMNS = {
     "clip_id": "string",
-    "shard": "string",  # name of the tar
+    "shard": "string",  # file name of the tar
     "offset": "int64",  # of the clip's first header in the tar, bytes
-    "sizes": "list",  # of the clip's files in their order, bytes
-    "crc32": "list",  # of the same files
+    "sizes": "list",  # of the clip's members in order, bytes
+    "crc32": "list",  # of the same members
     "source_id": "string",
     "uri": "string",
     "start": "int64",  # ticks on the source's clock
@@ -39,31 +40,31 @@ COLUMNS = {
     "image": "bool",
     "audio": "bool",
     "text": "bool",
-    "errors": "int64",  # of the film, counted
-    "picture_hash": "string",  # what near-duplicates are found by; none where the clip has no picture
-    "sound_hash": "string",  # or no sound
+    "errors": "int64",  # number of decoding errors in the film
+    "picture_hash": "string",  # for near-duplicates, 16 hexadecimal digits; null without frames
+    "sound_hash": "string",  # the same of the audio
 }
 
 
 class ShardError(InputError):
-    """A shard, a member of it or the index is missing or broken; the message names it."""
+    """Missing or damaged shard, member or index; the message names it."""
 
 
 @dataclass(frozen=True)
 class FilmEntry:
-    """What became of one film."""
+    """Ledger entry of one film: kept clips, their duration, dropped clips."""
 
     source_id: str
     uri: str
     clips: int  # in shards
-    ticks: int  # that they last
-    errors: tuple[str, ...] = ()  # of a film that is damaged but gave clips all the same
-    dropped: dict[str, str] = field(default_factory=dict)  # clip_id: why
+    ticks: int  # total duration of these clips
+    errors: tuple[str, ...] = ()  # decoding errors of a damaged film that gave clips all the same
+    dropped: dict[str, str] = field(default_factory=dict)  # clip_id: reason
 
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One finished tar."""
+    """Ledger entry of one finished tar: size and digests."""
 
     name: str
     size: int  # bytes
@@ -73,29 +74,29 @@ class ShardEntry:
 
 @dataclass(frozen=True)
 class Index:
-    """Rows and ledger of a folder of shards."""
+    """Parquet index in memory: rows of clips, and the ledger of films and shards."""
 
-    config_hash: str  # of the settings that decide what clips are
-    writer: str  # pyarrow's version: another one may write the same rows as other bytes
+    config_hash: str  # of the settings that decide what clips contain
+    writer: str  # version of pyarrow: another one may write the same rows as other bytes
     table: pyarrow.Table
     films: tuple[FilmEntry, ...] = ()
     shards: tuple[ShardEntry, ...] = ()
 
     @classmethod
     def empty(cls, config_hash: str) -> Index:
-        """The index of a folder without clips."""
+        """Index without clips."""
         import pyarrow
 
         return cls(config_hash, pyarrow.__version__, _schema().empty_table())
 
     @classmethod
     def load(cls, folder: str | Path) -> Index:
-        """Read the index of a folder.
+        """Index of a folder of shards.
 
         Raises
         ------
         ShardError
-            there is none, or it cannot be read, or its ledger is not what was written
+            no such folder, no index in it, no Parquet file, or a ledger that fails its digest
         """
         path = Path(folder) / INDEX
         if not path.parent.is_dir():
@@ -106,11 +107,12 @@ class Index:
 
     @classmethod
     def parse(cls, data: bytes, path: Path) -> Index:
-        """Read an index from its bytes; `path` is named in messages.
+        """Index from the bytes of its file; `path` is for messages only.
 
         Raises
         ------
         ShardError
+            no Parquet file, columns or ledger missing, or a ledger that fails its digest
         """
         import pyarrow
         import pyarrow.parquet
@@ -118,24 +120,26 @@ class Index:
         try:
             table = pyarrow.parquet.read_table(
                 pyarrow.BufferReader(data),
-                use_threads=False,  # a process that ends at once would abort in pyarrow's threads
+                use_threads=False,  # an immediate exit would abort in pyarrow's threads
                 pre_buffer=False,
                 page_checksum_verification=True,
                 thrift_string_size_limit=1 << 30,
             )
             ledger = json.loads((table.schema.metadata or {}).get(_LEDGER, b"{}"))
         except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
-            raise ShardError(
-                f"{path}: cannot be read ({(str(error) or repr(error)).splitlines()[0]})"
-            ) from None
+            why = (str(error) or repr(error)).splitlines()[0]
+            raise ShardError(f"{path}: unreadable as a Parquet index ({why})") from None
+
         lacks = set(COLUMNS) - set(table.column_names)
         if lacks or "digest" not in ledger:
             what = f"column {min(lacks)}" if lacks else "ledger"
             raise ShardError(
-                f"{path}: has no {what}; an earlier version wrote it: build the triplets again elsewhere"
+                f"{path}: has no {what}; an earlier version wrote it: "
+                "build the triplets again elsewhere"
             )
         if ledger.pop("digest") != digest(ledger):
-            raise ShardError(f"{path}: its ledger of films and shards is not what was written")
+            raise ShardError(f"{path}: damaged ledger of films and shards (its digest differs)")
+
         films = tuple(
             FilmEntry(**{**film, "errors": tuple(film["errors"])}) for film in ledger["films"]
         )
@@ -144,17 +148,17 @@ class Index:
         return cls(ledger["config_hash"], ledger["writer"], table, films, shards)
 
     def rows(self) -> Iterator[dict]:
-        """Give the rows in order, a batch at a time."""
+        """Rows in order, one dict per clip, converted a batch at a time."""
         for batch in self.table.to_batches(max_chunksize=4096):
             yield from batch.to_pylist()
 
     def rows_by_shard(self) -> Iterator[tuple[str, list[dict]]]:
-        """Give the rows of each tar, in order."""
+        """Rows grouped by tar: name and rows, in order."""
         for name, rows in groupby(self.rows(), key=lambda row: row["shard"]):
             yield name, list(rows)
 
     def to_bytes(self) -> bytes:
-        """Give the bytes of the file."""
+        """Bytes of the Parquet file, the same for the same rows and ledger."""
         import pyarrow
         import pyarrow.parquet
 
@@ -165,33 +169,34 @@ class Index:
             "shards": [asdict(shard) for shard in self.shards],
         }
         ledger["digest"] = digest(ledger)
+
         sink = pyarrow.BufferOutputStream()
         with pyarrow.parquet.ParquetWriter(
             sink, _schema(), store_schema=False, write_page_checksum=True
         ) as file:
-            file.write_table(
-                self.table.combine_chunks()
-            )  # in one piece, however many runs it came from
+            # in one chunk, however many runs the rows came from: the bytes must not show it
+            file.write_table(self.table.combine_chunks())
             file.add_key_value_metadata({_LEDGER: canonical_json(ledger)})
         return sink.getvalue().to_pybytes()
 
     def write(self, folder: Path) -> None:
-        """Write the file, in one step."""
+        """Atomic write of the index into a folder."""
         atomic_write(folder / INDEX, self.to_bytes())
 
 
 def read_index(folder: str | Path) -> list[dict]:
-    """Read the rows of an index: one per clip, in order; `COLUMNS` says what each holds.
+    """Rows of the index of a folder: one per clip, in order; `COLUMNS` documents the keys.
 
     Raises
     ------
     ShardError
+        the index is missing or damaged
     """
     return list(Index.load(folder).rows())
 
 
 def table_of(rows: list[dict]) -> pyarrow.Table:
-    """Rows as a table of the index's columns."""
+    """Arrow table of rows, with the columns and types of the index."""
     import pyarrow
 
     return pyarrow.Table.from_pylist(rows, schema=_schema())
@@ -200,19 +205,20 @@ def table_of(rows: list[dict]) -> pyarrow.Table:
 def row_of(
     clip: EncodedClip, shard: str, offset: int, sizes: list[int], crc32: list[int]
 ) -> dict[str, Any]:
-    """Summarise a clip for the index."""
+    """Index row of a clip: identity, place in the tar, modalities, hashes."""
     record, source = clip.record, clip.record["source"]
     return {
         "clip_id": clip.clip_id, "shard": shard, "offset": offset, "sizes": sizes, "crc32": crc32,
-        "source_id": source["id"], "uri": source["uri"], "start": record["start"], "end": record["end"],
-        "frames": len(clip.jpegs), **{kind: kind in record["has"] for kind in ("image", "audio", "text")},
+        "source_id": source["id"], "uri": source["uri"],
+        "start": record["start"], "end": record["end"], "frames": len(clip.jpegs),
+        **{kind: kind in record["has"] for kind in ("image", "audio", "text")},
         "errors": len(source["errors"]),
         **{name: record["quality"].get(name) for name in ("picture_hash", "sound_hash")},
     }  # fmt: skip
 
 
 def places(row: dict) -> Iterator[tuple[str, int, int, int]]:
-    """Give name, offset of the header, size and CRC-32 of each file of a clip, in order."""
+    """Name, offset of the header (bytes), size (bytes) and CRC-32 of each member, in order."""
     at = row["offset"]
     names = suffixes(row["frames"], row["audio"])
     for suffix, size, crc in zip(names, row["sizes"], row["crc32"], strict=True):
@@ -221,12 +227,12 @@ def places(row: dict) -> Iterator[tuple[str, int, int, int]]:
 
 
 def digest(data: Any) -> str:
-    """Take the digest (BLAKE2b, 32 hex digits) of a JSON value as `plain` writes it."""
+    """BLAKE2b digest (32 hex digits) of a JSON value in its canonical form."""
     return hashlib.blake2b(canonical_json(data), digest_size=16).hexdigest()
 
 
 def digest_of_file(path: Path) -> str:
-    """Take the digest (BLAKE2b, 32 hex digits) of a file's bytes."""
+    """BLAKE2b digest (32 hex digits) of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 

@@ -1,8 +1,9 @@
-"""The files of one clip inside a tar: their names, their order, their bytes, and the blocks around them.
+"""Tar members of one clip: names, order, bytes, headers and padding.
 
-A member is a header of 512 bytes, the data, and zeros up to the next multiple of 512. Headers carry no time and no
-owner, so that the same clip is the same bytes wherever and whenever it is written; and they can be told from names and
-sizes alone, so that a clip is read by its place and a broken header is found to the byte.
+A member is a header of 512 bytes, the data, and zeros up to the next multiple of 512. Headers carry
+no time and no owner, so that the same clip is the same bytes wherever and whenever it is written.
+They follow from names and sizes alone, so that a clip is read by its offset and a damaged header is
+located to the byte.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.storage import canonical_json
 from omni_lab.triplets.record import EncodedClip
 
-BLOCK = tarfile.BLOCKSIZE  # bytes: headers, and what data is filled up to
+BLOCK = tarfile.BLOCKSIZE  # 512 bytes: the size of a header, and the unit of padding
 
 
 def members_of(clip: EncodedClip) -> Iterator[tuple[str, bytes]]:
-    """Give the files of one clip in their order: suffix and bytes."""
+    """Members of one clip in order: suffix and bytes."""
     yield "json", canonical_json(clip.record)
     for i, jpeg in enumerate(clip.jpegs):
         yield f"{i:03d}.jpg", jpeg
@@ -34,7 +35,7 @@ def members_of(clip: EncodedClip) -> Iterator[tuple[str, bytes]]:
 
 
 def suffixes(frames: int, audio: bool) -> list[str]:
-    """Name the files of a clip with so many pictures.
+    """Suffixes of a clip's members, given its number of frames.
 
     >>> suffixes(2, True)
     ['json', '000.jpg', '001.jpg', 'flac']
@@ -43,12 +44,18 @@ def suffixes(frames: int, audio: bool) -> list[str]:
 
 
 def clip_from(clip_id: str, members: Sequence[bytes], audio: bool) -> EncodedClip:
-    """Put a clip together from the bytes of its files, in their order; `audio`: the last of them is sound.
+    """Encoded clip from the bytes of its members.
+
+    Parameters
+    ----------
+    clip_id : of the clip
+    members : bytes of each member, in order
+    audio : whether the last member is FLAC audio
 
     Raises
     ------
     ValueError
-        the record or the sound cannot be read; the message begins with the file's suffix
+        the record is no JSON, or the audio no FLAC; the message begins with the member's suffix
     """
     import soundfile
 
@@ -56,15 +63,17 @@ def clip_from(clip_id: str, members: Sequence[bytes], audio: bool) -> EncodedCli
         record = json.loads(members[0])
     except ValueError as error:
         raise ValueError(f"json is broken ({error})") from None
+
     try:
         sound = _from_flac(members[-1]) if audio else None
     except (ValueError, soundfile.LibsndfileError) as error:
         raise ValueError(f"flac is broken ({error})") from None
+
     return EncodedClip(clip_id, record, tuple(members[1 : len(members) - audio]), sound)
 
 
 def read_spool(path: Path) -> Iterator[tuple[EncodedClip, list[bytes]]]:
-    """Read the clips of one film from a tar of their files, each with the bytes of its files."""
+    """Clips of one film from its tar, each with the bytes of its members."""
     with tarfile.open(path, "r:") as tar:
         for clip_id, found in groupby(tar, key=lambda member: member.name.partition(".")[0]):
             files = [(member.name, tar.extractfile(member).read()) for member in found]
@@ -73,7 +82,7 @@ def read_spool(path: Path) -> Iterator[tuple[EncodedClip, list[bytes]]]:
 
 
 def header(name: str, size: int) -> bytes:
-    """Give the 512 bytes that stand before a member.
+    """Tar header of a member: 512 bytes, without time and owner.
 
     >>> len(header("a.json", 7))
     512
@@ -84,7 +93,7 @@ def header(name: str, size: int) -> bytes:
 
 
 def filled(size: int) -> int:
-    """Give the bytes that data takes in a tar, zeros included.
+    """Padded size of data in a tar, bytes.
 
     >>> filled(1), filled(512), filled(513)
     (512, 512, 1024)
@@ -93,20 +102,20 @@ def filled(size: int) -> int:
 
 
 def write_clip(tar: tarfile.TarFile, clip: EncodedClip) -> None:
-    """Append the files of one clip."""
+    """Append of one clip to a tar, member by member."""
     for suffix, data in members_of(clip):
         write_member(tar, f"{clip.clip_id}.{suffix}", data)
 
 
 def write_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Append one member: no time, no owner."""
+    """Append of one member to a tar, without time and owner."""
     member = tarfile.TarInfo(name)
     member.size = len(data)
     tar.addfile(member, io.BytesIO(data))
 
 
 def to_flac(audio: Int16[np.ndarray, " samples"]) -> bytes:
-    """Give 16 kHz mono sound as the bytes of a FLAC file, without loss."""
+    """Lossless FLAC encoding of 16 kHz mono audio, as bytes."""
     import soundfile
 
     data = io.BytesIO()
@@ -120,6 +129,6 @@ def _from_flac(data: bytes) -> Int16[np.ndarray, " samples"]:
     audio, rate = soundfile.read(io.BytesIO(data), dtype="int16")
     if rate != TICKS_PER_SECOND or audio.ndim != 1:
         raise ValueError(
-            f"sound at {rate} Hz with shape {audio.shape}, not {TICKS_PER_SECOND} Hz mono"
+            f"audio at {rate} Hz of shape {audio.shape}, not {TICKS_PER_SECOND} Hz mono"
         )
     return audio

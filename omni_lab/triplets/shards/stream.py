@@ -1,9 +1,10 @@
-"""Clips as training reads them: shuffled, split over processes, and resumed at the very clip.
+"""Data loading from shards: shuffled epochs, split over ranks and workers, resumable to the clip.
 
-An epoch is one order of all clips of a folder: its shards are shuffled, and then the clips within a few shards at a
-time, so that reading stays near on disk. The order depends on nothing but shards, seed, window and epoch. Reader `r` of
-`n` takes every n-th clip of it, beginning with the r-th: every clip is read by exactly one reader, and since a clip is
-read by its place in its tar, nobody reads what belongs to another.
+An epoch is one order of all clips of a folder: its shards are shuffled, and then the clips within a
+few shards at a time, so that reads stay near on disk. The order depends on nothing but shards,
+seed, window and epoch. Reader `r` of `n` takes every n-th clip of it, beginning with the r-th:
+every clip is read by exactly one reader, and since a clip is read by its offset in its tar, no
+reader touches another's bytes.
 """
 
 from __future__ import annotations
@@ -23,25 +24,29 @@ from omni_lab.triplets.shards.tars import decoded, read_clip
 
 
 class ClipStream:
-    """The clips of a folder of shards, one epoch per iteration.
+    """Shuffled, resumable stream of the clips in a folder of shards, one epoch per iteration.
 
-    In a torch `DataLoader`, hand it over as `stream.for_torch()` with `batch_size=None`: the loader's workers then
-    share this process's part among them, and the clips come in the same order as without workers. The loader's workers
-    hold copies, so say `set_epoch` before each epoch, and give `state_dict` the count of clips that training has had
-    (what the workers have read ahead does not count).
+    In a torch `DataLoader`, pass `stream.for_torch()` with `batch_size=None`: the loader's workers
+    then split this rank's clips among them, and the clips come in the same order as without
+    workers. The loader's workers hold copies, so call `set_epoch` before each epoch, and give
+    `state_dict` the number of clips that training has consumed (clips that the workers read ahead
+    do not count).
 
     Parameters
     ----------
     folder : of shards
-    seed : names the orders
-    shuffle : in the order of the index if not
-    rank, world_size : which part of each epoch this process reads
-    epoch : the first
-    window : shards whose clips are mixed
+    seed : of all orders
+    shuffle : if false, every epoch is in the order of the index
+    rank, world_size : this process and the number of processes that read the epoch together
+    epoch : the first, from 0
+    window : number of shards whose clips are mixed
 
     Raises
     ------
-    ShardError, UsageError
+    ShardError
+        the index is missing or damaged
+    UsageError
+        `rank` is not below `world_size`, or `window` is less than 1
     """
 
     def __init__(
@@ -63,16 +68,16 @@ class ClipStream:
         index = Index.load(folder)
         self._table = index.table
         self._shards = digest([shard.rows for shard in index.shards])
-        self._seen = 0  # clips of the epoch that all readers together have had
-        self._lately: dict[int, np.ndarray] = {}  # the order of the epoch that was asked for last
+        self._seen = 0  # clips of this epoch consumed by all readers together
+        self._lately: dict[int, np.ndarray] = {}  # order of the epoch that `at` used last
 
     def __len__(self) -> int:
-        """Clips that are left of this epoch for this rank."""
+        """Number of clips left in this epoch for this rank."""
         return len(range(self._seen + self.rank, self._table.num_rows, self.world_size))
 
     def __iter__(self) -> Iterator[Triplet]:
-        """Read the rest of this epoch, then turn to the next."""
-        readers, reader = self._share()
+        """Clips of the rest of this epoch; at its end the stream turns to the next."""
+        readers, reader = self._readers()
         order = self.order(self.epoch)
         for at in range(self._seen + reader, len(order), readers):
             clip = self._read(int(order[at]))
@@ -81,84 +86,86 @@ class ClipStream:
         self.set_epoch(self.epoch + 1)
 
     def at(self, number: int) -> Triplet:
-        """Give this rank's clip `number`, counted over all epochs: what somebody needs who keeps his own place.
+        """Random access: this rank's clip `number`, counted over all epochs.
+
+        It serves callers that keep their own position.
 
         Raises
         ------
         IndexError
             this rank has no clips at all
         """
-        epoch, place = divmod(
-            number, len(range(self.rank, self._table.num_rows, self.world_size)) or 1
-        )
+        length = len(range(self.rank, self._table.num_rows, self.world_size))
+        epoch, place = divmod(number, length or 1)
         if epoch not in self._lately:
             self._lately = {epoch: self.order(epoch)}
         return self._read(int(self._lately[epoch][self.rank + place * self.world_size]))
 
     def _read(self, place: int) -> Triplet:
-        """Read the clip in one row of the index."""
+        """Decoded clip of one row of the index."""
         (row,) = self._table.slice(place, 1).to_pylist()
         return decoded(read_clip(self.folder, row), self.folder / row["shard"])
 
     def order(self, epoch: int) -> Int64[np.ndarray, " clips"]:
-        """Give the order of an epoch as rows of the index."""
+        """Permutation of an epoch, as row numbers of the index."""
         if not self.shuffle:
             return np.arange(self._table.num_rows)
         rng = np.random.default_rng([self.seed, epoch])
         shards = self._table.column("shard").to_numpy()
-        edges = (
-            np.flatnonzero(np.r_[True, shards[1:] != shards[:-1], True])
-            if len(shards)
-            else np.zeros(1, int)
-        )
+        if not len(shards):
+            return np.arange(0)
+
+        edges = np.flatnonzero(np.r_[True, shards[1:] != shards[:-1], True])
         spans = [np.arange(*span) for span in pairwise(edges)]
         spans = [spans[i] for i in rng.permutation(len(spans))]
-        windows = [
-            np.concatenate(spans[i : i + self.window]) for i in range(0, len(spans), self.window)
-        ]
-        return (
-            np.concatenate([rng.permutation(window) for window in windows])
-            if windows
-            else np.arange(0)
-        )
+
+        # only a few shards are mixed at a time, so that reads stay near on disk
+        starts = range(0, len(spans), self.window)
+        windows = [np.concatenate(spans[i : i + self.window]) for i in starts]
+        return np.concatenate([rng.permutation(window) for window in windows])
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the beginning of an epoch."""
+        """Jump to the beginning of an epoch."""
         self.epoch, self._seen = epoch, 0
 
     def state_dict(self, consumed: int | None = None) -> dict[str, int | str]:
-        """Say where to go on, after the last clip that was given.
+        """Checkpoint of the position, after the last clip that was yielded.
 
-        `consumed`: clips that training has had of this stream's iteration, where a loader's workers read them.
+        Parameters
+        ----------
+        consumed : clips that training has consumed from a loader's iteration, where the loader's
+            workers read ahead; without it, the clips that this object has yielded
         """
         seen = self._seen if consumed is None else self._seen + consumed * self.world_size
         return {**self._order_of(), "epoch": self.epoch, "seen": seen}
 
     def load_state_dict(self, state: dict[str, int | str]) -> None:
-        """Go on where `state_dict` was taken: with as many readers, or with more or fewer if all were equally far.
+        """Resume from a checkpoint of the position.
+
+        The number of ranks may differ from the checkpoint's if all of its ranks were equally far.
 
         Raises
         ------
         UsageError
-            the state is of another order or of other shards
+            the state belongs to another seed, window or shuffle, or to other shards
         """
         for name, own in self._order_of().items():
             if state.get(name) != own:
-                told = f"the state is of {name} {state.get(name)}, this stream has {name} {own}"
+                message = f"the state is of {name} {state.get(name)}, this stream has {name} {own}"
                 raise UsageError(
-                    f"{self.folder}: {told}; go on with the stream's own arguments and shards"
+                    f"{self.folder}: {message}; go on with the stream's own arguments and shards"
                 )
         self.epoch, self._seen = state["epoch"], state["seen"]
 
     def for_torch(self) -> ClipStream:
-        """Have torch's `DataLoader` take this stream as an `IterableDataset`."""
+        """This stream, registered with torch as an `IterableDataset` for its `DataLoader`."""
         from torch.utils.data import IterableDataset
 
         IterableDataset.register(type(self))
         return self
 
     def _order_of(self) -> dict[str, int | str]:
-        """What decides the order of every epoch."""
+        """Everything that decides the order of an epoch, besides its number."""
         return {
             "seed": self.seed,
             "shuffle": self.shuffle,
@@ -166,11 +173,10 @@ class ClipStream:
             "shards": self._shards,
         }
 
-    def _share(self) -> tuple[int, int]:
-        """Readers in all, and which of them this is: ranks, and inside a rank the workers of its loader."""
-        loader = sys.modules.get(
-            "torch.utils.data"
-        )  # a process that has not loaded it is no loader's worker
+    def _readers(self) -> tuple[int, int]:
+        """Number of readers (ranks times the loader's workers), and the number of this one."""
+        # a process without this module is no loader's worker: torch need not be imported
+        loader = sys.modules.get("torch.utils.data")
         worker = loader.get_worker_info() if loader else None
         if worker is None:
             return self.world_size, self.rank

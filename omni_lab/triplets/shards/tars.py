@@ -1,7 +1,8 @@
-"""Shards: webdataset tars of clips beside the index that says what is in them.
+"""Webdataset shards: crash-safe writer of tars with an index, and random access to clips.
 
-A run that is killed at any moment loses only the tar it was writing, and the next run writes that tar again, byte for
-byte the same. A film never straddles two tars. A clip is read by its place, without reading what lies before it.
+A run that is killed at any moment loses only the tar it was writing, and the next run writes that
+tar again, byte for byte the same. A film never straddles two tars. A clip is read by its offset,
+without the bytes before it.
 """
 
 from __future__ import annotations
@@ -32,22 +33,31 @@ from omni_lab.triplets.shards.members import BLOCK, clip_from, suffixes, write_m
 
 
 class ShardWriter:
-    """Write clips, film by film, into a folder of shards; go on where an earlier run ended.
+    """Shard writer: clips, film by film, into tars with an index; resumes after an earlier run.
 
-    Use it in a `with` statement: a tar that is open at its end is thrown away, its films are done again by the next
-    run. One writer at a time holds a folder.
+    Use it in a `with` statement: a tar still open at its end is discarded, and the next run builds
+    its films again. One writer at a time locks a folder.
+
+    Parameters
+    ----------
+    out : folder of the shards, created if missing
+    config_hash : of the settings that decide what clips contain
+    clips_per_shard : a tar is closed after the film with which it reaches this number
 
     Raises
     ------
     UsageError
-        the folder holds clips that were made with other settings or tars that are not ours, or another build is writing
-        into it
+        the folder holds clips made with other settings or tars without an index, or another build
+        is writing into it
+    ShardError
+        the folder's index is damaged
     """
 
     def __init__(self, out: str | Path, config_hash: str, clips_per_shard: int = 256):
         self.out, self.clips_per_shard = Path(out), clips_per_shard
         if self.out.exists() and not self.out.is_dir():
             raise UsageError(f"{out}: is a file; clips are written into a folder")
+
         self.out.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.out)
         try:
@@ -55,11 +65,13 @@ class ShardWriter:
         except BaseException:
             self._lock.close()
             raise
+
         self.sources = {film.source_id: film.uri for film in self.index.films}
         self._tar: tarfile.TarFile | None = None
         self._rows: list[dict] = []
         self._films: list[FilmEntry] = []
-        # what a run that was killed left: a tar that is not whole, or never reached the index
+
+        # leftovers of a killed run: a half-written tar, or a whole one that never reached the index
         for leftover in [*self.out.glob("shard-*.tar.tmp"), self.out / self.name]:
             leftover.unlink(missing_ok=True)
 
@@ -76,35 +88,36 @@ class ShardWriter:
 
     @property
     def name(self) -> str:
-        """Name of the shard that is being written."""
+        """File name of the shard that is being written."""
         return f"shard-{len(self.index.shards):06d}.tar"
 
     def add(self, clip: EncodedClip, members: Sequence[bytes]) -> None:
-        """Write one clip, given with the bytes of its files."""
+        """Append of one clip, given with the bytes of its members."""
         if self._tar is None:
             temporary = self.out / f"{self.name}.tmp"
-            self._tar = tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed in close()
+            # closed in close()
+            self._tar = tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
         offset = self._tar.offset
-        for suffix, data in zip(
-            suffixes(len(clip.jpegs), clip.audio is not None), members, strict=True
-        ):
+        names = suffixes(len(clip.jpegs), clip.audio is not None)
+        for suffix, data in zip(names, members, strict=True):
             write_member(self._tar, f"{clip.clip_id}.{suffix}", data)
         sizes, sums = [len(data) for data in members], [zlib.crc32(data) for data in members]
         self._rows.append(row_of(clip, self.name, offset, sizes, sums))
 
     def end_film(self, film: FilmEntry) -> None:
-        """Note that all clips of a film are written; a shard that is full is then closed."""
+        """End of a film: it enters the ledger, and a full shard is closed."""
         self._films.append(film)
         self.sources[film.source_id] = film.uri
         if len(self._rows) >= self.clips_per_shard:
             self.close()
 
     def close(self) -> None:
-        """Finish the open shard: rename it, then name it, and the films that are done, in the index."""
+        """End of the open shard: rename of its tar, then a new index with its clips and films."""
         import pyarrow
 
         if not self._films:
             return
+
         shards = self.index.shards
         if self._tar is not None:
             self._tar.close()
@@ -114,6 +127,8 @@ class ShardWriter:
             )
             rename_into_place(temporary, self.out / self.name)
             shards = (*shards, entry)
+
+        # after the rename: a tar counts only once the index names it
         index = replace(
             self.index,
             writer=pyarrow.__version__,
@@ -125,7 +140,10 @@ class ShardWriter:
         self.index, self._tar, self._rows, self._films = index, None, [], []
 
     def _opened(self, config_hash: str) -> Index:
-        """Give the folder's index; there is one before the first tar, so tars without an index are somebody else's."""
+        """Index of the folder, created if missing.
+
+        It is written before the first tar, so tars without an index come from another program.
+        """
         if (self.out / INDEX).exists():
             index = Index.load(self.out)
             if index.films:
@@ -135,7 +153,7 @@ class ShardWriter:
                 return index
         elif any(self.out.glob("*.tar")):
             raise UsageError(
-                f"{self.out}: holds tars, but no {INDEX} that names them; choose another folder"
+                f"{self.out}: holds tars, but no {INDEX} that lists them; choose another folder"
             )
         index = Index.empty(config_hash)
         index.write(self.out)
@@ -143,34 +161,35 @@ class ShardWriter:
 
 
 def read_shards(folder: str | Path) -> Iterator[Triplet]:
-    """Read every clip of a folder as arrays, in the order of the index.
+    """Decoded triplets of a folder of shards, in the order of the index.
 
     Raises
     ------
     ShardError
-        naming the tar and the member that is missing or broken
+        the index, a tar or a member is missing or damaged; the message names it
     """
-    return (
-        decoded(read_clip(folder, row), Path(folder) / row["shard"]) for row in read_index(folder)
-    )
+    folder = Path(folder)
+    return (decoded(read_clip(folder, row), folder / row["shard"]) for row in read_index(folder))
 
 
 def read_clips(folder: str | Path) -> Iterator[EncodedClip]:
-    """Read every clip of a folder as it lies there, pictures not decoded, in the order of the index.
+    """Encoded clips of a folder of shards, in the order of the index.
 
     Raises
     ------
     ShardError
+        the index, a tar or a member is missing or damaged; the message names it
     """
     return (read_clip(folder, row) for row in read_index(folder))
 
 
 def read_clip(folder: str | Path, row: dict) -> EncodedClip:
-    """Read the clip of one row of the index, and nothing else of its tar.
+    """Random access: the encoded clip of one row of the index, read by its offset in the tar.
 
     Raises
     ------
     ShardError
+        the tar or a member is missing or damaged; the message names it
     """
     path = Path(folder) / row["shard"]
     members = []
@@ -182,8 +201,9 @@ def read_clip(folder: str | Path, row: dict) -> EncodedClip:
                 if len(data) < size:
                     raise ShardError(f"{path}: {name} is cut off")
                 if zlib.crc32(data) != crc:
-                    raise ShardError(f"{path}: {name} is broken: not the bytes that were written")
+                    raise ShardError(f"{path}: {name} is broken: its CRC-32 differs from the index")
                 members.append(data)
+
         return clip_from(row["clip_id"], members, row["audio"])
     except FileNotFoundError:
         raise ShardError(f"{path}: is missing, but {INDEX} names it") from None
@@ -192,11 +212,12 @@ def read_clip(folder: str | Path, row: dict) -> EncodedClip:
 
 
 def decoded(clip: EncodedClip, shard: Path) -> Triplet:
-    """Turn a clip into arrays; `shard` is named where that cannot be.
+    """Decoded triplet of a clip; `shard` is for messages only.
 
     Raises
     ------
     ShardError
+        a JPEG does not decode, or the record lacks a key
     """
     try:
         return clip.decode()
@@ -205,7 +226,7 @@ def decoded(clip: EncodedClip, shard: Path) -> Triplet:
 
 
 def _locked(folder: Path):
-    """Hold a folder until the file that is returned is closed, also by a death of the process."""
+    """Exclusive lock on a folder, until the returned file is closed or the process dies."""
     import fcntl
 
     lock = open(folder / ".lock", "w")  # noqa: SIM115 - closed in __exit__

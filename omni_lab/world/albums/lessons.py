@@ -6,12 +6,10 @@ same pictures, questions and answers in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from omni_lab.config import AlbumConfig, Config
-from omni_lab.data.batch import TrainingBatch, samples_of
-from omni_lab.data.loader import prefetch
+from omni_lab.config import AlbumConfig, Config, StageConfig
+from omni_lab.data.batch import StageData, TrainingBatch, samples_of
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.sequences.batch import make_batch
 from omni_lab.sequences.formats import lay_out
@@ -24,21 +22,18 @@ SHORT = AlbumConfig(
 SAMPLES = 1_000_000_000  # more than any run draws, so that seeds share no album
 
 
-class AlbumLessons:
-    """Batches of albums."""
+class AlbumLessons(StageData):
+    """Lessons of albums: pictures and short videos with questions, in one format."""
 
-    stage = "albums"
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.settings = config.training.albums
+    def __init__(self, config: Config, stage: StageConfig) -> None:
+        self.config, self.settings = config, stage
         self.vocabulary = build_vocabulary(config)
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
         """The albums of `step` that belong to `rank`."""
         config, asked = self.config, self.config.albums
-        samples = samples_of(self.stage, self.settings.batch, step, rank, ranks)
-        if step < self.settings.find * self.settings.steps:
+        samples = samples_of(self.settings, step, rank, ranks)
+        if step < self.settings.curriculum_fraction * self.settings.steps:
             most = min(asked.most, max(asked.fewest, SHORT.most))
             asked = replace(asked, most=most, frames=SHORT.frames)
         albums = [
@@ -49,8 +44,6 @@ class AlbumLessons:
             lay_out(as_album_document(album, size, noise), config, supervised=False)
             for album in albums
         ]
-        return TrainingBatch(make_batch(rows, self.vocabulary, config), None)
-
-    def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[TrainingBatch]:
-        """Batches from step `first` to the stage's end."""
-        yield from prefetch(self.batch, range(first, self.settings.steps), rank, ranks)
+        return TrainingBatch(
+            make_batch(rows, self.vocabulary, config.sequence, config.model.image.size), None
+        )

@@ -12,7 +12,7 @@ from typing import NamedTuple, SupportsInt
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from omni_lab.config import Config
+from omni_lab.config import HaystackConfig
 from omni_lab.errors import UsageError
 from omni_lab.sequences.items import SPEAK, role_token
 from omni_lab.sequences.tokens import CONTROL_KIND, IMAGE_KIND, NO_ROLE, TEXT_KIND, Tokens
@@ -52,10 +52,15 @@ class HaystackWriter:
     """
 
     def __init__(
-        self, config: Config, vocabulary: Vocabulary, bank: Bank, split: str = "train"
+        self,
+        settings: HaystackConfig,
+        image_tokens: int,
+        vocabulary: Vocabulary,
+        bank: Bank,
+        split: str = "train",
     ) -> None:
-        self.settings, self.vocabulary, self.bank = config.context, vocabulary, bank
-        self._frame = [vocabulary.control(IMAGE)] * config.sequence.image_tokens
+        self.settings, self.vocabulary, self.bank = settings, vocabulary, bank
+        self._frame = [vocabulary.control(IMAGE)] * image_tokens
         self._marks = [np.array(vocabulary.encode(mark)) for mark in MARKS]
         self._gallery = [np.array(vocabulary.encode(text)) for text in sentences(split)]
         self._book = [

@@ -1,4 +1,4 @@
-"""The loop: interrupted and resumed equals uninterrupted, in one process and under several."""
+"""The trainer: interrupted and resumed equals uninterrupted, in one process and under several."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ import pytest
 import torch
 from power_cuts import stop_after
 from safetensors.torch import load_file
+from stage_data import lessons_of
 
 from omni_lab.config import override, tiny
 from omni_lab.errors import InputError, UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.parallel.collectives import Collectives
-from omni_lab.training import checkpoint, loop
-from omni_lab.training.loop import train, train_stages, trained
+from omni_lab.training import checkpoint, trainer
 from omni_lab.training.run import RunFolder, read_config
-from omni_lab.world.albums.lessons import AlbumLessons
-from omni_lab.world.lessons import GalleryLessons
+from omni_lab.training.trainer import train, train_stages, trained
 
 SETTINGS = [
-    "training.vision.steps=3", "training.audio.steps=2", "training.omni.steps=4", "training.vision.batch=4",
-    "training.audio.batch=4", "training.omni.batch=2", "training.omni.units=4", "training.checkpoint_every=2",
-    "training.omni.align=.5",
+    "training.stages.vision.steps=3", "training.stages.audio.steps=2",
+    "training.stages.omni.steps=4", "training.stages.vision.batch_size=4",
+    "training.stages.audio.batch_size=4", "training.stages.omni.batch_size=2",
+    "training.stages.omni.seconds=4", "training.checkpoint_every=2",
+    "training.stages.omni.align_fraction=.5",
 ]  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def test_a_run_stopped_anywhere_ends_with_the_weights_of_one_that_was_not(tmp_pa
 
 def test_ctrl_c_finishes_the_step_saves_and_says_stop(tmp_path, monkeypatch):
     config = override(
-        tiny(), [*SETTINGS, "training.vision.steps=50", "training.checkpoint_every=50"]
+        tiny(), [*SETTINGS, "training.stages.vision.steps=50", "training.checkpoint_every=50"]
     )
     run = RunFolder(tmp_path / "run", config)
     log = RunFolder.log
@@ -86,7 +87,9 @@ def test_a_run_without_checkpoints_says_what_to_do(tmp_path):
 
 
 def test_a_torn_checkpoint_is_named(tmp_path):
-    config = override(tiny(), [*SETTINGS, "training.audio.steps=0", "training.omni.steps=0"])
+    config = override(
+        tiny(), [*SETTINGS, "training.stages.audio.steps=0", "training.stages.omni.steps=0"]
+    )
     run = RunFolder(tmp_path, config)
     train(config, run, progress=False)
     folder, _ = checkpoint.latest(run.checkpoints, ("vision", "audio", "omni"))
@@ -100,20 +103,22 @@ LAUNCHED = """
 import sys
 import torch
 from omni_lab.config import override, tiny
-from omni_lab.world.albums.lessons import AlbumLessons
-from omni_lab.training.loop import train, train_stages
+from omni_lab.world.source import lessons
+from omni_lab.training.trainer import train, train_stages
 from omni_lab.training.run import RunFolder
 
 config = override(tiny(), {settings!r})
 train(config, RunFolder(sys.argv[1] + "/rows", config), progress=False)
 assert torch.distributed.get_world_size() == 2
 config = override(tiny(), {shared!r})
-train_stages(config, RunFolder(sys.argv[1] + "/shared", config), [AlbumLessons(config)], progress=False)
+albums = [lessons(config, stage) for stage in config.albums.stages]
+train_stages(config, RunFolder(sys.argv[1] + "/shared", config), albums, progress=False)
 """
 # all weights move, so that encoders get their gradients through shared rows too
 ALBUMS = [
-    "sequence.layout=F4", "training.albums.steps=4", "training.albums.batch=3", "training.checkpoint_every=2",
-    "training.albums.train=image,connector,decoder", "training.albums.interaction=text>image=0.5",
+    "sequence.layout=F4", "albums.stages.albums.steps=4", "albums.stages.albums.batch_size=3",
+    "training.checkpoint_every=2", "albums.stages.albums.train=image,connector,decoder",
+    "albums.stages.albums.interaction=text>image=0.5",
 ]  # fmt: skip
 
 
@@ -121,10 +126,12 @@ def test_two_processes_learn_what_one_learns_with_rows_of_their_own_and_with_sha
     """Under `torchrun` with 2 gloo processes, the same global batch gives the same losses and weights."""
     settings = [
         *SETTINGS,
-        "training.omni.align_weight=0.0",
+        "training.stages.omni.align_weight=0.0",
     ]  # alignment's negatives are each process's own
     script = tmp_path / "launched.py"
-    script.write_text(LAUNCHED.format(settings=settings, shared=[*ALBUMS, "training.ring=2"]))
+    script.write_text(
+        LAUNCHED.format(settings=settings, shared=[*ALBUMS, "training.context_parallel=2"])
+    )
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     launch = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2".split()
     rows, albums = override(tiny(), settings), override(tiny(), ALBUMS)
@@ -132,7 +139,7 @@ def test_two_processes_learn_what_one_learns_with_rows_of_their_own_and_with_sha
     with subprocess.Popen([*launch, str(script), str(tmp_path)], env=environment) as launched:
         try:
             train(rows, alone[0], progress=False)  # while they start
-            train_stages(albums, alone[1], [AlbumLessons(albums)], progress=False)
+            train_stages(albums, alone[1], [lessons_of(albums, "albums")], progress=False)
             assert launched.wait(300) == 0
         finally:
             launched.kill()
@@ -150,26 +157,32 @@ def test_two_processes_learn_what_one_learns_with_rows_of_their_own_and_with_sha
 
 
 def test_a_ring_that_does_not_fit_is_refused(tmp_path):
-    odd = override(tiny(), ["training.ring=2"])
-    with pytest.raises(UsageError, match="1 processes do not divide into rings of 2"):
+    odd = override(tiny(), ["training.context_parallel=2"])
+    with pytest.raises(UsageError, match="1 processes do not divide into groups of 2"):
         train(odd, RunFolder(tmp_path / "odd", odd), progress=False)
     with pytest.raises(UsageError, match="this stage has captions"):
-        GalleryLessons(tiny(), "vision").batch(0).shared(Collectives(), None)
+        lessons_of(tiny(), "vision").batch(0).sharded(Collectives(), None)
 
 
 def test_alignment_over_a_ring_is_refused_since_its_negatives_would_be_each_ranks_own(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(loop, "_ring", lambda *_: Collectives(alone=True))
+    monkeypatch.setattr(
+        trainer.Trainer, "_context_parallel_group", lambda *_: Collectives(alone=True)
+    )
     aligned = override(
         tiny(),
-        ["sequence.layout=F4", "training.albums.align_weight=0.3", "training.albums.align=0.5"],
+        [
+            "sequence.layout=F4",
+            "albums.stages.albums.align_weight=0.3",
+            "albums.stages.albums.align_fraction=0.5",
+        ],
     )
-    with pytest.raises(UsageError, match="training.albums.align=0"):
+    with pytest.raises(UsageError, match="set align_fraction=0 of albums"):
         train_stages(
             aligned,
             RunFolder(tmp_path / "aligned", aligned),
-            [AlbumLessons(aligned)],
+            [lessons_of(aligned, "albums")],
             progress=False,
         )
 
@@ -179,13 +192,13 @@ def test_a_stage_begins_with_its_interaction_and_an_impossible_one_is_refused_be
 ):
     short = [
         *SETTINGS,
-        "training.vision.steps=0",
-        "training.audio.steps=0",
-        "training.omni.steps=2",
+        "training.stages.vision.steps=0",
+        "training.stages.audio.steps=0",
+        "training.stages.omni.steps=2",
     ]
     losses = {}
     for name, course in {"none": "", "cut": "text>audio=0", "rising": "text>audio=0:1@0.5"}.items():
-        config = override(tiny(), [*short, f"training.omni.interaction={course}"])
+        config = override(tiny(), [*short, f"training.stages.omni.interaction={course}"])
         run = RunFolder(tmp_path / name, config)
         train(config, run, progress=False)
         losses[name] = [row["stream"] for row in run.metrics() if row["stage"] == "omni"]
@@ -193,7 +206,7 @@ def test_a_stage_begins_with_its_interaction_and_an_impossible_one_is_refused_be
     assert losses["rising"][1] != losses["cut"][1], (
         "half the stage is over, and the pair at full strength"
     )
-    wrong = override(tiny(), [*short, "training.omni.interaction=text>smell=0"])
+    wrong = override(tiny(), [*short, "training.stages.omni.interaction=text>smell=0"])
     with pytest.raises(UsageError, match="text>smell=0"):
         train(wrong, RunFolder(tmp_path / "wrong", wrong), progress=False)
     assert not RunFolder(tmp_path / "wrong", wrong).metrics()

@@ -1,0 +1,258 @@
+"""Trainer: a list of stages, resumable, the same under `python`, `torchrun`, `accelerate launch`.
+
+An interrupted run goes on as if nothing had happened: a batch is a function of (seed, stage, step,
+rank), and a checkpoint holds weights and optimizer state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from omni_lab.config import Config, StageConfig, TrainingConfig
+from omni_lab.data.batch import StageData, TrainingBatch
+from omni_lab.data.sources import training_data
+from omni_lab.data.vocabulary import build_vocabulary
+from omni_lab.errors import InputError, UsageError
+from omni_lab.model.omni import OmniModel
+from omni_lab.model.rope import set_rope
+from omni_lab.parallel.collectives import Collectives
+from omni_lab.parallel.decoder_hook import register_context_parallel
+from omni_lab.progress import Progress
+from omni_lab.sequences.masking import Strength, strengths
+from omni_lab.training import checkpoint
+from omni_lab.training.interruption import interruption
+from omni_lab.training.objective import Objective, supervised
+from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part
+from omni_lab.training.run import RunFolder, read_config
+from omni_lab.training.schedules import contrastive_weight, learning_rate_factor
+from omni_lab.triplets.record import Triplet
+
+
+class Trainer:
+    """Training of one model through a list of stages.
+
+    Parameters
+    ----------
+    settings : optimizers, checkpoints, context parallelism
+    model : what is trained, in place
+    run : folder for metrics and checkpoints
+    progress : show bars
+    """
+
+    def __init__(
+        self, settings: TrainingConfig, model: OmniModel, run: RunFolder, progress: bool = True
+    ) -> None:
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self.settings, self.model, self.run, self.progress = settings, model, run, progress
+        # a stage leaves one modality out
+        unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+        self.accelerator = Accelerator(mixed_precision=settings.precision, kwargs_handlers=[unused])
+        self.collectives = self._context_parallel_group()
+        if self.collectives:
+            register_context_parallel(model.decoder, settings.engine)
+
+    def fit(self, stages: Sequence[StageData]) -> OmniModel:
+        """Train all stages, one after the other, going on where the run folder stands.
+
+        A folder that holds the checkpoint of another run's stage goes on from there: runs may
+        have their beginning in common.
+
+        Raises
+        ------
+        UsageError
+            a stage's settings do not fit together, or the number of processes does not fit them
+        InputError
+            a checkpoint cannot be read
+        """
+        self._check(stages)
+        names = tuple(data.settings.name for data in stages)
+        found = checkpoint.latest(self.run.checkpoints, names)
+        if self.accelerator.is_main_process:
+            self.run.truncate_metrics(names, found and found[1])
+
+        for data in stages[names.index(found[1].stage) if found else 0 :]:
+            here = found if found and found[1].stage == data.settings.name else None
+            self.run_stage(data, here)
+            self.accelerator.wait_for_everyone()
+        return self.accelerator.unwrap_model(self.model).eval()
+
+    def run_stage(
+        self, data: StageData, found: tuple[Path, checkpoint.Place] | None = None
+    ) -> None:
+        """Train one stage, from its first step or from a checkpoint within it."""
+        stage = data.settings
+        objective = Objective(self.model, stage.caption_weight, self.settings.align_units)
+        choose_trained(objective, stage.train)
+        optimizers = build_optimizers(objective, self.settings, stage)
+        first = found[1].step if found else 0
+        if found:
+            checkpoint.restore(found[0], self.model, optimizers if first < stage.steps else [])
+        if stage.rope_theta:
+            set_rope(self.model.decoder, stage.rope_theta)
+        data.enter(self.model)
+        if first == stage.steps:
+            return
+
+        objective, *optimizers = self.accelerator.prepare(objective, *optimizers)
+        self.model.train()
+        shown = self.progress and self.accelerator.is_main_process
+        bar = Progress(stage.steps, f"{stage.name:>6}", "step", first, shown)
+        with interruption() as interrupted, bar:
+            began = time.perf_counter()
+            for step, batch in enumerate(data.batches(first, *self._place()), first):
+                figures = self.train_step(objective, optimizers, batch, stage, step)
+                ended = time.perf_counter()
+                self._log(stage, step, figures, ended - began, bar)
+                began = ended
+                self._save(stage, step + 1, optimizers, self._any(interrupted[0]))
+        self.accelerator.free_memory()
+
+    def train_step(
+        self,
+        objective: Objective,
+        optimizers: list,
+        batch: TrainingBatch,
+        stage: StageConfig,
+        step: int,
+    ) -> dict:
+        """Forward, backward and update on one batch; what it gave, averaged over processes."""
+        batch = batch.to(self.accelerator.device)
+        interaction = [Strength.read(text) for text in stage.interaction]
+        strength = strengths(interaction, step / stage.steps)
+        if self.collectives:
+            batch = batch.sharded(self.collectives, strength)
+        factor = learning_rate_factor(step, stage, self.settings.warmup_steps)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["full_lr"] * factor
+
+        counts = tuple(self._mean(supervised(batch)).tolist())
+        losses = objective(batch, contrastive_weight(step, stage), counts, strength)
+        self.accelerator.backward(losses["loss"])
+        norms = clip_per_part(objective, self.settings.grad_clip)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+        values = torch.stack([v.detach() for v in losses.values()])
+        tokens = torch.tensor([float(batch.tokens)], device=values.device)
+        *means, tokens = self._mean(torch.cat([values, tokens])).tolist()
+        return {
+            **dict(zip(losses, means, strict=True)),
+            "lr": self.settings.muon_lr * stage.lr_scale * factor,
+            "tokens": round(tokens * self.accelerator.num_processes),
+            "grad_norm": norms,
+        }
+
+    def _log(
+        self, stage: StageConfig, step: int, figures: dict, seconds: float, bar: Progress
+    ) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        norms = figures.pop("grad_norm")
+        record = {"stage": stage.name, "step": step, **figures, "seconds": seconds}
+        self.run.log(record | {"grad_norm": norms})
+        parts = {
+            name: f"{figures[name]:.3f}"
+            for name in ("loss", "caption", "align")
+            if figures.get(name)
+        }
+        bar.update(**parts, **{"tokens/s": f"{figures['tokens'] / seconds:,.0f}"})
+
+    def _save(self, stage: StageConfig, done: int, optimizers: list, stop: bool) -> None:
+        """Checkpoint where one is due; KeyboardInterrupt where a stop was asked for."""
+        due = done == stage.steps or done % self.settings.checkpoint_every == 0
+        if self.accelerator.is_main_process and (stop or due):
+            place = checkpoint.Place(stage.name, done)
+            checkpoint.save(self.run.checkpoints, place, self.model, optimizers)
+        if stop and done < stage.steps:
+            raise KeyboardInterrupt
+
+    def _mean(self, values: Tensor) -> Tensor:
+        """Mean over processes."""
+        if self.accelerator.num_processes == 1:
+            return values
+        return self.accelerator.reduce(values.to(self.accelerator.device), "mean")
+
+    def _any(self, flag: bool) -> bool:
+        """Whether the flag is up on any process."""
+        return float(self._mean(torch.tensor(float(flag)))) > 0
+
+    def _place(self) -> tuple[int, int]:
+        """Which rows this process learns from, of how many groups: ranks of a group have the same."""
+        size = self.settings.context_parallel
+        ranks = self.accelerator.num_processes
+        return self.accelerator.process_index // size, ranks // size
+
+    def _context_parallel_group(self) -> Collectives | None:
+        """Neighbouring ranks that share the tokens of a row, where they do."""
+        ranks, size = self.accelerator.num_processes, self.settings.context_parallel
+        if ranks % size:
+            message = f"{ranks} processes do not divide into groups of {size}"
+            raise UsageError(f"training.context_parallel={size}: {message}")
+        if size == 1:
+            return None
+        groups = [dist.new_group(list(range(at, at + size))) for at in range(0, ranks, size)]
+        return Collectives(groups[self.accelerator.process_index // size], self.settings.timeout_s)
+
+    def _check(self, stages: Sequence[StageData]) -> None:
+        """Refuse what could fail after an hour: wrong interactions, alignment on sharded rows."""
+        for data in stages:
+            stage = data.settings
+            for text in stage.interaction:
+                Strength.read(text)
+            if self.collectives and contrastive_weight(0, stage) > 0:
+                size = self.settings.context_parallel
+                message = (
+                    f"a rank has no whole moments to align; set align_fraction=0 of {stage.name}"
+                )
+                raise UsageError(f"training.context_parallel={size}: {message}")
+
+
+def train(
+    config: Config, run: RunFolder, films: list[Triplet] | None = None, progress: bool = True
+) -> OmniModel:
+    """Train the stages of `config.training` on their sources; see `train_stages`.
+
+    Parameters
+    ----------
+    films : clips read back from shards, mixed into the gallery's omni lessons
+    """
+    stages = [training_data(config, stage, films) for stage in config.training.stages]
+    return train_stages(config, run, stages, progress)
+
+
+def train_stages(
+    config: Config, run: RunFolder, stages: Sequence[StageData], progress: bool = True
+) -> OmniModel:
+    """Train a new model through stages, or go on where the run folder stands; the trained model."""
+    torch.manual_seed(config.seed)
+    vocabulary = len(build_vocabulary(config))
+    model = OmniModel.build(config.model, config.sequence, vocabulary)
+    return Trainer(config.training, model, run, progress).fit(stages)
+
+
+def trained(folder: Path | str) -> OmniModel:
+    """Model of a run folder's furthest checkpoint.
+
+    Raises
+    ------
+    InputError
+        the folder is no run, or has no checkpoint yet
+    """
+    config = read_config(folder)
+    lists = (config.training, config.albums, config.context)
+    names = tuple(stage.name for settings in lists for stage in settings.stages)
+    found = checkpoint.latest(Path(folder) / "checkpoints", names)
+    if not found:
+        raise InputError(f"{folder}: no checkpoint in it yet; train one with `omni-lab demo`")
+    return OmniModel.load(found[0])

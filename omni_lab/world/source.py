@@ -1,0 +1,33 @@
+"""The gallery as a data source: the lessons of a stage, by its name."""
+
+from __future__ import annotations
+
+from omni_lab.config import Config, StageConfig
+from omni_lab.data.batch import StageData
+from omni_lab.errors import UsageError
+from omni_lab.triplets.record import Triplet
+from omni_lab.world.albums.lessons import AlbumLessons
+from omni_lab.world.haystack.lessons import HaystackLessons, SightLessons
+from omni_lab.world.lessons import MODALITIES_OF, GalleryLessons
+
+
+def lessons(config: Config, stage: StageConfig, films: list[Triplet] | None = None) -> StageData:
+    """Training data that the gallery has for a stage.
+
+    Raises
+    ------
+    UsageError
+        it has none of that name
+    """
+    if stage.name in MODALITIES_OF:
+        return GalleryLessons(config, stage, films)
+    if stage.name == "albums":
+        return AlbumLessons(config, stage)
+    if stage.name == "sight":
+        return SightLessons(config, stage)
+    if stage.name in {level.name for level in config.world.haystack.levels}:
+        return HaystackLessons(config, stage)
+    known = ", ".join(
+        (*MODALITIES_OF, "albums", "sight", *(x.name for x in config.world.haystack.levels))
+    )
+    raise UsageError(f"the gallery has no lessons for stage {stage.name!r}; it has {known}")
