@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from omni_lab.config import TripletConfig, tiny
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.triplets.cutting.film import clips_of_film
 from omni_lab.triplets.shards.members import write_clip
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 EVERY_S = 20.0  # between lines where there is no terminal
 
@@ -14,7 +17,7 @@ class Progress:
 
     Parameters
     ----------
-    total : units of work in all
+    total : units of work in all; 0 where that is not known
     name : of the work
     unit : of what is counted
     initial : units that are done already
@@ -30,7 +33,7 @@ class Progress:
         if shown and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, initial=initial, desc=name, unit=unit)
+            self._bar = tqdm(total=total or None, initial=initial, desc=name, unit=unit)
 
     def __enter__(self) -> Progress:
         return self
@@ -48,7 +51,7 @@ class Progress:
             self._bar.set_postfix(figures, refresh=False)
             self._bar.update(units)
         elif self._shown and time.monotonic() - self._told >= EVERY_S:
-            self._line(figures, f"{self._left_s() / 60:.1f} min left")
+            self._line(figures, f"{self._left_s() / 60:.1f} min left" if self.total else "so far")
 
     def _left_s(self) -> float:
         spent = time.monotonic() - self._began
@@ -56,6 +59,18 @@ class Progress:
 
     def _line(self, figures: dict[str, Any], end: str) -> None:
         said = [f"{name} {value}" for name, value in figures.items()]
-        count = f"{self.name} {self.done}/{self.total} {self.unit}s"
+        count = (
+            f"{self.name} {self.done}/{self.total}" if self.total else f"{self.name} {self.done}"
+        )
         print(" · ".join([count, *said, end]), file=sys.stderr, flush=True)
         self._told = time.monotonic()
+
+
+def tracked(
+    items: Iterable[Item], name: str, unit: str, total: int = 0, shown: bool = True
+) -> Iterator[Item]:
+    """Items one by one, with their progress."""
+    with Progress(total, name, unit, shown=shown) as bar:
+        for item in items:
+            yield item
+            bar.update()

@@ -5,7 +5,7 @@
 #   NODES=2 NODE=1 HEAD=name-of-node-0 scripts/train_long_context.sh runs/long       on the second
 #   DRY=1 scripts/train_long_context.sh runs/dry       two steps of the tiny model, two CPU processes, any machine
 #
-# What comes after the folder is settings, as `omni-lab config` lists them: albums.stages.albums.steps=200.
+# What comes after the folder is settings, as `omni-lab config` lists them: training.stages.albums.steps=200.
 #
 # Needs: PyTorch with CUDA and this package on every node (`pip install -e .`); a run folder that all nodes see; port
 # 29500 of the first node open to the others; nothing from the network, since `small` begins with random weights.
@@ -23,7 +23,6 @@ set -euo pipefail
 OUT=${1:?name a run folder, such as runs/long}
 shift
 PYTHON=${PYTHON:-python}
-PROGRAM=$(dirname "$0")/train_long_context.py
 GPUS=${GPUS:-8}                  # on every node
 RING=${RING:-8}                  # GPUs that share a row
 ALBUMS=${ALBUMS:-546}            # of a row; one has about 240 tokens in `small`
@@ -31,8 +30,9 @@ RINGS=$((${NODES:-1} * GPUS / RING))
 
 if [[ -n ${DRY:-} ]]; then
     export ACCELERATE_USE_CPU=true
-    exec "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node 2 "$PROGRAM" --preset tiny --out "$OUT" \
-        training.context_parallel=2 albums.stages.albums.batch_size=2 albums.stages.albums.steps=2 "$@"
+    exec "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node 2 -m omni_lab.cli.main train \
+        --preset tiny --stages albums --out "$OUT" --set sequence.layout=F4 training.context_parallel=2 \
+        training.stages.albums.batch_size=2 training.stages.albums.steps=2 "$@"
 fi
 
 # The ring and data parallel training have an NCCL communicator each, and both are at work in backward: their kernels
@@ -41,5 +41,6 @@ fi
 unset CUDA_DEVICE_MAX_CONNECTIONS NCCL_LAUNCH_ORDER_IMPLICIT
 
 exec "$PYTHON" -m torch.distributed.run --nnodes "${NODES:-1}" --node-rank "${NODE:-0}" --nproc-per-node "$GPUS" \
-    --master-addr "${HEAD:-127.0.0.1}" --master-port 29500 "$PROGRAM" --preset "${PRESET:-small}" --out "$OUT" \
-    training.context_parallel="$RING" albums.stages.albums.batch_size=$((ALBUMS * RINGS)) "$@"
+    --master-addr "${HEAD:-127.0.0.1}" --master-port 29500 -m omni_lab.cli.main train \
+    --preset "${PRESET:-small}" --stages albums --out "$OUT" --set sequence.layout=F4 \
+    training.context_parallel="$RING" training.stages.albums.batch_size=$((ALBUMS * RINGS)) "$@"

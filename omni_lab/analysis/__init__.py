@@ -1,1 +1,11 @@
-"""What happens inside: loss phases, and where attention goes."""
+"""Attention captured while a model runs, and its exact mass per modality."""
+
+from omni_lab.faces import public
+
+__getattr__, __dir__, __all__ = public(
+    __name__,
+    {
+        "capture": "capture_attention modality_mass",
+        "mass": "attention_mass mass_matrix",
+    },
+)

@@ -10,7 +10,7 @@ from numbers import Integral
 from omni_lab.check.verdict import Verdict, tried
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.media.subtitles.reader import Cue, Word
-from omni_lab.triplets.cutting.clips import share
+from omni_lab.triplets.cutting.clips import assign
 from omni_lab.triplets.cutting.cut import Clip
 
 
@@ -42,7 +42,7 @@ def _conversation() -> _Cutting:
     )
     edges = [edge * TICKS_PER_SECOND for edge in (0, 10, 20, 25, 31, 40)]
     clips = tuple(Clip(start, end, "cue") for start, end in pairwise(edges))
-    return _Cutting(cues, clips, tuple(map(tuple, share(cues, clips))))
+    return _Cutting(cues, clips, tuple(map(tuple, assign(cues, clips))))
 
 
 def rebased(attempt: Callable[[list[Cue], int, int], Sequence[Cue]]) -> Verdict:
@@ -77,13 +77,13 @@ def rebased(attempt: Callable[[list[Cue], int, int], Sequence[Cue]]) -> Verdict:
 def _not_cues(value: object) -> str | None:
     """Wrong type of an answer, explained, or None."""
     if not isinstance(value, list | tuple):
-        return f"return a list of cues; yours is a {type(value).__name__}"
+        return f"return a list of cues; yours is of type {type(value).__name__}"
     strange = next((item for item in value if not isinstance(item, Cue)), None)
     if strange is not None:
-        return f"return a list of cues; {strange!r} in yours is a {type(strange).__name__}"
+        return f"return a list of cues; {strange!r} in yours is of type {type(strange).__name__}"
     for cue in value:
         if not isinstance(cue.text, str):
-            return f"a cue's text is a string; {cue.text!r} is a {type(cue.text).__name__}"
+            return f"a cue's text is a string; {cue.text!r} is of type {type(cue.text).__name__}"
         if not isinstance(cue.words, tuple) or not all(
             isinstance(word, Word) for word in cue.words
         ):

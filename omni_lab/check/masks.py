@@ -107,7 +107,7 @@ def _wrong_mask(value: object, example: _Example) -> str | None:
     try:
         answer = list(value)  # type: ignore[call-overload]
     except TypeError:
-        return f"return one True or False per token; yours is a {type(value).__name__}"
+        return f"return one True or False per token; yours is of type {type(value).__name__}"
     truth = list(example.supervised)
     if len(answer) != len(truth):
         counts = f"{len(truth)} were given, {len(answer)} came back"

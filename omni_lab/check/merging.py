@@ -135,7 +135,9 @@ def _not_a_pair(value: object, case: _Case) -> str | None:
     pair = isinstance(value, tuple | list) and len(value) == 2
     if not pair or not all(isinstance(x, torch.Tensor) for x in value):
         kind = type(value).__name__
-        return f"return two tensors, (out, lse), as the next block needs both; yours is a {kind}"
+        return (
+            f"return two tensors, (out, lse), as the next block needs both; yours is of type {kind}"
+        )
     for name, given, true in (("out", value[0], case.out_a), ("lse", value[1], case.lse_a)):
         if given.shape != true.shape:
             shapes = f"{name} has shape {tuple(given.shape)}, not {tuple(true.shape)}"

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from omni_lab.cli.commands import add_json, add_settings, answer, command, confi
 from omni_lab.cli.evaluate import add_evaluate
 from omni_lab.cli.plan import add_plan
 from omni_lab.cli.sequences import add_sequences
+from omni_lab.cli.train import add_train
 from omni_lab.cli.triplets import add_triplets
 from omni_lab.errors import OmniLabError, UsageError
 
@@ -30,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that has no ✓ or 猫 shows a sign for it
         sys.stdout.reconfigure(errors="replace")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the commands have their own
+    warnings.formatwarning = lambda message, *_, **__: f"omni-lab: {message}\n"
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if arguments.handler is None:
@@ -73,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_world(commands)
     add_triplets(commands)
     add_sequences(commands)
+    add_train(commands)
     add_evaluate(commands)
     add_plan(commands)
     _add_reproduce(commands)

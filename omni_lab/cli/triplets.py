@@ -153,13 +153,13 @@ def triplets_show(arguments: argparse.Namespace) -> None:
     """Clip summary (`omni-lab triplets show`): one clip as a table and as a picture."""
     from omni_lab.plots.data.timeline import draw_triplet
     from omni_lab.plots.style import save
-    from omni_lab.triplets.table import facts_of, table
+    from omni_lab.triplets.table import clip_table, facts_of
 
     triplet = clip_of(arguments.shards, arguments.clip)
     picture = arguments.png or arguments.shards / f"{triplet.clip_id}.png"
     save(draw_triplet(triplet), picture)
     data = {**facts_of(triplet), "picture": str(picture)}
-    answer(arguments, data, f"{table(triplet)}\n\npicture: {picture}")
+    answer(arguments, data, f"{clip_table(triplet)}\n\npicture: {picture}")
 
 
 def clip_of(shards: Path, which: str) -> Triplet:

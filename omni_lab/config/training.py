@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omni_lab.config.types import (
@@ -105,11 +106,11 @@ class ContextConfig(StageList):
 
 
 def context_stages(
-    lengths: tuple[int, ...],
-    thetas: tuple[float, ...],
-    tokens: tuple[int, ...],
-    rows: tuple[int, ...],
-    lr_scales: tuple[float, ...],
+    lengths: Sequence[int],
+    thetas: Sequence[float],
+    tokens: Sequence[int],
+    rows: Sequence[int],
+    lr_scales: Sequence[float],
     decay_fraction: float = 0.5,
 ) -> tuple[StageConfig, ...]:
     """Stages of growing context: as many steps as each one's tokens take; only the decoder trains.

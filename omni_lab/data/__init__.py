@@ -1,1 +1,13 @@
-"""Training batches, their data loader, and the data sources behind them."""
+"""Training batches, their loader, the tokenizer registry, data sources by name."""
+
+from omni_lab.faces import public
+
+__getattr__, __dir__, __all__ = public(
+    __name__,
+    {
+        "batch": "StageData TrainingBatch",
+        "loader": "prefetch",
+        "sources": "training_data",
+        "vocabulary": "build_vocabulary",
+    },
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
@@ -69,6 +70,10 @@ class StageData(ABC):
         from omni_lab.data.loader import prefetch
 
         yield from prefetch(self.batch, range(first, self.settings.steps), rank, ranks)
+
+    def summary(self) -> dict[str, Any]:
+        """Expectation of a whole run: `tokens`, `epochs` by source, `left_out` by reason."""
+        return {}
 
     def enter(self, model: nn.Module) -> None:
         """Hook for data that the model itself encodes: called when the stage begins or resumes."""

@@ -1,27 +1,39 @@
-"""Data loader: batches prefetched by a process of its own."""
+"""Data loader: batches prefetched by another process."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from torch.utils.data import DataLoader, Dataset
 
 from omni_lab.data.batch import TrainingBatch
-from omni_lab.errors import UsageError
-from omni_lab.sequences.items import SequenceError
+from omni_lab.errors import OmniLabError
+
+
+class _Failure(NamedTuple):
+    """An error of the other process: its class and its one line."""
+
+    kind: type[OmniLabError]
+    message: str
+
+    def error(self) -> OmniLabError:
+        """The error itself; classes whose constructors take other arguments keep their type."""
+        return self.kind.__new__(self.kind, self.message)
 
 
 def prefetch(
     make: Callable[[int, int, int], TrainingBatch], steps: range, rank: int, ranks: int
 ) -> Iterator[TrainingBatch]:
-    """Batches that `make` gives for (step, rank, ranks), from a process of their own while the last is learned from.
+    """Prefetch: batches that `make` gives for (step, rank, ranks), two ahead of training.
 
-    A thread would not do: making a batch is Python's work, and would hold up every operation of the model.
+    They are made in another process. In a thread, making a batch is Python's work, and would hold
+    up every operation of the model.
 
     Raises
     ------
-    SequenceError, UsageError
+    OmniLabError
         as `make`
     """
     if not steps:
@@ -31,8 +43,8 @@ def prefetch(
         worker_init_fn=_leave_ctrl_c,
     )  # fmt: skip
     for made in loader:
-        if isinstance(made, SequenceError | UsageError):
-            raise made
+        if isinstance(made, _Failure):
+            raise made.error()
         yield made
 
 
@@ -44,13 +56,14 @@ class _Steps(Dataset):
     ) -> None:
         self.make, self.rank, self.ranks = make, rank, ranks
 
-    def __getitem__(self, step: int) -> TrainingBatch | SequenceError | UsageError:
+    def __getitem__(self, step: int) -> TrainingBatch | _Failure:
         try:
             return self.make(step, self.rank, self.ranks)
-        except (SequenceError, UsageError) as fault:
-            return fault  # raised here, its one line would arrive as a page of the loader's own
+        except OmniLabError as error:
+            # raised here, its one line would arrive as a page of the loader's own
+            return _Failure(type(error), str(error))
 
 
 def _leave_ctrl_c(worker: int) -> None:
-    """Ctrl-C is the loop's to handle: the worker goes on until it is told to stop."""
+    """Ctrl-C is for the training loop: the worker goes on until the loop stops it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

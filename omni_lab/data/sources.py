@@ -1,26 +1,112 @@
-"""Data sources, by name: what a stage's `sources` stand for.
+"""Data sources, by name: what a stage's `sources` stand for, and the ratio between them.
 
 The core names the gallery and never imports it.
 """
 
 from __future__ import annotations
 
+import difflib
 from importlib import import_module
+from pathlib import Path
 
-from omni_lab.config import Config, StageConfig
+from omni_lab.config import Config, DataConfig, StageConfig
 from omni_lab.data.batch import StageData
+from omni_lab.data.documents import Documents
+from omni_lab.data.mixed import SourceData
+from omni_lab.data.vocabulary import build_vocabulary
+from omni_lab.data.writing import Writing, writing_of
+from omni_lab.errors import ConfigError, UsageError
 from omni_lab.triplets.record import Triplet
 
-GALLERY = "omni_lab.world.source"
+GALLERY = "gallery"
+LESSONS = "omni_lab.world.source"  # named, not imported: the core does not know the gallery
+SOURCES = (GALLERY, "shards", "image_text", "audio_text", "text")
 
 
 def training_data(
-    config: Config, stage: StageConfig, films: list[Triplet] | None = None
-) -> StageData:
+    config: Config, stage: StageConfig, films: list[Triplet] | None = None,
+    tables: Path | None = None,
+) -> StageData:  # fmt: skip
     """Training data of a stage, from the sources that it names.
 
     Parameters
     ----------
     films : clips mixed into the gallery's omni lessons
+    tables : folder where lengths of documents are kept between runs; None counts them again
+
+    Raises
+    ------
+    ConfigError
+        an unknown source, a ratio that is no positive whole number, or a source without its path
+    UsageError
+        the gallery stands beside other sources, or the stage's layout has no place for its data
+    InputError
+        a source's data are missing, damaged, or of no use to the stage
     """
-    return import_module(GALLERY).lessons(config, stage, films)
+    ratio = ratio_of(stage)
+    if GALLERY not in ratio:
+        writing = writing_of(config, stage, build_vocabulary(config))
+        for name in ratio:
+            _path(config.data, stage, name)  # all of them before any is read
+        sources = {name: _open(name, config.data, writing, tables) for name in ratio}
+        return SourceData(stage, writing, sources, ratio)
+    if len(ratio) > 1:
+        others = ", ".join(name for name in ratio if name != GALLERY)
+        message = "the gallery does not mix with other sources; give them stages of their own"
+        raise UsageError(f"stage {stage.name}: sources gallery and {others}: {message}")
+    return import_module(LESSONS).lessons(config, stage, films)
+
+
+def ratio_of(stage: StageConfig) -> dict[str, int]:
+    """Weights of a stage's sources, such as `shards=3,text=1`; 1 where none is given.
+
+    >>> ratio_of(StageConfig(sources=("shards=3", "text")))
+    {'shards': 3, 'text': 1}
+
+    Raises
+    ------
+    ConfigError
+        none, an unknown one or one twice, or a weight that is no positive whole number
+    """
+    key = f"stages.{stage.name}.sources"
+    ratio: dict[str, int] = {}
+    for spec in stage.sources:
+        name, given, weight = (part.strip() for part in spec.partition("="))
+        if name not in SOURCES:
+            near = difflib.get_close_matches(name, SOURCES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SOURCES)}"
+            raise ConfigError(f"{key}: unknown source {name!r}; {hint}")
+        if name in ratio:
+            raise ConfigError(f"{key}: {name} stands there twice; give it one weight")
+        if given and not (weight.isascii() and weight.isdigit() and int(weight)):
+            right = "a weight is a whole number, 1 or more, as in shards=3"
+            raise ConfigError(f"{key}: impossible ratio {spec!r}; {right}")
+        ratio[name] = int(weight) if given else 1
+    if not ratio:
+        raise ConfigError(f"{key} is empty; name one or more of {', '.join(SOURCES)}")
+    return ratio
+
+
+def _path(data: DataConfig, stage: StageConfig, name: str) -> str:
+    """Where a source lies."""
+    path = getattr(data, name)
+    if not path:
+        needs = f"stage {stage.name} has the source {name}"
+        raise ConfigError(f"data.{name} is empty, but {needs}; set data.{name}=PATH")
+    return path
+
+
+def _open(name: str, data: DataConfig, writing: Writing, tables: Path | None) -> Documents:
+    """Documents of one source."""
+    path = getattr(data, name)
+    if name == "shards":
+        from omni_lab.data.shards import ShardDocuments
+
+        return ShardDocuments(path, writing, tables)
+    if name == "text":
+        from omni_lab.data.text import TextDocuments
+
+        return TextDocuments(path, writing, tables)
+    from omni_lab.data.pairs import PairDocuments
+
+    return PairDocuments(path, name, writing, tables)

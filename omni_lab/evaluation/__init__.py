@@ -1,1 +1,17 @@
-"""What a trained model knows: answers, retrieval, and which sense its answers follow."""
+"""Answers with their controls, retrieval, needles in long texts and films."""
+
+from omni_lab.faces import public
+
+__getattr__, __dir__, __all__ = public(
+    __name__,
+    {
+        "answers": "CONTROLS EvalSet by_fact grade make_eval_set predict swapped",
+        "gallery.needles": "OmniNeedleModel",
+        "gallery.reliance": "conflicting",
+        "intervals": "bootstrap wilson",
+        "needles.causal": "CausalNeedleModel",
+        "needles.interface": "NeedleModel Trial",
+        "needles.measure": "Cell measure read_cells",
+        "retrieval": "moments",
+    },
+)

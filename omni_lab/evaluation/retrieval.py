@@ -17,7 +17,7 @@ SENSES = ("image", "audio", "text")
 
 
 @torch.no_grad()
-def moments(model: OmniModel, batches: list[Batch], units: int) -> dict[str, Float[Tensor, "G D"]]:
+def moments(model: OmniModel, batches: list[Batch], units: int) -> dict[str, Float[Tensor, "moments D"]]:
     """Alignment vectors of every moment (`units` units) that has all three senses."""
     found: dict[str, list[Tensor]] = {sense: [] for sense in SENSES}
     for batch in batches:
@@ -28,8 +28,8 @@ def moments(model: OmniModel, batches: list[Batch], units: int) -> dict[str, Flo
 
 
 def recall(
-    query: Float[Tensor, "G D"], candidates: Float[Tensor, "G D"], k: int
-) -> Float[Tensor, " G"]:
+    query: Float[Tensor, "moments D"], candidates: Float[Tensor, "moments D"], k: int
+) -> Float[Tensor, " moments"]:
     """1 where a query's own moment is among its k nearest candidates, else 0."""
     scores = query @ candidates.T
     own = scores.diagonal()[:, None]
@@ -37,7 +37,7 @@ def recall(
     return (ahead < k).float()
 
 
-def retrieval(vectors: dict[str, Float[Tensor, "G D"]], limit: int) -> dict[str, dict]:
+def retrieval(vectors: dict[str, Float[Tensor, "moments D"]], limit: int) -> dict[str, dict]:
     """Recall at 1 and 5 in all six directions among the first `limit` moments, with the chance level."""
     from omni_lab.evaluation.intervals import wilson
 

@@ -30,7 +30,7 @@ class PictureLine:
     ----------
     config : frames per second, size, quality, scene detector
     container_format : FFmpeg's name of the container
-    damage : takes what is wrong
+    damage : log of decoding errors
     """
 
     def __init__(self, config: TripletConfig, container_format: str, damage: DamageLog):

@@ -2,7 +2,7 @@
 
 Each unit is encoded by itself as it arrives, so that the stream can be heard while it is still going on.
 
-Glossary: A units with sound · N samples per unit · M mel bands · R log-mel frames per unit.
+Glossary: A units with sound · samples of one unit at 16 kHz · mels log-mel bands.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class LogMel(nn.Module):
         self.bank.copy_(torch.tensor(bank, dtype=torch.float32))
         self.window.copy_(torch.hann_window(_WINDOW))
 
-    def forward(self, waves: Float32[Tensor, "A N"]) -> Float32[Tensor, "A M R"]:
+    def forward(self, waves: Float32[Tensor, "A samples"]) -> Float32[Tensor, "A mels frames"]:
         """Natural log of mel power, shifted and scaled to about [-1, 1]; float32 under mixed precision too."""
         with torch.autocast(waves.device.type, enabled=False):
             spectrum = torch.stft(
@@ -96,7 +96,7 @@ class AudioEncoder(nn.Module):
             )
         self.width = self.used // self.tokens * self.tower.config.d_model
 
-    def forward(self, waves: Float32[Tensor, "A N"]) -> Float[Tensor, "A tokens merged"]:
+    def forward(self, waves: Float32[Tensor, "A samples"]) -> Float[Tensor, "A tokens merged"]:
         """Encode every unit of sound; the connector takes the merged width to the decoder's."""
         mel = self.log_mel(waves)
         missing = 2 * self.positions - mel.shape[-1]  # a pretrained tower wants its full chunk

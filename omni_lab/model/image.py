@@ -1,6 +1,7 @@
 """Pictures to tokens: a SigLIP vision tower, whose patches are merged to a few tokens per unit.
 
-Glossary: U units · F frames per unit · S picture side · P patches per side · D decoder width.
+Glossary: U units with a picture · F frames per unit · S picture side · P patches per side
+· D decoder width.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The rows of the batch become one, their documents side by side. What a rank's to
 rank, so that encoders get their gradients where they are used; a unit whose tokens lie on two ranks is encoded on both.
 Labels are taken before the row is cut, since the next token may lie on another rank.
 
-Glossary: W ranks · T tokens of the row · L tokens per rank, padding included · M modalities.
+Glossary: W ranks · T tokens of the row · t tokens per rank, padding included · M modalities.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND
 class ShardedBatch(Batch):
     """The tokens of one rank as a batch of one row; `row` says how attention reaches the others."""
 
-    label: Int64[Tensor, "1 L"]
+    label: Int64[Tensor, "1 t"]
     seen_tokens: Int64[
         Tensor, " images"
     ]  # of the tokens of all units in `seen`: those that stand here, in order
@@ -34,7 +34,7 @@ class ShardedBatch(Batch):
     row: ShardedRow
 
     @property
-    def labels(self) -> Int64[Tensor, "1 L"]:
+    def labels(self) -> Int64[Tensor, "1 t"]:
         """As in the whole row."""
         return self.label
 

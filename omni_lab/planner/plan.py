@@ -10,8 +10,8 @@ assumes, and where it is too kind:
   decides contiguous, is all in it. Not in it: partial results are merged in float32, small blocks
   run below the kernel's best, and communication takes some of the GPU's cores. The plan is an
   upper bound.
-- The gather of weights and the scatter of their gradients hide behind whatever the links leave
-  free, the first and last layer's too. They use all of a node's network cards at once; a ring
+- The gather of weights and the scatter of their gradients hide in all the time that the links are
+  free, in the first and last layer too. They use all of a node's network cards at once; a ring
   crosses from node to node over one card.
 - Gathering keys and values, and Ulysses' exchanges, come before and after attention: nothing hides
   them.

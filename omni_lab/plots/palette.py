@@ -1,4 +1,4 @@
-"""Colour palette (Okabe–Ito, safe for colour-blind readers): modalities, roles, ranks, loss mask."""
+"""Colour palette (Okabe–Ito, safe for colour blindness): modalities, roles, ranks, loss mask."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def save(picture: Figure, path: Path) -> None:
     try:
         picture.savefig(path, dpi=DPI)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise UsageError(f"{path}: not writable ({error.strerror or error})") from None
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:

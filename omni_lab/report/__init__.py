@@ -1,1 +1,11 @@
-"""Self-contained HTML pages: run report and clip player."""
+"""Self-contained HTML pages: the run report and its clip player."""
+
+from omni_lab.faces import public
+
+__getattr__, __dir__, __all__ = public(
+    __name__,
+    {
+        "page": "FilmPlayer",
+        "run_report": "write_report",
+    },
+)

@@ -31,8 +31,9 @@ from omni_lab.storage import atomic_write
 LARGEST = 6_000_000  # bytes of the page
 _KNOWN = ("stream", "triplet", "losses", "facts", "controls", "reliance", "retrieval", "attention")
 _AROUND = {
-    "stream": "A few units of the omni stream: a column is one unit, read row by row. An image cell "
-    "shows the patch of the frame that its token encodes, an audio cell its piece of the waveform.",
+    "stream": "A few units of the omni stream: a column is one unit, read row by row. An image "
+    "cell shows the patch of the frame that its token encodes, an audio cell its piece of the "
+    "waveform.",
     "triplet": "The clip over time: frames, audio, and subtitle cues by role.",
 }
 _MATRICES = {
@@ -41,10 +42,10 @@ _MATRICES = {
     "attention": "Attention mass by modality",
 }
 _EXPLAINED = {
-    "reliance": "In these clips the modalities disagree: one thing is shown, another spoken, a third "
-    "written. A row is the modality asked about, a column the modality that the answer followed "
-    "(fraction of answers, 95 % intervals). A model that heeds the question has its weight on the "
-    "framed diagonal.",
+    "reliance": "In these clips the modalities disagree: one thing is shown, another spoken, a "
+    "third written. A row is the modality asked about, a column the modality that the answer "
+    "followed (fraction of answers, 95 % intervals). A model that heeds the question has its "
+    "weight on the framed diagonal.",
     "retrieval": "Given one modality of a clip, the same clip is searched for in another modality "
     "among all candidates.",
     "attention": "The exact fraction of attention from each modality to each, layer by layer; rows "
@@ -158,8 +159,8 @@ def _scores_in_words(scores: dict[str, dict[str, Any]]) -> str:
     weakest = min(scores, key=lambda f: scores[f]["accuracy"])
     asked = sum(s.get("n") or 0 for s in scores.values())
     return (
-        f"Then it was asked {asked or 'some'} questions about {len(scores)} facts of unseen scenes; "
-        f"accuracy is 0.90 or more on {good} of the {len(scores)} facts. The weakest is "
+        f"Then it was asked {asked or 'some'} questions about {len(scores)} facts of unseen "
+        f"scenes; accuracy is 0.90 or more on {good} of the {len(scores)} facts. The weakest is "
         f"<i>{escape(in_words(weakest))}</i> with accuracy {number(scores[weakest]['accuracy'])}, "
         f"at a chance level of {number(scores[weakest].get('chance'))}."
     )

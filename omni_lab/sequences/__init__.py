@@ -1,1 +1,20 @@
-"""From clips to token streams: one neutral list of items that every format, picture and model input is made from."""
+"""Clips and documents as tokens: streams, formats, tiles, packed rows, masks."""
+
+from omni_lab.faces import public
+
+__getattr__, __dir__, __all__ = public(
+    __name__,
+    {
+        "batch": "PAD_KIND Batch collate make_batch",
+        "blend": "Blend",
+        "documents": "Document Picture as_document",
+        "formats": "FORMATS lay_out seen_by Written",
+        "items": "KINDS Item Sequence SequenceError",
+        "masking": "Strength attention_bias strengths",
+        "packing": "Packer best_fit concatenated join",
+        "stream": "omni_stream unit_ticks",
+        "tiling": "choose grids",
+        "tokens": "Tokens tokenize",
+        "vocabulary": "UNKNOWN HubVocabulary Vocabulary",
+    },
+)

@@ -1,6 +1,7 @@
 """From token rows to tensors: a batch, with the pixels and samples behind its tokens.
 
-Glossary: B batch · T tokens · U image items · A audio items · F frames per image item · S picture side.
+Glossary: B batch · T tokens · U units with a picture · A units with sound
+· F frames per unit · S picture side.
 """
 
 from __future__ import annotations

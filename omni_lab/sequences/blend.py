@@ -25,6 +25,18 @@ class Documents(Protocol):
         """Document `number`."""
 
 
+def furthest_behind(taken: Mapping[str, int], ratio: Mapping[str, int]) -> str:
+    """Divisor method: the name with the least (taken + 1/2) / weight, the first where several are.
+
+    Whole numbers throughout, so that the choice is the same on every machine.
+
+    >>> furthest_behind({"image": 8, "text": 0}, {"image": 8, "text": 1})
+    'text'
+    """
+    common = math.lcm(*ratio.values())
+    return min(ratio, key=lambda name: (2 * taken[name] + 1) * (common // ratio[name]))
+
+
 class Blend:
     """Documents of several streams in a ratio; it ends where a stream that is due has ended.
 
@@ -73,11 +85,8 @@ class Blend:
             yield address, document
 
     def _next(self) -> str:
-        """The stream furthest behind: least (taken + 1/2) / weight, in whole numbers; the first where several are."""
-        common = math.lcm(*self.ratio.values())
-        return min(
-            self.ratio, key=lambda name: (2 * self._taken[name] + 1) * (common // self.ratio[name])
-        )
+        """The stream furthest behind."""
+        return furthest_behind(self._taken, self.ratio)
 
     def read(self, stream: str, number: int) -> Tokens:
         """One document, which may have been drawn before."""

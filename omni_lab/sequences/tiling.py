@@ -5,7 +5,7 @@ scaled to fit a grid of such squares, chosen by its shape, and cut into them, wh
 glance (LLaVA-NeXT's AnyRes; OmChat takes it over). Both are letterboxed: the aspect ratio is kept, and the margin left
 over is filled evenly. What every token sees can be told in pixels of the original, and which tokens see a pixel.
 
-Glossary: N pictures (the thumbnail, then tiles row by row) · H, W height and width of the original in pixels ·
+Glossary: pictures, the thumbnail, then tiles row by row · height and width of the original in pixels ·
 side: pixels along an edge of each picture · per_side: tokens along it, numbered row by row.
 """
 
@@ -59,7 +59,7 @@ class Tiling:
     """One picture as the encoder is shown it, and where each part of it comes from."""
 
     pictures: UInt8[
-        np.ndarray, "N side side 3"
+        np.ndarray, "pictures side side 3"
     ]  # the thumbnail, then tiles row by row; it alone if the grid is 1 × 1
     grid: Grid
     width: int  # W, of the original in pixels
@@ -67,7 +67,7 @@ class Tiling:
     thumbnail: Placement  # on the first picture
     canvas: Placement  # on all tiles laid together, rows · side high and columns · side wide
 
-    def boxes(self, per_side: int, patch: int = 1) -> Float64[np.ndarray, "N tokens 4"]:
+    def boxes(self, per_side: int, patch: int = 1) -> Float64[np.ndarray, "pictures tokens 4"]:
         """Tell what each token sees: left, top, right and bottom in pixels of the original; NaN if nothing but margin.
 
         That is geometry: the filter that scales lets in a little of the pixels around, and an encoder's attention
@@ -216,7 +216,7 @@ def choose(width: int, height: int, grids: Sequence[Grid], side: int) -> Grid:
     return min(grids, key=rank)
 
 
-def cut(pixels: UInt8[np.ndarray, "H W 3"], side: int, grids: Sequence[Grid]) -> Tiling:
+def cut(pixels: UInt8[np.ndarray, "height width 3"], side: int, grids: Sequence[Grid]) -> Tiling:
     """Cut a picture into the thumbnail of it all and the tiles of the grid that suits it.
 
     If that grid is 1 × 1, the thumbnail is the one tile, and no token is spent on a second copy.

@@ -1,6 +1,6 @@
 """From items to tokens: every token knows its modality, its role, its item, its time, and whether it is supervised.
 
-Glossary: T tokens · F frames per image item.
+Glossary: T tokens · F frames per unit.
 """
 
 from __future__ import annotations

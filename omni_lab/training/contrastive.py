@@ -1,6 +1,6 @@
 """Contrastive loss (InfoNCE) between image, audio and text of the same moment (CLIP, section 2.3).
 
-Glossary: B batch · T tokens · D decoder width · G groups of units that have all modalities.
+Glossary: B batch · T tokens · D decoder width · moments: groups of units that have all modalities.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PAIRS = (("image", "text"), ("audio", "text"), ("image", "audio"))
 
 def pooled(
     model: OmniModel, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int
-) -> tuple[dict[str, Float[Tensor, "G D"]], Bool[Tensor, " groups"]]:
+) -> tuple[dict[str, Float[Tensor, "moments D"]], Bool[Tensor, " groups"]]:
     """Unit vector per modality of every group of `units` units with all three, and which these are.
 
     Parameters

@@ -79,6 +79,11 @@ class RunFolder:
         """Where checkpoints lie."""
         return self.path / "checkpoints"
 
+    def furthest(self) -> Path | None:
+        """The checkpoint written last."""
+        found = sorted(self.checkpoints.glob("*-??????"), key=lambda path: path.stat().st_mtime)
+        return found[-1] if found else None
+
     def log(self, record: dict) -> None:
         """Append one line to `metrics.jsonl`."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:

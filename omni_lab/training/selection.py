@@ -5,7 +5,8 @@ row is shared out over ranks, or every process has rows of its own, the best tok
 highest share *of each rank* is another choice, and depends on how many ranks there are. So scores, which are small, are
 gathered, and every rank finds the same threshold, ties included.
 
-Glossary: N scores of this rank · all ranks may have different numbers of them, or none.
+Glossary: N supervised tokens of this rank, each with a score; ranks may have different numbers of
+them, or none.
 """
 
 from __future__ import annotations

@@ -1,1 +1,20 @@
-"""Triplets of frames, audio and text: cut from decoded films, filtered, written as shards."""
+"""Clips of frames, audio and text, and the shards that hold them."""
+
+from omni_lab.faces import public
+
+__getattr__, __dir__, __all__ = public(
+    __name__,
+    {
+        "building.build": "build",
+        "cutting.clips": "assign clips_of",
+        "cutting.cut": "COSTS Clip cut silence_middles",
+        "cutting.film": "clips_of_film",
+        "dialogues.export": "export",
+        "dialogues.roles": "read_roles",
+        "record": "Triplet EncodedClip",
+        "shards.index": "Index ShardError",
+        "shards.stream": "ClipStream",
+        "shards.tars": "read_shards",
+        "table": "clip_table",
+    },
+)

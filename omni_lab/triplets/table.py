@@ -12,7 +12,7 @@ from omni_lab.media.clock import seconds
 from omni_lab.triplets.record import Triplet
 
 
-def table(triplet: Triplet) -> str:
+def clip_table(triplet: Triplet) -> str:
     """Text table of a clip: one line per modality, then its cues with roles, then its facts."""
     lines = [
         f"clip    {triplet.clip_id}",

@@ -1,1 +1,23 @@
-"""The gallery: a seeded script is the truth; pixels, sound and subtitles are rendered from it."""
+"""The gallery: films whose truth is known, from a seeded script, and lessons made of them."""
+
+from omni_lab.faces import public
+
+__getattr__, __dir__, __all__ = public(
+    __name__,
+    {
+        "albums.album": "write_album",
+        "albums.documents": "as_album_document",
+        "clips": "from_script",
+        "drawing": "write_script",
+        "film": "write_film",
+        "haystack.bank": "MARKS NAMES draw_bank",
+        "haystack.lessons": "HaystackLessons haystack_lessons",
+        "haystack.rows": "NEEDLES HaystackWriter",
+        "questions": "CHANCE FACTS",
+        "rendering": "render",
+        "script": "CELLS COLOURS SHAPES SPOKEN Script",
+        "source": "lessons",
+        "vocabulary": "WorldVocabulary",
+        "voice": "VOICES speak",
+    },
+)

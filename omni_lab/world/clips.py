@@ -14,7 +14,7 @@ from omni_lab.media.subtitles.reader import Cue
 from omni_lab.triplets.record import Triplet
 from omni_lab.world.dialogue import dialogue, facts
 from omni_lab.world.questions import captions
-from omni_lab.world.render import render
+from omni_lab.world.rendering import render
 from omni_lab.world.script import COUNTS, Script
 from omni_lab.world.voice import soundtrack
 

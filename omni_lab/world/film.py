@@ -12,7 +12,7 @@ import numpy as np
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.errors import UsageError
 from omni_lab.world.dialogue import Line, dialogue, facts
-from omni_lab.world.render import HOP_END_S, HOP_START_S, render
+from omni_lab.world.rendering import HOP_END_S, HOP_START_S, render
 from omni_lab.world.script import Script
 from omni_lab.world.voice import soundtrack
 
@@ -89,7 +89,8 @@ def write_film(
     """
     import av
     from scipy.signal import resample_poly
-    from tqdm import tqdm
+
+    from omni_lab.progress import tracked
 
     path = Path(path)
     if path.suffix != ".mp4":
@@ -112,9 +113,7 @@ def write_film(
         audio.bit_rate = 96_000
         total = script.seconds * frame_rate
         pictures = _pictures(script, frame_rate, width, height, grain)
-        for index, picture in enumerate(
-            tqdm(pictures, path.name, total, disable=not progress, leave=False)
-        ):
+        for index, picture in enumerate(tracked(pictures, path.name, "frame", total, progress)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = index
             container.mux(video.encode(frame))

@@ -7,8 +7,8 @@ from omni_lab.data.batch import StageData
 from omni_lab.errors import UsageError
 from omni_lab.triplets.record import Triplet
 from omni_lab.world.albums.lessons import AlbumLessons
+from omni_lab.world.gallery_lessons import MODALITIES_OF, GalleryLessons
 from omni_lab.world.haystack.lessons import HaystackLessons, SightLessons
-from omni_lab.world.lessons import MODALITIES_OF, GalleryLessons
 
 
 def lessons(config: Config, stage: StageConfig, films: list[Triplet] | None = None) -> StageData:

@@ -1,4 +1,4 @@
-"""The checker of the rotary base: the right formula passes, and every usual mistake is named for what it is."""
+"""Checker of the RoPE base: the right formula passes, and every usual mistake is explained."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,12 @@ def base(length, head_dim, theta, trained):
 
 
 def power(exponent):
-    """θ raised by another power of s = length / trained, which depends on K."""
+    """θ raised by another power of s = length / trained that depends on K."""
     return lambda length, head_dim, theta, trained: theta * (length / trained) ** exponent(head_dim)
 
 
 def slowed(length, head_dim, theta, trained):
-    """Speeds of all pairs under position interpolation."""
+    """Speeds of all pairs with position interpolation."""
     return theta ** (-np.arange(0, head_dim, 2) / head_dim) * trained / length
 
 
@@ -38,7 +38,7 @@ def test_the_right_base_passes_as_any_number(kind):
         (power(lambda width: (width - 2) / width), "upside down"),
         (power(lambda width: width / (width - 4)), "off by one pair"),
         (power(lambda width: -width / (width - 2)), "have changed places"),
-        (power(lambda width: 32 / 30), "holds for one K or one factor only"),
+        (power(lambda width: 32 / 30), "holds for one K or one s only"),
         (
             power(lambda width: 2),
             "grows by s^2, where s is length / trained, and the slowest pair makes 0.6",
@@ -57,10 +57,10 @@ def test_the_right_base_passes_as_any_number(kind):
         (lambda *given: [base(*given)] * 2, "return one number"),
         (lambda *given: ["a"] * (given[1] // 2), "return one number"),
         (lambda *given: round(base(*given)), "do not round"),
-        (lambda *given: "439", "follow; this is '439'"),
-        (lambda *given: True, "this is True"),
-        (lambda *given: float("nan"), "this is nan"),
-        (lambda *given: 10**400, "this is 1000"),
+        (lambda *given: "439", "the speeds of all pairs follow from it; yours is '439'"),
+        (lambda *given: True, "yours is True"),
+        (lambda *given: float("nan"), "yours is nan"),
+        (lambda *given: 10**400, "yours is 1000"),
         (lambda *given: -base(*given), "a base is above 0"),
         (lambda *given: 1 / 0, "your function stopped with ZeroDivisionError"),
     ],
@@ -71,5 +71,5 @@ def test_usual_mistakes_are_named(attempt, message):
 
 
 @pytest.mark.parametrize("attempt", [unfilled, lambda *given: None, lambda *given: ...])
-def test_what_nobody_has_filled_in_is_not_attempted(attempt):
+def test_an_empty_function_is_not_attempted(attempt):
     assert check.raised_base(attempt) == NOT_YET

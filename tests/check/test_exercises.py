@@ -1,4 +1,4 @@
-"""The checkers of the exercises: the right answer passes, and every usual mistake is named for what it is."""
+"""Checkers of loss mask and rebasing: right answers pass, every usual mistake is explained."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def solution(tokens, roles):
 
 
 def but(*changed, value):
-    """The solution, with tokens of these words or roles marked `value` instead."""
+    """Solution, with tokens of these words or roles marked `value` instead."""
 
     def attempt(tokens, roles):
         rows = zip(tokens, roles, solution(tokens, roles), strict=True)
@@ -40,7 +40,7 @@ def forgets_the_second_listen(tokens, roles):
     ]
 
 
-def test_the_right_mask_passes_in_whatever_kind_of_list_it_comes():
+def test_the_right_mask_passes_as_any_kind_of_list():
     for attempt in (
         solution,
         lambda *given: tuple(solution(*given)),
@@ -53,7 +53,7 @@ def test_the_right_mask_passes_in_whatever_kind_of_list_it_comes():
 
 
 @pytest.mark.parametrize("attempt", [unfilled, lambda *given: None, lambda *given: ...])
-def test_what_nobody_has_filled_in_is_not_attempted_and_not_wrong(attempt):
+def test_an_empty_function_is_not_attempted_and_not_wrong(attempt):
     assert check.loss_mask(attempt) == NOT_YET
     assert repr(NOT_YET).startswith("○ not attempted yet")
 
@@ -84,7 +84,7 @@ def test_what_nobody_has_filled_in_is_not_attempted_and_not_wrong(attempt):
         (but("<speak>", value=False), "when it is its turn"),
         (but("guide", value=False), "it learns no answer"),
         (lambda *given: solution(*given)[1:], "17 were given, 16 came back"),
-        (lambda *given: True, "this is a bool"),
+        (lambda *given: True, "yours is of type bool"),
         (lambda *given: ["yes"] * len(given[0]), "'yes' is neither"),
         (lambda *given: [right or None for right in solution(*given)], "None is neither"),
         (lambda *given: np.zeros((17, 2)), "array([0., 0.]) is neither"),
@@ -98,7 +98,7 @@ def test_a_usual_mistake_is_named_with_its_reason(attempt, message):
     assert message in repr(verdict)
 
 
-def test_the_gravest_mistake_is_told_first():
+def test_the_gravest_mistake_comes_first():
     verdict = check.loss_mask(but("<image>", "visitor", value=True))
     assert "an image token" in verdict.message
 
@@ -111,19 +111,19 @@ def test_a_mask_that_is_right_for_one_second_only_is_seen_through():
 
 
 def rebase(cues, start, end):
-    """The right answer to the exercise of rebasing, written as a learner could."""
-    mine = []
+    """Right answer to the exercise of rebasing, written as a learner might write it."""
+    found = []
     for cue in cues:
         words = tuple(word for word in cue.words if start <= (word.start + word.end) / 2 < end)
         if words:
             times = {"start": max(cue.start, start), "end": min(cue.end, end)}
             text = " ".join(word.text for word in words)
-            mine.append(replace(cue, **times, text=text, words=words).moved(-start))
-    return mine
+            found.append(replace(cue, **times, text=text, words=words).moved(-start))
+    return found
 
 
 def then(change):
-    """The right answer with every cue changed: `change` takes the cue and its clip's start and end."""
+    """Right answer with every cue changed: `change` takes the cue and its clip's start and end."""
 
     def attempt(cues, start, end):
         return [change(cue, start, end) for cue in rebase(cues, start, end)]
@@ -132,7 +132,7 @@ def then(change):
 
 
 def forced(cue, **fields):
-    """A cue with values of the wrong kind, as a notebook can make it: only tests check types."""
+    """Cue with values of the wrong type, as a notebook can make it: only tests check types."""
     cue = replace(cue)
     for name, value in fields.items():
         object.__setattr__(cue, name, value)
@@ -144,63 +144,80 @@ def in_seconds(cue, start, end):
 
 
 def pops_what_is_done(cues, start, end):
-    mine = rebase(cues, start, end)
+    found = rebase(cues, start, end)
     while cues and cues[0].end <= end:
         cues.pop(0)
-    return mine
+    return found
 
 
 def whole(holds):
-    """A learner who never splits: cues for which `holds(cue, start, end)`, moved as they are."""
+    """Attempt that never splits: cues for which `holds(cue, start, end)`, moved as they are."""
     return lambda cues, start, end: [cue.moved(-start) for cue in cues if holds(cue, start, end)]
 
 
-def test_the_right_rebasing_passes_and_says_what_was_right():
+def test_the_right_rebasing_passes_with_a_summary():
     assert repr(check.rebased(rebase)) == (
-        "✓ right: 5 clips share 5 cues, every word in one clip, and on its clock"
+        "✓ right: 5 cues in 5 clips, every word in one clip, and on its clock"
     )
     assert check.rebased(lambda *given: tuple(rebase(*given))).right is True
 
 
 @pytest.mark.parametrize("attempt", [unfilled, lambda *given: None])
-def test_rebasing_that_nobody_wrote_is_not_attempted(attempt):
+def test_empty_rebasing_is_not_attempted(attempt):
     assert check.rebased(attempt) == NOT_YET
 
 
 @pytest.mark.parametrize(
     ("attempt", "message"),
     [
-        (then(lambda cue, start, end: cue.moved(start)), "10–20 s, 'beside the sign.': starts at 160000, as"),
-        (whole(lambda cue, start, end: start <= cue.start < end), "'beside' is in clip 0–10 s, but said in 10–20 s"),
-        (whole(lambda cue, start, end: start < cue.end <= end), "'Look' is in clip 10–20 s, but said in 0–10 s"),
-        (whole(lambda cue, start, end: cue.start < end and cue.end > start), "'Look' is in clips 0–10 s and 10–20 s"),
-        (whole(lambda cue, start, end: start <= cue.start and cue.end <= end), "'Look' is in no clip: a cut goes"),
-        (lambda cues, start, end: rebase([c for c in cues if c.end not in (10 * S, 20 * S)], start, end),
+        (then(lambda cue, start, end: cue.moved(start)),
+         "10–20 s, 'beside the sign.': starts at 160000, as"),
+        (whole(lambda cue, start, end: start <= cue.start < end),
+         "'beside' is in clip 0–10 s, but spoken in 10–20 s"),
+        (whole(lambda cue, start, end: start < cue.end <= end),
+         "'Look' is in clip 10–20 s, but spoken in 0–10 s"),
+        (whole(lambda cue, start, end: cue.start < end and cue.end > start),
+         "'Look' is in clips 0–10 s and 10–20 s"),
+        (whole(lambda cue, start, end: start <= cue.start and cue.end <= end),
+         "'Look' is in no clip: a cut goes"),
+        (lambda cues, start, end:
+         rebase([c for c in cues if c.end not in (10 * S, 20 * S)], start, end),
          "'Thank' is in no clip: its cue ends where a clip ends"),
         (lambda cues, start, end: rebase([c for c in cues if c.start != start], start, end),
          "'Please' is in no clip: its cue begins where a clip begins"),
         (lambda cues, start, end: rebase([c for c in cues if c.end - c.start < 6 * S], start, end),
          "'Now' is in no clip: 2 cuts go through its cue"),
         (lambda *given: [], "'Where' is in no clip: no cut touches its cue"),
-        (lambda cues, start, end: rebase(cues, start, end) + [c.moved(-start) for c in cues if c.start == end],
+        (lambda cues, start, end:
+         rebase(cues, start, end) + [c.moved(-start) for c in cues if c.start == end],
          "'Please' is in clips 10–20 s and 20–25 s: its cue begins where a clip begins"),
         (then(lambda cue, start, end: replace(cue, end=cue.end + 8000)), "not at 64000"),
-        (then(lambda cue, start, end: replace(cue, end=cue.end + 20 * S)), "ends at 384000, after its clip of 160000"),
-        (then(lambda cue, start, end: replace(cue, start=cue.start - 2 * S)), "starts at -16000, before its clip"),
-        (then(lambda cue, start, end: replace(cue, start=cue.start + 1)), "starts at 16001, not at 16000"),
+        (then(lambda cue, start, end: replace(cue, end=cue.end + 20 * S)),
+         "ends at 384000, after its clip of 160000"),
+        (then(lambda cue, start, end: replace(cue, start=cue.start - 2 * S)),
+         "starts at -16000, before its clip"),
+        (then(lambda cue, start, end: replace(cue, start=cue.start + 1)),
+         "starts at 16001, not at 16000"),
         (then(lambda cue, start, end: replace(cue, words=())), "its words are ''"),
-        (then(lambda cue, start, end: replace(cue, words=cue.moved(start).words)), "its words have other times"),
-        (then(lambda cue, start, end: replace(cue, role=None)), "its role or its marks changed (None, 'vtt_voice')"),
+        (then(lambda cue, start, end: replace(cue, words=cue.moved(start).words)),
+         "its words have other times"),
+        (then(lambda cue, start, end: replace(cue, role=None)),
+         "its role or its marks changed (None, 'vtt_voice')"),
         (then(in_seconds), "1.0 is no whole number: times are ticks"),
-        (then(lambda cue, start, end: replace(cue, text=cue.text.upper())), "'WHERE', which is no word of the film"),
+        (then(lambda cue, start, end: replace(cue, text=cue.text.upper())),
+         "'WHERE', which is no word of the film"),
         (lambda *given: rebase(*given)[::-1], "not in order of time"),
-        (lambda *given: [replace(c, text=w) for c in rebase(*given) for w in c.text.split()], "one cue stays one"),
-        (pops_what_is_done, "changed the list of the film's cues"),
-        (lambda *given: 3, "this is a int"),
-        (lambda *given: ["Where is it?"], "'Where is it?' in it is a str"),
-        (then(lambda cue, start, end: forced(cue, text=None)), "text is a string; None is a NoneType"),
-        (then(lambda cue, start, end: forced(cue, words=["Where"])), "a tuple of `Word`; 'Where is it?' has ['Where']"),
-        (then(lambda cue, start, end: forced(cue, words=None)), "a tuple of `Word`; 'Where is it?' has None"),
+        (lambda *given: [replace(c, text=w) for c in rebase(*given) for w in c.text.split()],
+         "one cue stays one"),
+        (pops_what_is_done, "changed the film's list of cues"),
+        (lambda *given: 3, "yours is of type int"),
+        (lambda *given: ["Where is it?"], "'Where is it?' in yours is of type str"),
+        (then(lambda cue, start, end: forced(cue, text=None)),
+         "text is a string; None is of type NoneType"),
+        (then(lambda cue, start, end: forced(cue, words=["Where"])),
+         "a tuple of `Word`; 'Where is it?' has ['Where']"),
+        (then(lambda cue, start, end: forced(cue, words=None)),
+         "a tuple of `Word`; 'Where is it?' has None"),
         (lambda cues, start, end: cues[99], "stopped with IndexError"),
     ],
 )  # fmt: skip
@@ -210,12 +227,12 @@ def test_a_usual_mistake_in_rebasing_is_named_with_its_reason(attempt, message):
     assert message in repr(verdict)
 
 
-def test_the_exercise_of_rebasing_meets_every_way_a_cue_lies_to_the_cuts():
+def test_the_exercise_of_rebasing_covers_every_position_of_a_cue_and_the_cuts():
     film = _conversation()
     words = [word for cue in film.cues for word in cue.text.split()]
     assert len(set(words)) == len(words), "the checker finds a word by its letters"
     homes = [
-        {i for i, own in enumerate(film.shared) for piece in own if piece.text in cue.text}
+        {i for i, own in enumerate(film.by_clip) for piece in own if piece.text in cue.text}
         for cue in film.cues
     ]
     edges = {clip.start for clip in film.clips}

@@ -1,4 +1,4 @@
-"""The checker of the merge of two blocks: the right answer passes, and every usual mistake is named for what it is."""
+"""Checker of the online-softmax merge: the right one passes, every usual mistake is explained."""
 
 import math
 
@@ -11,7 +11,7 @@ from omni_lab.check import NOT_YET
 
 
 def merge(out_a, lse_a, out_b, lse_b):
-    """The right answer, written as a learner could."""
+    """Right answer, written as a learner might write it."""
     lse = torch.logaddexp(lse_a, lse_b)
     top = lse.masked_fill(lse == -math.inf, 0.0)
     return out_a * (lse_a - top).exp()[..., None] + out_b * (lse_b - top).exp()[..., None], lse
@@ -52,7 +52,7 @@ def naive(a, lse_a, b, lse_b):
 
 
 def sigmoid(a, lse_a, b, lse_b):
-    """The popular way, whose lse is no number where nothing of the first block is seen."""
+    """Popular formula, whose lse is no number where nothing of the first block is seen."""
     out = a - torch.sigmoid(lse_b - lse_a)[..., None] * (a - b)
     return out, lse_a - torch.nn.functional.logsigmoid(lse_a - lse_b)
 
@@ -71,7 +71,7 @@ def from_the_larger(a, lse_a, b, lse_b):
 
 
 def small_enough(a, lse_a, b, lse_b):
-    """Somebody who has met overflow, but not yet underflow."""
+    """Safe against overflow, but not against underflow."""
     return (naive if lse_a.max() < 500 else merge)(a, lse_a, b, lse_b)
 
 
@@ -90,10 +90,10 @@ def along(*where):
 
     def out_of(a, lse_a, b, lse_b):
         lse = torch.logaddexp(lse_a, lse_b)
-        share_a, share_b = (
+        weight_a, weight_b = (
             (part - lse).exp()[where] if where else (part - lse).exp() for part in (lse_a, lse_b)
         )
-        return share_a * a + share_b * b
+        return weight_a * a + weight_b * b
 
     return with_out(out_of)
 
@@ -106,7 +106,7 @@ def test_the_right_merge_passes_however_it_is_written(attempt):
 
 
 @pytest.mark.parametrize("attempt", [unfilled, lambda *given: None, lambda *given: ...])
-def test_a_merge_that_nobody_wrote_is_not_attempted(attempt):
+def test_an_empty_merge_is_not_attempted(attempt):
     assert check.merged(attempt) == NOT_YET
 
 
@@ -116,12 +116,16 @@ def test_a_merge_that_nobody_wrote_is_not_attempted(attempt):
         (with_out(lambda a, la, b, lb: (a + b) / 2), "two plain blocks: out is the mean of both"),
         (with_out(lambda a, la, b, lb: a + b), "out is the plain sum"),
         (with_out(by_lse), "by lse itself"),
-        (with_out(lambda a, la, b, lb: la.exp()[..., None] * a + lb.exp()[..., None] * b), "nothing divides by both"),
-        (lambda a, la, b, lb: (merge(a, lb, b, la)[0], merge(a, la, b, lb)[1]), "has the weight of the other"),
-        (lambda a, la, b, lb: (merge(a, -la, b, -lb)[0], merge(a, la, b, lb)[1]), "turn the sign of lse round"),
+        (with_out(lambda a, la, b, lb: la.exp()[..., None] * a + lb.exp()[..., None] * b),
+         "nothing divides by both"),
+        (lambda a, la, b, lb: (merge(a, lb, b, la)[0], merge(a, la, b, lb)[1]),
+         "has the weight of the other"),
+        (lambda a, la, b, lb: (merge(a, -la, b, -lb)[0], merge(a, la, b, lb)[1]),
+         "flip the sign of lse"),
         (along(), "the weights lie along the wrong axis"),
         (along(..., None, slice(None)), "the weights lie along the wrong axis"),
-        (with_out(lambda a, la, b, lb: torch.where((la > lb)[..., None], a, b)), "the smaller one has a weight too"),
+        (with_out(lambda a, la, b, lb: torch.where((la > lb)[..., None], a, b)),
+         "the smaller one has a weight too"),
         (with_out(lambda a, la, b, lb: a), "nothing of the second was merged"),
         (with_out(lambda a, la, b, lb: b), "nothing of the first is left"),
         (with_out(lambda a, la, b, lb: a - b), "out is not what one softmax"),
@@ -140,8 +144,10 @@ def test_a_merge_that_nobody_wrote_is_not_attempted(attempt):
         (shifted, "sees nothing of either block"),
         (lambda *blocks: merge(*blocks)[0], "return two tensors, (out, lse)"),
         (lambda *blocks: (*merge(*blocks), 0), "return two tensors, (out, lse)"),
-        (with_lse(lambda a, b: torch.logaddexp(a, b)[..., None]), "lse has shape (3, 3, 3, 1), not (3, 3, 3)"),
-        (lambda *blocks: [part.half() for part in merge(*blocks)], "out is torch.float16, and its blocks"),
+        (with_lse(lambda a, b: torch.logaddexp(a, b)[..., None]),
+         "lse has shape (3, 3, 3, 1), not (3, 3, 3)"),
+        (lambda *blocks: [part.half() for part in merge(*blocks)],
+         "out is torch.float16, and its blocks"),
         (lambda *blocks: 1 // 0, "stopped with ZeroDivisionError"),
     ],
 )  # fmt: skip

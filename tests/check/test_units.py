@@ -1,4 +1,4 @@
-"""The checker of the unit interleaver: the right answer passes, and every usual mistake is named for what it is."""
+"""Checker of the unit interleaver: the right order passes, every usual mistake is explained."""
 
 from itertools import pairwise
 
@@ -10,10 +10,19 @@ from omni_lab.check import NOT_YET
 
 
 def interleave(
-    seen, heard, cues, unit_of=int, close=True, listen=True, late=True, fill=False, boundary=True, opens=True,
+    seen,
+    heard,
+    cues,
+    unit_of=int,
+    close=True,
+    listen=True,
+    late=True,
+    fill=False,
+    boundary=True,
+    opens=True,
     names=None,
-):  # fmt: skip
-    """The solution, and with its switches the usual mistakes."""
+):
+    """Solution, and with its switches the usual mistakes."""
     names = names or {"guide": "<speak>", "visitor": "<visitor>"}
     stream, last = [], len(seen) - 1
     for unit in range(len(seen)):
@@ -60,7 +69,7 @@ def test_the_right_stream_passes_as_a_list_a_tuple_or_yielded():
 @pytest.mark.parametrize(
     ("attempt", "message"),
     [
-        (but(late=False), "'Goodbye.' is lost: it begins after the last unit"),
+        (but(late=False), "'Goodbye.' is missing: it begins after the last unit"),
         (but(fill=True), "a unit without image got one"),
         (but(close=False), "4 times <listen>, not 7"),
         (but(listen=False), "3 times <listen>, not 7"),
@@ -70,13 +79,13 @@ def test_the_right_stream_passes_as_a_list_a_tuple_or_yielded():
         (but(names={"guide": "<speak>", "visitor": "<speak>"}), "every text opens with its role"),
         (
             but(unit_of=lambda start: int(start - 1e-6)),
-            "a border belongs to the unit that it opens",
+            "a boundary belongs to the unit that it opens",
         ),
         (senses_first, "a unit is finished"),
         (but(opens=False), "the stream begins with 'image'"),
         (audio_first, "first what is seen, then what is heard"),
         (text_before_senses, "unit 0, piece 1"),
-        (lambda *g: interleave(*g)[:-3], "is lost"),
+        (lambda *g: interleave(*g)[:-3], "is missing"),
         (lambda *g: [*interleave(*g), "Goodbye."], "stands there 2 times"),
         (lambda *g: [w for w in interleave(*g) if w != "audio"], "3 units lack their audio"),
         (lambda *g: "image audio", "return a list of words"),
@@ -90,5 +99,5 @@ def test_usual_mistakes_are_named(attempt, message):
     assert verdict.right is False and message in verdict.message, verdict.message
 
 
-def test_what_nobody_has_filled_in_is_not_attempted():
+def test_an_empty_function_is_not_attempted():
     assert check.interleaved(unfilled) == NOT_YET

@@ -1,4 +1,4 @@
-"""`omni-lab plan`: its table, its JSON, its picture, and what it refuses in one line."""
+"""Command `omni-lab plan`: its table, its JSON, its picture, and what it refuses in one line."""
 
 import contextlib
 import io
@@ -15,18 +15,18 @@ from omni_lab.plots.systems.plan import draw_plan
 
 
 def plan(capsys, *arguments):
-    """Exit code, what was printed, and what was said of faults."""
+    """Exit code, standard output and standard error."""
     try:
         code = main(["plan", *map(str, arguments)])
     except SystemExit as left:
         code = left.code
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 @pytest.fixture(scope="module")
 def record():
-    """What `--json` prints of both lengths on 8 to 512 GPUs."""
+    """Record of `--json` for both lengths on 8 to 512 GPUs."""
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert main(["plan", "--tokens", "131072", "524288", "--json"]) == 0
     return json.loads(out.getvalue())
@@ -43,7 +43,7 @@ def test_both_lengths_are_planned_on_every_number_of_gpus(record):
     assert record["machine"]["nvlink"] == 450e9 and record["engine"] == "ring"
 
 
-def test_the_table_says_what_it_assumes_and_shows_what_the_record_holds(capsys, record):
+def test_the_table_names_its_assumptions_and_shows_the_records_numbers(capsys, record):
     code, out, _ = plan(capsys, "--tokens", 131_072)
     assert code == 0
     assert (
@@ -65,24 +65,18 @@ def test_the_table_says_what_it_assumes_and_shows_what_the_record_holds(capsys, 
 
 
 def test_every_number_of_the_machine_can_be_put_in(capsys):
-    given = {
-        "peak": 100,
-        "memory": 16,
-        "nvlink": 100,
-        "network": 10,
-        "latency": 5,
-        "node": 4,
-        "reserve": 1,
-    }
-    shares = {"matmul-use": 0.5, "attention-use": 0.4}
-    options = [part for name, value in (given | shares).items() for part in (f"--{name}", value)]
-    code, out, _ = plan(
-        capsys, "--tokens", 65_536, "--gpus", 8, "--gpu", "a100", *options, "--json"
-    )
+    given = {"peak": 100, "memory": 16, "nvlink": 100, "network": 10, "latency": 5, "node": 4}
+    given |= {"reserve": 1}
+    fractions = {"matmul-use": 0.5, "attention-use": 0.4}
+    options = [part for name, value in (given | fractions).items() for part in (f"--{name}", value)]
+    size = ("--tokens", 65_536, "--gpus", 8)
+    code, out, _ = plan(capsys, *size, "--gpu", "a100", *options, "--json")
+
     machine = json.loads(out)["machine"]
     assert code == 0 and machine == {
-        "name": "a100", "peak_flops": 100e12, "memory": 16 * 2**30, "nvlink": 100e9, "network": 10e9,
-        "latency_s": pytest.approx(5e-6), "node": 4, "matmul_use": 0.5, "attention_use": 0.4, "reserve": 2**30,
+        "name": "a100", "peak_flops": 100e12, "memory": 16 * 2**30, "nvlink": 100e9,
+        "network": 10e9, "latency_s": pytest.approx(5e-6), "node": 4, "matmul_use": 0.5,
+        "attention_use": 0.4, "reserve": 2**30,
     }  # fmt: skip
     assert not json.loads(out)["plans"][0]["fits"]
 
@@ -104,7 +98,7 @@ def test_a_preset_and_its_settings_change_the_decoder(capsys):
     )
 
 
-def test_engines_that_do_not_overlap_say_that_nothing_hides(capsys):
+def test_engines_without_overlap_hide_nothing(capsys):
     code, out, _ = plan(
         capsys, "--tokens", 131_072, "--gpus", 32, "--ranks", 4, "--engine", "ulysses"
     )
@@ -113,7 +107,7 @@ def test_engines_that_do_not_overlap_say_that_nothing_hides(capsys):
     assert "up to" not in out
 
 
-def test_a_network_that_never_hides_is_said_so(capsys):
+def test_a_network_too_slow_to_hide_is_reported_as_never(capsys):
     code, out, _ = plan(
         capsys, "--tokens", 65_536, "--gpus", 16, "--network", 1e-6, "--layout", "contiguous"
     )
@@ -133,7 +127,7 @@ def test_a_network_that_never_hides_is_said_so(capsys):
         (["--tokens", 100], "100 tokens over 64 ranks: zigzag needs 128 tokens"),
         (
             ["--tokens", 131_072, "--ranks", 16],
-            "8 GPUs cannot be shared out over sequences of 16 ranks each",
+            "8 GPUs do not divide into groups of 16 ranks: take a context-parallel size",
         ),
         (
             ["--tokens", 131_072, "--supervised", 1.5],
@@ -150,7 +144,7 @@ def test_the_impossible_is_refused_in_one_line(capsys, arguments, message):
     assert err.startswith("omni-lab: ") and message in err
 
 
-def test_the_picture_shows_the_records_shares_and_marks_the_crossing(record):
+def test_the_picture_shows_the_records_fractions_and_marks_the_crossing(record):
     figure = draw_plan(record)
     bars = gids(figure, "time:")
     assert len(bars) == 14 * 4
@@ -179,13 +173,13 @@ def test_no_bar_grows_out_of_the_picture(capsys):
         assert bar.get_y() + bar.get_height() <= bar.axes.get_ylim()[1]
 
 
-def test_no_crossing_is_drawn_where_it_lies_outside_or_sequences_share_the_gpus(capsys, record):
+def test_no_crossing_is_drawn_outside_or_for_several_sequences_at_once(capsys, record):
     few = {**record, "plans": [step for step in record["plans"] if step["gpus"] <= 32]}
     assert not gids(draw_plan(few), "crossing:")
-    shared = json.loads(
+    groups = json.loads(
         plan(capsys, "--tokens", 131_072, "--gpus", 8, 64, "--ranks", 8, "--json")[1]
     )
-    assert not gids(draw_plan(shared), "crossing:")
+    assert not gids(draw_plan(groups), "crossing:")
     with pytest.raises(UsageError, match="no plan to draw"):
         draw_plan({**record, "plans": []})
 

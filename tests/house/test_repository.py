@@ -23,7 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # Data flows down this list; an import points up it.
 ORDER = (
-    "", "errors", "storage", "config", "media", "triplets", "sequences", "parallel", "planner",
+    "", "faces", "errors", "progress", "storage", "config", "media", "triplets", "sequences", "parallel", "planner",
     "data", "world", "model", "training", "evaluation", "analysis", "plots", "report", "check",
     "doctor", "demo", "reproduce", "cli",
 )  # fmt: skip

@@ -43,7 +43,10 @@ def test_a_dry_run_trains_two_steps_in_a_ring_of_two_processes(tmp_path):
         json.loads(line) for line in (tmp_path / "dry" / "metrics.jsonl").read_text().splitlines()
     ]
     assert [step["step"] for step in steps] == [0, 1]
-    assert json.loads((tmp_path / "dry" / "config.json").read_text())["training"]["ring"] == 2
+    assert (
+        json.loads((tmp_path / "dry" / "config.json").read_text())["training"]["context_parallel"]
+        == 2
+    )
 
 
 def test_what_is_launched_on_real_nodes_is_one_command(tmp_path):

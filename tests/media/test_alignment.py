@@ -9,7 +9,7 @@ import pytest
 from media_files import found_clicks, write_film
 
 from omni_lab.config import TripletConfig
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.triplets.cutting.clips import clips_of
 
 EVERY = TripletConfig(frames_per_second=60.0, image_size=48)

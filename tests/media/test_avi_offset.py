@@ -11,7 +11,7 @@ from media_files import found_clicks, write_film
 
 from omni_lab.config import TripletConfig
 from omni_lab.media.avi_offset import PacketOrder
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 
 EVERY = TripletConfig(frames_per_second=60.0, image_size=48)
 NTSC = Fraction(30_000, 1001)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from omni_lab.config import TripletConfig
 from omni_lab.media.clock import rescale, seconds, stamp, ticks
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.errors import (
     EmptyFileError,
     MissingFileError,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from omni_lab.config import TripletConfig
-from omni_lab.media.decode import Film
+from omni_lab.media.decoding import Film
 from omni_lab.media.probe import Source
 from omni_lab.media.speech.diarise import LOWEST, PITCH_WEIGHT, embed, group, name_voices
 from omni_lab.media.subtitles.reader import Cue

@@ -8,7 +8,7 @@ import pytest
 from media_files import found_clicks, write_film
 
 from omni_lab.config import TripletConfig
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.probe import probe
 
 EVERY = TripletConfig(frames_per_second=25.0, image_size=48)

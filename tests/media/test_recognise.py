@@ -16,7 +16,7 @@ from spoken_words import GUIDE, SECOND, VISITOR, track, with_pocketsphinx
 
 from omni_lab.config import TripletConfig, config_hash
 from omni_lab.errors import UsageError
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.speech.recognise import Whisper, check_recogniser, recogniser, windows
 from omni_lab.media.speech.vad import voice_activity
 from omni_lab.media.subtitles.reader import Cue

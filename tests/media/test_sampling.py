@@ -15,7 +15,7 @@ from media_files import show_as, write_film
 from PIL import Image
 
 from omni_lab.config import TripletConfig
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.images.sampling import FramePicker
 
 EVERY = TripletConfig(frames_per_second=25.0, image_size=48)
@@ -181,7 +181,7 @@ def test_kept_frames_are_nearest_to_the_grid(steps, first, rate):
 PEAK = """
 import re, sys
 from omni_lab.config import TripletConfig
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 import av, PIL.Image
 def megabytes(what):
     return int(re.search(what + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024

@@ -8,7 +8,7 @@ from media_files import write_film
 
 from omni_lab.config import TripletConfig, override, tiny
 from omni_lab.errors import ConfigError, UsageError
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.scenes import scene_changes
 
 FPS, WIDTH, HEIGHT = 25, 160, 96

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from media_files import RATE, clicks, found_clicks, write_film
 
 from omni_lab.config import TripletConfig
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.sound import SoundLine, stretch
 
 EVERY = TripletConfig(frames_per_second=60.0, image_size=48)
@@ -189,7 +189,7 @@ def test_speech_stays_in_the_centre(layout, channel, heard):
 
 
 def _mixed(layout: str, channel: str) -> np.ndarray:
-    """What one channel's click becomes in mono."""
+    """Mono downmix of a click in one channel."""
     import av
 
     names = [c.name for c in av.AudioLayout(layout).channels]

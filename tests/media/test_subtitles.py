@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_files import write_film
 
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.errors import SubtitleError
 from omni_lab.media.probe import TWO_TO_THREE, language_rank, two_letters
 from omni_lab.media.subtitles.encodings import LANGUAGES

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from media_files import flash_times, found_clicks, write_film
 
 from omni_lab.config import TripletConfig
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.timestamps import Timeline
 
 EVERY = TripletConfig(frames_per_second=25.0, image_size=48)

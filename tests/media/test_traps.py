@@ -18,7 +18,7 @@ from PIL import Image
 
 from omni_lab.config import TripletConfig
 from omni_lab.media import probe as probing
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.errors import MissingFileError, NothingDecodableError, NotMediaError
 from omni_lab.media.probe import probe
 

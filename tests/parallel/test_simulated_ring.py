@@ -104,7 +104,7 @@ def test_the_simulation_hides_where_the_closed_form_says(ranks, bandwidth, laten
         H100, nvlink=bandwidth, network=bandwidth, latency_s=latency, attention_use=use
     )
     found = simulated_hides_from(
-        lambda mine: ring_passes(SEVEN, mine * ranks, ranks, "zigzag", machine)
+        lambda held: ring_passes(SEVEN, held * ranks, ranks, "zigzag", machine)
     )
     paper = hides_from(SEVEN, bandwidth, machine)
     assert paper * (1 - 1e-6) <= found <= paper * (1 + 1e-6) + 2

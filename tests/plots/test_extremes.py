@@ -91,8 +91,10 @@ def test_a_long_word_is_cut_so_that_its_cell_stays_in_its_column():
 
 
 def test_a_word_too_long_for_its_cue_is_written_upwards_as_far_as_there_is_room():
-    said = words(draw_triplet(clip_of(9, message(0, "Donaudampfschifffahrtsgesellschaftskapitän"))))
-    assert any(word.startswith("Donaudampfschiff") and word.endswith("…") for word in said)
+    texts = words(
+        draw_triplet(clip_of(9, message(0, "Donaudampfschifffahrtsgesellschaftskapitän")))
+    )
+    assert any(word.startswith("Donaudampfschiff") and word.endswith("…") for word in texts)
 
 
 @pytest.mark.parametrize("roles", [0, 2, 4, 12])

@@ -80,8 +80,8 @@ def test_a_clip_is_drawn_on_one_axis_of_seconds_with_a_lane_per_role(clip):
 
 
 def test_a_modality_that_a_clip_lacks_is_named_in_its_strip():
-    said = words(draw_triplet(empty_clip()))
-    assert {"no image in this clip", "no audio in this clip", "no text in this clip"} <= set(said)
+    texts = words(draw_triplet(empty_clip()))
+    assert {"no image in this clip", "no audio in this clip", "no text in this clip"} <= set(texts)
     silent = words(draw_triplet(empty_clip(has=frozenset({"text"}))))
     assert "no cues in this clip" in silent
 
@@ -92,9 +92,9 @@ def test_cues_are_drawn_word_by_word_where_words_are_timed_and_also_without_a_ro
         Cue(0, 16_000, "good morning", None, words=spoken),
         Cue(16_000, 32_000, "it costs $5 or $6", "ann"),
     )
-    said = words(draw_triplet(empty_clip(has=frozenset({"text"}), cues=cues)))
-    assert {"good", "morning", "no role", "ann"} <= set(said)
-    assert any("$5 or" in text for text in said)
+    texts = words(draw_triplet(empty_clip(has=frozenset({"text"}), cues=cues)))
+    assert {"good", "morning", "no role", "ann"} <= set(texts)
+    assert any("$5 or" in text for text in texts)
 
 
 def test_many_frames_are_thinned_so_that_none_hides_another(clip):
@@ -166,10 +166,10 @@ def test_attention_has_a_matrix_per_layer():
 
 
 def test_retrieval_stands_beside_its_chance():
-    said = words(
+    texts = words(
         draw_retrieval({"image_to_text": {"r1": 0.8, "r5": 0.95, "chance": 1 / 118, "n": 118}})
     )
-    assert "0.80\nR@5 0.95" in said and "recall@1 among 118, chance 0.008" in said
+    assert "0.80\nR@5 0.95" in texts and "recall@1 among 118, chance 0.008" in texts
 
 
 def score(accuracy, chance, *carriers):
@@ -272,8 +272,8 @@ def test_cuts_are_drawn_over_the_places_they_could_be_at():
 
 
 def test_a_film_without_sound_text_or_cut_points_gives_messages():
-    said = words(draw_cuts(96_000, {}, {}))
-    assert {"no audio in this film", "no text in this film", "no place to cut at"} <= set(said)
+    texts = words(draw_cuts(96_000, {}, {}))
+    assert {"no audio in this film", "no text in this film", "no place to cut at"} <= set(texts)
 
 
 def test_a_film_plays_in_the_page_from_its_own_bytes(tmp_path):

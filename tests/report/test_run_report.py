@@ -128,9 +128,7 @@ def test_the_page_needs_nothing_from_elsewhere(page):
 def test_what_others_wrote_never_becomes_markup(page):
     assert EVIL not in page
     assert len(Page(page).all("script")) == 1
-    assert (
-        Page(page).text.count(EVIL) >= 4
-    )  # title, chip, what was said, question: to be read, not to be run
+    assert Page(page).text.count(EVIL) >= 4  # title, chip, prediction, question: shown as text
 
 
 def test_every_picture_has_alternative_text(page):

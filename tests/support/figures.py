@@ -1,4 +1,4 @@
-"""Test helpers for figures: texts and artists by group id, and small clips and sequences to draw."""
+"""Test helpers for figures: texts, artists by group id, small clips and sequences to draw."""
 
 from __future__ import annotations
 

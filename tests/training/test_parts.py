@@ -21,7 +21,7 @@ from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part, part_of
 from omni_lab.world.clips import from_script
 from omni_lab.world.drawing import write_script
-from omni_lab.world.lessons import MODALITIES_OF
+from omni_lab.world.gallery_lessons import MODALITIES_OF
 from omni_lab.world.questions import FACTS
 from omni_lab.world.script import CELLS, HELD_OUT_PAIRS, TRAIN_PITCHES, TRAIN_SPEEDS
 from omni_lab.world.source import lessons

@@ -16,14 +16,14 @@ from webdataset import tariterators
 
 from omni_lab.config import TripletConfig
 from omni_lab.errors import UsageError
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.errors import MediaError
 from omni_lab.triplets.building.build import build, find
 from omni_lab.triplets.building.report import read_failures
 from omni_lab.triplets.cutting.clips import clips_of, read_truth
 from omni_lab.triplets.shards.tars import ShardError, read_clips, read_index, read_shards
 from omni_lab.triplets.shards.verify import verify
-from omni_lab.triplets.table import table
+from omni_lab.triplets.table import clip_table
 
 # the films are alike: none is dropped for that
 CONFIG = TripletConfig(image_size=48, clips_per_shard=2, near_duplicate_bits=-1)
@@ -110,7 +110,7 @@ def test_reading_back_gives_what_was_written(films, tmp_path):
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 4, 6, 8, 9])
 def test_stopped_and_run_again_equals_never_stopped(films, whole, tmp_path, monkeypatch, stop_at):
-    """Interrupted anywhere, also between the rename of a tar and the index: the same bytes at last."""
+    """Interrupted anywhere, also between a tar's rename and the index: the same final bytes."""
     count = 0
 
     def stopping(*args):
@@ -241,7 +241,7 @@ def test_facts_may_hold_any_keys_but_their_times_are_checked(tmp_path):
     truth.write_text('{"facts": [{"start": 0, "end": 1600, "answer": ["red", 3]}]}')
     build(tmp_path / "a.mp4", tmp_path / "out", CONFIG, progress=False)
     (clip,) = read_shards(tmp_path / "out")
-    assert table(clip).splitlines()[-1].split() == ["0.00", "0.10", "-", "-", "['red',", "3]"]
+    assert clip_table(clip).splitlines()[-1].split() == ["0.00", "0.10", "-", "-", "['red',", "3]"]
     truth.write_text('{"facts": [{"start": 0, "end": Infinity}]}')
     with pytest.raises(MediaError, match="no truth file"):
         read_truth(str(tmp_path / "a.mp4"))
@@ -329,7 +329,7 @@ def test_a_folder_without_a_film_takes_other_settings(films, tmp_path):
 
 
 def test_names_that_are_hard_to_write_down_cost_nothing_else(films, tmp_path):
-    """Bytes that are not UTF-8, a link to itself, and a character that ends a line for some readers."""
+    """Bytes that are not UTF-8, a link to itself, and a Unicode line separator."""
     (films / "film0.mp4").rename(os.fsdecode(bytes(films / "film") + b"\xff.mp4"))
     (films / "loop.mp4").symlink_to("loop.mp4")
     (films / "a\u2028b.mp4").write_bytes(b"")

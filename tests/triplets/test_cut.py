@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from omni_lab.config import TripletConfig
 from omni_lab.errors import UsageError
 from omni_lab.media.subtitles.reader import Cue, Word
-from omni_lab.triplets.cutting.clips import share, split
+from omni_lab.triplets.cutting.clips import assign, split
 from omni_lab.triplets.cutting.cut import COSTS, FINE, GRID, Clip, cut, silence_middles
 
 S = 16_000
@@ -19,7 +19,7 @@ QUARTER = S // 4
 
 @st.composite
 def films(draw, longest_s: int = 90):
-    """Random film: duration, spans of cues (overlapping, long, empty), silences, scenes, in ticks."""
+    """Random film, ticks: duration, spans of cues (also overlapping, empty), silences, scenes."""
     duration = draw(st.integers(0, longest_s * S))
     spans, at = [], 0
     for _ in range(draw(st.integers(0, 14))):
@@ -177,7 +177,7 @@ def test_a_scene_is_preferred_where_speech_allows(film):
 @settings(deadline=None, max_examples=60)
 @given(films(longest_s=45), st.booleans())
 def test_no_other_chain_of_cuts_is_better(film, with_words):
-    """Against brute force over all chains: fewest cuts through words, then cues, then lowest cost."""
+    """Brute force over all chains: fewest cuts through words, then cues, then lowest cost."""
     duration, spans, silences, scenes = film
     cues = cues_of(spans, with_words)
     tolls = {**tolls_of(duration, cues, silences, scenes), duration: (0, 0, 0.0)}
@@ -211,7 +211,7 @@ def test_text_is_conserved_in_order_and_inside_its_clip(film, with_words):
     duration, spans, silences, scenes = film
     cues = cues_of(spans, with_words)
     clips = cut(duration, cues, silences, scenes)
-    assigned = share(cues, clips)
+    assigned = assign(cues, clips)
     words = sorted(word for own in assigned for cue in own for word in cue.text.split())
     assert words == sorted(word for cue in cues for word in cue.text.split())
 
@@ -234,14 +234,14 @@ def test_long_speech_is_cut_between_words():
     clips = cut(40 * S, [cue])
     assert [clip.reason for clip in clips] == ["word", "word", "word", "end"][-len(clips) :]
     assert all(clip.end % S == 0 for clip in clips)
-    assigned = share((cue,), clips)
+    assigned = assign((cue,), clips)
     assert [c.text for own in assigned for c in own] == [
         " ".join(f"w{i}" for i in range(clip.start // S, clip.end // S)) for clip in clips
     ]
 
 
 def test_five_minutes_of_speech_without_word_times_are_cut_all_the_same():
-    """One cue without word times: the cuts are marked as hard, and fall on pauses where some exist."""
+    """One cue without word times: cuts are marked as hard, and fall on pauses if there are any."""
     text = " ".join(f"w{i}" for i in range(600))
     cue = Cue(0, 300 * S, text)
     pauses = [t * S + 7 for t in range(9, 300, 10)]
@@ -249,7 +249,7 @@ def test_five_minutes_of_speech_without_word_times_are_cut_all_the_same():
         clips = cut(300 * S, [cue], silences)
         assert {clip.reason for clip in clips[:-1]} == {"hard"}
         assert all(clip.end in silences for clip in clips[:-1] if silences)
-        assigned = share((cue,), clips)
+        assigned = assign((cue,), clips)
         assert " ".join(part.text for own in assigned for part in own) == text
         for clip, (part,) in zip(clips, assigned, strict=True):
             assert len(part.text.split()) == pytest.approx(2 * (clip.end - clip.start) / S, abs=1)
@@ -262,7 +262,7 @@ def test_between_words_the_end_of_a_sentence_is_preferred():
 
 
 def test_a_word_is_not_cut_where_another_way_exists():
-    """Word times that leave a gap only at 7 s: the cut is there, though the target length is 10 s."""
+    """Word times with a gap only at 7 s: the cut is there, though the target length is 10 s."""
     words = (Word(0, 7 * S, "one"), Word(7 * S, 20 * S, "two"))
     (first, _) = cut(20 * S, [Cue(0, 20 * S, "one two", words=words)])
     assert (first.end, first.reason) == (7 * S, "word")
@@ -295,7 +295,7 @@ def test_silence_is_found_and_preferred():
 def test_text_outside_the_film_is_held():
     clips = cut(20 * S, scenes=[10 * S])
     late, early = Cue(25 * S, 26 * S, "late"), Cue(-2 * S, -S, "early")
-    assigned = share((early, Cue(18 * S, 30 * S, "over"), late), clips)
+    assigned = assign((early, Cue(18 * S, 30 * S, "over"), late), clips)
     assert [[(c.start // S, c.end // S, c.text) for c in own] for own in assigned] == [
         [(0, 0, "early")], [(8, 10, "over"), (10, 10, "late")],
     ]  # fmt: skip
@@ -305,12 +305,12 @@ def test_cues_without_length_and_films_without_length_are_held():
     moments = tuple(Cue(10 * S, 10 * S, text) for text in "abc")
     clips = cut(20 * S, moments)
     assert (clips[0].end, clips[0].reason) == (10 * S, "cue")
-    assert [[(c.start, c.text) for c in own] for own in share(moments, clips)] == [
+    assert [[(c.start, c.text) for c in own] for own in assign(moments, clips)] == [
         [],
         [(0, "a"), (0, "b"), (0, "c")],
     ]
     assert cut(0, moments) == (Clip(0, 0, "end"),)
-    assert [c.text for c in share(moments, cut(0, moments))[0]] == ["a", "b", "c"]
+    assert [c.text for c in assign(moments, cut(0, moments))[0]] == ["a", "b", "c"]
 
 
 def test_splitting_a_cue_without_word_times_goes_by_proportion():
@@ -368,7 +368,7 @@ def work(monkeypatch, duration, cues) -> tuple[int, int]:
     with monkeypatch.context() as patch:
         patch.setattr(np, "argmin", lambda values: compared.append(values.size) or argmin(values))
         clips = Counted(cut(duration, cues))
-    share(cues, clips)
+    assign(cues, clips)
     return sum(compared), clips.handed
 
 

@@ -1,4 +1,4 @@
-"""What is told of clips and why they are dropped: of films dark, still, overdriven, shifted, or shown twice."""
+"""Quality figures and filter: black, static, clipped, shifted and near-duplicate clips."""
 
 import functools
 from dataclasses import replace
@@ -6,16 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from media_files import RATE, flashes, write_film
 
 from omni_lab.config import TripletConfig, override, tiny
 from omni_lab.errors import ConfigError
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.triplets.building.av_offset import av_offset, onsets_of
-from omni_lab.triplets.building.fingerprints import Fingerprints, distance, picture_hash, sound_hash
-from omni_lab.triplets.building.quality import SOUND_BITS, Sieve, clipped
+from omni_lab.triplets.building.fingerprints import picture_hash, sound_hash
+from omni_lab.triplets.building.quality import Sieve, clipped
 from omni_lab.triplets.cutting.clips import clips_of
 from omni_lab.triplets.record import EncodedClip
 
@@ -26,7 +24,7 @@ FPS, LENGTH_S = 10, 16
 
 
 def pictures(seed: int, seconds: float, size=(128, 96), still: bool = False) -> np.ndarray:
-    """A room with soft blobs, a new one every four seconds, and a bright thing that moves through it."""
+    """Rooms with soft blobs, a new one every four seconds, and a bright spot that moves through."""
     rng = np.random.default_rng(seed)
     width, height = size
     y, x = np.mgrid[:height, :width] / height
@@ -34,14 +32,11 @@ def pictures(seed: int, seconds: float, size=(128, 96), still: bool = False) -> 
     for _ in range(1 if still else int(seconds / 4) + 1):
         room = np.full((height, width, 3), rng.uniform(60, 160, 3))
         for _ in range(8):
-            spot = np.exp(
-                -(
-                    ((x - rng.uniform(0, 1.3)) ** 2 + (y - rng.uniform(0, 1)) ** 2)
-                    / rng.uniform(0.01, 0.08)
-                )
-            )
+            far = (x - rng.uniform(0, 1.3)) ** 2 + (y - rng.uniform(0, 1)) ** 2
+            spot = np.exp(-(far / rng.uniform(0.01, 0.08)))
             room += spot[..., None] * rng.uniform(-70, 70, 3)
         rooms.append(room)
+
     speed, start = rng.uniform(-0.3, 0.3, 2), rng.uniform(0.2, 0.8, 2)
     frames = []
     for time in np.arange(round(seconds * FPS)) / FPS:
@@ -54,7 +49,7 @@ def pictures(seed: int, seconds: float, size=(128, 96), still: bool = False) -> 
 
 
 def speech(seed: int, seconds: float, rate: int = RATE) -> np.ndarray:
-    """Syllables of about a sixth of a second: a buzz with moving formants, and pauses, as speech has."""
+    """Speech-like syllables of a sixth of a second: a buzz with moving formants, and pauses."""
     rng = np.random.default_rng(seed)
     times = np.arange(round(seconds * rate)) / rate
     count = round(seconds * 6) + 1
@@ -86,7 +81,7 @@ def reasons(*groups, config=CONFIG) -> list[str | None]:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    """A film of sixteen seconds, so of two clips, with rooms, motion and speech: its path, frames and samples."""
+    """A film of 16 s, two clips, with rooms, motion and speech: its path, frames and samples."""
     frames, samples = pictures(1, LENGTH_S), speech(1, LENGTH_S)
     path = tmp_path_factory.mktemp("quality") / "film.mp4"
     return (
@@ -120,7 +115,8 @@ def test_copies_of_a_film_are_found(original, tmp_path, change):
     copy = tmp_path / ("copy.mkv" if given.get("picture") == "mpeg4" else "copy.mp4")
     write_film(
         copy, seconds=LENGTH_S, fps=FPS, **{"size": size, **given},
-        frames=np.uint8((smaller * brighter).clip(0, 255)), samples=louder * samples[:: RATE // rate],
+        frames=np.uint8((smaller * brighter).clip(0, 255)),
+        samples=louder * samples[:: RATE // rate],
     )  # fmt: skip
     first, second = clips(path), clips(copy)
     found = reasons(first, second)
@@ -131,7 +127,7 @@ def test_copies_of_a_film_are_found(original, tmp_path, change):
 
 
 def test_one_picture_with_other_words_is_no_copy(tmp_path):
-    """A slide shown all the time: the pictures are alike, the sounds are not, and every clip stays."""
+    """One slide throughout: the pictures are alike, the sounds are not, and every clip stays."""
     path = tmp_path / "slide.mp4"
     frames = pictures(3, 20, still=True)
     write_film(path, seconds=20, fps=FPS, size=(128, 96), frames=frames, samples=speech(3, 20))
@@ -147,7 +143,7 @@ def test_one_picture_with_other_words_is_no_copy(tmp_path):
     assert all(reason.endswith("(0 bits)") for reason in others)
 
 
-def test_a_sense_that_is_missing_is_not_like_one_that_is_there(original, tmp_path):
+def test_a_missing_modality_is_not_like_a_present_one(original, tmp_path):
     path, frames, samples = original
     bare = write_film(
         tmp_path / "bare.mp4", seconds=LENGTH_S, fps=FPS, size=(128, 96), frames=frames, sound=None
@@ -198,9 +194,7 @@ def test_the_order_of_clips_decides_who_stays(original, tmp_path):
     assert other[0].clip_id in reasons(other, one)[len(other)]
 
 
-def test_a_sieve_that_is_told_what_was_kept_goes_on_as_one_that_was_never_stopped(
-    original, tmp_path
-):
+def test_a_sieve_with_the_clips_kept_before_resumes_as_if_never_stopped(original, tmp_path):
     path, frames, samples = original
     mixed = np.concatenate([frames[80:], pictures(9, 8)])
     other = write_film(
@@ -211,15 +205,13 @@ def test_a_sieve_that_is_told_what_was_kept_goes_on_as_one_that_was_never_stoppe
     whole = reasons(every)
     assert None in whole
     assert any(whole)
+
+    names = ("clip_id", "picture_hash", "sound_hash")
     for stop in range(len(every)):
-        kept = [
-            {
-                "clip_id": clip.clip_id,
-                **{name: clip.record["quality"][name] for name in ("picture_hash", "sound_hash")},
-            }
-            for clip, reason in zip(every[:stop], whole, strict=False)
-            if reason is None
-        ]
+        verdicts = zip(every[:stop], whole, strict=False)
+        clips_kept = [clip for clip, reason in verdicts if reason is None]
+        rows = [{"clip_id": clip.clip_id, **clip.record["quality"]} for clip in clips_kept]
+        kept = [{name: row[name] for name in names} for row in rows]
         sieve = Sieve(CONFIG, kept)
         assert [sieve.judge(clip) for clip in every[stop:]] == whole[stop:]
 
@@ -230,74 +222,6 @@ def test_looking_for_copies_can_be_turned_off(original):
     assert set(reasons(made, made, config=off)) == {None}
     with pytest.raises(ConfigError, match="near_duplicate_bits"):
         override(tiny(), ["triplets.near_duplicate_bits=40"])
-
-
-# ---- the search ----------------------------------------------------------------------------------
-
-codes = st.none() | st.integers(0, 2**64 - 1) | st.integers(0, 2**12).map(lambda few: few << 26)
-pairs = st.tuples(codes, codes)
-
-
-def digits(code: int | None) -> str | None:
-    return None if code is None else f"{code:016x}"
-
-
-def alike(one, other, limits) -> bool:
-    """The definition, one pair at a time."""
-    for a, b, limit in zip(one, other, limits, strict=True):
-        if (a is None) != (b is None) or (a is not None and (a ^ b).bit_count() > limit):
-            return False
-    return one != (None, None)
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.lists(pairs, max_size=8), st.integers(0, 16), st.integers(0, 9), st.randoms())
-def test_the_search_finds_exactly_what_comparing_with_all_finds(
-    known, picture_bits, sound_bits, random
-):
-    """Also where the bits that differ are as many as may be, in whichever pieces of the code."""
-
-    def near(code, bits):
-        places = random.sample(range(64), bits + random.randint(-1, 1) if bits else 0)
-        return None if code is None else code ^ sum(1 << place for place in places)
-
-    fingerprints = Fingerprints(picture_bits, sound_bits)
-    for number, codes in enumerate(known):
-        fingerprints.add(f"clip{number}", *map(digits, codes))
-    for wanted in [*known, *((near(p, picture_bits), near(s, sound_bits)) for p, s in known)]:
-        first = next(
-            (
-                n
-                for n, codes in enumerate(known)
-                if alike(wanted, codes, (picture_bits, sound_bits))
-            ),
-            None,
-        )
-        found = fingerprints.find(*map(digits, wanted))
-        assert (found and found[0]) == (None if first is None else f"clip{first}")
-
-
-def test_the_search_compares_with_few():
-    """Of thousands of clips, none like another, one pair in 500 is looked at: also where all show or sound the same."""
-    rng = np.random.default_rng(0)
-    count = 2000
-    for pictures_differ, sounds_differ in ((True, True), (False, True), (True, False)):
-        fingerprints = Fingerprints(3, SOUND_BITS)
-        for number, (picture, sound) in enumerate(
-            rng.integers(0, 2**63, (count, 2), dtype=np.int64).tolist()
-        ):
-            codes = digits(picture * pictures_differ), digits(sound * sounds_differ)
-            assert fingerprints.find(*codes) is None
-            fingerprints.add(str(number), *codes)
-        assert fingerprints.compared < count**2 / 2 / 500
-
-
-def test_distance_is_symmetric():
-    assert (
-        distance("00000000000000ff", "0000000000000000")
-        == distance("0000000000000000", "00000000000000ff")
-        == 8
-    )
 
 
 # ---- sound away from its picture -----------------------------------------------------------------
@@ -319,7 +243,7 @@ def flashing(path, shift_s: float, events_s=EVENTS_S, seconds: float = 13.0, fps
 
 
 @pytest.mark.parametrize("shift_s", [0.0, 0.3, -0.45, 1.4])
-def test_the_offset_of_clicks_and_flashes_is_told(tmp_path, shift_s):
+def test_the_offset_of_clicks_and_flashes_is_measured(tmp_path, shift_s):
     (clip,) = clips(flashing(tmp_path / "film.mp4", shift_s))
     quality = clip.record["quality"]
     assert quality["av_offset_s"] == pytest.approx(shift_s, abs=0.04)
@@ -348,7 +272,7 @@ def test_no_offset_is_claimed_where_many_fit_or_nothing_happens(tmp_path):
     assert clip.record["quality"]["av_offset_s"] is None
 
 
-def test_an_offset_is_told_of_a_long_clip_with_hundreds_of_events():
+def test_an_offset_is_measured_in_a_long_clip_with_hundreds_of_events():
     flashes = np.cumsum(np.random.default_rng(0).integers(S // 4, S, 400))
     assert av_offset(flashes, flashes + S // 2, int(flashes[-1]) + S)[0] == 0.5
 
@@ -372,17 +296,17 @@ def test_onsets_are_where_sound_begins():
 # ---- thresholds ----------------------------------------------------------------------------------
 
 
-def test_a_clipped_recording_is_told_from_a_loud_one(tmp_path):
-    """A voice driven to six times full scale and cut off there, after AAC; the same voice at full scale stays."""
+def test_a_clipped_recording_is_dropped_and_a_loud_one_kept(tmp_path):
+    """A voice driven to six times full scale, after AAC; the same voice at full scale stays."""
     wave = speech(2, 6)
     wave /= np.abs(wave).max()
     for gain, name in ((0.99, "loud"), (6, "clipped")):
         samples = (gain * wave).clip(-1, 1)
         (clip,) = clips(write_film(tmp_path / f"{name}.mp4", seconds=6, samples=samples))
         (reason,) = reasons([clip])
-        share = clip.record["quality"]["clipped_share"]
-        assert (reason is not None) == (name == "clipped"), share
-    assert reason == f"clipped sound {share:g} > 0.01"
+        fraction = clip.record["quality"]["clipped_share"]
+        assert (reason is not None) == (name == "clipped"), fraction
+    assert reason == f"clipped sound {fraction:g} > 0.01"
 
 
 def test_a_peak_is_not_clipping_and_a_top_that_was_cut_off_is():
@@ -391,7 +315,7 @@ def test_a_peak_is_not_clipping_and_a_top_that_was_cut_off_is():
     assert clipped(tops[:0]).size == 0
 
 
-def test_dark_still_and_mute_clips_are_dropped_as_the_settings_say(tmp_path):
+def test_black_static_and_mute_clips_are_dropped_by_their_thresholds(tmp_path):
     times = np.arange(60) / FPS
     dark, still = np.zeros((60, 48, 64, 3), np.uint8), np.full((60, 48, 64, 3), 90, np.uint8)
     dark[-8:], still[-12:] = 90, flashes(times, 64, 48)[-12:]
@@ -402,17 +326,14 @@ def test_dark_still_and_mute_clips_are_dropped_as_the_settings_say(tmp_path):
     black, static = dark.record["quality"]["black_share"], still.record["quality"]["static_share"]
     assert 0.8 < black < 1
     assert 0.6 < static < 0.9
+
     (reason,) = reasons([dark], config=replace(CONFIG, max_black_fraction=0.5))
     assert reason == f"black picture {black:g} > 0.5"
     (reason,) = reasons([still], config=replace(CONFIG, max_static_fraction=0.5))
     assert reason == f"static picture {static:g} > 0.5"
     (reason,) = reasons([still], config=replace(CONFIG, min_speech_fraction=0.2))
     assert reason == "speech 0 < 0.2"
-    assert (
-        reasons(
-            [dark],
-            [still],
-            config=replace(CONFIG, max_black_fraction=black, max_static_fraction=static),
-        )
-        == [None] * 2
-    )
+
+    # a threshold is the largest fraction that is kept
+    exact = replace(CONFIG, max_black_fraction=black, max_static_fraction=static)
+    assert reasons([dark], [still], config=exact) == [None] * 2

@@ -1,4 +1,4 @@
-"""Who speaks: marks of speakers move from the text into the role, and what only looks like one stays text."""
+"""Speaker roles: marks move from the text into the role, and everything else stays text."""
 
 import re
 
@@ -82,22 +82,17 @@ def roles(*texts: str) -> list[str | None]:
 
 
 def test_the_film_tells_names_from_words():
-    """What comes back is a name, unless the film also uses it as a word, or it stands alone in brackets."""
+    """A repeated mark is a name, unless the film uses it as a word or alone in brackets."""
     assert roles("王：你好。", "李：你好。", "王：再见。") == ["王", None, "王"]
     assert roles("Dr. Weiss: Hi.", "Dr. Weiss: Bye.") == ["dr. weiss", "dr. weiss"]
     assert roles("I said: go.", "he said: no.", "he said: yes.") == [None, None, None]
     other = [f"Line {i} as I remember it." for i in range(50)]
     assert roles("Remember: left.", "Remember: right.", *other)[:2] == [None, None]
     assert roles("Guide: left.", "Guide: right.", "the guide said.")[:2] == ["guide", "guide"]
-    assert roles("[LAUGHS] I know.", "[TRUMPET]", "[TRUMPET] So.", "[ANNA] So?") == [
-        None,
-        None,
-        None,
-        "anna",
-    ]
-    assert roles("ANNA: GO ON.", "WAIT: WHAT?", "ANNA: SO.") == ["anna", None, "anna"], (
-        "capitals tell nothing here"
-    )
+    found = roles("[LAUGHS] I know.", "[TRUMPET]", "[TRUMPET] So.", "[ANNA] So?")
+    assert found == [None, None, None, "anna"]
+    found = roles("ANNA: GO ON.", "WAIT: WHAT?", "ANNA: SO.")
+    assert found == ["anna", None, "anna"], "all in capitals: they carry no information"
 
 
 words = st.lists(
@@ -110,7 +105,7 @@ words = st.lists(
     min_size=1,
     max_size=6,
 )
-# what a screenwriter writes before a line, and what must come out of it
+# marks as screenwriters put them before a line
 marks = st.sampled_from(
     ["", "- ", "GUIDE: ", "- GUIDE: ", ">> ", "[ANNA] ", "Anna: ", "王：", "Note: ", "BEN (V.O.): "]
 )
@@ -119,7 +114,7 @@ marks = st.sampled_from(
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.lists(st.tuples(marks, words), min_size=1, max_size=3), max_size=6))
 def test_roles_conserve_text(cues):
-    """A mark moves into the role or stays in the text as it was; every other word stays, once and in order."""
+    """A mark moves into the role or stays in the text; every other word stays, once, in order."""
     written = [[m + " ".join(said_words) for m, said_words in lines] for lines in cues]
     read = read_roles(tuple(Cue(i, i + 1, "\n".join(lines)) for i, lines in enumerate(written)))
     pattern = ""

@@ -1,4 +1,4 @@
-"""Reading back: every clip once per epoch over all readers, in an order that can be gone on with at the very clip."""
+"""Data loading from shards: every clip once per epoch over all readers, resumable at any clip."""
 
 import io
 import json
@@ -29,7 +29,7 @@ def out(tmp_path_factory):
 
 
 def shards_of(folder, films: list[str]):
-    """The clips of films, three in a shard; clip n lasts (n + 1) · 100 ticks and has one to three pictures."""
+    """Shards of three clips; clip n lasts (n + 1) · 100 ticks and has one to three frames."""
     picture = io.BytesIO()
     Image.fromarray(np.full((8, 8, 3), 99, np.uint8)).save(picture, "JPEG")
     count = 0
@@ -46,9 +46,10 @@ def shards_of(folder, films: list[str]):
 
 def made(source_id: str, ticks: int, pictures: int, jpeg: bytes) -> EncodedClip:
     record = {
-        "clip_id": f"{source_id}_0_{ticks}", "source": {"id": source_id, "uri": f"{source_id}.mp4", "errors": []},
-        "start": 0, "end": ticks, "frame_times": list(range(pictures)), "cues": [], "has": ["image", "audio"],
-        "quality": {}, "facts": [], "config_hash": "hash",
+        "clip_id": f"{source_id}_0_{ticks}",
+        "source": {"id": source_id, "uri": f"{source_id}.mp4", "errors": []},
+        "start": 0, "end": ticks, "frame_times": list(range(pictures)), "cues": [],
+        "has": ["image", "audio"], "quality": {}, "facts": [], "config_hash": "hash",
     }  # fmt: skip
     return EncodedClip(record["clip_id"], record, (jpeg,) * pictures, np.zeros(ticks, np.int16))
 
@@ -184,8 +185,8 @@ def test_a_broken_member_is_named(out, tmp_path):
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
 )
-def test_webdataset_shuffles_and_splits_our_shards_over_ranks(out, monkeypatch):
-    """As any webdataset user would read them: shards over ranks, a shuffle buffer, every clip once."""
+def test_webdataset_shuffles_and_splits_the_shards_over_ranks(out, monkeypatch):
+    """Read as any webdataset: shards over ranks, a shuffle buffer, every clip once."""
     import webdataset
 
     tars = sorted(map(str, out.glob("*.tar")))
@@ -216,8 +217,8 @@ def clips_in(shards: list[str], folder: str):
             }
 
 
-def test_datasets_streams_shuffles_and_splits_our_shards(out):
-    """`load_dataset("webdataset")` wants the same members in every sample, so the rows come from a generator."""
+def test_datasets_streams_shuffles_and_splits_the_shards(out):
+    """Rows from a generator: `load_dataset("webdataset")` needs equal members in all samples."""
     datasets = pytest.importorskip("datasets")
     from datasets.distributed import split_dataset_by_node
 
@@ -236,7 +237,7 @@ def test_datasets_streams_shuffles_and_splits_our_shards(out):
 
 
 @pytest.mark.parametrize(("shuffle", "rank", "ranks"), [(True, 0, 1), (True, 1, 3), (False, 2, 3)])
-def test_a_clip_by_its_number_is_the_one_that_reading_on_would_give(out, shuffle, rank, ranks):
+def test_a_clip_by_its_number_is_the_one_that_iteration_gives(out, shuffle, rank, ranks):
     def stream():
         return ClipStream(out, seed=5, shuffle=shuffle, rank=rank, world_size=ranks)
 

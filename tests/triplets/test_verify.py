@@ -1,4 +1,4 @@
-"""Integrity check: `verify` finds every changed byte of a folder of shards, and names the damage."""
+"""Integrity check: `verify` finds every changed byte of a folder of shards and names it."""
 
 import json
 import shutil

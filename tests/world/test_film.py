@@ -7,7 +7,7 @@ import pytest
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.errors import UsageError
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.subtitles.reader import read_subtitles
 from omni_lab.triplets.dialogues.roles import read_roles
 from omni_lab.world.clips import from_script

@@ -8,7 +8,7 @@ import pytest
 from omni_lab.config import WorldConfig
 from omni_lab.errors import UsageError
 from omni_lab.world.drawing import write_script
-from omni_lab.world.render import HOP_END_S, HOP_START_S, render
+from omni_lab.world.rendering import HOP_END_S, HOP_START_S, render
 from omni_lab.world.script import COLOURS, SHAPES, Room, Script, Sign, Sound, Thing
 
 WALL = (210, 212, 208)

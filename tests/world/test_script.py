@@ -317,7 +317,7 @@ def test_notes_are_carried_by_text_alone():
     """Taking the notes away changes no picture and no sound; nothing else in the script is drawn from them."""
     import numpy as np
 
-    from omni_lab.world.render import render
+    from omni_lab.world.rendering import render
     from omni_lab.world.voice import soundtrack
 
     script = next(

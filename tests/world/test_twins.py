@@ -10,7 +10,7 @@ from omni_lab.errors import UsageError
 from omni_lab.world.dialogue import dialogue
 from omni_lab.world.drawing import write_script
 from omni_lab.world.questions import true_answer
-from omni_lab.world.render import render
+from omni_lab.world.rendering import render
 from omni_lab.world.script import HELD_OUT_PAIRS
 from omni_lab.world.twins import CARRIERS, WAYS, differs, twin
 from omni_lab.world.voice import soundtrack

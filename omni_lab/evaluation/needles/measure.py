@@ -20,6 +20,7 @@ from pathlib import Path
 from omni_lab.errors import InputError, UsageError
 from omni_lab.evaluation.intervals import wilson
 from omni_lab.evaluation.needles.interface import NeedleModel, Trial
+from omni_lab.progress import tracked
 from omni_lab.storage import write_json
 
 CELLS = "cells.jsonl"
@@ -92,15 +93,10 @@ def measure(
     InputError
         `out` holds the cells of another model or of another number of trials, or a line that is no cell
     """
-    from tqdm import tqdm
 
     plan = list(_plan(reader, kinds, lengths, depths, trials))
     done = {} if out is None else _open(out, reader, trials)
-    bar = tqdm(plan, desc="needles", unit="cell", disable=not progress)
-    for kind, length, depth in bar:
-        bar.set_postfix_str(
-            f"{kind} {length:,}" + (" control" if depth is None else f" at {depth:g}")
-        )
+    for kind, length, depth in tracked(plan, "needles", "cell", len(plan), progress):
         if (kind, length, depth) not in done:
             cell = _cell(reader, kind, length, depth, trials)
             done[kind, length, depth] = cell

@@ -2,7 +2,7 @@
 
 A page is read like a book. `draw_formats` sets several prompt formats of one sample side by side.
 
-Glossary: F frames.
+Glossary: F frames per unit.
 """
 
 from __future__ import annotations

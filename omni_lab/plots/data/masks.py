@@ -30,8 +30,8 @@ def draw_mask(row: Tokens, bias: Float32[np.ndarray, "T T"] | None = None) -> Fi
     """Attention mask of a row: a line per query, in the colour of the modality of each key.
 
     The stronger the colour, the larger exp(bias); white is strength 0, grey is the future or
-    another document. The table gives the strength from each modality to each: the mean of exp(bias) over
-    all pairs that causality and documents allow, without the diagonal.
+    another document. The table gives the strength from each modality to each: the mean of
+    exp(bias) over all pairs that causality and documents allow, without the diagonal.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from omni_lab.config import TripletConfig, config_hash
 from omni_lab.errors import UsageError
+from omni_lab.progress import tracked
 from omni_lab.storage import atomic_write
 from omni_lab.triplets.building.engines import ENGINES, in_order
 from omni_lab.triplets.building.quality import Sieve
@@ -84,7 +85,6 @@ def build(
     ShardError
         the index or the failures of an earlier build in `out` are damaged
     """
-    from tqdm import tqdm
 
     config = config or TripletConfig()
     check_lengths(config)
@@ -110,12 +110,11 @@ def build(
         spool = _emptied(writer.out / SPOOL)
         sieve = Sieve(config, writer.index.rows())
         jobs = (Job(path, str(Path.cwd()), config, work) for path in named)
-        bar = {"total": len(named), "desc": "films", "unit": "film", "disable": not progress}
 
         try:
             pool = ENGINES[engine](workers, writer.sources)
             with closing(in_order(pool, jobs, workers, spool)) as outcomes:
-                for outcome, place in tqdm(outcomes, **bar):
+                for outcome, place in tracked(outcomes, "films", "film", len(named), progress):
                     if isinstance(outcome, Failure):
                         failures.append(outcome)
                     elif (known := writer.sources.get(outcome.source_id)) is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int16
 
 from omni_lab.config import TripletConfig
-from omni_lab.media.decode import Film
+from omni_lab.media.decoding import Film
 from omni_lab.media.speech.vad import runs
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.triplets.building.av_offset import av_offset, onsets_of

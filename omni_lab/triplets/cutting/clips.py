@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Int16
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig, config_hash
-from omni_lab.media.decode import Film
+from omni_lab.media.decoding import Film
 from omni_lab.media.errors import MediaError
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.triplets.building.quality import measure
@@ -49,7 +49,7 @@ def clips_of(film: Film, config: TripletConfig | None = None) -> Iterator[Encode
     source = _source(film)
     settings = config_hash(config)
 
-    for piece, spoken in zip(pieces, share(cues, pieces), strict=True):
+    for piece, spoken in zip(pieces, assign(cues, pieces), strict=True):
         jpegs, times = _pictures(film, piece, config)
         audio, spans = _sound(film, piece)
         contents = {"image": jpegs, "audio": spans, "text": spoken}
@@ -72,7 +72,7 @@ def clips_of(film: Film, config: TripletConfig | None = None) -> Iterator[Encode
         yield EncodedClip(record["clip_id"], record, jpegs, audio)
 
 
-def share(cues: Iterable[Cue], pieces: Sequence[Clip]) -> list[list[Cue]]:
+def assign(cues: Iterable[Cue], pieces: Sequence[Clip]) -> list[list[Cue]]:
     """Assignment of cues to clips, rebased; a cue across a cut is split between words.
 
     Text is conserved: read in order, the clips' cues are the film's. A cue that runs past the

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from omni_lab.config import TripletConfig
-from omni_lab.media.decode import decode
+from omni_lab.media.decoding import decode
 from omni_lab.media.probe import Source
 from omni_lab.triplets.cutting.clips import clips_of
 from omni_lab.triplets.record import EncodedClip

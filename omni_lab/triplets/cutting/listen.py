@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from omni_lab.config import TripletConfig
-from omni_lab.media.decode import Film
+from omni_lab.media.decoding import Film
 from omni_lab.media.speech.align import align, check_aligner
 from omni_lab.media.speech.diarise import name_voices
 from omni_lab.media.speech.recognise import check_recogniser, recogniser

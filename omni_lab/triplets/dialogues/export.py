@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omni_lab.errors import InputError, UsageError
+from omni_lab.progress import tracked
 from omni_lab.storage import rename_into_place
 from omni_lab.triplets.dialogues.roleplay import Dialogue, Part, Turn, dialogue, say, trimmed, watch
 from omni_lab.triplets.record import EncodedClip
@@ -73,8 +74,6 @@ def export(
     ExportError
         a clip's record is broken
     """
-    from tqdm import tqdm
-
     if form not in FILES:
         raise UsageError(f"format {form!r} is not known: it must be one of {', '.join(FILES)}")
     out = Path(out)
@@ -84,7 +83,7 @@ def export(
     roles: set[str] = set()
     rows = left_out = 0
     with {"chat": _chat_writer, "obelics": _obelics_writer}[form](out) as add:
-        for clip in tqdm(read_clips(shards), desc="clips", unit="clip", disable=not progress):
+        for clip in tracked(read_clips(shards), "clips", "clip", shown=progress):
             try:
                 spoken = dialogue(clip, model_role, own_sound)
             except (KeyError, TypeError, ValueError) as error:

@@ -26,7 +26,7 @@ from omni_lab.config import AlbumConfig, WorldConfig
 from omni_lab.errors import UsageError
 from omni_lab.world.drawing import draw_pairs, draw_room, draw_thing
 from omni_lab.world.questions import FACTS, seen
-from omni_lab.world.render import render
+from omni_lab.world.rendering import render
 from omni_lab.world.script import COLOURS, Room, Script
 
 # kind of question: in which sort of album it is asked

@@ -17,7 +17,7 @@ from jaxtyping import Int64, UInt8
 
 from omni_lab.config import WorldConfig
 from omni_lab.world.drawing import draw_pairs, draw_thing
-from omni_lab.world.render import render
+from omni_lab.world.rendering import render
 from omni_lab.world.script import (
     CELLS,
     COLOURS,

@@ -1,0 +1,127 @@
+"""Training data of a stage from its sources: planned rows, each read by the rank it is for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import nn
+
+from omni_lab.config import StageConfig, config_hash
+from omni_lab.data.batch import StageData, TrainingBatch, samples_of
+from omni_lab.data.documents import Documents
+from omni_lab.data.plan import Draw, Plan
+from omni_lab.data.writing import WANTED, Writing
+from omni_lab.errors import InputError
+from omni_lab.sequences.batch import collate
+from omni_lab.sequences.packing import join
+from omni_lab.sequences.tokens import Tokens
+
+
+class Consumption(NamedTuple):
+    """What a stage reads of one source."""
+
+    documents: int
+    tokens: int
+    epochs: float
+
+
+class SourceData(StageData):
+    """Streams of several sources in a ratio; a batch depends on (seed, stage, step) and lengths.
+
+    Parameters
+    ----------
+    stage : its settings
+    writing : its format
+    sources : by name
+    ratio : weight of every source
+
+    Raises
+    ------
+    InputError
+        the stage trains a part on a modality that no source has
+    """
+
+    def __init__(
+        self, stage: StageConfig, writing: Writing, sources: Mapping[str, Documents],
+        ratio: Mapping[str, int],
+    ) -> None:  # fmt: skip
+        self.settings, self.writing = stage, writing
+        self.sources, self.ratio = dict(sources), dict(ratio)
+        self._check_modalities()
+        self.plan = self._new_plan()
+
+    def _check_modalities(self) -> None:
+        has = {modality for source in self.sources.values() for modality in source.modalities}
+        for modality, word in WANTED.items():
+            if modality in self.settings.train and modality not in has:
+                names = ", ".join(self.sources)
+                message = f"it trains part {modality}, but no {word} is in its sources ({names})"
+                right = "name a source that has it, or take the part out of train"
+                raise InputError(f"stage {self.settings.name}: {message}; {right}")
+
+    def _new_plan(self) -> Plan:
+        stage = self.settings
+        return Plan(
+            self.sources, self.ratio, stage.ratio_unit, stage.batch_size, self.writing.row,
+            stage.packed,
+        )  # fmt: skip
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that decides the stage's batches: another one is other data."""
+        stage = self.settings
+        sources = {name: source.fingerprint for name, source in self.sources.items()}
+        how = [self.ratio, stage.ratio_unit, stage.batch_size, stage.packed, self.writing.seed]
+        return config_hash([stage.name, sources, *how])
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
+        """The rows of `step` that belong to `rank`: every `ranks`-th, whatever their number.
+
+        Raises
+        ------
+        UsageError
+            the batch does not divide over the ranks
+        InputError
+            a document is missing or damaged
+        """
+        samples_of(self.settings, step, rank, ranks)
+        rows = self.plan.rows(step)[rank::ranks]
+        config = self.writing.config
+        written = [self._row(row) for row in rows]
+        return TrainingBatch(collate(written, config.sequence, config.model.image.size))
+
+    def _row(self, row: list[Draw]) -> Tokens:
+        """One row, of one document or of packed ones."""
+        documents = [self.writing.tokens(self.sources[draw.source][draw.number]) for draw in row]
+        return documents[0] if len(documents) == 1 else join(documents)
+
+    def consumption(self, steps: int | None = None) -> dict[str, Consumption]:
+        """Documents, tokens and epochs of every source in the first `steps` (all by default)."""
+        plan = self._new_plan()
+        counts = {name: [0, 0] for name in self.sources}
+        for step in range(self.settings.steps if steps is None else steps):
+            for draw in (draw for row in plan.rows(step) for draw in row):
+                counts[draw.source][0] += 1
+                counts[draw.source][1] += draw.length
+        return {
+            name: Consumption(documents, tokens, documents / len(self.sources[name]))
+            for name, (documents, tokens) in counts.items()
+        }
+
+    def left_out(self) -> list[str]:
+        """One line for every source of which the stage cannot use something."""
+        return [
+            f"stage {self.settings.name}, source {name}: {len(source):,} documents; left out: "
+            + ", ".join(f"{count:,} {reason}" for reason, count in source.left_out.items())
+            for name, source in self.sources.items()
+            if source.left_out
+        ]
+
+    def enter(self, model: nn.Module) -> None:
+        """Say once what is left out, on the first of all processes."""
+        if os.environ.get("RANK", "0") == "0":
+            for line in self.left_out():
+                print(line, file=sys.stderr, flush=True)

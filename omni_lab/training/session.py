@@ -1,0 +1,70 @@
+"""Training session: data of every stage, model and vocabulary of one configuration, from a run or new."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from omni_lab.config import Config
+from omni_lab.data.sources import training_data
+from omni_lab.data.vocabulary import build_vocabulary
+from omni_lab.errors import InputError
+from omni_lab.model.omni import OmniModel
+from omni_lab.training.run import RunFolder, read_config
+from omni_lab.training.trainer import Trainer, trained
+
+
+class Session:
+    """What `omni-lab train` runs: stages with their data, and the model they begin with.
+
+    Parameters
+    ----------
+    init : run folder whose furthest weights training begins with; None begins with new ones
+
+    Raises
+    ------
+    UsageError, InputError
+        a stage's data or the weights to begin with cannot be had, or do not fit
+    """
+
+    def __init__(self, config: Config, init: Path | None = None) -> None:
+        self.settings = config.training
+        self.stages = [training_data(config, stage) for stage in config.training.stages]
+        vocabulary = len(build_vocabulary(config))
+        torch.manual_seed(config.seed)
+        if init is None:
+            self.model = OmniModel.build(config.model, config.sequence, vocabulary)
+        else:
+            self.model = begun_from(init, config, vocabulary)
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the process that speaks for all."""
+        return int(os.environ.get("RANK", "0")) == 0
+
+    def fit(self, run: RunFolder, progress: bool = True) -> OmniModel:
+        """Train every stage, going on where the run folder stands."""
+        return Trainer(self.settings, self.model, run, progress).fit(self.stages)
+
+
+def begun_from(run: Path, config: Config, vocabulary: int) -> OmniModel:
+    """Model of another run, where its sizes are those of `config`.
+
+    Raises
+    ------
+    InputError
+        the folder is no run, or its model is of other sizes; the message names the first difference
+    """
+    model, other = trained(run), read_config(run)
+    pairs = ((config.model, other.model), (config.sequence, other.sequence))
+    for section, (wanted, found) in zip(("model", "sequence"), pairs, strict=True):
+        for name in wanted.__dataclass_fields__:
+            own, there = getattr(wanted, name), getattr(found, name)
+            if own != there and name != "max_tokens":
+                raise InputError(f"{run}: {section}.{name} is {there} there, and {own} here")
+    if model.config.vocabulary != vocabulary:
+        message = f"a vocabulary of {model.config.vocabulary} tokens there, and {vocabulary} here"
+        raise InputError(f"{run}: {message}; give it the same tokenizer")
+    return model
