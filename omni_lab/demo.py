@@ -1,4 +1,4 @@
-"""The whole way in one run: films → triplets → shards → streams → three stages → what it learned → the report."""
+"""The whole pipeline in one run: films → triplets → shards → streams → stages → evaluation → report."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import json
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omni_lab.config import Config, config_hash, override
 from omni_lab.errors import InputError
 from omni_lab.storage import in_project, write_json
 from omni_lab.triplets.record import Triplet
+
+if TYPE_CHECKING:
+    from omni_lab.model.omni import OmniModel
+    from omni_lab.training.run import RunFolder
 
 QUICK = (
     *(f"training.stages.{stage}.steps=6" for stage in ("vision", "audio", "omni")),
@@ -18,7 +23,6 @@ QUICK = (
     "training.stages.omni.batch_size=4", "evaluation.clips=8", "evaluation.reliance_clips=8",
     "evaluation.retrieval_rooms=16", "evaluation.bootstrap=50",
 )  # fmt: skip
-FIRST_EXAM_SEED = 1_000_000  # of held-out clips; training scripts have a split, and so a random stream, of their own
 
 
 def shipped_films() -> Path:
@@ -84,170 +88,25 @@ def clips_from_films(films: Path, out: Path, config: Config) -> dict[str, list[T
     return clips
 
 
-def world_clips(
-    config: Config, split: str, count: int, seconds: int | None = None
-) -> list[Triplet]:
-    """Clips of scripts that training has never drawn."""
-    from omni_lab.world.clips import from_script
-    from omni_lab.world.drawing import write_script
-
-    size, rate = config.model.image.size, config.triplets.frames_per_second
-    seconds = seconds or config.training.stage("omni").seconds
-    scripts = (
-        write_script(FIRST_EXAM_SEED + i, seconds, config.world, split) for i in range(count)
-    )
-    return [from_script(script, size, config.world, rate) for script in scripts]
-
-
-def evaluate(model, config: Config, films: list[Triplet]) -> dict:
-    """Everything the report shows of what a model has learned; see the docstrings of each measure."""
-    from omni_lab.analysis.capture import modality_mass
-    from omni_lab.data.vocabulary import build_vocabulary
-    from omni_lab.evaluation.answers import CONTROLS, by_fact, grade, make_eval_set, swapped
-    from omni_lab.evaluation.gallery.reliance import reliance
-    from omni_lab.evaluation.retrieval import moments, retrieval
-    from omni_lab.world.questions import CHANCE
-
-    vocabulary, settings = build_vocabulary(config), config.evaluation
-    exam = make_eval_set(world_clips(config, "test", settings.clips), config, vocabulary)
-    held = make_eval_set(world_clips(config, "held_out", settings.clips), config, vocabulary)
-    scores = {
-        "facts": by_fact(exam, grade(model, exam), CHANCE),
-        "held_out_pairs": by_fact(held, grade(model, held), CHANCE, held_out=True),
-        "controls": {
-            control: by_fact(exam, grade(model, swapped(exam, control)), CHANCE)
-            for control in CONTROLS
-        },
-        "reliance": reliance(model, config, vocabulary),
-    }
-    for control in scores["controls"].values():
-        control.pop(
-            "absent", None
-        )  # its answer is that nothing carries it: there is no carrier to take away
-    if any(clip.facts for clip in films):
-        shown = make_eval_set(films, config, vocabulary)
-        scores["films"] = by_fact(shown, grade(model, shown), CHANCE)
-    batches = [exam.batch(first, 16) for first in range(0, len(exam.rows), 16)]
-    vectors = moments(model, batches, config.training.align_units)
-    scores["retrieval"] = retrieval(vectors, settings.retrieval_rooms)
-    scores["attention"] = modality_mass(model, batches[:4])
-    return scores
-
-
-def answered(model, clip: Triplet, config: Config) -> list[dict]:
-    """Every question of one clip with the model's answer beside the true one."""
-    from omni_lab.config import TICKS_PER_SECOND
-    from omni_lab.data.vocabulary import build_vocabulary
-    from omni_lab.evaluation.answers import make_eval_set, predict
-
-    vocabulary = build_vocabulary(config)
-    exam = make_eval_set([clip], config, vocabulary)
-    predicted = predict(model, exam.batch(0, 1))[0]
-    answers = []
-    for asked in exam.asked:
-        said, true = predicted[list(asked.answer)], exam.rows[0].ids[list(asked.answer)]
-        answers.append(
-            {
-                "time_s": asked.fact["start"] / TICKS_PER_SECOND,
-                "fact": asked.fact["fact"],
-                "asked": asked.fact["asked"],
-                "answer": vocabulary.decode(true),
-                "predicted": vocabulary.decode(said),
-                "right": bool((said == true).all()),
-                "places": list(map(int, asked.answer)),
-            }
-        )
-    return answers
-
-
-def clip_for_report(model, clip: Triplet, video: Path | None, config: Config) -> dict:
-    """One clip as the report plays it: its film, its stream unit by unit, and every answer."""
-    from omni_lab.data.vocabulary import build_vocabulary
-    from omni_lab.sequences.items import KINDS
-    from omni_lab.sequences.stream import omni_stream
-    from omni_lab.sequences.tokens import tokenize
-
-    vocabulary = build_vocabulary(config)
-    sequence = omni_stream(clip, config.sequence, supervised=False)
-    tokens = tokenize(sequence, vocabulary, config.sequence)
-    questions = answered(model, clip, config)
-    verdict = {place: question for question in questions for place in question["places"]}
-    units = [
-        {
-            "start_s": u * config.sequence.unit_s,
-            "end_s": (u + 1) * config.sequence.unit_s,
-            "chips": [],
-        }
-        for u in range(int(tokens.unit.max()) + 1)
-    ]
-    words = vocabulary.pieces(tokens.ids)
-    for place, (kind, item) in enumerate(zip(tokens.kind, tokens.item, strict=True)):
-        question = verdict.get(place)
-        units[tokens.unit[place]]["chips"].append(
-            {
-                "kind": KINDS[kind],
-                "text": words[place],
-                "loss": bool(tokens.loss[place]),
-                "role": sequence.items[item].role,
-                "right": question and question["right"],
-                "predicted": question and question["predicted"],
-            }
-        )
-    return {
-        "video": video,
-        "title": video.stem if video else clip.clip_id,
-        "units": units,
-        "questions": questions,
-    }
-
-
-def draw(summary: dict, metrics: list[dict], clip: Triplet, config: Config) -> dict:
-    """Every picture of the report, by name."""
-    from omni_lab.data.vocabulary import build_vocabulary
-    from omni_lab.plots.data.timeline import draw_triplet
-    from omni_lab.plots.data.tokens import draw_stream
-    from omni_lab.plots.evaluation.facts import draw_controls, draw_facts
-    from omni_lab.plots.evaluation.heatmaps import draw_attention, draw_reliance, draw_retrieval
-    from omni_lab.plots.training.curves import draw_losses
-    from omni_lab.sequences.stream import omni_stream
-    from omni_lab.sequences.tokens import tokenize
-
-    vocabulary = build_vocabulary(config)
-    tokens = tokenize(
-        omni_stream(clip, config.sequence, supervised=False), vocabulary, config.sequence
-    )
-    return {
-        "stream": draw_stream(clip, tokens, vocabulary.pieces(tokens.ids)),
-        "triplet": draw_triplet(clip),
-        "losses": draw_losses(metrics),
-        "facts": draw_facts(summary),
-        "controls": draw_controls(summary),
-        "reliance": draw_reliance(summary["reliance"]),
-        "retrieval": draw_retrieval(summary["retrieval"]),
-        "attention": draw_attention(summary["attention"]),
-    }
-
-
 def run_demo(
     config: Config, out: Path | str, films: Path | None = None, quick: bool = False
 ) -> Path:
-    """Go the whole way into the run folder `out` and return the path of its report.
+    """The whole pipeline into the run folder `out`; the path of its report.
 
     A second call goes on from what is there, and reuses a finished run as it is.
     """
-    from omni_lab.training.run import RunFolder, peak_memory_mb
+    from omni_lab.training.run import RunFolder
 
     out = Path(out)
     if quick:
         config = override(config, QUICK)
     films = Path(films) if films else shipped_films()
-    run = RunFolder(out, config)
-    report, watch = out / "report.html", Stopwatch()
+    run, watch = RunFolder(out, config), Stopwatch()
+    report = out / "report.html"
     if (out / "summary.json").exists() and report.exists():
-        print(
-            f"▸ {out}: this run is finished; its results are used as they are (--fresh starts anew)"
-        )
+        print(f"▸ {out}: this run is finished and used as it is (--fresh starts anew)")
         return report
+
     with watch.part("triplets", "films → triplets → shards"):
         clips = clips_from_films(films, out, config)
     with watch.part("training", "shards and scripts → streams → vision, audio and omni stages"):
@@ -255,44 +114,60 @@ def run_demo(
 
         model = train(config, run, clips["train"])
     with watch.part("evaluation", "questions about scenes it has never seen, and controls"):
-        summary = evaluate(model, config, clips["test"])
-    metrics = run.metrics()
-    watch.seconds["training"] = sum(
-        record["seconds"] for record in metrics
-    )  # over all calls that took part
-    summary |= {
-        "seed": config.seed,
-        "config_hash": config_hash(config),
-        "quick": quick,
-        "stages": {
-            stage: {
-                "steps": len(mine := [r for r in metrics if r["stage"] == stage]),
-                "seconds": sum(r["seconds"] for r in mine),
-                "tokens": sum(r["tokens"] for r in mine),
-            }
-            for stage in dict.fromkeys(r["stage"] for r in metrics)
-        },
-        "environment": json.loads((out / "environment.json").read_text()),
-    }
-    shown = (
-        next((clip for clip in clips["test"] if clip.facts), None)
-        or world_clips(config, "test", 1)[0]
-    )
-    with watch.part("report", "pictures and report"):
-        from omni_lab.report.run_report import write_report
+        from omni_lab.evaluation.gallery.exam import evaluate
 
-        pictures = draw(summary, metrics, shown, config)
-        (out / "figures").mkdir(exist_ok=True)
-        for name, picture in pictures.items():
-            (out / "figures" / f"{name}.png").write_bytes(picture.png)
-        clip = clip_for_report(model, shown, _video_of(shown, films), config)
-        summary["parts"] = watch.seconds
-        summary["seconds"] = sum(watch.seconds.values())
-        summary["peak_memory_mb"] = peak_memory_mb()
-        write_report(out, summary, metrics, pictures, clip)
-    write_json(out / "summary.json", summary)
+        summary = evaluate(model, config, clips["test"]) | facts_of_run(run, quick)
+    with watch.part("report", "pictures and report"):
+        write_demo_report(run, model, summary, clips["test"], films, watch)
     print_summary(summary)
     return report
+
+
+def facts_of_run(run: RunFolder, quick: bool) -> dict[str, Any]:
+    """What a summary says beside the scores: seed, settings, steps and seconds of every stage."""
+    metrics, stages = run.metrics(), {}
+    for stage in dict.fromkeys(record["stage"] for record in metrics):
+        steps = [record for record in metrics if record["stage"] == stage]
+        spent = {name: sum(step[name] for step in steps) for name in ("seconds", "tokens")}
+        stages[stage] = {"steps": len(steps), **spent}
+    return {
+        "seed": run.config.seed,
+        "config_hash": config_hash(run.config),
+        "quick": quick,
+        "stages": stages,
+        "environment": json.loads((run.path / "environment.json").read_text()),
+    }
+
+
+def write_demo_report(
+    run: RunFolder,
+    model: OmniModel,
+    summary: dict[str, Any],
+    clips: list[Triplet],
+    films: Path,
+    watch: Stopwatch,
+) -> None:
+    """Figures, `report.html` and `summary.json` of a demo, around one clip whose truth is known."""
+    from omni_lab.evaluation.gallery.exam import answered, world_clips
+    from omni_lab.report.demo_page import draw_run, played_clip
+    from omni_lab.report.run_report import write_report
+    from omni_lab.training.run import peak_memory_mb
+
+    config, metrics = run.config, run.metrics()
+    known = next((clip for clip in clips if clip.facts), None)
+    shown = known or world_clips(config, "test", 1)[0]
+    pictures = draw_run(summary, metrics, shown, config)
+    (run.path / "figures").mkdir(exist_ok=True)
+    for name, picture in pictures.items():
+        (run.path / "figures" / f"{name}.png").write_bytes(picture.png)
+
+    clip = played_clip(shown, answered(model, shown, config), _video_of(shown, films), config)
+    parts = watch.seconds | {"training": sum(record["seconds"] for record in metrics)}
+    summary["parts"] = parts  # training over all calls that took part
+    summary["seconds"] = sum(parts.values())
+    summary["peak_memory_mb"] = peak_memory_mb()
+    write_report(run.path, summary, metrics, pictures, clip)
+    write_json(run.path / "summary.json", summary)
 
 
 def _video_of(clip: Triplet, films: Path) -> Path | None:

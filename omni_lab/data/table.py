@@ -38,7 +38,7 @@ class Table:
     def load(cls, path: Path) -> Table | None:
         """Table of a file; None where it is missing or damaged, so that it is counted again."""
         try:
-            with np.load(path) as stored:
+            with np.load(io.BytesIO(path.read_bytes())) as stored:
                 left_out, about = json.loads(str(stored["notes"]))
                 return cls(stored["columns"], Counter(left_out), about)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

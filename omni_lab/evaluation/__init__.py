@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = public(
     __name__,
     {
         "answers": "CONTROLS EvalSet by_fact grade make_eval_set predict swapped",
+        "gallery.exam": "answered evaluate world_clips",
         "gallery.needles": "OmniNeedleModel",
         "gallery.reliance": "conflicting",
         "intervals": "bootstrap wilson",

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from omni_lab.config import StageConfig, TrainingConfig
+from omni_lab.training.muon import Muon
 
 
 def part_of(name: str) -> str:
@@ -27,35 +28,26 @@ def choose_trained(model: nn.Module, parts: tuple[str, ...]) -> None:
 def build_optimizers(
     model: nn.Module, training: TrainingConfig, stage: StageConfig
 ) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for hidden matrices; AdamW for embeddings, norms, biases and convolutions.
+    """Muon for hidden matrices; AdamW for embeddings, norms, biases and convolutions.
 
-    Muon's update is scaled to the size that AdamW's would have (Liu et al. 2025): wide matrices keep pace.
+    Each group keeps its full learning rate as `full_lr`, which a schedule's factor multiplies.
     """
     matrices, others = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             hidden = parameter.ndim == 2 and "embed" not in name and "place" not in name
             (matrices if hidden else others).append(parameter)
-    decay = training.weight_decay
-    built = []
+
+    built: list[torch.optim.Optimizer] = []
     if matrices:
-        built.append(
-            torch.optim.Muon(
-                matrices,
-                lr=training.muon_lr * stage.lr_scale,
-                weight_decay=decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
+        built.append(Muon(matrices, training.muon_lr * stage.lr_scale, training.weight_decay))
     if others:
-        built.append(
-            torch.optim.AdamW(
-                others, lr=training.adamw_lr * stage.lr_scale, weight_decay=decay, betas=(0.9, 0.98)
-            )
-        )
+        rate = training.adamw_lr * stage.lr_scale
+        decay = training.weight_decay
+        built.append(torch.optim.AdamW(others, rate, weight_decay=decay, betas=(0.9, 0.98)))
     for optimizer in built:
         for group in optimizer.param_groups:
-            group["full_lr"] = group["lr"]  # what a schedule's factor multiplies
+            group["full_lr"] = group["lr"]
     return built
 
 

@@ -23,8 +23,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # Data flows down this list; an import points up it.
 ORDER = (
-    "", "faces", "errors", "progress", "storage", "config", "media", "triplets", "sequences", "parallel", "planner",
-    "data", "world", "model", "training", "evaluation", "analysis", "plots", "report", "check",
+    "faces", "", "errors", "progress", "storage", "config", "media", "triplets", "sequences", "parallel", "planner",
+    "data", "world", "model", "training", "analysis", "evaluation", "plots", "report", "check",
     "doctor", "demo", "reproduce", "cli",
 )  # fmt: skip
 RANK = {group: rank for rank, group in enumerate(ORDER)}
@@ -304,7 +304,7 @@ def test_everything_that_is_declared_is_used():
 
 
 def test_every_dependency_has_its_line_in_contributing():
-    rows = re.findall(r"^\| `([\w-]+)` \| \S.* \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    rows = re.findall(r"^\| `([\w-]{2,})` \| \S.* \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
     assert sorted(rows) == sorted(declared())
 
 

@@ -1,0 +1,94 @@
+"""Exam on the gallery: facts with their controls, conflicts, retrieval, attention, on unseen scenes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omni_lab.analysis.capture import modality_mass
+from omni_lab.config import TICKS_PER_SECOND, Config
+from omni_lab.data.vocabulary import build_vocabulary
+from omni_lab.evaluation.answers import (
+    CONTROLS,
+    by_fact,
+    grade,
+    make_eval_set,
+    predict,
+    swapped,
+)
+from omni_lab.evaluation.gallery.reliance import reliance
+from omni_lab.evaluation.retrieval import moments, retrieval
+from omni_lab.model.omni import OmniModel
+from omni_lab.triplets.record import Triplet
+from omni_lab.world.clips import from_script
+from omni_lab.world.drawing import write_script
+from omni_lab.world.questions import CHANCE
+
+FIRST_SEED = 1_000_000  # of unseen clips; training scripts have a split of their own beside it
+ROWS = 16  # of a batch
+
+
+def world_clips(
+    config: Config, split: str, count: int, seconds: int | None = None
+) -> list[Triplet]:
+    """Clips of scripts that training has never drawn, as long as the omni stage's where not said."""
+    size, rate = config.model.image.size, config.triplets.frames_per_second
+    seconds = seconds or config.training.stage("omni").seconds
+    seeds = range(FIRST_SEED, FIRST_SEED + count)
+    scripts = (write_script(seed, seconds, config.world, split) for seed in seeds)
+    return [from_script(script, size, config.world, rate) for script in scripts]
+
+
+def evaluate(model: OmniModel, config: Config, films: list[Triplet]) -> dict[str, Any]:
+    """Scores of a model on the gallery: facts, held-out pairs, controls, reliance, retrieval, mass.
+
+    Parameters
+    ----------
+    films : clips cut from real files, asked about too where their truth is known
+    """
+    vocabulary, settings = build_vocabulary(config), config.evaluation
+    exam = make_eval_set(world_clips(config, "test", settings.clips), config, vocabulary)
+    held = make_eval_set(world_clips(config, "held_out", settings.clips), config, vocabulary)
+    scores: dict[str, Any] = {
+        "facts": by_fact(exam, grade(model, exam), CHANCE),
+        "held_out_pairs": by_fact(held, grade(model, held), CHANCE, held_out=True),
+        "controls": {
+            control: by_fact(exam, grade(model, swapped(exam, control)), CHANCE)
+            for control in CONTROLS
+        },
+        "reliance": reliance(model, config, vocabulary),
+    }
+    for control in scores["controls"].values():
+        control.pop("absent", None)  # nothing carries its answer: there is nothing to take away
+
+    if any(clip.facts for clip in films):
+        shown = make_eval_set(films, config, vocabulary)
+        scores["films"] = by_fact(shown, grade(model, shown), CHANCE)
+
+    batches = [exam.batch(first, ROWS) for first in range(0, len(exam.rows), ROWS)]
+    vectors = moments(model, batches, config.training.align_units)
+    scores["retrieval"] = retrieval(vectors, settings.retrieval_rooms)
+    scores["attention"] = modality_mass(model, batches[:4])
+    return scores
+
+
+def answered(model: OmniModel, clip: Triplet, config: Config) -> list[dict[str, Any]]:
+    """Every question of one clip, with the model's answer beside the true one."""
+    vocabulary = build_vocabulary(config)
+    exam = make_eval_set([clip], config, vocabulary)
+    predicted = predict(model, exam.batch(0, 1))[0]
+
+    answers = []
+    for asked in exam.asked:
+        own, true = predicted[list(asked.answer)], exam.rows[0].ids[list(asked.answer)]
+        answers.append(
+            {
+                "time_s": asked.fact["start"] / TICKS_PER_SECOND,
+                "fact": asked.fact["fact"],
+                "asked": asked.fact["asked"],
+                "answer": vocabulary.decode(true),
+                "predicted": vocabulary.decode(own),
+                "right": bool((own == true).all()),
+                "places": list(map(int, asked.answer)),
+            }
+        )
+    return answers
