@@ -8,9 +8,10 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -23,6 +24,9 @@ from omni_lab.media.subtitles.reader import Cue
 from omni_lab.sequences.documents import Document, Picture
 from omni_lab.sequences.items import Sequence
 from omni_lab.triplets.record import Triplet
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 TURNED = range(5, 9)  # EXIF orientations that swap width and height
 
@@ -147,8 +151,9 @@ def _square(picture: UInt8[np.ndarray, "height width 3"], side: int) -> UInt8[np
     return np.array(Image.fromarray(picture).resize((side, side), how))
 
 
-def _opened(media: Media):
-    """PIL image of a medium, its header read.
+@contextmanager
+def _opened(media: Media) -> Iterator[PIL.Image.Image]:
+    """PIL image of a medium, its header read, until the block ends.
 
     Raises
     ------
@@ -159,18 +164,21 @@ def _opened(media: Media):
 
     PIL.Image.init()
     known = [name for name in FORMATS if name in PIL.Image.OPEN]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return PIL.Image.open(media.open(), formats=known)
-        except PIL.UnidentifiedImageError:
-            message = f"is not a picture in a known format; give it as {READABLE}"
-            raise NotPictureError(media.name, message) from None
-        except PIL.Image.DecompressionBombError:
-            raise NotPictureError(media.name, "claims far too many pixels") from None
-        except BROKEN as error:
-            why = str(error) or type(error).__name__
-            raise NotPictureError(media.name, f"is a broken picture ({why})") from None
+    with media.open() as file:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                image = PIL.Image.open(file, formats=known)
+            except PIL.UnidentifiedImageError:
+                message = f"is not a picture in a known format; give it as {READABLE}"
+                raise NotPictureError(media.name, message) from None
+            except PIL.Image.DecompressionBombError:
+                raise NotPictureError(media.name, "claims far too many pixels") from None
+            except BROKEN as error:
+                why = str(error) or type(error).__name__
+                raise NotPictureError(media.name, f"is a broken picture ({why})") from None
+        with image:
+            yield image
 
 
 def pixels(media: Media) -> UInt8[np.ndarray, "height width 3"]:

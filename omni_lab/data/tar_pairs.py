@@ -123,6 +123,6 @@ def _text(tar: Path, offset: int, size: int, is_json: bool) -> str:
         found = [record[key] for key in CAPTIONS if isinstance(record.get(key), str)]
     except (ValueError, AttributeError) as error:
         name = _name_at(tar, offset)
-        what = "a JSON record with `text` or `caption`" if is_json else "UTF-8 text"
+        what = "JSON record with `text` or `caption`" if is_json else "UTF-8 text"
         raise InputError(f"{tar}: {name} is no {what} ({error})") from None
     return found[0] if found else ""
