@@ -2,10 +2,10 @@
 
     python benchmarks/memory.py [--quick]
 
-A few films of the gallery are built into shards once; folders of 50 and of 500 are made of copies of
-their clips under other names, each a tar of its own, by the project's own writer. A new process per
-folder opens the source as a stage does and draws the same number of batches from it: the value is
-the ratio of their peaks in resident memory, median over rounds. The index of all clips is held, the
+A few films of the gallery are built into shards; folders of 50 and of 500 are made of copies of
+these, with an index by the project's own writer. A new process per folder opens the source as a
+stage does and draws the same number of batches from it: the value is the ratio of their peaks in
+resident memory, median over rounds. The index of all clips is held, the
 clips are not, so that the ratio stays near 1.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,56 +23,46 @@ from dataclasses import replace
 from pathlib import Path
 
 from omni_lab.config import StageConfig, override, tiny
-from omni_lab.triplets.record import EncodedClip
+from omni_lab.triplets.shards.index import Index, digest, table_of
 
 GOAL, FEW, MANY = 1.05, 50, 500
-CLIPS = 8  # of a shard
 
 
-def films(count: int, seconds: int) -> list[EncodedClip]:
-    """Clips of films of the gallery, cut to two seconds."""
+def built(folder: Path, films: int) -> Path:
+    """Shards of films of the gallery of 16 s, one film each, cut into clips of two seconds."""
     from omni_lab.triplets.building.build import build
-    from omni_lab.triplets.shards.tars import read_clips
     from omni_lab.world.drawing import write_script
     from omni_lab.world.film import write_film
 
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [
-            write_film(write_script(seed, seconds, tiny().world), Path(folder) / f"{seed}.mp4")
-            for seed in range(count)
-        ]
-        cutting = replace(tiny().triplets, min_s=2.0, max_s=4.0, target_s=2.0)
-        build(paths, Path(folder) / "out", cutting, progress=False, workers=1)
-        return list(read_clips(Path(folder) / "out"))
+    paths = [
+        write_film(write_script(seed, 16, tiny().world), folder / f"{seed}.mp4")
+        for seed in range(films)
+    ]
+    cutting = replace(tiny().triplets, min_s=1.5, max_s=3.0, target_s=2.0, clips_per_shard=1)
+    cutting = replace(cutting, detector="energy")
+    build(paths, folder / "built", cutting, progress=False, workers=1)
+    return folder / "built"
 
 
-def copied(clips: list[EncodedClip], out: Path, shards: int) -> Path:
-    """A folder of so many shards of copies of clips, each under a source of its own."""
-    from omni_lab.triplets.shards.index import FilmEntry
-    from omni_lab.triplets.shards.members import members_of
-    from omni_lab.triplets.shards.tars import ShardWriter
+def copied(source: Path, out: Path, shards: int) -> Path:
+    """A folder of so many shards, each a copy of one of the source's, in an index of its own."""
+    import pyarrow
 
-    # a tar is closed after each film; the writer's index grows with them, and is written each time
-    with ShardWriter(out, "benchmark", clips_per_shard=CLIPS) as writer:
-        for number in range(shards):
-            source = f"{number:032x}"
-            for at in range(CLIPS):
-                clip = _renamed(clips[(number + at) % len(clips)], source, at)
-                writer.add(clip, [data for _, data in members_of(clip)])
-            writer.end_film(FilmEntry(source, f"{source}.mp4", CLIPS, 0))
+    index = Index.load(source)
+    parts = {name: table_of(rows) for name, rows in index.rows_by_shard()}
+    out.mkdir()
+    tables, entries = [], []
+    for number in range(shards):
+        entry = index.shards[number % len(index.shards)]
+        name = f"shard-{number:06d}.tar"
+        shutil.copy(source / entry.name, out / name)
+        table = parts[entry.name]
+        at = table.column_names.index("shard")
+        tables.append(table.set_column(at, "shard", pyarrow.array([name] * table.num_rows)))
+        entries.append(replace(entry, name=name, rows=digest(tables[-1].to_pylist())))
+    whole = table_of(pyarrow.concat_tables(tables).to_pylist())
+    replace(index, table=whole, shards=tuple(entries)).write(out)
     return out
-
-
-def _renamed(clip: EncodedClip, source: str, at: int) -> EncodedClip:
-    """The clip under another name, at another time of its film."""
-    length = clip.record["end"] - clip.record["start"]
-    start = at * 10 * 16_000
-    name = f"{source}_{start}_{start + length}"
-    about = {**clip.record["source"], "id": source, "uri": f"{source}.mp4"}
-    record = {
-        **clip.record, "clip_id": name, "source": about, "start": start, "end": start + length
-    }  # fmt: skip
-    return replace(clip, clip_id=name, record=record)
 
 
 def drawn(folder: str, steps: int) -> None:
@@ -107,11 +98,11 @@ def main() -> None:
         drawn(options.folder, options.steps)
         return
 
-    rounds, steps, count = (2, 30, 2) if options.quick else (5, 250, 4)
-    clips = films(count, 8)
+    rounds, steps, count = (2, 8, 1) if options.quick else (5, 250, 4)
     ratios = []
     with tempfile.TemporaryDirectory() as base:
-        folders = {many: copied(clips, Path(base) / str(many), many) for many in (FEW, MANY)}
+        shards = built(Path(base), count)
+        folders = {many: copied(shards, Path(base) / str(many), many) for many in (FEW, MANY)}
         for number in range(rounds):
             few, many = (peak_of(folders[shards], steps) for shards in (FEW, MANY))
             ratios.append(many["peak_mb"] / few["peak_mb"])

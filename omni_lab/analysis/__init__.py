@@ -1,4 +1,4 @@
-"""Attention captured while a model runs, and its exact mass per modality."""
+"""Attention analysis: capture during a forward pass, exact attention mass per modality."""
 
 from omni_lab.faces import public
 

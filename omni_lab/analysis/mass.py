@@ -1,9 +1,10 @@
-"""How much attention goes from every modality to every modality, exactly, without ever holding a T × T map.
+"""Attention mass per modality, exact, without a T × T attention map in memory.
 
-Ordinary attention whose values are one-hot labels of the keys gives each query's mass per label; averaging over the
-queries of one modality gives a row of the matrix. Memory is that of attention itself.
+Attention whose values are one-hot labels of the keys gives each query's mass per label; the mean
+over the queries of one modality is a row of the matrix. It takes the memory of attention itself.
 
-Glossary: B batch · H heads · T tokens · K head width · C labels (modalities).
+Glossary: B batch · H query heads · G key/value heads · T tokens · K head width ·
+C labels (modalities).
 """
 
 from __future__ import annotations
@@ -16,17 +17,22 @@ from torch.nn import functional as F
 
 def attention_mass(
     query: Float[Tensor, "B H T K"],
-    key: Float[Tensor, "B H2 T K"],
+    key: Float[Tensor, "B G T K"],
     labels: Int64[Tensor, "B T"],
     classes: int,
     scale: float | None = None,
 ) -> Float[Tensor, "B H T C"]:
-    """Mass of causal attention from every query to the keys of every label.
+    """Attention mass of causal attention, from every query to the keys of every label.
 
     Parameters
     ----------
-    labels : label of every key, from 0 to classes - 1; a key with -1 (padding) belongs to no label.
-    scale : of the scores; 1 / √K where it is None.
+    labels : label of every key, from 0 to `classes` - 1; a key with -1 (padding) has no label
+    classes : number of labels, C
+    scale : of the attention scores; None is 1 / √K
+
+    Returns
+    -------
+    mass : sums to 1 over the labels, less what falls on keys without a label
     """
     heads = query.shape[1]
     known = labels >= 0
@@ -39,7 +45,10 @@ def attention_mass(
 def mass_matrix(
     mass: Float[Tensor, "B H T C"], labels: Int64[Tensor, "B T"], classes: int
 ) -> tuple[Float[Tensor, "C C"], Int64[Tensor, " C"]]:
-    """Sum the mass over the queries of every label (mean over heads); divide by their number, also given, for rows."""
+    """Attention mass summed over the queries of every label, mean over heads, and their numbers.
+
+    A row divided by its number of queries is the mean mass of that label's queries.
+    """
     rows = mass.new_zeros(classes, mass.shape[-1])
     known = labels >= 0
     rows.index_add_(0, labels[known], mass.mean(1)[known])

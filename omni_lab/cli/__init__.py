@@ -1,1 +1,1 @@
-"""The command `omni-lab`: one file per noun."""
+"""Command-line interface `omni-lab`: one file per noun."""

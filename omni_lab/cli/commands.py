@@ -1,4 +1,7 @@
-"""What every command of `omni-lab` is made of: help with an example, settings, `--json`, and how it answers."""
+"""Building blocks of command-line parsers: help with an example, `--set`, `--json`, output.
+
+Every command of `omni-lab` is one file per noun, with an `add_…` and a handler.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,21 @@ from typing import Any
 
 from omni_lab.errors import UsageError
 
-_STEERING = re.compile(
-    "[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
-)  # a terminal; JSON escapes the others
+# control characters that steer a terminal and that JSON does not escape
+_STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def command(
     group: Any, name: str, message: str, example: str, run: Callable | None = None
 ) -> argparse.ArgumentParser:
-    """Add a command: `says` in one line, and an example of a call."""
+    """Argument parser of a command, added to a group of commands.
+
+    Parameters
+    ----------
+    message : one line for the list of commands, also the description
+    example : call that `--help` shows
+    run : handler; None for a command that only groups others
+    """
     parser = group.add_parser(
         name,
         help=message,
@@ -31,26 +40,27 @@ def command(
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add `--set KEY=VALUE`."""
+    """Option `--set KEY=VALUE`, several at a time and repeatable."""
     message = (
-        "change settings, such as training.stages.omni.steps=50 (`omni-lab config` lists them)"
+        "changes of settings, such as training.stages.omni.steps=50 "
+        "(`omni-lab config` lists all settings)"
     )
     many = {"nargs": "+", "action": "extend", "default": []}
     parser.add_argument("--set", dest="settings", metavar="KEY=VALUE", help=message, **many)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add `--json`."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    """Option `--json`, for programs that read the output."""
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
 def configured(preset: str, settings: list[str]) -> Any:
-    """Give a preset's settings with changes put in.
+    """Configuration of a preset, with `KEY=VALUE` overrides.
 
     Raises
     ------
     UsageError
-        there is no such preset, no such setting, or its value cannot be
+        the preset or a setting does not exist, or a value is out of its range
     """
     from omni_lab.config import PRESETS, override
 
@@ -60,23 +70,22 @@ def configured(preset: str, settings: list[str]) -> Any:
 
 
 def answer(arguments: argparse.Namespace, data: dict[str, Any], text: str) -> None:
-    """Print what a command found: as text, or as JSON where that was asked for."""
+    """Output of a command on stdout: `text`, or `data` as one JSON object with `--json`."""
     if arguments.json:
-        text = _STEERING.sub(
-            lambda c: f"\\u{ord(c.group()):04x}", json.dumps(data, indent=2, ensure_ascii=False)
-        )
+        text = json.dumps(data, indent=2, ensure_ascii=False)
+        text = _STEERING.sub(lambda c: f"\\u{ord(c.group()):04x}", text)
     print(text)
 
 
 def whole(text: str) -> int:
-    """An argument that is a whole number, 0 or more."""
+    """Argument type: integer, 0 or more."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
     return int(text)
 
 
 def count(text: str) -> int:
-    """An argument that is a whole number, 1 or more."""
+    """Argument type: integer, 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
     return int(text)

@@ -1,4 +1,4 @@
-"""`omni-lab sequences`: how a clip, a film or pictures read as the tokens that a model gets."""
+"""Commands below `omni-lab sequences`: clips, films and documents as token sequences."""
 
 from __future__ import annotations
 
@@ -22,46 +22,47 @@ if TYPE_CHECKING:
 EXAMPLES = """omni-lab sequences show runs/triplets --clip 3 --format F4 --png sequence.png
   omni-lab sequences show talk.mp4
   omni-lab sequences show cat.jpg dog.jpg --text "A cat and a dog." """.rstrip()
-ANY_LENGTH = 1 << 31
+ANY_LENGTH = 1 << 31  # tokens; a sequence is shown also where training refuses its length
 
 
 def add_sequences(commands: Any) -> None:
-    """Add the commands below `omni-lab sequences`."""
+    """Argument parsers of the commands below `omni-lab sequences`."""
     example = "omni-lab sequences show talk.mp4 --format F4"
-    sequences = command(
-        commands, "sequences", "clips and documents as the tokens that a model gets", example
-    )
+    message = "token sequences of clips and documents, as a model is given them"
+    sequences = command(commands, "sequences", message, example)
     inner = sequences.add_subparsers(title="commands", metavar="COMMAND")
 
-    message = "print a clip, or pictures and text, as a sequence of tokens, and draw it"
+    message = "token sequence of a clip, or of pictures and text, as a table and a picture"
     parser = command(inner, "show", message, EXAMPLES, sequences_show)
-    message = (
-        "a folder of shards, a film (cut on the fly; subtitles beside it are found), or pictures"
-    )
+    _add_show(parser)
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    """Options of `omni-lab sequences show`."""
+    message = "folder of shards, film (cut on the fly; with the subtitles beside it), or pictures"
     parser.add_argument("targets", type=Path, nargs="+", metavar="TARGET", help=message)
-    message = "which clip of shards or film: a number from 0, or a clip_id (default: 0)"
+    message = "clip of shards or film: a number from 0, or a clip_id (default: 0)"
     parser.add_argument("--clip", help=message)
-    message = "stream: the omni stream of a clip; F0 to F4: ways to write many images (default: stream; of pictures F4)"
+    message = (
+        "sequence format: stream, the omni stream of a clip; F0 to F4, the multi-image formats "
+        "(default: stream; for pictures F4)"
+    )
     parser.add_argument("--format", choices=("stream", *FORMATS), help=message)
-    parser.add_argument(
-        "--text",
-        action="append",
-        default=[],
-        help="text that follows the pictures; may be repeated",
-    )
-    parser.add_argument(
-        "--unsupervised", action="store_true", help="also what has no text to learn from"
-    )
-    parser.add_argument("--png", type=Path, metavar="FILE", help="picture to write (or .pdf, .svg)")
-    parser.add_argument(
-        "--preset", default="tiny", help="tiny, small or full_7b (default: %(default)s)"
-    )
+    message = "text that follows the pictures; may be repeated"
+    parser.add_argument("--text", action="append", default=[], help=message)
+
+    message = "show also what has no supervised text"
+    parser.add_argument("--unsupervised", action="store_true", help=message)
+    message = "picture to write (or .pdf, .svg)"
+    parser.add_argument("--png", type=Path, metavar="FILE", help=message)
+    message = "tiny, small or full_7b (default: %(default)s)"
+    parser.add_argument("--preset", default="tiny", help=message)
     add_settings(parser)
     add_json(parser)
 
 
 def sequences_show(arguments: argparse.Namespace) -> None:
-    """`omni-lab sequences show`: one sequence as a table and, where asked for, as a picture."""
+    """`omni-lab sequences show`: a token sequence as a table, with `--png` also as a picture."""
     config = configured(arguments.preset, arguments.settings)
     from omni_lab.data.vocabulary import build_vocabulary
     from omni_lab.sequences.formats import lay_out
@@ -72,22 +73,23 @@ def sequences_show(arguments: argparse.Namespace) -> None:
     layout = arguments.format or config.sequence.layout
     if layout == "stream" and not is_clip:
         if arguments.format:
-            raise UsageError(
-                "--format stream: the omni stream needs a clip, with times; pictures take F0 to F4"
-            )
+            wrong = "the omni stream needs a clip, with times; pictures take F0 to F4"
+            raise UsageError(f"--format stream: {wrong}")
         layout = "F4"
+
     shown = replace(config, sequence=replace(config.sequence, layout=layout, max_tokens=ANY_LENGTH))
     vocabulary = build_vocabulary(shown)
     sequence = lay_out(content, shown, supervised=not arguments.unsupervised)
     tokens = tokenize(sequence, vocabulary, shown.sequence)
+
     facts = {"layout": layout, **facts_of(sequence, tokens, vocabulary)}
     notes += _notes(facts, config)
     part = "unit" if layout == "stream" else "part"
     colour = not arguments.json and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    text = table(
-        sequence, tokens, vocabulary, part, shutil.get_terminal_size((100, 24)).columns, colour
-    )
+    width = shutil.get_terminal_size((100, 24)).columns
+    text = table(sequence, tokens, vocabulary, part, width, colour)
     text = "\n".join([f"layout  {layout}", text, *(["", *notes] if notes else [])])
+
     if arguments.png:
         from omni_lab.plots.style import save
 
@@ -99,52 +101,62 @@ def sequences_show(arguments: argparse.Namespace) -> None:
 
 
 def _content(arguments: argparse.Namespace, config: Config) -> tuple[Any, bool, list[str]]:
-    """What is to be laid out, whether it is a clip, and what is to be said about it."""
+    """Content to lay out (clip or document), whether it is a clip, and notes about it."""
     from omni_lab.media.subtitles.reader import Cue
     from omni_lab.sequences.documents import as_document
-    from omni_lab.triplets.building.build import EXTENSIONS
-    from omni_lab.triplets.table import harmless
 
     first, *others = arguments.targets
-    is_clip = first.is_dir() or first.suffix.lower() in EXTENSIONS
-    if wrong := next(
-        (t for t in others if is_clip or t.is_dir() or t.suffix.lower() in EXTENSIONS), None
-    ):
-        raise UsageError(
-            f"{wrong}: show one folder of shards, one film, or some pictures at a time"
-        )
+    is_clip = _is_clip(first)
+    if wrong := next((target for target in others if is_clip or _is_clip(target)), None):
+        right = "show one folder of shards, one film, or some pictures at a time"
+        raise UsageError(f"{wrong}: {right}")
+
     if not is_clip:
         if arguments.clip is not None:
-            raise UsageError(
-                f"--clip {arguments.clip}: pictures have no clips; it goes with shards or a film"
-            )
-        said = [
-            Cue(0, 0, text) for text in arguments.text
-        ]  # text also where it is the name of a file
-        return as_document([*arguments.targets, *said], first.name), False, []
+            right = "pictures have no clips; it goes with shards or a film"
+            raise UsageError(f"--clip {arguments.clip}: {right}")
+        # a cue stays text also where a file has its name
+        texts = [Cue(0, 0, text) for text in arguments.text]
+        return as_document([*arguments.targets, *texts], first.name), False, []
+
     if arguments.text:
         raise UsageError("--text goes with pictures; a clip has the text of its film")
     which = "0" if arguments.clip is None else arguments.clip
     if first.is_dir():
         return clip_of(first, which), True, []
-    from omni_lab.triplets.cutting.film import clips_of_film
+    return _clip_of_film(first, which, config)
 
-    source, clips = clips_of_film(first, config.triplets)
+
+def _is_clip(target: Path) -> bool:
+    """Whether a target holds clips: a folder of shards or a film."""
+    from omni_lab.triplets.building.build import EXTENSIONS
+
+    return target.is_dir() or target.suffix.lower() in EXTENSIONS
+
+
+def _clip_of_film(film: Path, which: str, config: Config) -> tuple[Any, bool, list[str]]:
+    """Clip of a film that `--clip` selects, cut on the fly, as `_content` returns it."""
+    from omni_lab.triplets.cutting.film import clips_of_film
+    from omni_lab.triplets.table import harmless
+
+    source, clips = clips_of_film(film, config.triplets)
     number = count()
     for clip in clips:
         if which in (str(next(number)), clip.clip_id):
             return clip.decode(), True, [f"damaged: {harmless(error)}" for error in source.errors]
-    raise UsageError(f"--clip {which}: {first} has {next(number)} clips, counted from 0")
+    raise UsageError(f"--clip {which}: {film} has {next(number)} clips, counted from 0")
 
 
 def _notes(facts: dict[str, Any], config: Config) -> list[str]:
-    """What a reader might wonder about: words that became `<unknown>` or nothing, a length that training refuses."""
+    """Notes on a sequence: words that became `<unknown>` or no token, a length over the maximum."""
     notes = []
-    other = f"preset {config.name} has the words of its own world only; a pretrained tokenizer (full_7b) reads any text"
+    other = (
+        f"preset {config.name} has the words of its own world only; "
+        "a pretrained tokenizer (full_7b) reads any text"
+    )
     if facts["unknown"]:
-        notes.append(
-            f"unknown: {facts['unknown']} of {facts['text_tokens']} text tokens are <unknown>: {other}"
-        )
+        found = f"{facts['unknown']} of {facts['text_tokens']} text tokens are <unknown>"
+        notes.append(f"unknown: {found}: {other}")
     if facts["wordless"]:
         notes.append(f"wordless: {facts['wordless']} texts left no token at all: {other}")
     most = config.sequence.max_tokens
@@ -155,7 +167,7 @@ def _notes(facts: dict[str, Any], config: Config) -> list[str]:
 
 
 def _drawn(content: Any, layout: str, sequence: Any, tokens: Any, words: list[str]) -> Any:
-    """The picture of a sequence: over time for the stream, as a page for the formats."""
+    """Figure of a sequence: over time for the stream, as a page for the multi-image formats."""
     if layout == "stream":
         from omni_lab.plots.data.sample import draw_sample
 

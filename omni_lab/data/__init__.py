@@ -6,7 +6,10 @@ __getattr__, __dir__, __all__ = public(
     __name__,
     {
         "batch": "StageData TrainingBatch",
+        "documents": "Documents",
         "loader": "prefetch",
+        "mixed": "SourceData",
+        "plan": "Plan",
         "sources": "training_data",
         "vocabulary": "build_vocabulary",
     },

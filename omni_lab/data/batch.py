@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from omni_lab.config import StageConfig
+from omni_lab.data.loader import prefetch
 from omni_lab.errors import UsageError
 from omni_lab.parallel.batch import shard_batch
 from omni_lab.parallel.collectives import Collectives
@@ -67,8 +68,6 @@ class StageData(ABC):
 
     def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[TrainingBatch]:
         """Batches of one rank from step `first` to the stage's end, prefetched."""
-        from omni_lab.data.loader import prefetch
-
         yield from prefetch(self.batch, range(first, self.settings.steps), rank, ranks)
 
     def summary(self) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
-from omni_lab.data.batch import TrainingBatch
 from omni_lab.errors import OmniLabError
+
+Made = TypeVar("Made")  # a batch
 
 
 class _Failure(NamedTuple):
@@ -24,8 +25,8 @@ class _Failure(NamedTuple):
 
 
 def prefetch(
-    make: Callable[[int, int, int], TrainingBatch], steps: range, rank: int, ranks: int
-) -> Iterator[TrainingBatch]:
+    make: Callable[[int, int, int], Any], steps: range, rank: int, ranks: int
+) -> Iterator[Any]:
     """Prefetch: batches that `make` gives for (step, rank, ranks), two ahead of training.
 
     They are made in another process. In a thread, making a batch is Python's work, and would hold
@@ -51,12 +52,10 @@ def prefetch(
 class _Steps(Dataset):
     """The batches of a stage by step, as a map that a loader can walk."""
 
-    def __init__(
-        self, make: Callable[[int, int, int], TrainingBatch], rank: int, ranks: int
-    ) -> None:
+    def __init__(self, make: Callable[[int, int, int], Any], rank: int, ranks: int) -> None:
         self.make, self.rank, self.ranks = make, rank, ranks
 
-    def __getitem__(self, step: int) -> TrainingBatch | _Failure:
+    def __getitem__(self, step: int) -> Any:
         try:
             return self.make(step, self.rank, self.ranks)
         except OmniLabError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -109,6 +109,19 @@ class SourceData(StageData):
         return {
             name: Consumption(documents, tokens, documents / len(self.sources[name]))
             for name, (documents, tokens) in counts.items()
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Expectation of the whole stage: `tokens`, `epochs` by source, `left_out` by reason."""
+        read = self.consumption()
+        return {
+            "tokens": sum(source.tokens for source in read.values()),
+            "epochs": {name: source.epochs for name, source in read.items()},
+            "left_out": {
+                f"{name}: {reason}": count
+                for name, source in self.sources.items()
+                for reason, count in source.left_out.items()
+            },
         }
 
     def left_out(self) -> list[str]:

@@ -11,6 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from omni_lab.triplets.shards.index import INDEX, Index, ShardError, places
 from omni_lab.triplets.shards.members import BLOCK
 
 ROW, SHARD, START, END, LENGTH = range(5)  # columns of the table of pieces
+CHUNK = 256  # rows of the index that are objects at a time, beside those of one shard
 LONG, IDLE, EMPTY = "longer than a row", "with nothing to learn", "in an empty shard"
 
 
@@ -53,7 +55,7 @@ def pieces_of(folder: Path, index: Index, writing: Writing) -> Table:
     findings = Findings()
     first = shards = 0
 
-    for shard, rows in index.rows_by_shard():
+    for shard, rows in _rows_by_shard(index):
         for place, (row, record) in enumerate(records(folder / shard, rows), first):
             for start, end, length, lack in _measured(row, record, writing, findings):
                 if lack is None:
@@ -65,6 +67,14 @@ def pieces_of(folder: Path, index: Index, writing: Writing) -> Table:
     if empty := len(index.shards) - shards:
         left_out[EMPTY] += empty
     return Table(np.array(found, np.int64).reshape(-1, 5), left_out, findings.plain())
+
+
+def _rows_by_shard(index: Index) -> Iterator[tuple[str, list[dict]]]:
+    """Rows grouped by tar, few of them as objects at a time: an index may hold millions."""
+    batches = index.table.to_batches(max_chunksize=CHUNK)
+    rows = (row for batch in batches for row in batch.to_pylist())
+    for name, group in groupby(rows, key=lambda row: row["shard"]):
+        yield name, list(group)
 
 
 def records(tar: Path, rows: list[dict]) -> Iterator[tuple[dict, dict]]:

@@ -6,9 +6,13 @@ each takes. Frames and sound are read when a piece is due, so that memory holds 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from omni_lab.data.documents import Documents
+from omni_lab.data.pairs.parts import square
 from omni_lab.data.pieces import LENGTH, SHARD, piece, pieces_of, reduced
 from omni_lab.data.table import remembered
 from omni_lab.data.writing import Writing
@@ -73,7 +77,11 @@ class ShardDocuments(Documents):
         tar = self.folder / row["shard"]
 
         clip = reduced(read_clip(self.folder, row), start, end, self.writing)
-        sequence = self.writing.lay_out(piece(decoded(clip, tar), start, end, self.writing))
+        part = piece(decoded(clip, tar), start, end, self.writing)
+        if self.writing.streams and len(part.frames):
+            side = self.writing.config.model.image.size
+            part = replace(part, frames=np.stack([square(frame, side) for frame in part.frames]))
+        sequence = self.writing.lay_out(part)
         if (now := self.writing.length(sequence)) != length:
             message = f"{now} tokens, but {length} were planned: the folder changed"
             raise ShardError(f"{tar}: {clip.clip_id}: {message}; start again with a new run")

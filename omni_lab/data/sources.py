@@ -107,6 +107,6 @@ def _open(name: str, data: DataConfig, writing: Writing, tables: Path | None) ->
         from omni_lab.data.text import TextDocuments
 
         return TextDocuments(path, writing, tables)
-    from omni_lab.data.pairs import PairDocuments
+    from omni_lab.data.pairs.source import PairDocuments
 
     return PairDocuments(path, name, writing, tables)

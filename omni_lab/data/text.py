@@ -102,8 +102,8 @@ def cut(text: str, most: int, count: Count) -> Iterator[tuple[int, int, int]]:
 
     Every piece is counted as it will be written: alone. Together they are the text.
 
-    >>> [text for text in ("ab cd ef"[a:b] for a, b, _ in cut("ab cd ef", 6, len))]
-    ['ab cd ', 'ef']
+    >>> ["ab cd ef"[a:b] for a, b, _ in cut("ab cd ef", 6, len)]
+    ['ab ', 'cd ef']
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Answers with their controls, retrieval, needles in long texts and films."""
+"""Evaluation: fact accuracy with controls, cross-modal retrieval, needle in a haystack."""
 
 from omni_lab.faces import public
 

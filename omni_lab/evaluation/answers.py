@@ -1,7 +1,9 @@
-"""Answers per kind of fact, on clips the model has never seen, with controls that take their carrier away.
+"""Accuracy per fact on unseen clips under teacher forcing, with controls that swap a modality.
 
-Every answer is read with the true text before it (teacher forcing): what is asked is whether this answer is right,
-whatever was answered earlier. An answer of several tokens is right when all of them are.
+The true text precedes every answer, so that an earlier wrong answer does not count twice. An answer
+of several tokens is right when every token is the likeliest.
+
+Glossary: B batch · T tokens · M modalities.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ CONTROLS = ("swap_image", "swap_audio", "swap_question")
 
 @dataclass(frozen=True)
 class EvalQuestion:
-    """One question of an exam: the row it stands in, the places of its own words and of its answer's tokens."""
+    """Question of an evaluation set: its row, and the token positions of question and answer."""
 
     row: int
     fact: dict
@@ -39,54 +41,72 @@ class EvalQuestion:
 
 @dataclass
 class EvalSet:
-    """Clips as token rows, and every question in them."""
+    """Evaluation set: clips as rows of tokens, and every question in them."""
 
     rows: list[Tokens]
     asked: list[EvalQuestion]
     config: Config
 
     def batch(self, first: int, rows: int) -> Batch:
-        """Batch of so many rows from row `first` on."""
+        """Batch of up to `rows` rows, from row `first` on."""
         config = self.config
         return collate(self.rows[first : first + rows], config.sequence, config.model.image.size)
 
 
 def make_eval_set(clips: list[Triplet], config: Config, vocabulary: Vocabulary) -> EvalSet:
-    """Lay the clips out and find the tokens of every fact's question and answer."""
+    """Evaluation set of clips: omni streams, with the tokens of each fact's question and answer.
+
+    Raises
+    ------
+    UsageError
+        no clip has a question whose answer is known
+    """
     rows, asked = [], []
     for row, clip in enumerate(clips):
         sequence = omni_stream(clip, config.sequence, supervised=False)
         tokens = tokenize(sequence, vocabulary, config.sequence)
         rows.append(tokens)
-        spoken = {
+
+        # a fact's answer is the supervised text that starts at the fact's tick
+        answers = {
             item.start: index
             for index, item in enumerate(sequence.items)
             if item.kind == "text" and item.loss
         }
         for fact in clip.facts:
-            index = spoken.get(fact["start"])
+            index = answers.get(fact["start"])
             if index is None:
                 continue
             answer = np.flatnonzero(tokens.item == index)
-            line = max(
-                (i for i in range(index) if sequence.items[i].kind == "text"), default=-1
-            )  # the visitor's
+
+            # the visitor's line, the last text before the answer
+            line = max((i for i in range(index) if sequence.items[i].kind == "text"), default=-1)
             question = np.flatnonzero(tokens.item == line)
             asked.append(EvalQuestion(row, fact, tuple(question.tolist()), tuple(answer.tolist())))
+
     if not asked:
-        raise UsageError(
-            "no clip has a question with a known answer: make clips from the world, or give a truth.json"
-        )
+        right = "evaluate clips of the world, or films with a truth.json beside them"
+        raise UsageError(f"no question with a known answer in {len(clips)} clips: {right}")
     return EvalSet(rows, asked, config)
 
 
 def swapped(exam: EvalSet, control: str) -> EvalSet:
-    """The exam with every clip's picture, sound or questions taken from the next clip of the same length."""
+    """Control: one modality of every clip, or its questions, from another clip of the same length.
+
+    A fact that still scores above chance is not read from what was swapped.
+
+    Raises
+    ------
+    UsageError
+        the control is unknown, or a clip has no other clip of its length
+    """
     if control not in CONTROLS:
         raise UsageError(f"control {control!r}: use one of {', '.join(CONTROLS)}")
     rows = exam.rows
     lengths = [(len(row.frames), len(row.waves)) for row in rows]
     partner = np.arange(len(rows))
+
+    # only clips of one length keep their layout when they swap
     for length in set(lengths):
         same = np.flatnonzero([other == length for other in lengths])
         if len(same) < 2:
@@ -94,30 +114,41 @@ def swapped(exam: EvalSet, control: str) -> EvalSet:
                 f"control {control!r}: row {same[0]} has no other clip of its length to swap with"
             )
         partner[same] = np.roll(same, -1)
+
     if control == "swap_image":
         new = [replace(row, frames=rows[p].frames) for row, p in zip(rows, partner, strict=True)]
     elif control == "swap_audio":
         new = [replace(row, waves=rows[p].waves) for row, p in zip(rows, partner, strict=True)]
     else:
-        new = [replace(row, ids=row.ids.copy()) for row in rows]
-        of_row: dict[int, list[EvalQuestion]] = {}
-        for asked in exam.asked:
-            of_row.setdefault(asked.row, []).append(asked)
-        for row, mine in of_row.items():
-            others = of_row.get(int(partner[row]), mine)
-            for index, asked in enumerate(mine):
-                other = others[index % len(others)]
-                new[row].ids[list(asked.question)] = rows[other.row].ids[list(other.question)]
+        new = _swapped_questions(exam, partner)
     return EvalSet(new, exam.asked, exam.config)
+
+
+def _swapped_questions(exam: EvalSet, partner: np.ndarray) -> list[Tokens]:
+    """Rows whose questions have the words of their partner's questions, one by one."""
+    rows = exam.rows
+    new = [replace(row, ids=row.ids.copy()) for row in rows]
+    of_row: dict[int, list[EvalQuestion]] = {}
+    for asked in exam.asked:
+        of_row.setdefault(asked.row, []).append(asked)
+
+    for row, own in of_row.items():
+        others = of_row.get(int(partner[row]), own)
+        for index, asked in enumerate(own):
+            other = others[index % len(others)]
+            new[row].ids[list(asked.question)] = rows[other.row].ids[list(other.question)]
+    return new
 
 
 @torch.no_grad()
 def predict(
     model: OmniModel, batch: Batch, strength: Float32[torch.Tensor, "M M"] | None = None
 ) -> Int64[np.ndarray, "B T"]:
-    """The likeliest token at every supervised place of a batch, -1 elsewhere.
+    """Greedy next-token prediction at every supervised position of a batch, -1 elsewhere.
 
-    `strength` is how strongly modalities interact (`sequences.masking.strengths`).
+    Parameters
+    ----------
+    strength : modality strengths of attention (`sequences.masking.strengths`); None is all 1
     """
     logits = forward_batch(model, batch.to(model.device), strength=strength).logits
     out = torch.full(batch.input_ids.shape, -1)
@@ -131,7 +162,13 @@ def grade(
     batch_size: int = 16,
     strength: Float32[torch.Tensor, "M M"] | None = None,
 ) -> Bool[np.ndarray, " questions"]:
-    """Which questions of the exam the model answers right, with modalities that interact as `strength` says."""
+    """Correctness of every answer of an evaluation set, under teacher forcing.
+
+    Parameters
+    ----------
+    batch_size : rows per forward pass
+    strength : modality strengths of attention (`sequences.masking.strengths`); None is all 1
+    """
     right = np.zeros(len(exam.asked), bool)
     for first in range(0, len(exam.rows), batch_size):
         predicted = predict(
@@ -143,6 +180,8 @@ def grade(
             ),
             strength,
         )
+
+        # questions are numbered over the whole set, predictions within the batch
         for index, asked in enumerate(exam.asked):
             if first <= asked.row < first + batch_size:
                 places = list(asked.answer)
@@ -162,8 +201,8 @@ def by_fact(
 
     Parameters
     ----------
-    chance : accuracy of an even guess, by fact: the question set that the exam was made of, in the order of its scores
-    held_out : keep questions about pairs that training has never shown only
+    chance : accuracy of a uniform guess, by fact; scores come in its order
+    held_out : only questions about held-out pairs, which no training clip shows
     """
     kinds = np.asarray([asked.fact["fact"] for asked in exam.asked])
     keep = np.asarray([asked.fact["held_out"] or not held_out for asked in exam.asked])
@@ -178,7 +217,7 @@ def by_fact(
 
 
 def score(right: Bool[np.ndarray, " questions"], guessed: float) -> dict[str, float]:
-    """Accuracy of some answers with its 95 % interval, beside the chance level of guessing them."""
+    """Accuracy with its 95 % interval (Wilson's); `guessed` is the accuracy of a uniform guess."""
     low, high = wilson(int(right.sum()), len(right))
     return {
         "accuracy": float(right.mean()),

@@ -1,4 +1,4 @@
-"""95 % intervals: Wilson's for shares, the bootstrap for everything else."""
+"""95 % confidence intervals: Wilson's for proportions, the bootstrap for any other statistic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _Z = 1.959964
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927): honest at 0, at 1 and for few trials.
+    """Wilson's score interval of a proportion (Wilson 1927): holds at 0, at 1 and for few trials.
 
     >>> low, high = wilson(10, 10)
     >>> round(low, 3), high
@@ -18,17 +18,21 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     """
     if total == 0:
         return 0.0, 1.0
-    share = right / total
-    centre = (share + _Z**2 / (2 * total)) / (1 + _Z**2 / total)
-    half = _Z / (1 + _Z**2 / total) * (share * (1 - share) / total + _Z**2 / (4 * total**2)) ** 0.5
-    low, high = centre - half, centre + half  # rounding must not put the share outside its interval
+    rate = right / total
+    centre = (rate + _Z**2 / (2 * total)) / (1 + _Z**2 / total)
+    half = _Z / (1 + _Z**2 / total) * (rate * (1 - rate) / total + _Z**2 / (4 * total**2)) ** 0.5
+    low, high = centre - half, centre + half
+    # rounding must not leave a rate of 0 or 1 outside its own interval
     return max(0.0, low) if right else 0.0, min(1.0, high) if right < total else 1.0
 
 
 def bootstrap(
     values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], resamples: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of a statistic of the rows of `values`, resampled with replacement."""
+    """Percentile bootstrap interval of a statistic, rows of `values` resampled with replacement.
+
+    Efron 1979; the 2.5th and 97.5th percentile over `resamples` draws.
+    """
     rng = np.random.default_rng(seed)
     drawn = np.stack(
         [statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(resamples)]

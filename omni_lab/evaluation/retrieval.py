@@ -1,4 +1,9 @@
-"""Cross-modal retrieval: given what one sense carried in a moment, find the moment in another sense."""
+"""Cross-modal retrieval: recall@k between image, audio and text of the same moment.
+
+Given what one sense carried in a moment, find the same moment in another sense.
+
+Glossary: D decoder width · moments: groups of units that have all modalities.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +22,15 @@ SENSES = ("image", "audio", "text")
 
 
 @torch.no_grad()
-def moments(model: OmniModel, batches: list[Batch], units: int) -> dict[str, Float[Tensor, "moments D"]]:
-    """Alignment vectors of every moment (`units` units) that has all three senses."""
+def moments(
+    model: OmniModel, batches: list[Batch], units: int
+) -> dict[str, Float[Tensor, "moments D"]]:
+    """Contrastive (alignment) vectors per modality, of every moment that has all three modalities.
+
+    Parameters
+    ----------
+    units : units of the omni stream in one moment
+    """
     found: dict[str, list[Tensor]] = {sense: [] for sense in SENSES}
     for batch in batches:
         batch = batch.to(model.device)
@@ -30,15 +42,25 @@ def moments(model: OmniModel, batches: list[Batch], units: int) -> dict[str, Flo
 def recall(
     query: Float[Tensor, "moments D"], candidates: Float[Tensor, "moments D"], k: int
 ) -> Float[Tensor, " moments"]:
-    """1 where a query's own moment is among its k nearest candidates, else 0."""
+    """Recall@k of every query: 1 where its own moment is among its k nearest candidates, else 0.
+
+    Row i of `query` belongs to row i of `candidates`. A tie counts against the query.
+    """
     scores = query @ candidates.T
     own = scores.diagonal()[:, None]
-    ahead = (scores > own).sum(1) + ((scores == own).sum(1) - 1)  # a tie counts against
+    # ties count against, else a collapsed model, whose vectors are all alike, looks perfect
+    ahead = (scores > own).sum(1) + ((scores == own).sum(1) - 1)
     return (ahead < k).float()
 
 
-def retrieval(vectors: dict[str, Float[Tensor, "moments D"]], limit: int) -> dict[str, dict]:
-    """Recall at 1 and 5 in all six directions among the first `limit` moments, with the chance level."""
+def retrieval_scores(vectors: dict[str, Float[Tensor, "moments D"]], limit: int) -> dict[str, dict]:
+    """Recall@1 and recall@5 in all six directions among the first `limit` moments, with chance.
+
+    Returns
+    -------
+    scores : `<from>_to_<to>` → `r1`, `r5`, `chance` (of `r1`), `n` (candidates), and the 95 %
+        interval `low`, `high` of `r1`
+    """
     from omni_lab.evaluation.intervals import wilson
 
     scores = {}

@@ -1,4 +1,4 @@
-"""Experiments: criteria written down first, records with intervals."""
+"""Reproduction experiments: preregistered criteria, records over seeds with 95 % intervals."""
 
 from omni_lab.faces import public
 

@@ -1,4 +1,7 @@
-"""What an experiment leaves behind: `results/<id>/record.json`, with command, commit, hardware, seeds and verdict."""
+"""Record of an experiment, `results/<id>/record.json`: environment, seeds, metrics, verdict.
+
+The criteria are written down before the experiment runs; the record judges each of them.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +20,30 @@ from omni_lab.training.run import environment
 # two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom
 _T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 
-
 VERDICTS = ("not reproduced", "undecided", "reproduced")  # the worst of several decides
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """One thing that must hold, written down before the experiment: `metric` is at least or at most `bound`."""
+    """Preregistered criterion: a bound that `metric` must reach, or must not exceed."""
 
     metric: str
     bound: float
     at_least: bool = True
     by_interval: bool = False  # judged by the 95 % interval over seeds, else by every single seed
-    claim: str = ""  # which of the experiment's claims it belongs to, where there are several
+    claim: str = ""  # of the experiment, where it has several
 
     def ends(self, values: Sequence[float]) -> tuple[float, float]:
-        """The worst and the best value that count: of the interval, or of the seeds."""
+        """Worst and best value that count: bounds of the interval, or extremes of the seeds."""
         over = interval(values)
         low, high = (over["low"], over["high"]) if self.by_interval else (over["min"], over["max"])
         return (low, high) if self.at_least else (high, low)
 
     def verdict(self, values: Sequence[float]) -> str:
-        """Whether it holds: one of `VERDICTS`. An interval with the bound inside, or of one seed, decides nothing."""
+        """Verdict on a metric's values over seeds, one of `VERDICTS`.
+
+        An interval that contains the bound, or an interval of one seed, decides nothing.
+        """
         worst, best = (
             (end >= self.bound) if self.at_least else (end <= self.bound)
             for end in self.ends(values)
@@ -49,15 +54,12 @@ class Criterion:
 
 
 def interval(values: Sequence[float]) -> dict[str, float]:
-    """Mean over seeds with its 95 % interval (Student's t), and the seeds' extremes."""
+    """Mean over seeds with its 95 % interval (Student's t), and the extremes `min` and `max`."""
     mean = statistics.fmean(values)
     half = 0.0
     if len(values) > 1:
-        half = (
-            _T[min(len(values) - 2, len(_T) - 1)]
-            * statistics.stdev(values)
-            / math.sqrt(len(values))
-        )
+        quantile = _T[min(len(values) - 2, len(_T) - 1)]
+        half = quantile * statistics.stdev(values) / math.sqrt(len(values))
     return {
         "mean": mean,
         "low": mean - half,
@@ -76,9 +78,15 @@ def write_record(
     criteria: Sequence[Criterion],
     details: Mapping[str, Any] | None = None,
 ) -> dict:
-    """Judge every criterion and write the record; the verdict is `reproduced` where all hold.
+    """Record of an experiment, written into `folder`; `reproduced` where all criteria hold.
 
-    `details` is what a reader needs beside the numbers. Where criteria belong to several claims, each has a verdict.
+    Where criteria belong to several claims, each claim has a verdict.
+
+    Parameters
+    ----------
+    folder : of the record; its name is the experiment's id
+    metrics : name → one value per seed
+    details : what figures and readers need beside the metrics
     """
     verdicts = [c.verdict(metrics[c.metric]) for c in criteria]
     judged = [
@@ -91,9 +99,12 @@ def write_record(
         }
         for c, verdict in zip(criteria, verdicts, strict=True)
     ]
+
+    # the worst criterion decides, for a claim and for the whole
     claims: dict[str, str] = {}
     for c, verdict in zip(criteria, verdicts, strict=True):
         claims[c.claim] = min(claims.get(c.claim, verdict), verdict, key=VERDICTS.index)
+
     record = {
         "id": folder.name,
         "claim": claim,
@@ -108,22 +119,22 @@ def write_record(
         **({"details": dict(details)} if details else {}),
         "verdict": min(verdicts, key=VERDICTS.index),
     }
+
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "record.json", record)
     return record
 
 
 def read_record(name: str) -> dict:
-    """The record of an experiment: your own under `results/` here, else the project's.
+    """Record of an experiment: from `results/` in the working folder, else from the project's.
 
     Raises
     ------
     InputError
-        there is none yet; the message says how to make it
+        there is no record yet; the message has the command that writes it
     """
     for path in in_project("results", name, "record.json"):
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
-    raise InputError(
-        f"results/{name}/record.json: no such record; `omni-lab reproduce {name} --seeds 3` writes it"
-    )
+    right = f"`omni-lab reproduce {name} --seeds 3` writes it"
+    raise InputError(f"results/{name}/record.json: no such record; {right}")

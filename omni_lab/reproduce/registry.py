@@ -1,4 +1,4 @@
-"""The registry of experiments: what `omni-lab reproduce --list` shows."""
+"""Registry of experiments: id, question and claims, as `omni-lab reproduce --list` shows them."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from importlib import import_module
 
 from omni_lab.errors import UsageError
 
-# id: what is asked, which claims of the source documents it bears on
+# id: its question, and the claims of the source documents that it bears on
 EXPERIMENTS: dict[str, tuple[str, str]] = {
     "demo": (
-        "does the whole way give a model that sees, hears, reads and combines?",
+        "does the whole pipeline give a model that sees, hears, reads and combines?",
         "O1 O4 O8 O19 O20",
     ),
     "context": (
-        "is a context that grows in stages, with θ, read at every depth, where others are not?",
+        "is a context that grows in stages, with θ, read at every depth, unlike those of controls?",
         "C3 C4 C5 C11 C12",
     ),
     "formats": (
-        "which way to write many images is told apart best, and do many teach more than one?",
+        "which multi-image format separates images best, and do many images teach more than one?",
         "C13 C14",
     ),
 }
 
 
 def experiment(name: str) -> Callable:
-    """The `reproduce` function of an experiment.
+    """Entry point of an experiment, its `reproduce` function.
 
     Raises
     ------
-    UsageError : there is no such experiment; the message lists those that exist.
+    UsageError
+        there is no such experiment; the message lists those that exist
     """
     if name not in EXPERIMENTS:
         raise UsageError(f"experiment {name!r}: there are {', '.join(EXPERIMENTS)}")

@@ -1,4 +1,4 @@
-"""Clips and documents as tokens: streams, formats, tiles, packed rows, masks."""
+"""Sequence construction: omni stream, image formats, tiling, packing, attention masks."""
 
 from omni_lab.faces import public
 

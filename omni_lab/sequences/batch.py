@@ -1,4 +1,4 @@
-"""From token rows to tensors: a batch, with the pixels and samples behind its tokens.
+"""Collation of token rows into padded batches, with the pixels and samples behind the tokens.
 
 Glossary: B batch · T tokens · U units with a picture · A units with sound
 · F frames per unit · S picture side.
@@ -20,12 +20,12 @@ from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, Tokens, tokenize
 from omni_lab.sequences.vocabulary import Vocabulary
 
 PAD_KIND = NO_DOCUMENT = -1
-IGNORED = -100  # label of a token after which nothing is supervised, as cross-entropy calls it
+IGNORED = -100  # label where the next token is not supervised: `ignore_index` of cross-entropy
 
 
 @dataclass
 class Batch:
-    """Padded token tensors and the units of pixels and samples they stand for, row by row in stream order."""
+    """Padded batch of token rows with its units of pixels and samples, in stream order."""
 
     input_ids: Int64[Tensor, "B T"]
     kind: Int64[Tensor, "B T"]  # modality number, PAD_KIND where padded
@@ -35,10 +35,8 @@ class Batch:
     position: Int64[Tensor, "B T"]  # from 0 in every document
     frames: UInt8[Tensor, "U F S S 3"]
     waves: Float32[Tensor, "A samples"]
-    seen: Int64[
-        Tensor, " seen"
-    ]  # for every unit with a picture, in stream order: which of `frames` it shows
-    heard: Int64[Tensor, " heard"]  # the same for sound and `waves`
+    seen: Int64[Tensor, " seen"]  # index into `frames` of every unit with a picture
+    heard: Int64[Tensor, " heard"]  # index into `waves` of every unit with sound
 
     def to(self, device) -> Batch:
         """The same batch on another device."""
@@ -47,7 +45,7 @@ class Batch:
         )
 
     def with_units(self, units: list[int]) -> Batch:
-        """The same rows, each of one unit, with the senses of units of another batch instead of their own."""
+        """Batch of one-unit rows that reuse another batch's encoded units, by index."""
         at = torch.tensor(units)
         return replace(
             self,
@@ -64,9 +62,9 @@ class Batch:
 
     @property
     def cu_seqlens(self) -> Int32[Tensor, " edges"]:
-        """Where documents begin, and the last ends, in all tokens that are not padding, row after row.
+        """Cumulative document lengths over all tokens that are not padding, row after row.
 
-        It is what attention for sequences of various lengths takes (FlashAttention's `cu_seqlens`).
+        Attention over sequences of variable length takes them (FlashAttention's `cu_seqlens`).
         """
         starts = (self.position == 0)[self.document != NO_DOCUMENT].nonzero()[:, 0]
         return torch.cat([starts, starts.new_tensor([self.tokens])]).to(torch.int32)
@@ -78,18 +76,21 @@ class Batch:
 
     @property
     def labels(self) -> Int64[Tensor, "B T"]:
-        """What is to be predicted at every token, the next one, or IGNORED where that is not supervised."""
+        """Next-token labels: the token after each, IGNORED where that one is not supervised."""
         labels = self.input_ids.masked_fill(~self.loss_mask, IGNORED).roll(-1, 1)
         labels[:, -1] = IGNORED
         return labels
 
     def standing(self, kind: int) -> Int64[Tensor, " tokens"] | None:
-        """Which tokens of the units that are seen, or heard, stand in this batch; None is all of them, in order."""
+        """Index of the unit tokens of modality `kind` in this batch; None means all, in order.
+
+        A batch that holds one rank's shard of a row overrides it.
+        """
         return None
 
 
 def _resized(frames: np.ndarray, size: int) -> Tensor:
-    """Units of frames at the encoder's size, by area averaging (or bilinear where they must grow)."""
+    """Frames of a unit at the encoder's side: area averaging to shrink, bilinear to enlarge."""
     pixels = torch.from_numpy(np.ascontiguousarray(frames))
     if pixels.shape[1:3] == (size, size):
         return pixels
@@ -103,19 +104,23 @@ def _resized(frames: np.ndarray, size: int) -> Tensor:
 
 
 def collate(rows: list[Tokens], config: SequenceConfig, image_size: int) -> Batch:
-    """Pad rows to the longest of them and stack what they see and hear.
+    """Collate token rows: pad to the longest, stack the pixels and samples of their units.
+
+    Parameters
+    ----------
+    image_size : side of the pictures that the encoder takes, pixels
 
     Raises
     ------
     SequenceError
-        a row has a token that its vocabulary does not have
+        a row has a token id outside its vocabulary
     """
     for row in rows:
         _check_ids(row)
-    width = max(len(row.ids) for row in rows)
+    longest = max(len(row.ids) for row in rows)
 
     def padded(name: str, fill, dtype) -> Tensor:
-        out = np.full((len(rows), width), fill, dtype)
+        out = np.full((len(rows), longest), fill, dtype)
         for index, row in enumerate(rows):
             values = getattr(row, name)
             out[index, : len(values)] = values
@@ -131,6 +136,7 @@ def collate(rows: list[Tokens], config: SequenceConfig, image_size: int) -> Batc
         (0, config.frames_per_unit, image_size, image_size, 3), dtype=torch.uint8
     )
     document = padded("document", NO_DOCUMENT, np.int64)
+
     return Batch(
         input_ids=padded("ids", 0, np.int64),
         kind=padded("kind", PAD_KIND, np.int64),
@@ -146,7 +152,7 @@ def collate(rows: list[Tokens], config: SequenceConfig, image_size: int) -> Batc
 
 
 def _positions(document: Int64[Tensor, "B T"]) -> Int64[Tensor, "B T"]:
-    """Count the tokens of every document from 0."""
+    """Position ids that restart at 0 in every document of a row."""
     place = torch.arange(document.shape[1]).expand_as(document)
     begins = torch.ones_like(document, dtype=torch.bool)
     begins[:, 1:] = document[:, 1:] != document[:, :-1]
@@ -156,12 +162,15 @@ def _positions(document: Int64[Tensor, "B T"]) -> Int64[Tensor, "B T"]:
 def _check_ids(row: Tokens) -> None:
     wrong = np.flatnonzero((row.ids < 0) | (row.ids >= row.vocabulary))
     if len(wrong):
-        message = f"token {int(wrong[0])} has id {int(row.ids[wrong[0]])}, but its vocabulary has ids from 0 to"
-        raise SequenceError(f"clip {row.name}: {message} {row.vocabulary - 1}")
+        first = int(wrong[0])
+        right = f"its vocabulary has ids from 0 to {row.vocabulary - 1}"
+        raise SequenceError(
+            f"clip {row.name}: token {first} has id {int(row.ids[first])}, but {right}"
+        )
 
 
 def make_batch(
     sequences: list[Sequence], vocabulary: Vocabulary, config: SequenceConfig, image_size: int
 ) -> Batch:
-    """Batch of sequences: tokenized, then collated."""
+    """Tokenized and collated batch of sequences; `image_size` is the encoder's side in pixels."""
     return collate([tokenize(s, vocabulary, config) for s in sequences], config, image_size)

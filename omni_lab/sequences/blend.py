@@ -1,8 +1,9 @@
-"""Streams of documents in a fixed ratio, such as image : text : audio = 8 : 1 : 1 (source document O, claim O18).
+"""Data mixture of document streams in a fixed ratio, such as image : text : audio = 8 : 1 : 1.
 
-The source does not say in which unit. Both are offered: `clips` counts documents and is exact over every window as long
-as the ratio's sum; `tokens` counts their tokens, and no stream is ever ahead of its share by more than one of its own
-documents (nor behind it by more than the others are ahead).
+The ratio is claim O18 of source document O, which leaves its unit open. Both units are offered:
+`clips` counts documents and is exact over every window as long as the ratio's sum; `tokens` counts
+their tokens, and no stream is ever ahead of its due by more than one of its documents (nor behind
+by more than the others are ahead).
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ UNITS = ("clips", "tokens")
 
 @runtime_checkable
 class Documents(Protocol):
-    """Documents by number, the same one each time: a list, or whatever makes them; IndexError after the last."""
+    """Tokenized documents by number, deterministic; IndexError after the last."""
 
     def __getitem__(self, number: int) -> Tokens:
         """Document `number`."""
 
 
 def furthest_behind(taken: Mapping[str, int], ratio: Mapping[str, int]) -> str:
-    """Divisor method: the name with the least (taken + 1/2) / weight, the first where several are.
+    """Divisor method (Webster): least (taken + 1/2) / weight comes next, the first of equals.
 
     Whole numbers throughout, so that the choice is the same on every machine.
 
@@ -38,16 +39,22 @@ def furthest_behind(taken: Mapping[str, int], ratio: Mapping[str, int]) -> str:
 
 
 class Blend:
-    """Documents of several streams in a ratio; it ends where a stream that is due has ended.
+    """Interleaved document streams in a ratio; ends where a stream that is due has ended.
 
-    The stream that is furthest behind its share comes next (the divisor method of Webster for clips), so that the order
-    is even and depends on nothing but what came before: image 8, text 1, audio 1, in clips, begins i i i i t a i i i i.
+    The stream furthest behind its due comes next (Webster's divisor method), so that the order is
+    even and depends only on what came before: image 8, text 1, audio 1 in clips begins
+    i i i i t a i i i i.
 
     Parameters
     ----------
     streams : documents by name
-    ratio : weight of every stream by name, whole numbers; without it all are equally heavy
-    unit : `clips` or `tokens`
+    ratio : weight of every stream by name, whole numbers; without it all weigh the same
+    unit : `clips` or `tokens`, what the ratio counts
+
+    Raises
+    ------
+    UsageError
+        the ratio names other streams, a weight is no whole number, or the unit is unknown
     """
 
     def __init__(
@@ -58,21 +65,19 @@ class Blend:
     ) -> None:
         ratio = dict(ratio or dict.fromkeys(streams, 1))
         if set(ratio) != set(streams) or not streams:
-            raise UsageError(
-                f"ratio of {', '.join(ratio)}: the streams are {', '.join(streams) or 'none'}"
-            )
-        if (
-            any(not isinstance(weight, int) or weight < 1 for weight in ratio.values())
-            or unit not in UNITS
-        ):
+            named, right = ", ".join(ratio), ", ".join(streams) or "none"
+            raise UsageError(f"ratio of {named}: the streams are {right}; name each once")
+        whole = all(isinstance(weight, int) and weight >= 1 for weight in ratio.values())
+        if not whole or unit not in UNITS:
             right = f"weights are whole numbers, 1 or more, the unit is one of {', '.join(UNITS)}"
             raise UsageError(f"ratio {ratio} in {unit!r}: {right}")
+
         self.streams, self.ratio, self.unit = streams, ratio, unit
         self._drawn = dict.fromkeys(ratio, 0)  # documents of each stream
         self._taken = dict.fromkeys(ratio, 0)  # of the unit
 
     def __iter__(self) -> Iterator[tuple[tuple[str, int], Tokens]]:
-        """Give (stream, number) and document, one after the other."""
+        """Iterate over ((stream, number), document)."""
         while True:
             name = self._next()
             address = (name, self._drawn[name])
@@ -85,15 +90,15 @@ class Blend:
             yield address, document
 
     def _next(self) -> str:
-        """The stream furthest behind."""
+        """Name of the stream that is due next."""
         return furthest_behind(self._taken, self.ratio)
 
     def read(self, stream: str, number: int) -> Tokens:
-        """One document, which may have been drawn before."""
+        """Document `number` of a stream, drawn before or not."""
         return self.streams[stream][number]
 
     def state_dict(self) -> dict[str, Any]:
-        """Say where to go on, in plain JSON."""
+        """Resume state in plain JSON: documents drawn and units taken of every stream."""
         return {
             "ratio": dict(self.ratio),
             "unit": self.unit,
@@ -102,16 +107,16 @@ class Blend:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken.
+        """Resume from a `state_dict`.
 
         Raises
         ------
         UsageError
-            the state is of another ratio or unit
+            the state was taken with another ratio or unit
         """
         if (state["ratio"], state["unit"]) != (self.ratio, self.unit):
-            own = f"{self.ratio} in {self.unit}"
+            other, own = f"{state['ratio']} in {state['unit']}", f"{self.ratio} in {self.unit}"
             raise UsageError(
-                f"the state is of the ratio {state['ratio']} in {state['unit']}, this blend keeps {own}"
+                f"resume state of ratio {other}, but this blend has {own}; resume with the same"
             )
         self._drawn, self._taken = dict(state["drawn"]), dict(state["taken"])

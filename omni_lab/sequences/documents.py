@@ -1,7 +1,7 @@
-"""Everything is images: one picture, several, a video, a clip or an interleaved document become the same parts.
+"""Image-text documents: picture, pictures, video, clip or interleaved row in one form.
 
-OmChat decomposes every visual input into images and treats them alike (claim C1): after this module nothing asks any
-more what kind of thing a picture came from, but whether it is a frame, and so has a time.
+OmChat decomposes every visual input into images and treats them alike (claim C1): after this module
+the one difference left is whether a picture is a frame, and so has a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from omni_lab.triplets.record import EncodedClip, Triplet
 
 
 class Picture(NamedTuple):
-    """One image, or one frame of something that moves."""
+    """One still image, or one frame of a video."""
 
     pixels: UInt8[np.ndarray, "height width 3"]
     frame: bool = False
@@ -33,32 +33,33 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """Pictures and text in the order in which they are read. Text is a cue: it may have a role and a time."""
+    """Interleaved pictures and texts in reading order; a text is a cue (role, time)."""
 
     name: str
     parts: tuple[Picture | Cue, ...]
-    missing: tuple[str, ...] = ()  # what could not come along, in words
+    missing: tuple[str, ...] = ()  # what of the source a document has no place for, in words
 
 
 def as_document(
     content: Any, name: str | None = None, cutting: TripletConfig | None = None
 ) -> Document:
-    """Take anything to look at apart into pictures and text.
+    """Interleaved document from images, video, a clip, text, or a list or row of them.
 
     Parameters
     ----------
-    content : a picture (file, PIL image, or array of height × width × 3), a video (file, or array of frames × height ×
-        width × 3), a clip (`Triplet`: its frames and cues in the order of time), a list of these and of texts (`str`),
-        or an OBELICS-style row of `images` and `texts`. A file is a `Path`: a `str` is text
-    name : what faults call it; a clip has its own
-    cutting : how a film file is read
+    content : a picture (file, PIL image, or array of height × width × 3), a video (file, or array
+        of frames × height × width × 3), a clip (`Triplet`: its frames and cues in the order of
+        time), a list of these and of texts (`str`), or an OBELICS-style row of `images` and
+        `texts`. A file is a `Path`: a `str` is text
+    name : the document's name in error messages; a clip brings its clip_id
+    cutting : how a film file is cut into clips
 
     Raises
     ------
     SequenceError
-        there is nothing in it, or something that is neither picture nor text
+        the document is empty, or holds something that is neither picture nor text
     MediaError
-        a picture or a film cannot be read
+        a picture or a film is unreadable
     """
     if isinstance(content, Mapping):
         content = _interleaved(content, name or "document")
@@ -68,6 +69,7 @@ def as_document(
             if isinstance(content, Triplet)
             else getattr(content, "name", "document")
         )
+
     several = isinstance(content, list | tuple) and not isinstance(content, Picture)
     pieces: list[Any] = []
     damage: list[str] = []
@@ -79,6 +81,8 @@ def as_document(
         else:
             pieces.append(piece)
     parts = [part for piece in pieces for part in _parts(piece, name)]
+
+    # sound has no place in a document: that is reported, never dropped in silence
     sound = sum(len(piece.audio) for piece in pieces if isinstance(piece, Triplet))
     unheard = (
         [f"{sound / TICKS_PER_SECOND:.2f} s of sound, for which a document has no place"]
@@ -92,22 +96,23 @@ def as_document(
 
 
 def _on_the_films_clock(encoded: EncodedClip) -> Triplet:
-    """A clip of a film file, its times counted from the film's start."""
+    """Clip of a film file with its times in ticks from the film's start."""
     clip = encoded.decode()
     cues = tuple(cue.moved(clip.start) for cue in clip.cues)
     return replace(clip, frame_times=clip.frame_times + clip.start, cues=cues)
 
 
 def _parts(piece: Any, name: str) -> Iterable[Picture | Cue]:
-    """The pictures and texts of one piece of a document."""
+    """Pictures and texts of one piece of a document, in reading order."""
     if isinstance(piece, str):
         if _is_file(piece):
-            raise SequenceError(
-                f"clip {name}: {piece!r} is the name of a file, and would be read as text; give a Path"
-            )
+            wrong = f"{piece!r} is the name of a file, and would be read as text"
+            raise SequenceError(f"clip {name}: {wrong}; give a Path")
         return [Cue(0, 0, piece)]
+
     if isinstance(piece, Cue | Picture):
         return [piece]
+
     if isinstance(piece, Triplet):
         frames = [
             Picture(pixels, True, int(t))
@@ -117,16 +122,15 @@ def _parts(piece: Any, name: str) -> Iterable[Picture | Cue]:
             [*frames, *piece.cues],
             key=lambda part: part.time if isinstance(part, Picture) else part.start,
         )
+
     if isinstance(piece, np.ndarray) and piece.ndim == 4:
         return [Picture(open_still(pixels), True) for pixels in piece]
-    if isinstance(piece, Path | np.ndarray) or hasattr(
-        piece, "getexif"
-    ):  # the last is any PIL image
+    pil_image = hasattr(piece, "getexif")  # without importing PIL
+    if isinstance(piece, Path | np.ndarray) or pil_image:
         return [Picture(open_still(piece))]
-    message = (
-        "neither a picture (Path, PIL image, array), a video (array of frames), a clip, nor text"
-    )
-    raise SequenceError(f"clip {name}: {type(piece).__name__} in it is {message}")
+
+    kinds = "a picture (Path, PIL image, array), a video (array of frames), a clip, nor text"
+    raise SequenceError(f"clip {name}: {type(piece).__name__} in it is neither {kinds}")
 
 
 def _is_file(text: str) -> bool:
@@ -137,7 +141,7 @@ def _is_file(text: str) -> bool:
 
 
 def _interleaved(row: Mapping[str, Any], name: str) -> list[Any]:
-    """An OBELICS-style row as a list: at every place there is either an image or a text."""
+    """OBELICS-style interleaved row as a list: at every place either an image or a text."""
     images, texts = row.get("images"), row.get("texts")
     lists = isinstance(images, list | tuple) and isinstance(texts, list | tuple)
     if not lists or len(images) != len(texts):
@@ -149,6 +153,6 @@ def _interleaved(row: Mapping[str, Any], name: str) -> list[Any]:
         if not (
             isinstance(text, str) if image is None else text is None and not isinstance(image, str)
         ):
-            message = f"place {place} must hold an image or a text, and the other as None; an image's file is a Path"
-            raise SequenceError(f"clip {name}: {message}")
+            right = "an image or a text, and the other as None; an image's file is a Path"
+            raise SequenceError(f"clip {name}: place {place} must hold {right}")
     return [Cue(0, 0, text) if image is None else image for image, text in places]

@@ -1,14 +1,14 @@
-"""Five ways to write many images into one sequence (OmChat, claim C13), and the omni stream beside them.
+"""Multi-image prompt formats F0–F4 (OmChat, claim C13), with the omni stream beside them.
 
-======  =====================================  ==================================================
-format  before and around an image's tokens    whose
-======  =====================================  ==================================================
+======  =====================================  ================================================
+format  before and around an image's tokens    source
+======  =====================================  ================================================
 F0      nothing                                OmChat: image tokens concatenated
 F1      <im_start> … <im_end>                  ours: the paper does not spell it out
 F2      image 1 …                              ours: the paper does not spell it out
 F3      image 1 <im_start> … <im_end>          OmChat
-F4      as F3, and frame 1 … for video         OmChat's best, with video instruction data in training
-======  =====================================  ==================================================
+F4      as F3, and frame 1 … for video         OmChat's best, trained with video instructions
+======  =====================================  ================================================
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from omni_lab.triplets.record import Triplet
 
 @dataclass(frozen=True)
 class Written:
-    """Documents by number for packing: clips, from wherever, laid out and written when they are asked for.
+    """Lazily tokenized documents by number, for packing.
 
     Parameters
     ----------
-    clip : the clip, or other content, of a number; such as `ClipStream(folder).at`, or a list's `__getitem__`
+    clip : number → clip or other content: `ClipStream(folder).at`, or a list's `__getitem__`
     """
 
     clip: Callable[[int], Any]
@@ -46,22 +46,21 @@ class Written:
     vocabulary: Vocabulary
 
     def __getitem__(self, number: int) -> Tokens:
-        """Document `number`; one without text is kept, to be seen and listened to.
+        """Tokens of document `number`; one without text is kept, as context to look at or hear.
 
         Raises
         ------
         IndexError
             there is no such clip
         SequenceError
-            it cannot be written
+            its layout does not apply, or it is longer than the context
         """
-        return tokenize(
-            lay_out(self.clip(number), self.config, supervised=False), self.vocabulary, self.config.sequence
-        )
+        sequence = lay_out(self.clip(number), self.config, supervised=False)
+        return tokenize(sequence, self.vocabulary, self.config.sequence)
 
 
 class Format(NamedTuple):
-    """What a format writes beside an image's tokens."""
+    """Prompt format of images: the text and marks written beside an image's tokens."""
 
     marks: bool  # <im_start> and <im_end> around them
     prompt: bool  # `image 1` before them
@@ -78,21 +77,22 @@ FORMATS = {
 
 
 def lay_out(content: Any, config: Config, supervised: bool = True) -> Sequence:
-    """Lay anything out as `config.sequence.layout` says: a clip as the omni stream, or whatever in a format.
+    """Sequence layout by `config.sequence.layout`: a clip as omni stream, any content as F0–F4.
 
     Parameters
     ----------
-    content : a clip, a document, or what `as_document` makes one of
-    supervised : refuse what has no text; False lays it out to be looked at or answered about
+    content : a clip, a document, or anything that `as_document` takes
+    supervised : refuse content without text; False lays it out as context, to be asked about
 
     Raises
     ------
     SequenceError
-        there is no such layout, no text, or no clip for the omni stream
+        the layout is unknown, the content has no text, or the omni stream gets no clip
     """
     layout = config.sequence.layout
     if layout == "stream" and isinstance(content, Triplet):
         return omni_stream(content, config.sequence, supervised)
+
     document = (
         content if isinstance(content, Document) else as_document(content, cutting=config.triplets)
     )
@@ -106,22 +106,23 @@ def lay_out(content: Any, config: Config, supervised: bool = True) -> Sequence:
             f"clip {document.name}: {has}; set sequence.layout to one of {', '.join(FORMATS)}"
         )
     if supervised and not any(isinstance(part, Cue) for part in document.parts):
-        raise SequenceError(
-            f"clip {document.name}: no text in it, so that there is nothing to learn to write"
-        )
+        wrong = "no text in it, so that no token is supervised"
+        raise SequenceError(f"clip {document.name}: {wrong}; give it text")
     return _written(document, FORMATS[layout], config)
 
 
 def _written(document: Document, written: Format, config: Config) -> Sequence:
-    """Items and pictures of a document in one format; a part of it is a unit."""
+    """Sequence of a document in one format; every part of the document is a unit."""
     items: list[Item] = []
     frames: list[np.ndarray] = []
     tilings: list[tuple[Tiling, int]] = []
-    numbers: Counter[str] = Counter()  # images, and frames where they are called so
+    numbers: Counter[str] = Counter()  # images, and frames in a format that counts them apart
+
     for unit, part in enumerate(document.parts):
         if isinstance(part, Cue):
             items.extend(_text(part, unit, config))
             continue
+
         name = "frame" if part.frame and written.frames else "image"
         numbers[name] += 1
         tiling = cut(part.pixels, config.model.image.size, _grids(part, config.sequence))
@@ -130,6 +131,7 @@ def _written(document: Document, written: Format, config: Config) -> Sequence:
         ]
         tilings += [(tiling, piece) for piece in range(len(tiling.pictures))]
         items.extend(_image(f"{name} {numbers[name]}", part, len(tiling.pictures), unit, written))
+
     return Sequence(
         document.name, tuple(items), tuple(frames), (), tuple(tilings), document.missing
     )
@@ -138,10 +140,10 @@ def _written(document: Document, written: Format, config: Config) -> Sequence:
 def seen_by(
     sequence: Sequence, tokens: Tokens, place: int, config: Config
 ) -> tuple[int, tuple[float, ...]] | None:
-    """Which picture of a document the token at `place` sees, counted from 0, and which part of it.
+    """Receptive field of the image token at `place`: (picture of the document, box).
 
-    The part is (left, top, right, bottom) in pixels of the picture as it came; None for a token that sees no picture,
-    or only the margin around one.
+    Pictures count from 0; the box is (left, top, right, bottom) in pixels of the original picture.
+    None for a token of another modality, or one that sees nothing but the letterbox margin.
     """
     run = np.flatnonzero(tokens.kind == IMAGE_KIND)
     at = int(np.searchsorted(run, place))
@@ -157,15 +159,16 @@ def seen_by(
 
 
 def _grids(picture: Picture, config: SequenceConfig) -> tuple[Grid, ...]:
+    """Grids that a picture may be tiled in."""
     if picture.frame:
-        return grids(1)  # a video has its detail in time
+        return grids(1)  # a video has its detail in time, so a frame takes no tiles
     return OMCHAT_GRIDS if config.grids == "omchat" else grids(config.tiles)
 
 
 def _image(
     prompt: str, picture: Picture, pictures: int, unit: int, written: Format
 ) -> Iterator[Item]:
-    """One image, however many pictures stand for it, with what the format writes around it."""
+    """Items of one image, thumbnail and tiles, with the prompt and marks of the format."""
     at = picture.time
     if written.prompt:
         yield Item("text", at, at, prompt, unit=unit)
@@ -178,7 +181,7 @@ def _image(
 
 
 def _text(cue: Cue, unit: int, config: Config) -> Iterator[Item]:
-    """Text of a role takes its turn as in the omni stream; text of nobody is what there is to learn to write."""
+    """Items of a text: a dialogue turn where it has a role, else supervised text."""
     if cue.role is None:
         yield Item("text", cue.start, cue.end, cue.text, loss=True, unit=unit)
     else:

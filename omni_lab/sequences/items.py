@@ -1,7 +1,8 @@
-"""The neutral form of a sequence: items in order, each with its modality, time, role and whether it is supervised.
+"""Sequence items, the form before tokens: modality, time, role and loss mask of every piece.
 
-Every format, exporter, picture and model input is made from it: the omni stream (`stream.py`) and the formats for many
-images (`formats.py`) give a `Sequence`, `tokens.py` turns any `Sequence` into tokens.
+Every format, exporter, picture and model input is made from it: the omni stream (`stream.py`) and
+the multi-image formats (`formats.py`) give a `Sequence`, `tokens.py` turns any `Sequence` into
+tokens.
 """
 
 from __future__ import annotations
@@ -16,58 +17,45 @@ from omni_lab.sequences.tiling import Tiling
 
 UNIT, LISTEN, SPEAK = "<unit>", "<listen>", "<speak>"  # of the omni stream
 IMAGE_START, IMAGE_END = "<im_start>", "<im_end>"  # around an image, in formats F1, F3 and F4
-KINDS = (
-    "image",
-    "audio",
-    "text",
-    "speech",
-    "control",
-)  # the order and the numbers of a token's modality
+KINDS = ("image", "audio", "text", "speech", "control")  # a token's modality number is its index
+# control tokens of other meaning: a role of such a name speaks as `<someone>`
 _RESERVED = (
-    "unit",
-    "listen",
-    "speak",
-    "im_start",
-    "im_end",
-    "image",
-    "audio",
-    "pad",
-    "unknown",
-)  # no role's tokens
+    "unit", "listen", "speak", "im_start", "im_end", "image", "audio", "pad", "unknown",
+)  # fmt: skip
 
 
 class SequenceError(InputError):
-    """A clip that cannot become a sequence; the message names the clip."""
+    """Invalid input to sequence construction; the message names the clip."""
 
 
 class Item(NamedTuple):
-    """One piece of a sequence. `text` is words for `text`, a token's name for `control`, empty for the senses."""
+    """Sequence item: one image, sound, text or control token, with its time span in ticks.
+
+    `text` holds the words of a `text`, the token's name of a `control`, and is empty for others.
+    """
 
     kind: str  # one of KINDS
     start: int  # ticks from the clip's start
-    end: int
+    end: int  # ticks
     text: str = ""
     role: str | None = None
-    loss: bool = False
-    unit: int = 0  # which unit of the stream, or which part of the document, it stands in
+    loss: bool = False  # supervised or not
+    unit: int = 0  # number of the stream's unit, or of the document's part
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Items in order, and what they show and sound like: the k-th image item shows `frames[k]`, and so for sound."""
+    """Ordered items with their media: the k-th image item shows `frames[k]`, likewise `waves`."""
 
-    name: str  # of the clip or document: every fault says it
+    name: str  # of the clip or document, for error messages
     items: tuple[Item, ...]
-    frames: tuple[np.ndarray, ...] = ()  # F × H × W × 3, uint8
+    frames: tuple[np.ndarray, ...] = ()  # F × height × width × 3, uint8
     waves: tuple[np.ndarray, ...] = ()  # samples, float32 at 16 kHz
-    tilings: tuple[
-        tuple[Tiling, int], ...
-    ] = ()  # of every image item of a document: how it was cut, and which piece
-    missing: tuple[
-        str, ...
-    ] = ()  # what the source lacks, or this layout has no place for, in words
+    # of every image item of a document: its picture's tiling, and which piece of it
+    tilings: tuple[tuple[Tiling, int], ...] = ()
+    missing: tuple[str, ...] = ()  # what the source lacks or the layout leaves out, in words
 
 
 def role_token(role: str | None) -> str:
-    """The control token that opens the text of a role which is not the model's, whatever a film calls its roles."""
+    """Role token: the control token that opens another role's text; `<someone>` without a role."""
     return f"<{role}>" if role and role not in _RESERVED else "<someone>"

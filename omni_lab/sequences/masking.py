@@ -1,10 +1,11 @@
-"""What a token may look at, and how strongly: an additive bias on attention scores, from documents and modalities.
+"""Additive attention bias: causal, block-diagonal over documents, modality strengths.
 
-Source document O (claim O6) speaks of a dynamic mask that controls how strongly modalities interact, and defines it no
-further. Ours: an interaction strength from 0 to 1 for every pair (modality of the query, modality of the key). Its
-logarithm is added to the scores, so that attention weights are multiplied by it and divided by their new sum: 1 changes
-nothing, 0 cuts the pair, and what lies between turns it down. A token always sees itself in full, so that none is left
-with nothing to look at.
+Source document O (claim O6) speaks of a dynamic mask that controls how strongly modalities
+interact, and defines it no further. Ours: an interaction strength from 0 to 1 for every pair
+(modality of the query, modality of the key). Its logarithm is added to the scores, so that
+attention weights are multiplied by it and divided by their new sum: 1 changes nothing, 0 cuts the
+pair, and a value between turns it down. A token always sees itself in full, so that no softmax is
+empty.
 
 Glossary: B batch · T tokens · Q queries · J keys · M modalities (KINDS).
 """
@@ -26,9 +27,10 @@ from omni_lab.sequences.items import KINDS
 
 @dataclass(frozen=True)
 class Strength:
-    """How strongly one modality attends to another, from `first` at the stage's start to `last`, then kept.
+    """Modality interaction strength of one query-key pair, with a linear schedule over a stage.
 
-    It changes evenly over the share `over` of the stage. Written `text>audio=0.5`, or `text>audio=0:1@0.3`.
+    It goes from `first` to `last` over the fraction `over` of the stage and stays there. Written
+    `text>audio=0.5`, or `text>audio=0:1@0.3`.
     """
 
     query: str
@@ -39,7 +41,7 @@ class Strength:
 
     @classmethod
     def read(cls, text: str) -> Strength:
-        """Read the written form.
+        """Parse the written form, `QUERY>KEY=STRENGTH` or `QUERY>KEY=FIRST:LAST@FRACTION`.
 
         >>> Strength.read("text>audio=0:1@0.3")
         Strength(query='text', key='audio', first=0.0, last=1.0, over=0.3)
@@ -47,7 +49,7 @@ class Strength:
         Raises
         ------
         UsageError
-            it is not of that form, a modality does not exist, or a number is not from 0 to 1
+            the form is another, a modality is unknown, or a number is not from 0 to 1
         """
         pair, _, course = text.partition("=")
         query, _, key = pair.partition(">")
@@ -57,23 +59,22 @@ class Strength:
             numbers = float(first), float(last or first), float(over or 1)
         except ValueError:
             numbers = (-1.0,)
-        if (
-            query not in KINDS
-            or key not in KINDS
-            or not all(0 <= number <= 1 for number in numbers)
-        ):
-            message = f"write QUERY>KEY=STRENGTH or QUERY>KEY=FIRST:LAST@SHARE, of {', '.join(KINDS)}, and 0 to 1"
-            raise UsageError(f"interaction {text!r}: {message}")
+
+        in_range = all(0 <= number <= 1 for number in numbers)
+        if not in_range or not {query, key} <= {*KINDS}:
+            form = "QUERY>KEY=STRENGTH or QUERY>KEY=FIRST:LAST@FRACTION"
+            right = f"write {form}, of {', '.join(KINDS)}, and 0 to 1"
+            raise UsageError(f"interaction {text!r}: {right}")
         return cls(query, key, *numbers)
 
     def at(self, progress: float) -> float:
-        """The strength when the share `progress` of the stage is over."""
+        """Strength after the fraction `progress` of the stage."""
         passed = min(1.0, progress / self.over) if self.over else 1.0
         return self.first + (self.last - self.first) * passed
 
 
 def strengths(course: Iterable[Strength], progress: float = 0.0) -> Float32[Tensor, "M M"] | None:
-    """The matrix of strengths (query, key) at one moment of a stage; None where all are 1 and nothing is to be done.
+    """Matrix of modality strengths (query, key) after `progress` of a stage; None where all are 1.
 
     A pair that is named twice takes the last.
     """
@@ -89,12 +90,12 @@ def modality_bias(
     keys: Int64[Tensor, "B J"],
     itself: Bool[Tensor, "B Q J"] | Bool[Tensor, "Q J"],
 ) -> Float32[Tensor, "B Q J"]:
-    """Log strength of every query–key pair, for the whole map or for any block of it (as ring attention needs).
+    """Log-strength bias of every query–key pair, for the whole map or one block of ring attention.
 
     Parameters
     ----------
-    queries, keys : modality numbers; padding (-1) reads as any, since it is never looked at
-    itself : where query and key are the same token
+    queries, keys : modality numbers; padding (-1) counts as any, since no token attends to it
+    itself : True where query and key are the same token
     """
     bias = matrix.log()[queries.clamp_min(0)[:, :, None], keys.clamp_min(0)[:, None, :]]
     return bias.masked_fill(itself, 0.0)
@@ -103,10 +104,9 @@ def modality_bias(
 def attention_bias(
     batch: Batch, matrix: Float32[Tensor, "M M"] | None = None
 ) -> Float[Tensor, "B 1 T T"] | None:
-    """Everything that attention of a batch must be told, as one additive bias; None where plain causal attention does.
+    """Additive attention bias: causal, block-diagonal over documents, modality strengths.
 
-    It is causal, keeps documents of a packed row apart, and holds the modalities' strengths. It is dense: 4 bytes for
-    every pair of tokens.
+    None where plain causal attention gives the same. Dense: 4 bytes for every pair of tokens.
     """
     if matrix is None and not batch.packed:
         return None

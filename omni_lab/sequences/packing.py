@@ -1,11 +1,12 @@
-"""Packing: short documents side by side in rows of the context's length, so that no token is padding and none is lost.
+"""Sequence packing by best fit: short documents side by side in rows of the context's length.
 
-Best fit puts a document into the fullest row that still holds it (Ding et al. 2024, *Fewer truncations improve language
-modeling*, does so over a whole data set; here a bounded number of rows is open at a time, so that a stream will do).
-The plain way, `concatenated`, fills every row to the last token and cuts documents in two.
+Best fit puts a document into the fullest row that still holds it, uncut (Ding et al. 2024, *Fewer
+truncations improve language modeling*, over a whole data set; here a bounded number of rows is open
+at a time, so that a stream suffices). The baseline, `concatenated`, fills every row to the last
+token and cuts documents in two.
 
-Documents of a row stay apart: positions begin again, attention does not cross, and the first token of each is no label,
-since nothing of its own comes before it.
+Documents of a row stay apart: positions restart, attention does not cross, and the first token of
+each is no label, since its document has nothing before it.
 
 Glossary: T tokens · a row is one sequence of the context's length.
 """
@@ -25,7 +26,13 @@ from omni_lab.sequences.tokens import NO_ROLE, Tokens
 
 
 class OpenRows:
-    """Rows that still take documents, at most `most` at a time; `held` is whatever stands for a document."""
+    """Open rows of online bin packing, at most `most` at a time, each of `capacity` tokens.
+
+    Raises
+    ------
+    UsageError
+        `capacity` or `most` is below 1
+    """
 
     def __init__(self, capacity: int, most: int) -> None:
         if capacity < 1 or most < 1:
@@ -37,7 +44,10 @@ class OpenRows:
         self.free: list[int] = []
 
     def put(self, held: Any, length: int) -> list[Any] | None:
-        """Put a document into the fullest row with room for it; give a row that had to be closed for a new one."""
+        """Best-fit placement of a document of `length` tokens; gives the row it closed, if any.
+
+        `held` stands for the document, in any form.
+        """
         fitting = [(free, row) for row, free in enumerate(self.free) if free >= length]
         closed = None
         if fitting:
@@ -53,14 +63,16 @@ class OpenRows:
         return closed
 
     def close(self) -> list[Any]:
-        """Take out the fullest row."""
+        """Remove and return the fullest row."""
         row = min(range(len(self.rows)), key=self.free.__getitem__)
         del self.free[row]
         return self.rows.pop(row)
 
 
 def best_fit(lengths: Iterable[int], capacity: int, open_rows: int = 16) -> Iterator[list[int]]:
-    """Give rows of documents by number, none longer than `capacity`, as soon as each is closed.
+    """Best-fit packing of documents by number into rows of at most `capacity` tokens.
+
+    A row is given as soon as it is closed.
 
     >>> list(best_fit([6, 5, 4, 5], capacity=10))
     [[0, 2], [1, 3]]
@@ -73,9 +85,8 @@ def best_fit(lengths: Iterable[int], capacity: int, open_rows: int = 16) -> Iter
     rows = OpenRows(capacity, open_rows)
     for number, length in enumerate(lengths):
         if length > capacity:
-            raise UsageError(
-                f"document {number} has {length} tokens, a row {capacity}: cut it, or take longer rows"
-            )
+            wrong = f"document {number} has {length} tokens, a row {capacity}"
+            raise UsageError(f"{wrong}: cut it, or take longer rows")
         if (closed := rows.put(number, length)) is not None:
             yield closed
     while rows.rows:
@@ -83,7 +94,7 @@ def best_fit(lengths: Iterable[int], capacity: int, open_rows: int = 16) -> Iter
 
 
 def concatenated(lengths: Iterable[int], capacity: int) -> Iterator[list[tuple[int, int, int]]]:
-    """Give rows of pieces (document, first token, one past its last) that are filled to the end: the plain way.
+    """Concatenate-and-split packing: full rows of pieces (document, first token, end).
 
     >>> list(concatenated([6, 5], capacity=10))
     [[(0, 0, 6), (1, 0, 4)], [(1, 4, 5)]]
@@ -91,7 +102,7 @@ def concatenated(lengths: Iterable[int], capacity: int) -> Iterator[list[tuple[i
     Raises
     ------
     UsageError
-        rows have no room at all
+        `capacity` is below 1
     """
     if capacity < 1:
         raise UsageError(f"rows of {capacity} tokens: a row takes 1 or more")
@@ -110,20 +121,22 @@ def concatenated(lengths: Iterable[int], capacity: int) -> Iterator[list[tuple[i
 
 
 def join(documents: Sequence[Tokens]) -> Tokens:
-    """Make one row of documents: numbered, the first token of each no label, units and items counted on.
+    """Packed row of documents: numbered, with the first token of each unsupervised.
+
+    Units and items count on from document to document.
 
     Raises
     ------
     SequenceError
-        documents were written with different vocabularies
+        documents were tokenized with different vocabularies
     """
     first = documents[0]
     for other in documents:
         if other.vocabulary != first.vocabulary:
-            message = f"{other.vocabulary} tokens in its vocabulary, but {first.name} has {first.vocabulary}"
-            raise SequenceError(
-                f"clip {other.name}: {message}; pack only what one vocabulary has written"
-            )
+            wrong = f"{other.vocabulary} tokens in its vocabulary, {first.vocabulary} in that of"
+            right = "pack documents of one vocabulary"
+            raise SequenceError(f"clip {other.name}: {wrong} {first.name}; {right}")
+
     lengths = [len(document.ids) for document in documents]
     roles = tuple(dict.fromkeys(role for document in documents for role in document.roles))
 
@@ -141,9 +154,9 @@ def join(documents: Sequence[Tokens]) -> Tokens:
 
     loss = together("loss")
     loss[np.cumsum([0, *lengths[:-1]])] = False
-    renamed = [
-        np.array([*map(roles.index, document.roles), NO_ROLE]) for document in documents
-    ]  # -1 reads the last
+    # NO_ROLE is -1, which indexes the last entry
+    renamed = [np.array([*map(roles.index, document.roles), NO_ROLE]) for document in documents]
+
     return Tokens(
         name=" + ".join(document.name for document in documents),
         ids=together("ids"),
@@ -164,14 +177,15 @@ def join(documents: Sequence[Tokens]) -> Tokens:
 
 
 class Packer:
-    """Packed rows out of a blend of documents, in bounded memory: one iteration goes on where the last one stopped.
+    """Resumable stream of packed rows from a blend of documents, in bounded memory.
 
-    No more than `open_rows` rows of documents are held. The state is a few numbers and names: on resuming, the
-    documents of open rows are read again.
+    An iteration continues where the last one stopped. The state is a few numbers and names: on
+    resuming, the documents of open rows are read again.
 
     Parameters
     ----------
     capacity : tokens in a row
+    open_rows : rows held in memory at a time
     """
 
     def __init__(self, source: Blend, capacity: int, open_rows: int = 16) -> None:
@@ -179,7 +193,7 @@ class Packer:
         self._rows = OpenRows(capacity, open_rows)
 
     def __iter__(self) -> Iterator[Tokens]:
-        """Give rows until the source ends, then those still open.
+        """Packed rows until the source ends, then the rows still open.
 
         Raises
         ------
@@ -189,34 +203,36 @@ class Packer:
         rows = self._rows
         for address, document in self.source:
             if (length := len(document.ids)) > rows.capacity:
-                message = f"{length} tokens, but a packed row has {rows.capacity}"
-                raise SequenceError(
-                    f"clip {document.name}: {message}; cut it into shorter clips, or take longer rows"
-                )
+                wrong = f"{length} tokens, but a packed row has {rows.capacity}"
+                right = "cut it into shorter clips, or take longer rows"
+                raise SequenceError(f"clip {document.name}: {wrong}; {right}")
             if closed := rows.put((address, document), length):
                 yield join([held for _, held in closed])
         while rows.rows:
             yield join([held for _, held in rows.close()])
 
     def shares(self, rows: int, rank: int = 0, ranks: int = 1) -> Iterator[list[Tokens]]:
-        """Batches of `rows` rows, and of each the rows of one rank, so that all ranks have about the same work.
+        """Load-balanced shards of batches: of every `rows` rows those of one rank.
 
-        Every rank packs the same rows and so reads every document. Where reading is dear, give each rank a blend of its
-        own instead: rows are nearly full, so that tokens are balanced all the same. A last batch that is not full is
-        left out, as ranks would wait for one another.
+        Every rank packs the same rows and so reads every document. Where reading is costly, give
+        each rank a separate blend instead: rows are nearly full, so that tokens balance all the
+        same. A last batch that is not full is left out, as ranks would wait for one another.
+
+        Raises
+        ------
+        UsageError
+            rows do not divide over the ranks, or there is no such rank
         """
         if rows % ranks or not 0 <= rank < ranks:
-            raise UsageError(
-                f"{rows} rows over {ranks} ranks, rank {rank}: rows must divide over the ranks"
-            )
+            right = f"rows must be a multiple of ranks, and rank from 0 to {ranks - 1}"
+            raise UsageError(f"{rows} rows over {ranks} ranks, rank {rank}: {right}")
         packed = iter(self)
         while len(batch := list(islice(packed, rows))) == rows:
-            yield [
-                batch[row] for row in balanced([attention_work(row) for row in batch], ranks)[rank]
-            ]
+            own = balanced([attention_work(row) for row in batch], ranks)[rank]
+            yield [batch[row] for row in own]
 
     def state_dict(self) -> dict[str, Any]:
-        """Say where to go on after the last row that was given, in plain JSON."""
+        """Resume state in plain JSON: the blend's state and the documents of open rows."""
         return {
             "source": self.source.state_dict(),
             "capacity": self._rows.capacity,
@@ -226,54 +242,65 @@ class Packer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken.
+        """Resume from a `state_dict`.
 
         Raises
         ------
         UsageError
-            the state is of rows of another length, of more open rows than these, or of other documents
+            the state has rows of another length, more open rows than these, or other documents
         """
         rows = OpenRows(self._rows.capacity, self._rows.most)
         if state["capacity"] != rows.capacity or len(state["open"]) > rows.most:
-            theirs = f"{len(state['open'])} open rows of {state['capacity']} tokens"
+            other = f"{len(state['open'])} open rows of {state['capacity']} tokens"
+            own = f"at most {rows.most} of {rows.capacity}"
             raise UsageError(
-                f"the state has {theirs}, this packer at most {rows.most} of {rows.capacity}"
+                f"the state has {other}, this packer {own}; resume with the same sizes"
             )
+
         for row in state["open"]:
             held = [(tuple(address), self.source.read(*address)) for *address, _ in row]
             for (address, document), (*_, name) in zip(held, row, strict=True):
                 if document.name != name:
-                    message = f"document {address[1]} of {address[0]!r} was {name}, and now is {document.name}"
-                    raise UsageError(
-                        f"the state is of other documents: {message}; go on with the same streams"
+                    stream, number = address
+                    wrong = (
+                        f"document {number} of {stream!r} was {name}, and now is {document.name}"
                     )
+                    right = "resume with the same streams"
+                    raise UsageError(f"the state is of other documents: {wrong}; {right}")
             rows.rows.append(held)
             rows.free.append(rows.capacity - sum(len(document.ids) for _, document in held))
+
+        # only now, so that a refused state leaves the packer as it was
         self.source.load_state_dict(state["source"])
         self._rows = rows
 
 
 def attention_work(row: Tokens) -> int:
-    """Pairs of tokens that attention of a row looks at: the squares of its documents' lengths, halved."""
+    """Attention cost of a packed row in token pairs: half the sum of squared document lengths."""
     return int((np.bincount(row.document).astype(np.int64) ** 2).sum()) // 2
 
 
 def balanced(costs: Sequence[float], ranks: int) -> list[list[int]]:
-    """Share things out over ranks: equally many each, and the dearest rank as cheap as greed finds it.
+    """Load balancing over ranks by longest processing time first (Graham 1969), equally many each.
 
-    The dearest go first, each to the cheapest rank that still takes one (longest processing time first, Graham 1969).
+    The costliest goes first, each to the rank of least total that still takes one.
 
     >>> balanced([8, 7, 2, 1], ranks=2)
     [[0, 3], [1, 2]]
+
+    Raises
+    ------
+    UsageError
+        the number of costs is no multiple of `ranks`
     """
     if len(costs) % ranks:
-        raise UsageError(f"{len(costs)} things do not divide over {ranks} ranks")
-    shares: list[list[int]] = [[] for _ in range(ranks)]
+        wrong = f"{len(costs)} things do not divide over {ranks} ranks"
+        raise UsageError(f"{wrong}; give a multiple of {ranks}")
+    shards: list[list[int]] = [[] for _ in range(ranks)]
     total = [0.0] * ranks
     for thing in sorted(range(len(costs)), key=lambda i: -costs[i]):
-        takes = min(
-            (r for r in range(ranks) if len(shares[r]) < len(costs) // ranks), key=total.__getitem__
-        )
-        shares[takes].append(thing)
+        open_ranks = (rank for rank in range(ranks) if len(shards[rank]) < len(costs) // ranks)
+        takes = min(open_ranks, key=total.__getitem__)
+        shards[takes].append(thing)
         total[takes] += costs[thing]
-    return [sorted(share) for share in shares]
+    return [sorted(shard) for shard in shards]

@@ -1,7 +1,7 @@
-"""A sequence in words: the table that `omni-lab sequences show` prints, and the same as JSON.
+"""Text table of a sequence, as `omni-lab sequences show` prints it, and the same as JSON.
 
-What is supervised stands in ⟦brackets⟧, so that it can be told without colour; text stands in quotes, so that a
-subtitle that says `<speak>` is not taken for the control token.
+Supervised tokens stand in ⟦brackets⟧, so that they show without colour; text stands in quotes, so
+that a subtitle that reads `<speak>` is not taken for the control token.
 """
 
 from __future__ import annotations
@@ -20,14 +20,9 @@ from omni_lab.sequences.tokens import NO_ROLE, TEXT_KIND, Tokens
 from omni_lab.sequences.vocabulary import UNKNOWN, Vocabulary
 from omni_lab.triplets.table import harmless
 
-_COLOURS = {
-    "image": "34",
-    "audio": "33",
-    "text": "32",
-    "speech": "31",
-    "control": "90",
-}  # of a terminal
-_NARROWEST = 24  # what stands in a unit gets so many columns at least, however narrow the terminal
+# ANSI codes of a terminal
+_COLOURS = {"image": "34", "audio": "33", "text": "32", "speech": "31", "control": "90"}
+_NARROWEST = 24  # columns for a unit's content, however narrow the terminal
 
 
 class _Word(NamedTuple):
@@ -44,38 +39,38 @@ def table(
     width: int = 100,
     colour: bool = False,
 ) -> str:
-    """Totals, what is missing, then a line for every unit with what stands in it.
+    """Text table of a sequence: totals, missing content, then every unit with its tokens.
 
     Parameters
     ----------
     tokens : of the sequence
-    part : what a unit of this layout is called
+    part : name of a unit in this layout
     width : of the terminal, columns
-    colour : with colours of a terminal, and what is supervised bold
+    colour : with ANSI colours, supervised tokens bold
     """
     facts = facts_of(sequence, tokens, vocabulary)
     total, learned = facts["tokens"], facts["supervised"]
     units = len(np.unique(tokens.unit))
     counts = ", ".join(f"{count} {kind}" for kind, count in facts["modalities"].items())
+
     lines = [
         f"name    {harmless(sequence.name)}",
         f"tokens  {total} in {units} {part}{'s' if units > 1 else ''}: {counts}",
         f"loss    {learned} of {total} ({learned / total:.1%}) supervised, in ⟦brackets⟧",
     ]
     if facts["roles"]:
-        lines.append(
-            "roles   "
-            + ", ".join(f"{harmless(role)} {count}" for role, count in facts["roles"].items())
-        )
+        roles = (f"{harmless(role)} {count}" for role, count in facts["roles"].items())
+        lines.append("roles   " + ", ".join(roles))
     lines += [f"lacks   {harmless(message)}" for message in sequence.missing]
-    timed = bool(tokens.time.any())  # pictures and texts have no times
+
+    timed = bool(tokens.time.any())  # documents of pictures and texts have no times
     lines += ["", f"{part:>4}  {'   from  ' if timed else ''}tokens"]
     indent = " " * (len(lines[-1]) + 2)
     for unit in np.unique(tokens.unit):
-        mine = np.flatnonzero(tokens.unit == unit)
-        start = f"{tokens.time[mine[0]] / TICKS_PER_SECOND:7.2f}  " if timed else ""
-        head = f"{unit:4d}  {start}{len(mine):6d}  "
-        words = list(_words(sequence, tokens, vocabulary, mine))
+        places = np.flatnonzero(tokens.unit == unit)
+        start = f"{tokens.time[places[0]] / TICKS_PER_SECOND:7.2f}  " if timed else ""
+        head = f"{unit:4d}  {start}{len(places):6d}  "
+        words = list(_words(sequence, tokens, vocabulary, places))
         for row in _wrapped(words, max(_NARROWEST, width - len(indent))):
             lines.append(head + " ".join(_dyed(word) if colour else word.text for word in row))
             head = indent
@@ -83,18 +78,19 @@ def table(
 
 
 def facts_of(sequence: Sequence, tokens: Tokens, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The same as plain JSON types: counts, and every item with the tokens it became; times in ticks."""
-    kinds, roles = (
-        Counter(tokens.kind.tolist()),
-        Counter(tokens.role[tokens.role != NO_ROLE].tolist()),
-    )
+    """Sequence summary in plain JSON types: token counts, and every item; times in ticks."""
+    kinds = Counter(tokens.kind.tolist())
+    roles = Counter(tokens.role[tokens.role != NO_ROLE].tolist())
     runs = groupby(range(len(tokens.ids)), key=lambda token: int(tokens.item[token]))
+
     items = []
     for number, run in runs:
         ids = tokens.ids[list(run)]
         item = sequence.items[number]
         reads = vocabulary.decode(ids) if item.kind in ("text", "control") else ""
         items.append({**item._asdict(), "tokens": len(ids), "reads": reads})
+    texts = sum(item.kind == "text" for item in sequence.items)
+
     return {
         "name": sequence.name,
         "tokens": len(tokens.ids),
@@ -102,8 +98,7 @@ def facts_of(sequence: Sequence, tokens: Tokens, vocabulary: Vocabulary) -> dict
         "supervised": int(tokens.loss.sum()),
         "unknown": int((tokens.ids == vocabulary.control(UNKNOWN)).sum()),
         "text_tokens": int((tokens.kind == TEXT_KIND).sum()),
-        "wordless": sum(item.kind == "text" for item in sequence.items)
-        - sum(item["kind"] == "text" for item in items),
+        "wordless": texts - sum(item["kind"] == "text" for item in items),
         "roles": {tokens.roles[role]: roles[role] for role in sorted(roles)},
         "missing": list(sequence.missing),
         "items": items,
@@ -111,7 +106,7 @@ def facts_of(sequence: Sequence, tokens: Tokens, vocabulary: Vocabulary) -> dict
 
 
 def columns(text: str) -> int:
-    """How many columns of a terminal a text takes: Chinese letters two, marks above a letter none.
+    """Display width of a text in terminal columns: wide characters 2, combining marks 0.
 
     >>> columns("é"), columns("e\\N{COMBINING ACUTE ACCENT}"), columns("猫")
     (1, 1, 2)
@@ -125,10 +120,10 @@ def columns(text: str) -> int:
 
 
 def _words(
-    sequence: Sequence, tokens: Tokens, vocabulary: Vocabulary, mine: np.ndarray
+    sequence: Sequence, tokens: Tokens, vocabulary: Vocabulary, places: np.ndarray
 ) -> Iterator[_Word]:
-    """What stands in a unit, word by word; brackets are opened and closed around all that is supervised in a row."""
-    for learned, run in groupby(mine.tolist(), key=lambda token: bool(tokens.loss[token])):
+    """Words of a unit's tokens, with brackets around every supervised run."""
+    for learned, run in groupby(places.tolist(), key=lambda token: bool(tokens.loss[token])):
         words = list(_of_one_kind(sequence, tokens, vocabulary, list(run), learned))
         if learned:
             words[0] = words[0]._replace(text=f"⟦{words[0].text}")
@@ -139,7 +134,7 @@ def _words(
 def _of_one_kind(
     sequence: Sequence, tokens: Tokens, vocabulary: Vocabulary, run: list[int], learned: bool
 ) -> Iterator[_Word]:
-    """Tokens in words: senses counted, controls by name, text in quotes as the model reads it."""
+    """Words of a run of tokens: media counted, controls by name, text decoded and in quotes."""
     for kind, same in groupby(run, key=lambda token: KINDS[tokens.kind[token]]):
         if kind not in ("text", "control"):
             yield _Word(f"{kind}×{len(list(same))}", kind, learned)
@@ -151,22 +146,22 @@ def _of_one_kind(
                 role = "" if reads == item.text else f"({harmless(item.role or item.text)})"
                 yield _Word(reads + role, kind, learned)
             else:
-                said = [
+                words = [
                     f"{word}×{n}" if n > 1 and word == UNKNOWN else word
                     for word, n in _counted(reads.split())
                 ]
-                yield from (_Word(word, kind, learned) for word in f'"{" ".join(said)}"'.split())
+                yield from (_Word(word, kind, learned) for word in f'"{" ".join(words)}"'.split())
 
 
 def _counted(words: list[str]) -> Iterator[tuple[str, int]]:
-    """Words in order, unknown ones that follow each other counted instead of said again."""
+    """Run-length encoding of unknown words: (word, count) in order."""
     for word, run in groupby(words):
         count = len(list(run))
         yield from [(word, count)] if word == UNKNOWN else [(word, 1)] * count
 
 
 def _wrapped(words: list[_Word], room: int) -> list[list[_Word]]:
-    """Words in rows that are no wider than the room; a word that is wider alone is parted between letters."""
+    """Line wrapping to `room` columns; a word wider than that is split between letters."""
     rows: list[list[_Word]] = [[]]
     used = 0
     for word in (part for whole in words for part in _parted(whole, room)):
@@ -180,6 +175,7 @@ def _wrapped(words: list[_Word], room: int) -> list[list[_Word]]:
 
 
 def _parted(word: _Word, room: int) -> Iterator[_Word]:
+    """Pieces of a word, each at most `room` columns wide."""
     start, used = 0, 0
     for place, letter in enumerate(word.text):
         wide = columns(letter)
@@ -191,5 +187,6 @@ def _parted(word: _Word, room: int) -> Iterator[_Word]:
 
 
 def _dyed(word: _Word) -> str:
+    """Word with the ANSI colour of its modality."""
     bold = "1;" if word.supervised else ""
     return f"\x1b[{bold}{_COLOURS[word.kind]}m{word.text}\x1b[0m"

@@ -1,4 +1,4 @@
-"""From items to tokens: every token knows its modality, its role, its item, its time, and whether it is supervised.
+"""Tokenization of sequences: ids with modality, loss mask, unit, time, item, role and document.
 
 Glossary: T tokens · F frames per unit.
 """
@@ -20,57 +20,60 @@ NO_ROLE = -1
 
 @dataclass
 class Tokens:
-    """One row of tokens as arrays of length T, with the pixels and samples behind them in order."""
+    """Token row: arrays of length T, with the pixels and samples behind them in order."""
 
-    name: str  # of the clip or document, or of the row that several of them are packed in
+    name: str  # of the clip or document, or of a packed row
     ids: Int64[np.ndarray, " T"]
     kind: Int64[np.ndarray, " T"]  # index into KINDS
     loss: Bool[np.ndarray, " T"]  # supervised or not
     unit: Int64[np.ndarray, " T"]
     time: Int64[np.ndarray, " T"]  # ticks from the clip's start
     item: Int64[np.ndarray, " T"]  # index into the sequence's items
-    role: Int64[np.ndarray, " T"]  # index into `roles`, NO_ROLE where nobody speaks
-    document: Int64[
-        np.ndarray, " T"
-    ]  # which of the documents packed in this row; 0 where there is one
+    role: Int64[np.ndarray, " T"]  # index into `roles`, NO_ROLE for items without a role
+    document: Int64[np.ndarray, " T"]  # number of the document in a packed row, else 0
     roles: tuple[str, ...]
-    frames: list[np.ndarray]  # per image item: F × H × W × 3
+    frames: list[np.ndarray]  # per image item: F × height × width × 3
     waves: list[np.ndarray]  # per audio item: samples of one unit
     vocabulary: int  # ids are below it
 
 
 def tokenize(sequence: Sequence, vocabulary: Vocabulary, settings: SequenceConfig) -> Tokens:
-    """Turn the items of one sequence into token arrays.
+    """Token arrays of one sequence.
 
-    The tokens of a sound divide its unit evenly, any other token has the time at which its item begins.
+    Token times are ticks at 16 kHz: audio tokens divide their unit evenly, any other token has the
+    start of its item.
 
     Raises
     ------
     SequenceError
         the stream has no items or an unknown kind of item, or is longer than `settings.max_tokens`
     """
-    sense = {
+    media = {
         "image": (vocabulary.control(IMAGE),) * settings.image_tokens,
         "audio": (vocabulary.control(AUDIO),) * settings.audio_tokens,
     }
     items = sequence.items
     ids: list[int] = []
     lengths: list[int] = []
+
     for item in items:
         if item.kind == "text":
             piece = vocabulary.encode(item.text)
         elif item.kind == "control":
             piece = (vocabulary.control(item.text),)
-        elif item.kind in sense:
-            piece = sense[item.kind]
+        elif item.kind in media:
+            piece = media[item.kind]
         else:
-            raise SequenceError(
-                f"clip {sequence.name}: no tokens for an item of kind {item.kind!r}"
-            )
+            wrong = f"no tokens for an item of kind {item.kind!r}"
+            right = f"use one of {', '.join(('text', 'control', *media))}"
+            raise SequenceError(f"clip {sequence.name}: {wrong}; {right}")
         ids.extend(piece)
         lengths.append(len(piece))
+
     units = np.array([item.unit for item in items], np.int64)
     _check_length(sequence.name, np.array(lengths, np.int64), units, settings)
+
+    # what an item has, each of its tokens has
     index = np.repeat(np.arange(len(items)), lengths)
     kinds = np.array([KINDS.index(item.kind) for item in items])
     starts, ends = (
@@ -78,16 +81,17 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, settings: SequenceConfi
     )
     first = np.cumsum(lengths) - lengths  # of every item's tokens
     spread = np.where(kinds == AUDIO_KIND, (ends - starts) / np.maximum(lengths, 1), 0.0)
+    offset = (spread[index] * (np.arange(len(ids)) - first[index])).astype(np.int64)
     roles = tuple(dict.fromkeys(item.role for item in items if item.role is not None))
     number = {role: place for place, role in enumerate(roles)}
+
     return Tokens(
         name=sequence.name,
         ids=np.array(ids, np.int64),
         kind=kinds[index],
         loss=np.array([item.loss for item in items], bool)[index],
         unit=units[index],
-        time=starts[index]
-        + (spread[index] * (np.arange(len(ids)) - first[index])).astype(np.int64),
+        time=starts[index] + offset,
         item=index,
         role=np.array([number.get(item.role, NO_ROLE) for item in items], np.int64)[index],
         document=np.zeros(len(ids), np.int64),
@@ -101,21 +105,20 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, settings: SequenceConfi
 def _check_length(
     name: str, lengths: np.ndarray, units: np.ndarray, settings: SequenceConfig
 ) -> None:
-    """Refuse an empty stream, and one that is longer than the context."""
+    """Refuse an empty stream, and one longer than `settings.max_tokens`."""
     most = settings.max_tokens
     if not len(lengths) or not lengths.sum():
-        raise SequenceError(f"clip {name}: an empty stream, without a single token")
+        raise SequenceError(f"clip {name}: an empty stream, without a single token; add items")
+
     per_unit = np.bincount(units, weights=lengths).astype(int)
     if (longest := int(per_unit.max())) > most:
-        part, right = (
-            ("unit", "shorten sequence.unit_s, ") if settings.layout == "stream" else ("part", "")
-        )
-        message = f"{part} {int(per_unit.argmax())} alone takes {longest} tokens, but sequence.max_tokens is {most}"
-        raise SequenceError(
-            f"clip {name}: {message}; {right}take fewer tokens, or raise max_tokens"
-        )
+        stream = settings.layout == "stream"
+        part, shorten = ("unit", "shorten sequence.unit_s, ") if stream else ("part", "")
+        wrong = f"{part} {int(per_unit.argmax())} alone takes {longest} tokens"
+        right = f"{shorten}take fewer tokens, or raise max_tokens"
+        raise SequenceError(f"clip {name}: {wrong}, but sequence.max_tokens is {most}; {right}")
+
     if (total := int(lengths.sum())) > most:
-        message = f"{total} tokens, but sequence.max_tokens is {most}"
-        raise SequenceError(
-            f"clip {name}: {message}; cut it into shorter clips or raise the setting"
-        )
+        wrong = f"{total} tokens, but sequence.max_tokens is {most}"
+        right = "cut it into shorter clips or raise the setting"
+        raise SequenceError(f"clip {name}: {wrong}; {right}")

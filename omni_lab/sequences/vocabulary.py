@@ -1,6 +1,7 @@
-"""Tokenizer interface: text and control tokens ↔ ids, and any Hugging Face tokenizer with our control tokens added.
+"""Tokenizer interface: text and control tokens ↔ ids, for any Hugging Face tokenizer.
 
-Every vocabulary keeps one promise: no text of a film becomes a control token, whatever it looks like.
+Every vocabulary keeps one promise: no text of a film becomes a control token, even if it looks like
+one.
 """
 
 from __future__ import annotations
@@ -16,47 +17,41 @@ if TYPE_CHECKING:
 
 PAD, IMAGE, AUDIO, UNKNOWN = "<pad>", "<image>", "<audio>", "<unknown>"
 STREAM_TOKENS = (
-    PAD,
-    UNIT,
-    IMAGE,
-    AUDIO,
-    LISTEN,
-    SPEAK,
-    role_token("visitor"),
-    role_token(None),
-    UNKNOWN,
-)
+    PAD, UNIT, IMAGE, AUDIO, LISTEN, SPEAK, role_token("visitor"), role_token(None), UNKNOWN,
+)  # fmt: skip
 
 
 @runtime_checkable
 class Vocabulary(Protocol):
-    """What the way from items to tokens asks of a tokenizer."""
+    """Tokenizer protocol of sequence construction: V ids, text and control tokens apart."""
 
     def __len__(self) -> int:
-        """One more than the largest id."""
+        """Vocabulary size V: one more than the largest id."""
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a text, never of a control token."""
 
     def decode(self, ids: Iterable[SupportsInt]) -> str:
-        """The text of token ids; InputError where an id is out of range."""
+        """Decoded text of token ids; InputError where an id is out of range."""
 
     def pieces(self, ids: Iterable[SupportsInt]) -> list[str]:
-        """What each token says, one by one, for pictures."""
+        """Decoded text of each token, one by one, for pictures."""
 
     def control(self, token: str) -> int:
-        """Id of a control token; a role without a token of its own speaks as `<someone>`."""
+        """Id of a control token; a role that has none speaks as `<someone>`."""
 
 
 class HubVocabulary:
-    """Any Hugging Face tokenizer, with our control tokens added behind its own.
+    """Hugging Face tokenizer with our control tokens added after its special tokens.
 
-    Text is encoded with special tokens split, so that a subtitle which says `<speak>` or `<|im_start|>` stays text.
+    Text is encoded with special tokens split, so that a subtitle which reads `<speak>` or
+    `<|im_start|>` stays text.
 
     Raises
     ------
     ConfigError
-        the tokenizer cannot keep special tokens and text apart, or its ids have gaps that ours fall into
+        the tokenizer does not keep special tokens and text apart, or its ids have gaps into which
+        the added ones fall
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -72,10 +67,10 @@ class HubVocabulary:
             raise ConfigError(
                 f"{type(tokenizer).__name__}: text that looks like a special token becomes one"
             )
+
+        # an added token takes the number of known tokens as its id, even if a word has that id
         ids = tokenizer.get_vocab().values()
-        if len(set(ids)) < len(
-            ids
-        ):  # a new token takes the number of known ones as its id, whoever has it already
+        if len(set(ids)) < len(ids):
             message = "its ids have gaps, so that some tokens added to it have the ids of words"
             raise ConfigError(f"{type(tokenizer).__name__}: {message}")
         self._size = max(ids) + 1
@@ -90,20 +85,20 @@ class HubVocabulary:
         )
 
     def decode(self, ids: Iterable[SupportsInt]) -> str:
-        """The text of token ids, as it was."""
+        """Decoded text of token ids, spaces as they were; InputError out of range."""
         return self.tokenizer.decode(in_range(ids, len(self)), clean_up_tokenization_spaces=False)
 
     def pieces(self, ids: Iterable[SupportsInt]) -> list[str]:
-        """What every token says; one that holds part of a letter says `�`."""
+        """Decoded text of every token; one that holds part of a letter reads `�`."""
         return [self.decode([i]) for i in in_range(ids, len(self))]
 
     def control(self, token: str) -> int:
-        """Id of a control token; a role without a token of its own speaks as `<someone>`."""
+        """Id of a control token; a role that has none speaks as `<someone>`."""
         return self.controls.get(token, self.controls[role_token(None)])
 
 
 def in_range(ids: Iterable[SupportsInt], size: int) -> list[int]:
-    """Token ids as plain numbers; InputError where one is not below `size`."""
+    """Token ids as plain numbers; InputError where one is not from 0 to `size` - 1."""
     ids = [int(i) for i in ids]
     wrong = next((i for i in ids if not 0 <= i < size), None)
     if wrong is not None:

@@ -1,4 +1,4 @@
-"""The gallery: films whose truth is known, from a seeded script, and lessons made of them."""
+"""Synthetic world (the gallery): films with known ground truth from a seed, and lessons on them."""
 
 from omni_lab.faces import public
 

@@ -1,4 +1,7 @@
-"""From a script straight to the triplet that its film would give: the array path that training takes."""
+"""Synthetic triplets straight from a script: frames, audio and cues without a film file.
+
+Training takes this path; the film of the same script gives the same triplet through extraction.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +26,21 @@ _POOL = 1 << 22
 
 @functools.lru_cache(maxsize=1)
 def _noise() -> Float32[np.ndarray, " samples"]:
-    """A pool of standard normal noise: cutting a piece at a random place costs less than drawing a new one."""
+    """Pool of standard normal noise: a piece at a random place costs less than a new draw."""
     return np.random.default_rng(0).standard_normal(_POOL, dtype=np.float32)
 
 
 def _piece(count: int, rng: random.Random) -> Float32[np.ndarray, " samples"]:
-    """Cut so many samples of noise out of the pool, at a random place."""
+    """Piece of `count` noise samples from a random place of the pool."""
     pool = _noise() if count < _POOL else np.resize(_noise(), count + 1)
     start = rng.randrange(len(pool) - count)
     return pool[start : start + count]
 
 
 def grain(
-    frames: UInt8[np.ndarray, "n h w 3"], level: float, rng: random.Random
-) -> UInt8[np.ndarray, "n h w 3"]:
-    """Add the camera's noise: `level` is its standard deviation, as a share of full scale."""
+    frames: UInt8[np.ndarray, "frames height width 3"], level: float, rng: random.Random
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Additive Gaussian image noise of a camera: `level` is its deviation as a fraction of 255."""
     noisy = frames + 255 * level * _piece(frames.size, rng).reshape(frames.shape)
     return np.clip(noisy, 0, 255).astype(np.uint8)
 
@@ -45,7 +48,7 @@ def grain(
 def hiss(
     audio: Float32[np.ndarray, " samples"], level: float, rng: random.Random
 ) -> Float32[np.ndarray, " samples"]:
-    """Add the room's noise at a random loudness around `level` (standard deviation, share of full scale)."""
+    """Additive Gaussian audio noise of a room: `level` is its typical deviation, full scale 1."""
     return audio + level * rng.uniform(0.2, 1.5) * _piece(len(audio), rng)
 
 
@@ -57,16 +60,20 @@ def from_script(
     noisy: bool = True,
     senses: tuple[str, ...] = ("image", "audio", "text"),
 ) -> Triplet:
-    """Make the triplet of a whole scripted film, without writing the film.
+    """Triplet of a whole scripted film, without a film file.
 
-    `size` is the side of its frames in pixels. `noisy` adds the camera's and the room's noise of `world`. Where
-    `senses` leaves one out, the exchanges that need it are left out too.
+    Parameters
+    ----------
+    size : picture side, pixels
+    frames_per_second : Hz
+    noisy : with the camera's and the room's noise of `world`
+    senses : modalities of the triplet; exchanges that need another one are left out
     """
     world = world or WorldConfig()
     rng = random.Random(f"noise/{script.split}/{script.seed}")
-    times = (
-        np.arange(round(script.seconds * frames_per_second)) + 0.5
-    ) / frames_per_second  # as extraction samples
+    # the middle of each interval, as extraction samples a film
+    times = (np.arange(round(script.seconds * frames_per_second)) + 0.5) / frames_per_second
+
     frames, audio = np.zeros((0, size, size, 3), np.uint8), np.zeros(0, np.float32)
     if "image" in senses:
         frames = render(script, times, size)
@@ -74,10 +81,12 @@ def from_script(
     if "audio" in senses:
         audio = soundtrack(script)
         audio = hiss(audio, world.audio_noise, rng) if noisy else audio
+
     exchanges = [lines for lines, carriers in dialogue(script) if set(carriers) <= set(senses)]
     cues = tuple(
         Cue(x.start, x.end, x.text, x.role, "prefix") for exchange in exchanges for x in exchange
     )
+
     return Triplet(
         source_id=f"world-{script.split}-{script.seed}",
         start=0,
@@ -92,15 +101,15 @@ def from_script(
 
 
 def described(clip: Triplet, script: Script, second: int, carrier: str, order: int = 0) -> Triplet:
-    """One second of a script's clip with a description of what one sense carries: a pair for unimodal training.
+    """Unimodal caption pair: one second of a script's clip, and a description of one modality.
 
-    `carrier` is `image` (a caption; see `captions` for `order`) or `audio` (who speaks and which word, or how many
-    beeps); the other sense is left out.
+    `carrier` is `image` (a caption; see `captions` for `order`) or `audio` (speaker and word, or
+    the number of beeps); the other modality is left out.
     """
     part = clip.window(second * TICKS_PER_SECOND, (second + 1) * TICKS_PER_SECOND)
     if carrier == "image":
-        said = captions(script.rooms[second // script.room_s], second % script.room_s, order)
-        text = ", ".join(f"{first} {then}" for first, then in said) + "."
+        pairs = captions(script.rooms[second // script.room_s], second % script.room_s, order)
+        text = ", ".join(f"{first} {then}" for first, then in pairs) + "."
         part = replace(part, audio=part.audio[:0])
     else:
         sound = script.sound(second)

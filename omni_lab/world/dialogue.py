@@ -1,4 +1,4 @@
-"""The script's conversation as timed lines and its truth as facts, for subtitles and `truth.json`."""
+"""Timed dialogue and ground-truth facts of a script, for subtitles and `truth.json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MILLISECOND = TICKS_PER_SECOND // 1000
 
 @dataclass(frozen=True)
 class Line:
-    """One subtitle: who writes what, and when (ticks from the film's start)."""
+    """Subtitle line of one role, with its time span in ticks from the film's start."""
 
     start: int
     end: int
@@ -21,7 +21,7 @@ class Line:
 
 
 def _slots(script: Script, second: int) -> list[str | Question]:
-    """What is written in a second, in order: the room's note in its first second, then the questions."""
+    """Dialogue slots of a second, in order: the room's note in its first second, then questions."""
     room = script.rooms[second // script.room_s]
     note = (
         [room.note]
@@ -32,10 +32,10 @@ def _slots(script: Script, second: int) -> list[str | Question]:
 
 
 def dialogue(script: Script) -> list[tuple[tuple[Line, ...], tuple[str, ...]]]:
-    """Every exchange with the senses it needs: a question and its answer, or a note alone.
+    """Dialogue exchanges with the modalities they need: question and answer, or a note alone.
 
-    A second is shared evenly among its exchanges, in whole milliseconds: subtitles can say no more, and a fact is
-    found by the tick at which its line begins.
+    A second is divided evenly among its exchanges, in whole milliseconds: subtitle formats hold no
+    finer time, and a fact is found by the tick at which its line begins.
     """
     exchanges = []
     for second in range(script.seconds):
@@ -55,7 +55,10 @@ def dialogue(script: Script) -> list[tuple[tuple[Line, ...], tuple[str, ...]]]:
 
 
 def facts(script: Script) -> tuple[dict, ...]:
-    """Every question with its answer and the time of the line that gives it (ticks), as written to `truth.json`."""
+    """Ground-truth facts: every question with its answer and that line's time in ticks.
+
+    They are the `facts` of `truth.json`.
+    """
     answers = [lines[1] for lines, _ in dialogue(script) if len(lines) == 2]
     return tuple(
         {

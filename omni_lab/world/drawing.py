@@ -1,4 +1,4 @@
-"""Drawing of scripts: rooms, things, sounds and questions from a seed."""
+"""Random script generation from a seed: rooms, things, sounds and questions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from omni_lab.world.script import (
 
 
 def _unnamed_rgb(rng: random.Random) -> tuple[int, int, int]:
-    """A colour at a clear distance from every named one, and from every wall: what stands there can be seen."""
+    """Random colour far from every named one, and from every wall so as to be visible."""
     others = (
         *COLOURS.values(),
         *((shade,) * 3 for shade in range(WALL_SHADES[0], WALL_SHADES[1] + 1, 5)),
@@ -45,7 +45,10 @@ def _unnamed_rgb(rng: random.Random) -> tuple[int, int, int]:
 def draw_thing(
     rng: random.Random, cell: int, pair: tuple[str, str], seconds: int, config: WorldConfig
 ) -> Thing:
-    """Draw how the thing of that colour and shape looks and hops in so many seconds; its name may be withheld."""
+    """Random thing of a (colour, shape) pair: its shade, and its hops over `seconds`.
+
+    With the odds of `config` its colour or its shape is one without a name.
+    """
     colour, shape = pair
     if (colour, shape) not in HELD_OUT_PAIRS:
         draw = rng.random()
@@ -62,7 +65,7 @@ def draw_thing(
 
 
 def draw_pairs(rng: random.Random, count: int, split: str) -> list[tuple[str, str]]:
-    """Draw colour–shape pairs, no colour and no shape twice; exactly one held-out pair where the split is held_out."""
+    """Random colour–shape pairs, no colour and no shape twice; one held-out pair in its split."""
     held = sorted(HELD_OUT_PAIRS)
     pairs = [rng.choice(held)] if split == "held_out" else []
     while len(pairs) < count:
@@ -73,6 +76,7 @@ def draw_pairs(rng: random.Random, count: int, split: str) -> list[tuple[str, st
 
 
 def _sound(rng: random.Random, named: list[str], split: str, config: WorldConfig) -> Sound:
+    """Random sound of a second: beeps, or a word in a voice of the split."""
     if rng.random() < config.beeps:
         count = rng.randint(1, 4)
         return Sound(
@@ -92,7 +96,7 @@ def _sound(rng: random.Random, named: list[str], split: str, config: WorldConfig
 
 
 def draw_room(rng: random.Random, split: str, config: WorldConfig) -> Room:
-    """Draw a room: its wall, two to four things, a sign or none, sounds and a note or none."""
+    """Random room: its wall, two to four things, a sign or none, sounds, and a note or none."""
     seconds = config.room_s
     cells = rng.sample(range(4), 4)
     sign = Sign(cells.pop(), f"{rng.randrange(100):02d}") if rng.random() < config.signs else None
@@ -115,19 +119,28 @@ def write_script(
     calm: bool = False,
     senses: Collection[str] = ("image", "audio", "text"),
 ) -> Script:
-    """Write the film named by `seed`: `seconds` long (a whole number of rooms), its questions included.
+    """Random script of a film, determined by `seed` and `config`, questions included.
 
-    `split` is `train`, `test` (the same kind of rooms, voices never heard) or `held_out` (a colour–shape pair never
-    seen in every room). `calm` asks one question a second, slow enough to be read. Only what `senses` carry is asked
-    about.
+    Parameters
+    ----------
+    seconds : length, a whole number of rooms
+    split : `train`, `test` (the same kind of rooms, unheard voices) or `held_out` (an unseen
+        colour–shape pair in every room)
+    calm : one question a second, slow enough to be read
+    senses : modalities that questions may need
+
+    Raises
+    ------
+    UsageError
+        the split is unknown, or `seconds` is no multiple of a room
     """
     config = config or WorldConfig()
     if split not in SPLITS:
         raise UsageError(f"split={split!r}: use one of {', '.join(SPLITS)}")
     if seconds < config.room_s or seconds % config.room_s:
-        raise UsageError(
-            f"seconds={seconds}: a film is a whole number of rooms of {config.room_s} s"
-        )
+        right = f"a film is a whole number of rooms of {config.room_s} s"
+        raise UsageError(f"seconds={seconds}: {right}")
+
     rng = random.Random(f"{split}/{seed}")
     rooms = tuple(draw_room(rng, split, config) for _ in range(seconds // config.room_s))
     per_second = 1 if calm else config.questions_per_second

@@ -1,4 +1,4 @@
-"""A script as real files: H.264 + AAC in MP4, subtitles as SRT and VTT, and the truth as JSON, side by side."""
+"""Film writer for scripts: H.264 + AAC in MP4, SRT and WebVTT subtitles, ground truth in JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AUDIO_RATE = 48_000
 
 
 def _stamp(ticks: int, mark: str) -> str:
-    """Ticks as HH:MM:SS and milliseconds, with the format's decimal mark."""
+    """Timestamp HH:MM:SS and milliseconds of a tick, with the format's decimal mark."""
     milliseconds = round(ticks * 1000 / TICKS_PER_SECOND)
     seconds, milliseconds = divmod(milliseconds, 1000)
     return (
@@ -28,25 +28,27 @@ def _stamp(ticks: int, mark: str) -> str:
     )
 
 
+def _span(line: Line, mark: str) -> str:
+    """Time span of a subtitle line."""
+    return f"{_stamp(line.start, mark)} --> {_stamp(line.end, mark)}"
+
+
 def to_srt(lines: list[Line]) -> str:
-    """SubRip, with the role in front: `GUIDE: Red.`"""
+    """SubRip subtitles, with the role as a prefix: `GUIDE: Red.`"""
     return "\n".join(
-        f"{index}\n{_stamp(line.start, ',')} --> {_stamp(line.end, ',')}\n{line.role.upper()}: {line.text}\n"
+        f"{index}\n{_span(line, ',')}\n{line.role.upper()}: {line.text}\n"
         for index, line in enumerate(lines, 1)
     )
 
 
 def to_vtt(lines: list[Line]) -> str:
-    """WebVTT, with the role as a voice: `<v Guide>Red.`"""
-    cues = (
-        f"{_stamp(line.start, '.')} --> {_stamp(line.end, '.')}\n<v {line.role.capitalize()}>{line.text}\n"
-        for line in lines
-    )
+    """WebVTT subtitles, with the role as a voice tag: `<v Guide>Red.`"""
+    cues = (f"{_span(line, '.')}\n<v {line.role.capitalize()}>{line.text}\n" for line in lines)
     return "WEBVTT\n\n" + "\n".join(cues)
 
 
 def _pictures(script: Script, frame_rate: int, width: int, height: int, grain: float):
-    """Every frame of the film, RGB; what stands still is drawn once."""
+    """RGB frames of the film, in order; frames in which all things rest are drawn once."""
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     noise = (
@@ -54,6 +56,7 @@ def _pictures(script: Script, frame_rate: int, width: int, height: int, grain: f
         if grain
         else None
     )
+
     drawn, key = None, None
     for index in range(script.seconds * frame_rate):
         time = index / frame_rate
@@ -64,6 +67,7 @@ def _pictures(script: Script, frame_rate: int, width: int, height: int, grain: f
             drawn = np.full((height, width, 3), wall, np.uint8)
             drawn[top : top + side, left : left + side] = render(script, [time], side)[0]
             key = here
+
         if noise is None:
             yield drawn
         else:
@@ -79,13 +83,21 @@ def write_film(
     grain: float = 0.0,
     progress: bool = False,
 ) -> Path:
-    """Write `path` (.mp4) and, with the same stem, .srt, .vtt and .truth.json.
+    """Film files of a script: `path` (.mp4) and, with the same stem, .srt, .vtt and .truth.json.
 
     Parameters
     ----------
-    size : side of a square film, or (width, height), in even pixels; a wide film has wall on both sides.
-    crf : x264's quality, lower is better.
-    grain : camera noise as a share of full scale, so that a film is as hard to decode as a real one.
+    size : side of a square film, or (width, height), in even pixels; a wide film has wall on both
+        sides
+    frame_rate : Hz
+    crf : x264's quality, lower is better
+    grain : deviation of the camera noise as a fraction of full scale, so that a film is as hard to
+        decode as a real one
+
+    Raises
+    ------
+    UsageError
+        `path` is no .mp4, or a side is odd
     """
     import av
     from scipy.signal import resample_poly
@@ -94,23 +106,23 @@ def write_film(
 
     path = Path(path)
     if path.suffix != ".mp4":
-        raise UsageError(f"{path}: films are written as .mp4")
+        raise UsageError(
+            f"{path}: films are written as .mp4, not {path.suffix or 'without suffix'}"
+        )
     width, height = (size, size) if isinstance(size, int) else size
     if width % 2 or height % 2:
         raise UsageError(f"size {width} × {height}: H.264 needs even sides")
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         video = container.add_stream(
             "libx264", rate=frame_rate, options={"crf": str(crf), "preset": "medium"}
         )
-        video.width, video.height, video.pix_fmt, video.time_base = (
-            width,
-            height,
-            "yuv420p",
-            Fraction(1, frame_rate),
-        )
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        video.time_base = Fraction(1, frame_rate)
         audio = container.add_stream("aac", rate=_AUDIO_RATE, layout="mono")
         audio.bit_rate = 96_000
+
         total = script.seconds * frame_rate
         pictures = _pictures(script, frame_rate, width, height, grain)
         for index, picture in enumerate(tracked(pictures, path.name, "frame", total, progress)):
@@ -118,9 +130,9 @@ def write_film(
             frame.pts = index
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        wave = resample_poly(soundtrack(script), _AUDIO_RATE // TICKS_PER_SECOND, 1).astype(
-            np.float32
-        )
+
+        wave = resample_poly(soundtrack(script), _AUDIO_RATE // TICKS_PER_SECOND, 1)
+        wave = wave.astype(np.float32)
         for start in range(0, len(wave), 1024):
             frame = av.AudioFrame.from_ndarray(
                 wave[None, start : start + 1024], format="fltp", layout="mono"
@@ -128,12 +140,16 @@ def write_film(
             frame.sample_rate, frame.pts = _AUDIO_RATE, start
             container.mux(audio.encode(frame))
         container.mux(audio.encode(None))
+
     lines = [line for exchange, _ in dialogue(script) for line in exchange]
     path.with_suffix(".srt").write_text(to_srt(lines), encoding="utf-8")
     path.with_suffix(".vtt").write_text(to_vtt(lines), encoding="utf-8")
     truth = {
-        "seed": script.seed, "split": script.split, "seconds": script.seconds, "ticks_per_second": TICKS_PER_SECOND,
+        "seed": script.seed,
+        "split": script.split,
+        "seconds": script.seconds,
+        "ticks_per_second": TICKS_PER_SECOND,
         "facts": facts(script),
-    }  # fmt: skip
+    }
     path.with_suffix(".truth.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
     return path

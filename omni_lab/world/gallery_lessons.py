@@ -1,6 +1,7 @@
-"""What a stage learns from: scripts of the world, and clips of real shards, mixed into batches.
+"""Training batches of the stages vision, audio and omni: scripts of the world, clips of shards.
 
-A batch is a function of (seed, stage, step, rank): a resumed run sees what an uninterrupted one would have seen.
+A batch is a function of (seed, stage, step, rank): a resumed run sees the same batches as an
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ from omni_lab.world.questions import FACTS
 from omni_lab.world.script import Script
 from omni_lab.world.voice import rehearse
 
-BY_EAR = {
-    fact for fact, (carriers, _, _) in FACTS.items() if {"image", "audio"} <= set(carriers)
-}  # found by ear
+# facts in which a heard word names what to look for
+BY_EAR = {fact for fact, (carriers, _, _) in FACTS.items() if {"image", "audio"} <= set(carriers)}
 MODALITIES_OF = {  # of a stage's lessons, the one that carries captions first
     "vision": ("image", "text"),
     "audio": ("audio", "text"),
@@ -34,11 +34,16 @@ MODALITIES_OF = {  # of a stage's lessons, the one that carries captions first
 
 
 class GalleryLessons(StageData):
-    """Lessons of the stages vision, audio and omni: streams with questions, captions of seconds.
+    """Training data of the stages vision, audio and omni: streams with questions, captions.
 
     Parameters
     ----------
     films : clips read back from shards; in the omni stage one row of every batch is cut from them
+
+    Raises
+    ------
+    UsageError
+        the stage has sound, and the sequence layout has no place for it
     """
 
     def __init__(
@@ -46,25 +51,23 @@ class GalleryLessons(StageData):
     ) -> None:
         self.modalities = MODALITIES_OF[stage.name]
         if "audio" in self.modalities and config.sequence.layout != "stream":
-            message = (
-                f"has no place for the sound of stage {stage.name}; use sequence.layout=stream"
-            )
-            raise UsageError(f"sequence.layout={config.sequence.layout} {message}")
+            wrong = f"has no place for the sound of stage {stage.name}"
+            right = "use sequence.layout=stream"
+            raise UsageError(f"sequence.layout={config.sequence.layout} {wrong}; {right}")
         self.config, self.settings = config, stage
         self.films = [f for f in films or [] if "text" in f.has]
         self.vocabulary = build_vocabulary(config)
         self.carrier = self.modalities[0]
 
     def _script(self, sample: int) -> Script:
-        """Whole rooms, as many as the stage's units need."""
+        """Script of a sample: whole rooms, as many as the stage's units need."""
         room_s = self.config.world.room_s
         seconds = -(-self.settings.seconds // room_s) * room_s
         stages = tuple(MODALITIES_OF)
         stage = self.config.seed * len(stages) + stages.index(self.settings.name)
         seed = stage * 1_000_000_000 + sample
-        calm = (
-            self.settings.name == "omni" and sample % 16 == 3
-        )  # some streams are as quiet as the films
+        # some streams have as few questions as the films
+        calm = self.settings.name == "omni" and sample % 16 == 3
         return write_script(seed, seconds, self.config.world, calm=calm, senses=self.modalities)
 
     def _clip(self, script: Script) -> Triplet:
@@ -74,23 +77,28 @@ class GalleryLessons(StageData):
         )
 
     def _order(self, step: int, number: int) -> int:
-        """Find first, describe later: looking a word up is learned in 200 steps alone, hardly ever beside the rest."""
+        """Caption order, a curriculum: finding a word first, describing a place later.
+
+        Finding is learned in 200 steps when trained alone, hardly ever beside the rest.
+        """
         finds = step < self.settings.curriculum_fraction * self.settings.steps
         return 2 + number % 2 if finds else number % 4
 
     def _captions(
         self, clip: Triplet, script: Script, step: int, sample: int
     ) -> Iterator[tuple[int, Triplet]]:
-        """What single seconds of a clip teach beside the whole of it, each with its second.
+        """Caption rows of single seconds beside the whole clip, as (second, clip).
 
-        Unimodal stages describe every second. The omni stage takes out of every room a second in which something has to
-        be found by ear: alone, with that question only, it is learned sooner than in the midst of a long stream.
+        Unimodal stages describe every second. The omni stage takes out of every room a second in
+        which a heard word names what to find: alone, with that question only, it is learned sooner
+        than within a long stream.
         """
         if self.settings.name != "omni":
             for second in range(script.seconds):
                 order = self._order(step, sample + second)
                 yield second, described(clip, script, second, self.carrier, order)
             return
+
         for first in range(0, script.seconds, script.room_s):
             by_ear = [
                 q.second
@@ -99,15 +107,11 @@ class GalleryLessons(StageData):
             ]
             if by_ear:
                 second = by_ear[sample % len(by_ear)]
-                yield (
-                    second,
-                    _by_ear_alone(
-                        clip.window(second * TICKS_PER_SECOND, (second + 1) * TICKS_PER_SECOND)
-                    ),
-                )
+                start = second * TICKS_PER_SECOND
+                yield second, _by_ear_alone(clip.window(start, start + TICKS_PER_SECOND))
 
     def _film(self, step: int) -> Triplet:
-        """Some whole rooms of a shipped film."""
+        """Window of whole rooms of a film from shards."""
         film = self.films[step % len(self.films)]
         room = self.config.world.room_s * TICKS_PER_SECOND
         length = min(self.settings.seconds * unit_ticks(self.config.sequence), film.duration)
@@ -116,23 +120,20 @@ class GalleryLessons(StageData):
         return film.window(start, start + length)
 
     def _laid_out(self, clip: Triplet) -> Sequence:
-        return omni_stream(
-            clip, self.config.sequence, supervised=False
-        )  # to listen only is worth learning too
+        # a stream without text is kept: `<listen>` is learned from it too
+        return omni_stream(clip, self.config.sequence, supervised=False)
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
-        """The rows of `step` that belong to `rank`."""
+        """Training batch of `rank` at `step`: streams, and captions of their seconds."""
         samples = samples_of(self.settings, step, rank, ranks)
         whole: list[Sequence] = []
         alone: list[Sequence] = []  # single seconds
         at: list[int] = []  # which unit each of them is, among all units of the streams
         units = 0
+        of_film = step * self.settings.batch_size if self.films else None  # one row of every batch
+
         for sample in samples:
-            if (
-                self.films
-                and self.settings.name == "omni"
-                and sample == step * self.settings.batch_size
-            ):
+            if self.settings.name == "omni" and sample == of_film:
                 whole.append(self._laid_out(self._film(step)))
             else:
                 script = self._script(sample)
@@ -142,6 +143,7 @@ class GalleryLessons(StageData):
                     alone.append(self._laid_out(part))
                     at.append(units + second)
             units += len(whole[-1].waves if self.carrier == "audio" else whole[-1].frames)
+
         streams, captions = (self._collated(rows) if rows else None for rows in (whole, alone))
         return TrainingBatch(streams, captions and captions.with_units(at))
 
@@ -157,7 +159,7 @@ class GalleryLessons(StageData):
 
 
 def _by_ear_alone(moment: Triplet) -> Triplet:
-    """The clip with no other exchange than the one that is answered by finding what is heard."""
+    """Clip with only those exchanges whose answer is found by a heard word."""
     answers = {fact["start"] for fact in moment.facts if fact["fact"] in BY_EAR}
     exchanges = (pair for pair in pairwise(moment.cues) if pair[1].start in answers)
     return replace(moment, cues=tuple(cue for pair in exchanges for cue in pair))

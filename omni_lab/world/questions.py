@@ -1,9 +1,10 @@
-"""What the visitor asks in a room, so that no answer can be copied from the text before it.
+"""Question generation without text leakage: no answer can be copied from the text before it.
 
-The rule: a thing's colour, and a thing's shape, is written at most once per room, as question or as answer, and every
-hop, sound, sign and note is asked about at most once. A heard word is not written by the question that needs it, and
-it is only asked for itself where nothing in the room bears it: else the names written before would make it a likely
-guess, and "Colour heard? Red." would leave one word for whoever sees the red thing.
+The rule: a thing's colour, and a thing's shape, is written at most once per room, as question or as
+answer, and every hop, sound, sign and note is asked about at most once. A heard word is not written
+by the question that needs it, and a question asks for it only where nothing in the room bears that
+name: else the names written before would make it a likely guess, and "Colour heard? Red." would
+leave one word to a model that sees the red thing.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from omni_lab.world.script import (
     Thing,
 )
 
-# fact: the senses that carry it, the words it can be answered with, and how often it is chosen
+# fact: the modalities that carry it, the words it can be answered with, and its sampling weight
 FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "colour": (("image",), tuple(COLOURS), 1.0),
     "shape": (("image",), SHAPES, 1.0),
@@ -39,18 +40,18 @@ FACTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "shape_to_colour": (("image", "audio"), tuple(COLOURS), 20.0),
     "colour_to_shape": (("image", "audio"), SHAPES, 20.0),
     "note": (("text",), SPOKEN, 4.0),
-    # what is heard is not there: without this, whoever hears nothing guesses among the two to four things in the room
+    # the heard thing is not in the room: without this fact, a deaf model guesses among the two to
+    # four things in it
     "absent": (("image", "audio"), (*COLOURS, *SHAPES, "nothing"), 0.1),
 }
 
 
-CHANCE = {
-    fact: 1 / len(answers) for fact, (_, answers, _) in FACTS.items()
-}  # accuracy of an even guess
+# accuracy of a uniform guess
+CHANCE = {fact: 1 / len(answers) for fact, (_, answers, _) in FACTS.items()}
 
 
 def seen(thing: Thing) -> Iterator[tuple[str, tuple[str, str], str]]:
-    """What can be asked about a thing in one picture, of what has a name: fact, question, answer."""
+    """Visual questions about a thing in one picture, where it has names: fact, question, answer."""
     cell = CELLS[thing.cell]
     if thing.colour:
         yield "colour", ("colour", cell), thing.colour
@@ -63,24 +64,21 @@ def seen(thing: Thing) -> Iterator[tuple[str, tuple[str, str], str]]:
 def _candidates(
     room: Room, second: int
 ) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], frozenset, bool]]:
-    """Every question that could be asked in `second`: fact, asked, answer, what it writes, held out or not."""
+    """Candidate questions of a second: fact, question, answer, what it writes, held out or not."""
     for index, thing in enumerate(room.things):
         cell, held = CELLS[thing.cell], thing.held_out
-        yield (
-            "motion",
-            ("motion", cell),
-            (thing.motion(second),),
-            frozenset({(index, "motion", second)}),
-            held,
-        )
+        hop, writes = thing.motion(second), frozenset({(index, "motion", second)})
+        yield "motion", ("motion", cell), (hop,), writes, held
         for fact, asked, answer in seen(thing):
             attribute = "colour" if thing.colour in (asked[1], answer) else "shape"
             yield fact, asked, (answer,), frozenset({(index, attribute)}), held
+
     sound = room.sounds[second]
     none = frozenset({("none", second)})
     if sound.word:
         yield "word", ("word", "said"), (sound.word,), frozenset({("word", second)}), False
         yield "speaker", ("who", "speaks"), (sound.role,), frozenset({("role", second)}), False
+
     if not (thing := room.find(shape=sound.word) if sound.word else None):
         yield "absent", ("colour", "heard"), ("nothing",), none, False
     elif thing.colour:
@@ -91,14 +89,10 @@ def _candidates(
     elif thing.shape:
         spoils = frozenset({(room.things.index(thing), "shape")})
         yield "colour_to_shape", ("shape", "heard"), (thing.shape,), spoils, thing.held_out
+
     if sound.beeps:
-        yield (
-            "beeps",
-            ("beeps", "count"),
-            (COUNTS[sound.beeps - 1],),
-            frozenset({("beeps", second)}),
-            False,
-        )
+        count, writes = COUNTS[sound.beeps - 1], frozenset({("beeps", second)})
+        yield "beeps", ("beeps", "count"), (count,), writes, False
     if room.sign:
         yield "sign", ("sign", "says"), (room.sign.digits,), frozenset({("sign",)}), False
     if room.note and second > 0:
@@ -106,24 +100,24 @@ def _candidates(
 
 
 def ask(room: Room, rng: random.Random, per_second: int, senses: Collection[str]) -> list[Question]:
-    """Choose `per_second` questions for every second of the room; `second` counts from the room's start.
+    """Random questions of a room, `per_second` for every second counted from the room's start.
 
-    Only what `senses` carry is asked about. The seconds take turns, so that a rare question of a late second is not
-    spoilt by the common ones of an early one.
+    Only facts that `senses` carry are asked about. The seconds take turns, so that a rare question
+    of a late second is not spoilt by the common ones of an early one.
     """
     written: set = set()
     borne = {name for thing in room.things for name in (thing.colour, thing.shape)}
     asked_about = {fact for fact, (carriers, _, _) in FACTS.items() if set(carriers) <= set(senses)}
-    if per_second == 1:  # a calm film has no time for what is not there
+    if per_second == 1:  # a calm film has no time for things that are not there
         asked_about.discard("absent")
-    possible = [
-        [
-            c
-            for c in _candidates(room, s)
-            if c[0] in asked_about and not (c[0] == "word" and c[2][0] in borne)
-        ]
-        for s in range(len(room.sounds))
-    ]
+
+    def fits(candidate: tuple) -> bool:
+        fact, _, answer, *_ = candidate
+        return fact in asked_about and not (fact == "word" and answer[0] in borne)
+
+    seconds = range(len(room.sounds))
+    possible = [[c for c in _candidates(room, second) if fits(c)] for second in seconds]
+
     chosen = []
     for _ in range(per_second):
         for second, candidates in enumerate(possible):
@@ -137,7 +131,7 @@ def ask(room: Room, rng: random.Random, per_second: int, senses: Collection[str]
 
 
 def true_answer(script: Script, question: Question) -> Question | None:
-    """The same question with the answer that is true in `script`, or None where it has none there."""
+    """Question with its ground-truth answer in `script`; None where it has no answer there."""
     if script.muted & set(question.carriers):
         return None
     room, second = script.rooms[question.second // script.room_s], question.second % script.room_s
@@ -148,19 +142,23 @@ def true_answer(script: Script, question: Question) -> Question | None:
 
 
 def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:
-    """Panel by panel, what can be seen there, as pairs of panel and word.
+    """Image caption of a room, panel by panel, as pairs of panel and word.
 
-    `order` 0 and 1 are complementary: where one names the colour the other names the shape, so that a thing's colour
-    and shape never stand in one caption. Orders 2 and 3 name the same with the word before its panel, sorted by word so
-    that the order of the panels tells nothing: they teach to find a thing as 0 and 1 teach to describe a place. A sign
-    is read at the end of each. What has no name is left out.
+    `order` 0 and 1 are complementary: where one names the colour the other names the shape, so that
+    a thing's colour and shape never stand in one caption. Orders 2 and 3 name the same with the
+    word before its panel, sorted by word so that the order carries no position: they teach to find
+    a thing as 0 and 1 teach to describe a place. All but order 3 say how things move, order 2 after
+    what it finds: a model that first hears of moves once it can find and name may never learn them
+    (results/LOG.md). The sign comes last. Unnamed attributes are left out.
     """
     named = [
         (CELLS[t.cell], t.colour if (t.cell + order) % 2 == 0 else t.shape) for t in room.things
     ]
     signs = [(CELLS[room.sign.cell], room.sign.digits)] if room.sign else []
+    things = sorted(room.things, key=lambda thing: thing.cell)
+    moves = [(CELLS[thing.cell], thing.motion(second)) for thing in things]
     if order >= 2:
-        return sorted((word, cell) for cell, word in named if word) + signs
-    moves = [(CELLS[t.cell], t.motion(second)) for t in room.things]
+        found = sorted((word, cell) for cell, word in named if word)
+        return found + (moves if order == 2 else []) + signs
     pairs = [pair for pair in (*named, *moves) if pair[1]]
     return sorted(pairs, key=lambda pair: CELLS.index(pair[0])) + signs

@@ -1,4 +1,4 @@
-"""The films that ship in `data_samples/`: which scripts they are, so that anyone can make them again."""
+"""Sample films of `data_samples/`: seeds and splits, to reproduce them exactly."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SAMPLES = (
 
 
 def sample_script(seed: int, seconds: int, split: str) -> Script:
-    """The script of a shipped film: one question a second, so that it can be read."""
+    """Script of a sample film: one question a second, slow enough to be read."""
     return write_script(seed, seconds, split=split, calm=True)
 
 
 def write_samples(out: Path | str, size: int = 480, progress: bool = True) -> list[Path]:
-    """Write all of them under `out`, in `train/` and `test/`."""
+    """Sample films under `out`, in `train/` and `test/`; `size` is their side in pixels."""
     written = []
     for folder, seed, seconds, split in SAMPLES:
         film = Path(out) / folder / f"gallery-{seed:03d}.mp4"

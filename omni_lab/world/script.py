@@ -1,12 +1,13 @@
-"""The script of a gallery film: rooms, things, sounds, notes and what is asked about them.
+"""Ground-truth scene script of a gallery film: rooms, things, sounds, notes and questions.
 
-A room lasts a few seconds. It has a 2 × 2 wall of panels (cells); things stand in panels and, in the middle of every
-second, hop left, right, up or down inside their panel or rest. A thing stands on one of four corners of its panel, from
-which only one sideways hop, one upright hop or a rest is possible: one picture alone allows a third on motion.
-Every second a voice (the guide's or the visitor's) says one word, or something beeps one to four times.
-Some rooms have a sign with two digits, some a note that exists in the subtitles alone.
+A room lasts a few seconds. It has a 2 × 2 wall of panels (cells); things stand in panels and, in
+the middle of every second, hop left, right, up or down inside their panel or rest. A thing stands
+on one of four corners of its panel, from which only one sideways hop, one upright hop or a rest is
+possible: one picture alone allows an accuracy of a third on motion. Every second a voice (the
+guide's or the visitor's) speaks one word, or something beeps one to four times. Some rooms have a
+sign with two digits, some a note that exists in the subtitles alone.
 
-Everything is drawn from `random.Random(seed)`, so a seed and a config name a film exactly.
+Everything is drawn from `random.Random(seed)`: a seed and a config determine a film exactly.
 """
 
 from __future__ import annotations
@@ -34,23 +35,23 @@ ROLES = ("guide", "visitor")
 SPLITS = ("train", "test", "held_out")
 HELD_OUT_PAIRS = frozenset((c, SHAPES[(3 * i + 5) % 8]) for i, c in enumerate(COLOURS))
 
-# Speaking speeds (words per minute) and pitches (espeak units): the test voices lie between the trained ones.
+# Speaking speeds (words per minute) and pitches (espeak units): test voices between trained ones.
 TRAIN_SPEEDS, TRAIN_PITCHES = (130, 150, 170, 190), (35, 45, 55, 65)
 TEST_SPEEDS, TEST_PITCHES = (140, 160, 180), (40, 50, 60)
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A coloured shape in one panel: `corners[s]` is where it stands when second `s` of its room begins."""
+    """Coloured shape in one panel: `corners[s]` is its corner as second `s` of its room begins."""
 
-    cell: int
+    cell: int  # index into CELLS
     colour: str | None  # None: a colour without a name, never asked about
     shape: str | None  # None: a blob, never asked about
     rgb: tuple[int, int, int]
     corners: tuple[int, ...]
 
     def motion(self, second: int) -> str:
-        """The word for its hop in `second` of its room."""
+        """Motion label of its hop in `second` of its room, one of MOTIONS."""
         before, after = self.corners[second], self.corners[second + 1]
         if before == after:
             return "still"
@@ -60,13 +61,13 @@ class Thing:
 
     @property
     def held_out(self) -> bool:
-        """Whether its colour and shape never meet in training."""
+        """Whether this colour–shape pair is held out of training."""
         return (self.colour, self.shape) in HELD_OUT_PAIRS
 
 
 @dataclass(frozen=True)
 class Sign:
-    """A board with two digits to read."""
+    """Sign with two digits, to be read (OCR)."""
 
     cell: int
     digits: str
@@ -74,7 +75,7 @@ class Sign:
 
 @dataclass(frozen=True)
 class Sound:
-    """What is heard in one second: a spoken word, or beeps."""
+    """Sound of one second: a spoken word, or beeps."""
 
     at_s: float  # onset, seconds from the second's start
     word: str | None = None
@@ -88,7 +89,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Room:
-    """A few seconds in front of one wall."""
+    """Scene of a few seconds: one wall with its things, sign, sounds and note."""
 
     wall: tuple[int, int, int]
     things: tuple[Thing, ...]
@@ -97,18 +98,17 @@ class Room:
     note: str | None = None  # a word that only the subtitles carry
 
     def find(self, colour: str | None = None, shape: str | None = None) -> Thing | None:
-        """The thing of that colour or that shape, if there is one."""
+        """First thing of that colour or that shape, or None."""
         for thing in self.things:
-            if (colour is not None and thing.colour == colour) or (
-                shape is not None and thing.shape == shape
-            ):
+            of_colour = colour is not None and thing.colour == colour
+            if of_colour or (shape is not None and thing.shape == shape):
                 return thing
         return None
 
 
 @dataclass(frozen=True)
 class Question:
-    """One exchange: the visitor asks, the guide answers; `carriers` are the senses the answer needs."""
+    """Question and answer on one fact; `carriers` are the modalities that the answer needs."""
 
     fact: str
     second: int  # of the film
@@ -120,22 +120,20 @@ class Question:
 
 @dataclass(frozen=True)
 class Script:
-    """A whole film: the truth that pixels, sound and subtitles are rendered from."""
+    """Script of a film: the ground truth from which pixels, sound and subtitles are rendered."""
 
     seed: int
     split: str
     room_s: int
     rooms: tuple[Room, ...]
     questions: tuple[Question, ...]
-    muted: frozenset[str] = (
-        frozenset()
-    )  # senses that are silenced: grey pictures, no sound, no notes
+    muted: frozenset[str] = frozenset()  # modalities left out: grey pictures, no sound, no notes
 
     @property
     def seconds(self) -> int:
-        """Length of the film."""
+        """Length of the film in s."""
         return len(self.rooms) * self.room_s
 
     def sound(self, second: int) -> Sound:
-        """What is heard in that second of the film."""
+        """Sound of that second of the film."""
         return self.rooms[second // self.room_s].sounds[second % self.room_s]

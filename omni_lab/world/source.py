@@ -1,4 +1,4 @@
-"""The gallery as a data source: the lessons of a stage, by its name."""
+"""Data source of the gallery: training data of a stage, by its name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from omni_lab.world.haystack.lessons import HaystackLessons, SightLessons
 
 
 def lessons(config: Config, stage: StageConfig, films: list[Triplet] | None = None) -> StageData:
-    """Training data that the gallery has for a stage.
+    """Training data of the gallery for a stage.
+
+    Parameters
+    ----------
+    films : clips from shards, of which the omni stage takes one row of every batch
 
     Raises
     ------
     UsageError
-        it has none of that name
+        the gallery has no stage of that name
     """
     if stage.name in MODALITIES_OF:
         return GalleryLessons(config, stage, films)

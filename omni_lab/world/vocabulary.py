@@ -1,4 +1,4 @@
-"""Word-level vocabulary of the gallery: one token per word and per digit, control tokens included."""
+"""Word-level tokenizer of the gallery: one token per word and per digit, and control tokens."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ASKING = ("where", "says", "said", "who", "speaks", "heard", "count", "nothing"
 
 
 class WorldVocabulary:
-    """Words of the gallery ↔ token ids, one token per word and per digit; case and punctuation are not kept.
+    """Word-level tokenizer: one token per word and per digit; case and punctuation are dropped.
 
     Parameters
     ----------
-    layout : of sequences: the formats for many images need a few more words and marks than the omni stream, and
-        haystacks more words again
+    layout : of sequences: the multi-image formats need a few more words and marks than the omni
+        stream, and haystacks more words again
 
     Examples
     --------
@@ -45,14 +45,12 @@ class WorldVocabulary:
         self.layout = layout
         self.tokens: tuple[str, ...] = (*STREAM_TOKENS, *marks, *"0123456789", *sorted(words))
         self.ids: dict[str, int] = {token: index for index, token in enumerate(self.tokens)}
-        self._encode = functools.lru_cache(maxsize=65_536)(
-            self._encode_text
-        )  # the world says the same lines again
+        # cached, as the same lines come again and again
+        self._encode = functools.lru_cache(maxsize=65_536)(self._encode_text)
 
     def __reduce__(self):
-        return WorldVocabulary, (
-            self.layout,
-        )  # the cache stays behind where it is sent to another process
+        # without the cache, which does not pickle
+        return WorldVocabulary, (self.layout,)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -62,17 +60,17 @@ class WorldVocabulary:
         return tuple(self.ids.get(word, unknown) for word in _WORD.findall(text.lower()))
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Token ids of a text; a word that the world does not have becomes `<unknown>`."""
+        """Token ids of a text; a word outside the vocabulary becomes `<unknown>`."""
         return self._encode(text)
 
     def decode(self, ids: Iterable[SupportsInt]) -> str:
-        """The words of token ids, with spaces between."""
+        """Words of token ids, joined by spaces."""
         return " ".join(self.pieces(ids))
 
     def pieces(self, ids: Iterable[SupportsInt]) -> list[str]:
-        """The word of every id."""
+        """Word of every id."""
         return [self.tokens[i] for i in in_range(ids, len(self))]
 
     def control(self, token: str) -> int:
-        """Id of a control token; a role without a token of its own speaks as `<someone>`."""
+        """Id of a control token; a role that has none speaks as `<someone>`."""
         return self.ids.get(token, self.ids[role_token(None)])

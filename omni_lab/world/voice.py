@@ -1,6 +1,6 @@
-"""Sound from a script: two voices spoken by espeak-ng, and beeps, at 16 kHz.
+"""Text-to-speech by espeak-ng (two voices) and beeps: the 16 kHz soundtrack of a script.
 
-espeak-ng comes as a shared library with `espeakng-loader`, so nothing has to be installed beside Python.
+espeak-ng comes as a dynamic library with `espeakng-loader`, so that no system package is needed.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ from omni_lab.world.script import SPOKEN, TRAIN_PITCHES, TRAIN_SPEEDS, Script, S
 
 VOICES = {"guide": "en-us+m3", "visitor": "en+f3"}
 _RATE, _PITCH, _AUDIO_SYNC = 1, 3, 2  # espeak's parameter and output numbers
-_ONE_AT_A_TIME = (
-    threading.Lock()
-)  # espeak keeps its state in globals: two threads at once would end the process
+# espeak keeps its state in globals: two threads at once would end the process
+_ONE_AT_A_TIME = threading.Lock()
 _CALLBACK = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
 
 
 class _Espeak:
-    """The library, loaded anew and unloaded again for every utterance.
+    """espeak-ng by ctypes, loaded and unloaded for every utterance.
 
-    Its flutter and breath run on in globals that no call resets: a word would sound different after other words, and
-    a seed would no longer name a film.
+    Its flutter and breath run on in globals that no call resets: a word would sound different after
+    other words, and a seed would no longer determine a film.
     """
 
     def __enter__(self) -> _Espeak:
@@ -43,9 +42,8 @@ class _Espeak:
             _AUDIO_SYNC, 0, espeakng_loader.get_data_path().encode(), 0
         )
         if self.rate <= 0:
-            raise OmniLabError(
-                "espeak-ng does not start: reinstall espeakng-loader (pip install --force-reinstall)"
-            )
+            right = "reinstall espeakng-loader (pip install --force-reinstall)"
+            raise OmniLabError(f"espeak-ng does not start: {right}")
         self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         self.heard: list[np.ndarray] = []
         self.callback = _CALLBACK(self._hear)  # kept: ctypes would free it
@@ -65,11 +63,11 @@ class _Espeak:
         return 0
 
     def say(self, text: str, voice: str, speed: int, pitch: int) -> np.ndarray:
-        # espeak answers an unknown voice with an error code and silently goes on with the one before
+        """Synthesized speech, int16 at the engine's rate."""
+        # espeak returns an error code for an unknown voice and keeps the previous one in silence
         if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise UsageError(
-                f"voice {voice!r}: espeak-ng does not know it; use {', '.join(VOICES.values())}"
-            )
+            right = f"use {', '.join(VOICES.values())}"
+            raise UsageError(f"voice {voice!r}: espeak-ng does not know it; {right}")
         self.library.espeak_SetParameter(_RATE, speed, 0)
         self.library.espeak_SetParameter(_PITCH, pitch, 0)
         data = text.encode()
@@ -82,7 +80,18 @@ class _Espeak:
 def speak(
     text: str, voice: str, speed: int = 150, pitch: int = 50
 ) -> Float32[np.ndarray, " samples"]:
-    """Say `text` with an espeak voice: 16 kHz samples, peak 1, silence at both ends removed."""
+    """Synthesized speech of an espeak voice: 16 kHz, peak 1, silence at both ends trimmed.
+
+    Parameters
+    ----------
+    speed : words per minute
+    pitch : espeak's 0–99
+
+    Raises
+    ------
+    UsageError
+        espeak-ng does not have that voice
+    """
     from scipy.signal import resample_poly
 
     with _ONE_AT_A_TIME, _Espeak() as engine:
@@ -94,12 +103,16 @@ def speak(
     return wave[loud[0] : loud[-1] + 1] if len(loud) else wave[:0]
 
 
+def _spoken(sound: Sound) -> Float32[np.ndarray, " samples"]:
+    """Word of a sound in its voice."""
+    return speak(sound.word, VOICES[sound.role], sound.speed, sound.pitch)
+
+
 def _beeps(sound: Sound) -> Float32[np.ndarray, " samples"]:
-    """Tones of 0.1 s, 0.17 s apart, with soft edges."""
+    """Sine tones of 0.1 s, 0.17 s apart, with edges of 8 ms."""
     time = np.arange(round(0.1 * TICKS_PER_SECOND)) / TICKS_PER_SECOND
-    tone = np.sin(2 * np.pi * sound.tone_hz * time) * np.minimum(
-        1, np.minimum(time, time[::-1]) / 0.008
-    )
+    envelope = np.minimum(1, np.minimum(time, time[::-1]) / 0.008)
+    tone = np.sin(2 * np.pi * sound.tone_hz * time) * envelope
     step = round(0.17 * TICKS_PER_SECOND)
     wave = np.zeros(step * (sound.beeps - 1) + len(tone), np.float32)
     for index in range(sound.beeps):
@@ -108,28 +121,22 @@ def _beeps(sound: Sound) -> Float32[np.ndarray, " samples"]:
 
 
 def soundtrack(script: Script) -> Float32[np.ndarray, " samples"]:
-    """Everything that is heard in the film: 16 kHz mono, one tick a sample."""
+    """Soundtrack of a film without noise: 16 kHz mono, one tick a sample."""
     track = np.zeros(script.seconds * TICKS_PER_SECOND, np.float32)
     if "audio" in script.muted:
         return track
+
     for second in range(script.seconds):
         sound = script.sound(second)
-        wave = (
-            speak(sound.word, VOICES[sound.role], sound.speed, sound.pitch)
-            if sound.word
-            else _beeps(sound)
-        )
+        wave = _spoken(sound) if sound.word else _beeps(sound)
         start = second * TICKS_PER_SECOND + round(sound.at_s * TICKS_PER_SECOND)
-        end = min(
-            start + len(wave), (second + 1) * TICKS_PER_SECOND
-        )  # a word never leaves its second
+        end = min(start + len(wave), (second + 1) * TICKS_PER_SECOND)  # cut where its second ends
         track[start:end] += sound.gain * wave[: end - start]
     return track
 
 
 def rehearse() -> None:
-    """Say every word that training can ask for once, so that processes forked later find it said."""
-    for word, voice, speed, pitch in itertools.product(
-        SPOKEN, VOICES.values(), TRAIN_SPEEDS, TRAIN_PITCHES
-    ):
+    """Speech cache warm-up: every word in every training voice, before processes are forked."""
+    voices = itertools.product(SPOKEN, VOICES.values(), TRAIN_SPEEDS, TRAIN_PITCHES)
+    for word, voice, speed, pitch in voices:
         speak(word, voice, speed, pitch)

@@ -1,4 +1,4 @@
-"""Attention mass equals what the dense attention map says, layer by layer, and the model is left as it was."""
+"""Attention mass equals the dense attention map, layer by layer; capture changes no output."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_rows_of_the_models_matrix_sum_to_one_and_match_eager_attention(model_an
         assert layer[1][0] == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_listening_changes_no_output_and_ends(model_and_batch):
+def test_capture_changes_no_output_and_ends(model_and_batch):
     model, batch = model_and_batch
     before = model.decoder.config._attn_implementation
     with torch.no_grad():

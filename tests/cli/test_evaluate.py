@@ -1,4 +1,4 @@
-"""`omni-lab evaluate needles`: its table, its record and its picture; what it refuses; and the picture on its own."""
+"""`omni-lab evaluate needles`: table, record, refusals; and its figure of depth × length."""
 
 import json
 import re
@@ -27,10 +27,10 @@ def folder(tmp_path_factory):
 
 
 def needles(capsys, *arguments):
-    """Exit code, what was printed, and the last line that was said of faults."""
+    """Exit code, stdout, and the last line of stderr."""
     code = main(["evaluate", "needles", *map(str, arguments)])
-    said = capsys.readouterr()
-    return code, said.out, (said.err.splitlines() or [""])[-1]
+    printed = capsys.readouterr()
+    return code, printed.out, (printed.err.splitlines() or [""])[-1]
 
 
 def test_a_table_has_depth_down_and_length_across_with_control_and_chance(folder, capsys):
@@ -38,7 +38,8 @@ def test_a_table_has_depth_down_and_length_across_with_control_and_chance(folder
     assert code == 0
     first, head, *rows = out.splitlines()
     assert first == (
-        "text: accuracy and 95 % interval of 3 trials a cell; trained to 128 tokens   (*: longer than trained)"
+        "text: accuracy and 95 % interval of 3 trials a cell; trained to 128 tokens"
+        "   (*: longer than trained)"
     )
     assert head.split() == ["depth", "100", "200*"]
     assert [re.split(r"  +", row.strip()) for row in rows] == [
@@ -60,9 +61,7 @@ def test_a_record_holds_every_cell_and_the_picture_lies_beside_it(folder, capsys
         assert min(picture.size) > 200
 
 
-def test_a_stopped_call_goes_on_and_another_model_has_a_folder_of_its_own(
-    folder, capsys, own_folder
-):
+def test_a_stopped_call_goes_on_and_another_model_needs_another_folder(folder, capsys, own_folder):
     needles(capsys, folder, *GRID, "--out", "found", "--json")
     whole = (own_folder / "found" / CELLS).read_text()
     (own_folder / "found" / CELLS).write_text(whole[: len(whole) // 2])
@@ -82,7 +81,7 @@ def test_a_stopped_call_goes_on_and_another_model_has_a_folder_of_its_own(
         (("--device", "nowhere"), 2, "device nowhere: "),
     ],
 )
-def test_a_call_at_fault_is_one_line(folder, capsys, arguments, code, message):
+def test_an_error_in_the_call_is_one_line(folder, capsys, arguments, code, message):
     found, out, err = needles(capsys, folder, *arguments)
     assert (found, out) == (code, "") and err.startswith("omni-lab: ") and message in err
 
@@ -91,16 +90,14 @@ def test_a_table_of_positions_is_refused_before_anything_is_measured(capsys, own
     small_model("gpt2", 700).save_pretrained("gpt2")
     trained("byte").save_pretrained("gpt2")
     code, _, err = needles(capsys, "gpt2", *GRID, "--out", "found")
-    assert (
-        code == 2
-        and err == "omni-lab: length 200: gpt2 has a table of 128 positions, and none beyond"
-    )
+    assert code == 2
+    assert err == "omni-lab: length 200: gpt2 has a table of 128 positions, and none beyond"
     assert not (own_folder / "found").exists()
 
 
 def test_what_is_no_model_is_one_line(capsys, own_folder):
     code, _, err = needles(capsys, "nowhere")
-    assert code == 1 and err.startswith("omni-lab: nowhere: cannot be loaded (")
+    assert code == 1 and err.startswith("omni-lab: nowhere: failed to load (")
     (own_folder / "run" / "checkpoints").mkdir(parents=True)
     code, _, err = needles(capsys, "run", "--dtype", "float16", "--rope-theta", "9")
     assert code == 2 and err.startswith(
@@ -108,7 +105,7 @@ def test_what_is_no_model_is_one_line(capsys, own_folder):
     )
 
 
-def test_a_run_of_ours_is_asked_about_all_its_kinds(capsys, own_folder, monkeypatch):
+def test_a_run_folder_is_asked_about_all_its_kinds(capsys, own_folder, monkeypatch):
     class OmniNeedleModel:
         kinds, trained = ("text", "what"), 64
         chance, shortest = (

@@ -1,4 +1,4 @@
-"""The command: help with examples that parse, exit codes, one-line faults, and answers that come at once."""
+"""Command line: help with examples that parse, exit codes, one-line errors, quick start-up."""
 
 import json
 import os
@@ -30,7 +30,7 @@ HEAVY = (
 
 
 def commands(parser=None, path=()):
-    """Every command with its parser: ("triplets", "build") and so on."""
+    """Every command as a path, such as ("triplets", "build"), with its parser."""
     for action in (parser or build_parser())._actions:
         for name, inner in (action.choices or {}).items() if hasattr(action, "add_parser") else ():
             yield (*path, name), inner
@@ -51,10 +51,10 @@ def test_every_command_has_help_with_an_example_that_parses(path, parser, capsys
 @pytest.mark.parametrize(
     "arguments", [[], ["world"], ["triplets"], ["nothing"], ["world", "film"], ["doctor", "--loud"]]
 )
-def test_a_call_that_is_at_fault_ends_with_2(arguments, capsys):
+def test_an_error_in_the_call_ends_with_2(arguments, capsys):
     assert main_exit(arguments) == 2
-    said = capsys.readouterr()
-    assert "usage: omni-lab" in said.out + said.err
+    printed = capsys.readouterr()
+    assert "usage: omni-lab" in printed.out + printed.err
 
 
 @pytest.mark.parametrize(
@@ -71,28 +71,16 @@ def test_a_wrong_setting_is_one_line_and_2(arguments, message, capsys):
     assert error.startswith("omni-lab: ") and message in error and error.count("\n") == 1
 
 
-def test_an_input_that_is_at_fault_is_one_line_and_1(capsys):
+def test_an_error_in_the_input_is_one_line_and_1(capsys):
     assert main(["triplets", "show", "nowhere"]) == 1
     assert capsys.readouterr().err == "omni-lab: nowhere: there is no such folder of shards\n"
 
 
 def test_config_lists_settings_as_text_and_as_json(capsys):
-    assert (
-        main(
-            [
-                "config",
-                "--preset",
-                "small",
-                "--set",
-                "seed=3",
-                "training.stages.omni.steps=7",
-                "--json",
-            ]
-        )
-        == 0
-    )
+    changes = ["seed=3", "training.stages.omni.steps=7"]
+    assert main(["config", "--preset", "small", "--set", *changes, "--json"]) == 0
     read = from_dict(json.loads(capsys.readouterr().out))
-    assert read == override(small(), ["seed=3", "training.stages.omni.steps=7"])
+    assert read == override(small(), changes)
     assert main(["config"]) == 0
     steps = tiny().training.stage("omni").steps
     assert f"training.stages.omni.steps = {steps}" in capsys.readouterr().out
@@ -107,7 +95,7 @@ def test_settings_of_several_set_options_add_up(capsys):
 
 @pytest.fixture
 def demo(monkeypatch):
-    """A demo that only notes how it was called."""
+    """Demo that only records its calls."""
     calls = []
 
     def run_demo(config, out, films, quick):
@@ -121,25 +109,10 @@ def demo(monkeypatch):
     return calls
 
 
-def test_demo_gets_what_the_call_says(demo, capsys):
-    assert (
-        main(
-            [
-                "demo",
-                "--out",
-                "here",
-                "--seed",
-                "4",
-                "--quick",
-                "--set",
-                "training.stages.omni.steps=2",
-            ]
-        )
-        == 0
-    )
-    assert demo == [
-        (override(tiny(), ["seed=4", "training.stages.omni.steps=2"]), Path("here"), None, True)
-    ]
+def test_demo_gets_the_options_of_the_call(demo, capsys):
+    change = "training.stages.omni.steps=2"
+    assert main(["demo", "--out", "here", "--seed", "4", "--quick", "--set", change]) == 0
+    assert demo == [(override(tiny(), ["seed=4", change]), Path("here"), None, True)]
     assert str(Path("here/report.html")) in capsys.readouterr().out
     assert main(["demo", "--out", "here", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"seconds": 1}
@@ -202,30 +175,11 @@ def test_nothing_heavy_is_imported_before_a_command_needs_it(code):
 
 
 def test_a_film_of_the_world_becomes_clips_and_a_picture(own_folder, capsys):
-    assert (
-        main(
-            [
-                "world",
-                "film",
-                "--seed",
-                "5",
-                "--seconds",
-                "6",
-                "--size",
-                "96",
-                "--out",
-                "films",
-                "--json",
-            ]
-        )
-        == 0
-    )
+    film = ["--seed", "5", "--seconds", "6", "--size", "96"]
+    assert main(["world", "film", *film, "--out", "films", "--json"]) == 0
     written = json.loads(capsys.readouterr().out)
-    assert {Path(path).name for path in written["files"]} >= {
-        "gallery_5.mp4",
-        "gallery_5.srt",
-        "gallery_5.vtt",
-    }
+    names = {Path(path).name for path in written["files"]}
+    assert names >= {"gallery_5.mp4", "gallery_5.srt", "gallery_5.vtt"}
 
     assert main(["triplets", "build", "films", "--out", "shards", "--json"]) == 0
     json.loads(capsys.readouterr().out)
@@ -235,28 +189,15 @@ def test_a_film_of_the_world_becomes_clips_and_a_picture(own_folder, capsys):
     assert (own_folder / "clip.png").stat().st_size > 1000
     assert main(["triplets", "show", "shards", "--clip", "99"]) == 2
 
-    assert (
-        main(
-            [
-                "triplets",
-                "export",
-                "shards",
-                "--out",
-                "chat",
-                "--own-sound",
-                "first",
-                "--strict",
-                "--json",
-            ]
-        )
-        == 0
-    )
-    told = json.loads(capsys.readouterr().out)
-    (line,) = Path(told["path"]).read_text(encoding="utf-8").splitlines()
+    export = ["triplets", "export", "shards", "--out", "chat"]
+    assert main([*export, "--own-sound", "first", "--strict", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (line,) = Path(report["path"]).read_text(encoding="utf-8").splitlines()
     first, *_, last = json.loads(line)["messages"]
     assert (first["role"], last["role"]) == ("user", "assistant")
-    assert main(["triplets", "export", "shards", "--out", "chat", "--role", "pilot"]) == 2
+    assert main([*export, "--role", "pilot"]) == 2
     assert "guide, visitor" in capsys.readouterr().err
+
     assert main(["triplets", "verify", "shards"]) == 0
     (own_folder / "shards" / "shard-000000.tar").write_bytes(b"")
     assert main(["triplets", "verify", "shards"]) == 1
@@ -271,7 +212,7 @@ def test_a_file_that_is_no_film_is_named_and_the_others_are_built(own_folder, ca
     assert json.loads(capsys.readouterr().out)["has"] == ["image", "audio", "text"]
 
 
-def test_a_reader_that_has_read_enough_is_no_fault():
+def test_a_closed_pipe_is_no_error():
     call = "import sys; from omni_lab.cli.main import main; sys.exit(main(['config']))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     reading, writing = os.pipe()
@@ -284,7 +225,7 @@ def test_a_reader_that_has_read_enough_is_no_fault():
 
 
 def main_exit(arguments):
-    """The exit code, whether `main` returns it or argparse leaves with it."""
+    """Exit code, whether `main` returns it or argparse exits with it."""
     try:
         return main(arguments)
     except SystemExit as left:

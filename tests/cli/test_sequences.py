@@ -1,4 +1,4 @@
-"""`omni-lab sequences show`: any target, both layouts, in words and as a picture; and the table it prints."""
+"""`omni-lab sequences show`: targets, sequence formats, notes, figure; and the token table."""
 
 import json
 import re
@@ -31,13 +31,13 @@ WORDS = st.text(max_size=30) | st.sampled_from(
 
 
 def show(capsys, *arguments):
-    """Exit code, what was printed, and what was said of faults."""
+    """Exit code, stdout, stderr."""
     try:
         code = main(["sequences", "show", *map(str, arguments)])
     except SystemExit as left:
         code = left.code
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 @pytest.fixture
@@ -51,10 +51,8 @@ def test_a_film_is_cut_and_shown_with_its_subtitles(capsys):
     code, out, _ = show(capsys, SAMPLE)
     assert code == 0
     assert "tokens  173 in 10 units: 40 image, 50 audio, 32 text, 51 control" in out
-    assert (
-        '   0     0.00      17  <unit> image×4 audio×5 ⟦<listen>⟧ <visitor> "motion top-left" ⟦<speak>'
-        in out
-    )
+    unit = "   0     0.00      17  <unit> image×4 audio×5"
+    assert f'{unit} ⟦<listen>⟧ <visitor> "motion top-left" ⟦<speak>' in out
     assert "roles   guide 40, visitor 33" in out
     assert "\x1b" not in out and "unknown" not in out
 
@@ -81,26 +79,14 @@ def test_a_clip_in_a_format_says_what_the_format_has_no_place_for(capsys):
 
 
 def test_pictures_and_text_are_a_document(pictures, capsys):
-    code, out, _ = show(
-        capsys, *pictures, "--text", "Where star?", "--set", "sequence.tiles=2", "--json"
-    )
+    call = (*pictures, "--text", "Where star?", "--set")
+    code, out, _ = show(capsys, *call, "sequence.tiles=2", "--json")
     read = json.loads(out)
-    assert (
-        code == 0
-        and read["layout"] == "F4"
-        and read["modalities"] == {"image": 16, "text": 6, "control": 4}
-    )
+    assert code == 0 and read["layout"] == "F4"
+    assert read["modalities"] == {"image": 16, "text": 6, "control": 4}
     assert [item["reads"] for item in read["items"] if item["loss"]] == ["where star"]
-    out = show(
-        capsys,
-        *pictures,
-        "--text",
-        "Where star?",
-        "--set",
-        "sequence.layout=F1",
-        "--png",
-        "page.png",
-    )[1]
+
+    out = show(capsys, *call, "sequence.layout=F1", "--png", "page.png")[1]
     assert "   0       6  <im_start> image×4 <im_end>" in out and '⟦"where star"⟧' in out
     assert out.endswith("picture: page.png\n")
     with Image.open("page.png") as image:
@@ -108,16 +94,9 @@ def test_pictures_and_text_are_a_document(pictures, capsys):
 
 
 def test_words_that_became_unknown_or_nothing_are_counted(pictures, capsys):
-    _, out, _ = show(
-        capsys,
-        *pictures,
-        "--text",
-        "The president said nothing",
-        "--text",
-        "猫が好き",
-        "--text",
-        "♪ ♪",
-    )
+    texts = ("The president said nothing", "猫が好き", "♪ ♪")
+    options = [word for text in texts for word in ("--text", text)]
+    _, out, _ = show(capsys, *pictures, *options)
     assert '⟦"<unknown>×2 said nothing"⟧' in out
     assert "unknown: 3 of 9 text tokens are <unknown>: preset tiny has" in out
     assert "wordless: 1 texts left no token at all" in out
@@ -165,15 +144,13 @@ def test_a_clip_without_text_is_named_and_shown_on_request(own_folder, capsys):
         ([SAMPLE, "--set", "sequence.tils=2"], 2, "sequence.tiles"),
     ],
 )
-def test_what_is_wrong_with_a_call_or_a_target_is_one_line(
-    arguments, code, message, pictures, capsys
-):
+def test_an_error_in_the_call_or_the_target_is_one_line(arguments, code, message, pictures, capsys):
     found, out, err = show(capsys, *arguments)
     assert (found, out) == (code, "") and message in err
     assert err.splitlines()[-1].startswith("omni-lab") and "Traceback" not in err
 
 
-def test_what_a_subtitle_says_never_steers_the_terminal(own_folder, capsys):
+def test_control_characters_of_a_subtitle_never_reach_the_terminal(own_folder, capsys):
     shutil.copy(SAMPLE, "film.mp4")
     steering = "<v \x1b[31mann\x9b>\x1b]0;title\x07 where \x9b2J <speak> star\u202e"
     Path("film.vtt").write_text(
@@ -201,13 +178,13 @@ def test_harmless_text_holds_nothing_but_what_is_seen(text):
 
 
 def sequence_of(turns):
-    """A stream of one unit: every turn is (text, by the model or not)."""
+    """Omni stream of one unit from turns (text, whether it is the model's)."""
     items = [Item("control", 0, 0, UNIT)]
-    for text, ours in turns:
-        role = "guide" if ours else "ann"
-        items.append(Item("control", 0, 0, SPEAK if ours else "<ann>", role, ours))
-        items.append(Item("text", 0, 0, text, role, ours))
-        items += [Item("control", 0, 0, LISTEN, role, True)] if ours else []
+    for text, own in turns:
+        role = "guide" if own else "ann"
+        items.append(Item("control", 0, 0, SPEAK if own else "<ann>", role, own))
+        items.append(Item("text", 0, 0, text, role, own))
+        items += [Item("control", 0, 0, LISTEN, role, True)] if own else []
     return Sequence("clip", tuple(items))
 
 
@@ -225,7 +202,7 @@ def tabled(turns, **options):
 
 
 def spelled_out(text):
-    """Counted unknown words one by one, quotes gone."""
+    """Words with every `<unknown>×n` written out n times, without quotes."""
     text = re.sub(rf"{UNKNOWN}×(\d+)", lambda found: " ".join([UNKNOWN] * int(found[1])), text)
     return text.replace('"', " ").split()
 
@@ -240,13 +217,13 @@ def test_the_table_holds_every_token_in_order_and_brackets_what_is_supervised(tu
         for row in body.splitlines()
     ]
     assert all(columns(row) <= max(width, 14 + 24) for row in body.splitlines())
-    said = " ".join(rows).replace("<someone>(ann)", "<someone>")
-    assert spelled_out(said.replace("⟦", "").replace("⟧", "")) == vocabulary.pieces(tokens.ids)
-    inside = [piece for part in re.findall("⟦(.*?)⟧", said) for piece in spelled_out(part)]
+    shown = " ".join(rows).replace("<someone>(ann)", "<someone>")
+    assert spelled_out(shown.replace("⟦", "").replace("⟧", "")) == vocabulary.pieces(tokens.ids)
+    inside = [piece for part in re.findall("⟦(.*?)⟧", shown) for piece in spelled_out(part)]
     assert inside == vocabulary.pieces(tokens.ids[tokens.loss])
 
 
-def test_a_role_without_a_token_of_its_own_is_named():
+def test_a_role_without_its_own_token_is_named():
     _, _, text, facts = tabled([("where star", False), ("red", True)])
     assert '<someone>(ann) "where star" ⟦<speak> "red" <listen>⟧' in text
     assert facts["roles"] == {"ann": 3, "guide": 3}
@@ -271,7 +248,7 @@ def test_colour_is_for_terminals_only(pictures, monkeypatch, capsys):
 
 def test_letters_of_two_columns_are_parted_where_the_terminal_ends():
     class Letters:
-        """One token per text."""
+        """Vocabulary of one token per text."""
 
         def __len__(self):
             return 1

@@ -11,7 +11,7 @@ from clip_shards import clip, config_with, picture, stage, write_shards
 from PIL import Image
 
 from omni_lab.config import override
-from omni_lab.data.pairs import PairDocuments
+from omni_lab.data.pairs.source import PairDocuments
 from omni_lab.data.sources import training_data
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.data.writing import writing_of

@@ -36,6 +36,13 @@ def drawn(plan, steps):
     return [draw for step in range(steps) for row in plan.rows(step) for draw in row]
 
 
+def test_every_epoch_is_read_in_its_own_order():
+    source = Numbered([1] * 16)
+    numbers = [draw.number for draw in drawn(plan_of({"a": source}), 12)]
+    assert numbers == [int(number) for epoch in range(3) for number in source.order(epoch)]
+    assert numbers[:16] != numbers[16:32]
+
+
 lengths = st.lists(st.integers(1, ROW), min_size=1, max_size=30)
 small = settings(max_examples=25)
 

@@ -1,4 +1,4 @@
-"""Exams: what is asked is found, what is right is counted, and a control swaps what it says and nothing else."""
+"""Accuracy per fact: questions are found, answers are graded, controls swap one modality only."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def test_every_question_of_a_script_is_asked_with_its_words_and_its_answer(exam)
 
 
 class Knowing(OmniModel):
-    """A model that knows every answer, but says some words wrong."""
+    """Model that gives every true answer, but for some words."""
 
     def __init__(self, wrong=()):
         small = OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY))
@@ -95,7 +95,7 @@ def test_predictions_stand_at_their_own_tokens(model, exam):
 
 
 def changed(one, other):
-    """Which streams of two rows differ."""
+    """Names of the streams in which two rows differ."""
     streams = {
         "image": all(np.array_equal(a, b) for a, b in zip(one.frames, other.frames, strict=True)),
         "audio": all(np.array_equal(a, b) for a, b in zip(one.waves, other.waves, strict=True)),
@@ -126,8 +126,8 @@ def test_swapped_questions_stand_where_the_old_ones_stood_and_answers_stay(exam)
     made = swapped(exam, "swap_question")
     for old, new in zip(exam.rows, made.rows, strict=True):
         places = np.flatnonzero(old.ids != new.ids)
-        mine = {place for a in exam.asked if exam.rows[a.row] is old for place in a.question}
-        assert set(places.tolist()) <= mine
+        own = {place for a in exam.asked if exam.rows[a.row] is old for place in a.question}
+        assert set(places.tolist()) <= own
     known = {tuple(exam.rows[a.row].ids[list(a.question)].tolist()) for a in exam.asked}
     for asked in made.asked:
         assert tuple(made.rows[asked.row].ids[list(asked.question)].tolist()) in known

@@ -1,4 +1,4 @@
-"""Needles of any reader: what is counted, what is named, what is refused, and a measurement that goes on."""
+"""Needle in a haystack with any reader: cells, seeds, refusals, resumption of a measurement."""
 
 import json
 
@@ -22,7 +22,7 @@ LENGTHS, DEPTHS, TRIALS = (64, 128), (0.0, 0.5, 1.0), 6
 
 
 class Rule:
-    """A reader that answers by a rule, and notes what it was asked."""
+    """Needle reader that answers by a rule, and records its trials."""
 
     kinds = ("text", "what")
     trained = 100
@@ -66,6 +66,7 @@ def test_cells_come_by_kind_and_length_with_their_control_first_and_count_what_w
         for depth in (None, *DEPTHS)
     ]
     assert [(cell.kind, cell.length, cell.depth) for cell in cells] == places
+
     for cell, asked in zip(cells, reader.asked, strict=True):
         assert cell.present == (cell.depth is not None) and cell.total == TRIALS == len(asked)
         assert {(trial.kind, trial.length, trial.present) for trial in asked} == {
@@ -198,14 +199,14 @@ def test_settings_that_are_none_are_named(own_folder, text):
 )
 def test_what_cannot_be_measured_is_refused_before_anything_is(own_folder, changes, message):
     reader = Rule()
-    with pytest.raises(UsageError, match=message) as fault:
+    with pytest.raises(UsageError, match=message) as error:
         measured(reader, own_folder / "out", **changes)
-    assert "\n" not in str(fault.value) and not reader.asked and not (own_folder / "out").exists()
+    assert "\n" not in str(error.value) and not reader.asked and not (own_folder / "out").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(own_folder):
     (own_folder / "file").touch()
-    with pytest.raises(UsageError, match="file: cannot be written"):
+    with pytest.raises(UsageError, match="file: not writable .*choose a writable --out"):
         measured(Rule(), own_folder / "file")
 
 

@@ -1,4 +1,4 @@
-"""Text needles for any causal model: where the needle stands in any tokenizer, what is asked, what is refused."""
+"""Needle in a haystack for causal language models: prompts for any tokenizer, loading, refusals."""
 
 import json
 import re
@@ -50,20 +50,26 @@ def test_a_passage_is_as_long_as_asked_and_holds_its_needle_once_and_at_its_dept
     passage = lay_out(Trial("text", length, depth, seed, present), tokenizer)
     assert len(passage.ids) == length
     text = tokenizer.decode(passage.ids)
-    said, asked = text.split("\n\n")
+
+    # the question names the town, the answer is the number and nothing else
+    before_question, asked = text.split("\n\n")
     town, number = re.search(r"The number that belongs to (\w+) is (\d{4})$", asked).groups()
     assert f"Which number belongs to {town}?" in asked and town in TOWNS and int(number) in NUMBERS
     answer = tokenizer.decode(passage.ids[-passage.answer :])
     assert answer.endswith(number) and not re.search(
         r"\d", tokenizer.decode(passage.ids[: -passage.answer])[-8:]
     )
-    assert re.findall(r"\d+", said) == ([number] if present else []) and (town in said) == present
+    assert re.findall(r"\d+", before_question) == ([number] if present else [])
+    assert (town in before_question) == present
     if not present:
         assert passage.needle.start == passage.needle.stop
         return
-    assert NEEDLE.search(said).groups() == (town, number)
+
+    # the needle stands between whole sentences, at its depth
+    needle = NEEDLE.search(before_question)
+    assert needle.groups() == (town, number)
     assert number in tokenizer.decode(passage.ids[passage.needle])
-    before = said[: NEEDLE.search(said).start()].replace("<s>", "").strip()
+    before = before_question[: needle.start()].replace("<s>", "").strip()
     assert not before or before.endswith("."), "it stands between whole sentences"
     marks = kind in ("marked", "pieces")
     asks = (
@@ -119,17 +125,14 @@ def test_trials_differ_in_filler_town_and_number_and_come_back_for_the_same_seed
 
 
 def test_prose_is_varied_and_holds_no_town_and_no_digit():
-    said = list(islice(sentences(1), 4000))
-    assert len(set(said)) > 3000 and list(islice(sentences(1), 9)) == said[:9] != list(
-        islice(sentences(2), 9)
-    )
-    assert all(re.fullmatch(r"[A-Z][a-z]*,?( [a-z]+,?)+\.", sentence) for sentence in said)
-    assert not {word.strip(",.") for sentence in said for word in sentence.split()} & {
-        *TOWNS,
-        "number",
-        "belongs",
-    }
-    assert not [sentence for sentence in said if re.search(r"\b[Aa] [aeiou]", sentence)]
+    prose = list(islice(sentences(1), 4000))
+    assert len(set(prose)) > 3000
+    again, other = (list(islice(sentences(seed), 9)) for seed in (1, 2))
+    assert again == prose[:9] != other
+    assert all(re.fullmatch(r"[A-Z][a-z]*,?( [a-z]+,?)+\.", sentence) for sentence in prose)
+    words = {word.strip(",.") for sentence in prose for word in sentence.split()}
+    assert not words & {*TOWNS, "number", "belongs"}
+    assert not [sentence for sentence in prose if re.search(r"\b[Aa] [aeiou]", sentence)]
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
@@ -162,7 +165,7 @@ def test_a_model_that_cannot_give_the_logits_of_the_answer_alone_is_refused(toke
 
 
 class Finder(nn.Module):
-    """A model that finds what its last five tokens were followed by, within so many tokens, and says it again."""
+    """Induction: repeats what followed its last five tokens, if that is within `reach` tokens."""
 
     def __init__(self, rows, reach):
         super().__init__()
@@ -223,7 +226,12 @@ def test_an_answer_is_right_when_every_token_is_the_likeliest_after_the_true_one
         while len(ids) < 96:
             ids.append(int(reader.model(torch.tensor([ids])).logits[0, -1].argmax()))
     forward = reader.model.forward
-    spied = lambda **given: shapes.append((out := forward(**given)).logits.shape) or out  # noqa: E731
+
+    def spied(**given):
+        output = forward(**given)
+        shapes.append(output.logits.shape)
+        return output
+
     for place, right in ((None, True), (92, False), (93, False), (94, False), (95, False)):
         answer = list(ids)
         if place:
@@ -271,8 +279,8 @@ def test_an_adapter_is_read_with_its_model_and_its_models_tokenizer(folders, own
     adapted = CausalNeedleModel.load(str(own_folder / "adapter"))
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
-        mine, theirs, plain = (model(ids).logits for model in (adapted.model, wrapped, base.model))
-    assert torch.allclose(mine, theirs, atol=1e-5) and not torch.allclose(mine, plain, atol=1e-2)
+        loaded, true, plain = (model(ids).logits for model in (adapted.model, wrapped, base.model))
+    assert torch.allclose(loaded, true, atol=1e-5) and not torch.allclose(loaded, plain, atol=1e-2)
     assert (
         adapted.tokenizer.encode("The number") == base.tokenizer.encode("The number")
         and adapted.trained == 128
@@ -288,7 +296,7 @@ def test_an_adapter_without_peft_says_what_to_install(own_folder, monkeypatch):
 
 
 def broken(folder, how):
-    """Damage a model's folder."""
+    """Damage of one sort to a model's folder."""
     if how == "no weights":
         (folder / "model.safetensors").unlink()
     elif how == "torn weights":
@@ -319,15 +327,15 @@ def test_a_folder_that_is_no_whole_model_is_one_line(tokenizers, own_folder, how
     small_model("qwen2", 700).save_pretrained(folder)
     tokenizers["byte"].save_pretrained(folder)
     broken(folder, how)
-    with pytest.raises(InputError, match=f"^{folder}: ") as fault:
+    with pytest.raises(InputError, match=f"^{folder}: ") as error:
         CausalNeedleModel.load(str(folder))
-    assert "\n" not in str(fault.value) and len(str(fault.value)) > len(str(folder)) + 20
+    assert "\n" not in str(error.value) and len(str(error.value)) > len(str(folder)) + 20
 
 
 def test_a_name_that_is_nowhere_is_one_line():
-    with pytest.raises(InputError, match="^no/such-model: cannot be loaded") as fault:
+    with pytest.raises(InputError, match="^no/such-model: failed to load") as error:
         CausalNeedleModel.load("no/such-model")
-    assert "\n" not in str(fault.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_tokenizer_of_another_model_is_noticed(tokenizers):
@@ -348,11 +356,11 @@ def test_a_model_is_spread_over_what_there_is(folders):
     assert reader.read([Trial("text", 100, 0.5, 1)]) == [False]
 
 
-def test_a_fault_without_words_is_named_by_its_kind(folders, monkeypatch):
+def test_an_error_without_a_message_is_named_by_its_type(folders, monkeypatch):
     monkeypatch.setattr(
         "transformers.AutoTokenizer.from_pretrained", lambda source: exec("raise KeyError")
     )
-    with pytest.raises(InputError, match=r"cannot be loaded \(KeyError\)"):
+    with pytest.raises(InputError, match=r"failed to load \(KeyError\)"):
         CausalNeedleModel.load(str(folders["qwen2"]))
 
 

@@ -1,4 +1,4 @@
-"""Retrieval counts ranks as it says, and the reliance matrix tells which sense an answer followed."""
+"""Cross-modal retrieval, recall@k; modality confusion matrix; confidence intervals."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 
 from omni_lab.config import override, tiny
 from omni_lab.evaluation.gallery import reliance as module
-from omni_lab.evaluation.gallery.reliance import conflicting, reliance
+from omni_lab.evaluation.gallery.reliance import conflicting, measure_reliance
 from omni_lab.evaluation.intervals import bootstrap, wilson
-from omni_lab.evaluation.retrieval import recall, retrieval
+from omni_lab.evaluation.retrieval import recall, retrieval_scores
 from omni_lab.model.omni import OmniModel
 from omni_lab.world.clips import from_script
 from omni_lab.world.vocabulary import WorldVocabulary
@@ -33,7 +33,7 @@ def test_vectors_that_are_all_alike_find_nothing():
 
 def test_retrieval_has_six_directions_with_their_chance():
     vectors = {sense: torch.eye(8) for sense in ("image", "audio", "text")}
-    scores = retrieval(vectors, 5)
+    scores = retrieval_scores(vectors, 5)
     assert len(scores) == 6
     assert all(
         s["r1"] == 1 and s["chance"] == pytest.approx(0.2) and s["n"] == 5 for s in scores.values()
@@ -57,9 +57,8 @@ def test_the_senses_of_a_conflicting_clip_disagree_and_nothing_else_tells():
     ("follows", "column"), [("image", 0), ("audio", 1), ("text", 2), (None, 3)]
 )
 def test_an_answer_is_credited_to_the_sense_it_follows(monkeypatch, follows, column):
-    model = OmniModel.build(
-        tiny().model, tiny().sequence, len(WorldVocabulary())
-    )  # not asked: its answers are given below
+    # the model is never run: `answers` replaces its predictions
+    model = OmniModel.build(tiny().model, tiny().sequence, len(WorldVocabulary()))
     config = override(tiny(), ["evaluation.reliance_clips=6", "evaluation.bootstrap=20"])
     vocabulary = WorldVocabulary()
     message = [conflicting(seed, config)[1] for seed in range(6)]
@@ -69,12 +68,12 @@ def test_an_answer_is_credited_to_the_sense_it_follows(monkeypatch, follows, col
         return np.repeat([[vocabulary.ids[w]] for w in words], batch.input_ids.shape[1], axis=1)
 
     monkeypatch.setattr(module, "predict", answers)
-    rates = np.asarray(reliance(model, config, vocabulary)["rates"])
+    rates = np.asarray(measure_reliance(model, config, vocabulary)["rates"])
     assert rates[:, column] == pytest.approx(1.0)
     assert rates.sum(1) == pytest.approx(1.0)
 
 
-def test_wilson_covers_the_true_share_about_95_times_in_100():
+def test_wilson_covers_the_true_rate_about_95_times_in_100():
     rng = np.random.default_rng(0)
     covered = [
         low <= 0.9 <= high

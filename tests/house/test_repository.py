@@ -304,7 +304,9 @@ def test_everything_that_is_declared_is_used():
 
 
 def test_every_dependency_has_its_line_in_contributing():
-    rows = re.findall(r"^\| `([\w-]{2,})` \| \S.* \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| `([\w-]{2,})` \| \S.* \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M
+    )
     assert sorted(rows) == sorted(declared())
 
 

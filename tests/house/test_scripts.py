@@ -70,5 +70,16 @@ def test_what_is_launched_on_real_nodes_is_one_command(tmp_path):
         in said
     )
     assert said.endswith(
-        "--preset small --out runs/long training.context_parallel=8 albums.stages.albums.batch_size=1092 seed=3\n"
+        "train --preset small --stages albums --out runs/long --set sequence.layout=F4 "
+        "training.context_parallel=8 training.stages.albums.batch_size=1092 seed=3\n"
+    )
+
+
+def test_a_node_of_the_recipe_for_shards_runs_one_command(tmp_path):
+    environment = {"PATH": os.environ["PATH"], "PYTHON": "echo"}
+    call = [ROOT / "scripts" / "train.sh", "shards", "runs/mine", "training.stages=omni"]
+    said = subprocess.run(call, env=environment, check=True, capture_output=True, text=True).stdout
+    assert "--nnodes 1 --node-rank 0 --nproc-per-node 8" in said
+    assert said.endswith(
+        "train --preset small --data shards --out runs/mine --set seed=0 training.stages=omni\n"
     )

@@ -1,4 +1,4 @@
-"""The experiment on context: what every arm changes, what is shared, what is judged, and its figures."""
+"""Context experiment: settings of each arm, reused stages, metrics, criteria, figures."""
 
 import json
 
@@ -28,7 +28,7 @@ CONFIG = override(tiny(), SETTINGS)
 
 
 def trained_on(arm):
-    """Stages of an arm whose rows grow, and the tokens that their steps take."""
+    """Context stages of an arm, and their training tokens."""
     stages = grown(override(CONFIG, settings(arm, CONFIG)))
     return stages, sum(stage.steps * stage.batch_size * stage.max_tokens for stage in stages)
 
@@ -62,8 +62,9 @@ def test_what_is_asked_reaches_twice_as_far_as_training_and_a_film_has_a_thousan
 def cells(accuracy, control=0.0):
     at = [(length, depth) for length in (64, 2048) for depth in (None, 0.0, 1.0)]
     return [
-        {"kind": kind, "length": length, "depth": depth, "present": depth is not None, "chance": 0.1, "total": 10,
-         "accuracy": control if depth is None else accuracy - 0.1 * (depth == 1.0), "right": 0}
+        {"kind": kind, "length": length, "depth": depth, "present": depth is not None,
+         "accuracy": control if depth is None else accuracy - 0.1 * (depth == 1.0),
+         "chance": 0.1, "total": 10, "right": 0}
         for kind in KINDS for length, depth in at
     ]  # fmt: skip
 
@@ -120,7 +121,7 @@ def test_a_quick_run_records_every_arm_and_draws_its_figures(quick):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
 
 
-def test_arms_share_their_beginning_and_each_goes_its_own_way(quick):
+def test_arms_begin_with_the_same_weights_and_then_differ(quick):
     folder, _ = quick
     checkpoints = {
         arm: folder / "runs" / f"reproduce-context-quick-30-{arm}" / "checkpoints"
@@ -131,11 +132,14 @@ def test_arms_share_their_beginning_and_each_goes_its_own_way(quick):
     }
     assert names["direct"] == ["context-128-000004", "sight-000002"]
     assert names["progressive"] == names["fixed_theta"] == names["packed_only"]
+
+    # bytes tell one training from another
     begun = {
         (there / "sight-000002" / "model.safetensors").read_bytes()
         for there in checkpoints.values()
     }
     assert len(begun) == 1
+
     for stage, ways in (
         ("context-32-000002", 1),
         ("context-64-000001", 1),

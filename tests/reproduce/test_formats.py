@@ -1,4 +1,4 @@
-"""The experiment on formats: every arm sees what it should, is asked the same, and is judged as was written down."""
+"""Multi-image format experiment: data of each arm, equal questions, preregistered criteria."""
 
 import json
 from itertools import pairwise
@@ -123,7 +123,7 @@ def test_single_arms_see_at_least_as_many_pictures_and_questions_as_the_others()
 
 
 class Knowing(OmniModel):
-    """Answers everything right, or everything wrong."""
+    """Model that answers everything right, or everything wrong."""
 
     def __init__(self, right):
         config = configured("F0")
@@ -132,8 +132,8 @@ class Knowing(OmniModel):
 
     def forward(self, labels, **inputs):
         targets = labels[labels >= 0]
-        message = targets if self.right else torch.zeros_like(targets)
-        logits = torch.nn.functional.one_hot(message, 100).float()
+        answers = targets if self.right else torch.zeros_like(targets)
+        logits = torch.nn.functional.one_hot(answers, 100).float()
         return OmniOutput(logits, targets)
 
 
@@ -150,6 +150,7 @@ def test_an_exam_asks_every_question_of_every_album_with_its_words(arm):
         assert vocabulary.decode(ids[list(asked.question)]) == " ".join(question.asked)
         assert vocabulary.decode(ids[list(asked.answer)]) == question.answer
         assert exam.rows[asked.row].loss[list(asked.answer)].all()
+
     for right in (True, False):
         scores = by_kind(exam, grade(Knowing(right), exam))
         assert list(scores) == [

@@ -1,4 +1,4 @@
-"""Everything is images, in five formats: the same pictures and text whichever way they came, and what stands round."""
+"""Image-text documents in five prompt formats: one content from every source, and its marks."""
 
 import json
 from itertools import islice
@@ -80,7 +80,7 @@ def test_only_f4_calls_the_frames_of_a_video_frames(layout, name):
     assert prompts == [f"{name} 1", f"{name} 2", still, "so"]
 
 
-def test_prompts_and_marks_are_given_and_text_of_the_model_or_of_nobody_is_learned():
+def test_prompts_and_marks_are_context_and_text_of_the_model_or_without_role_is_supervised():
     sequence = lay_out([*ALBUM, "A plain text."], config("F4"))
     assert [i.text for i in sequence.items if i.loss] == [
         SPEAK,
@@ -91,7 +91,7 @@ def test_prompts_and_marks_are_given_and_text_of_the_model_or_of_nobody_is_learn
 
 
 def test_one_entry_takes_every_form_of_the_same_images(tmp_path):
-    """A file, a PIL image and an array; a list and a video; an interleaved row: the same pictures in the same order."""
+    """File, PIL image, array, list, video and interleaved row: the same pictures in one order."""
     pixels = [np.random.default_rng(i).integers(0, 256, (40, 60, 3), np.uint8) for i in range(3)]
     paths = [tmp_path / f"{i}.png" for i in range(3)]
     for path, array in zip(paths, pixels, strict=True):
@@ -100,6 +100,7 @@ def test_one_entry_takes_every_form_of_the_same_images(tmp_path):
         "images": [paths[0], None, Image.fromarray(pixels[1]), pixels[2]],
         "texts": [None, "between", None, None],
     }
+
     forms = [paths, [Image.open(p) for p in paths], pixels, np.stack(pixels), tuple(paths), row]
     for form in forms:
         document = as_document(form, "same")
@@ -107,17 +108,14 @@ def test_one_entry_takes_every_form_of_the_same_images(tmp_path):
         assert len(seen) == 3 and all(
             np.array_equal(a, b) for a, b in zip(seen, pixels, strict=True)
         )
+
     assert np.array_equal(as_document(paths[0]).parts[0].pixels, pixels[0])
-    assert [getattr(p, "text", None) for p in as_document(row).parts] == [
-        None,
-        "between",
-        None,
-        None,
-    ]
+    words = [getattr(part, "text", None) for part in as_document(row).parts]
+    assert words == [None, "between", None, None]
     assert all(part.frame for part in as_document(np.stack(pixels)).parts)
 
 
-def test_a_clip_is_frames_and_cues_in_the_order_of_time_and_says_that_its_sound_stays_behind():
+def test_a_clip_is_frames_and_cues_in_the_order_of_time_and_reports_its_sound_as_missing():
     clip = from_script(write_script(1, 4), 48)
     document = as_document(clip)
     times = [p.time if isinstance(p, Picture) else p.start for p in document.parts]
@@ -155,8 +153,8 @@ def test_text_that_names_a_file_is_not_taken_for_text(tmp_path, monkeypatch):
     ],
 )
 def test_what_is_no_document_is_refused_by_name(content, message):
-    with pytest.raises(SequenceError, match=f"clip mine: .*{message}"):
-        as_document(content, "mine")
+    with pytest.raises(SequenceError, match=f"clip album: .*{message}"):
+        as_document(content, "album")
 
 
 def test_a_picture_that_cannot_be_read_names_its_file(tmp_path):
@@ -199,6 +197,7 @@ def test_a_token_and_the_pixels_it_sees_name_each_other(height, width, tiles, da
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     sequence = lay_out([picture(1), picture(2, height, width), "so"], setting)
     tokens = tokenize(sequence, build_vocabulary(setting), setting.sequence)
+
     boxes = {place: seen_by(sequence, tokens, place, setting) for place in range(len(tokens.ids))}
     assert all(boxes[p] is None for p in range(len(tokens.ids)) if tokens.kind[p] != IMAGE_KIND)
     inside = [
@@ -211,11 +210,11 @@ def test_a_token_and_the_pixels_it_sees_name_each_other(height, width, tiles, da
         and seen[1][1] < y + 1
         and y < seen[1][3]
     ]
+
     tiling = sequence.tilings[1][0]
     per_side, patch = 2, setting.model.image.patch
-    run = np.flatnonzero(tokens.kind == IMAGE_KIND)[
-        4:
-    ]  # the first picture's four tokens stand before
+    # after the four tokens of the first picture
+    run = np.flatnonzero(tokens.kind == IMAGE_KIND)[4:]
     expected = {
         int(run[piece * 4 + token]) for piece, token in tiling.tokens_at(x, y, per_side, patch)
     }
@@ -255,8 +254,8 @@ def test_clips_by_number_are_written_for_packing():
 
 
 def test_a_document_may_be_given_whole():
-    document = Document("mine", (Picture(picture(3)), Cue(0, 0, "A text.")))
-    assert lay_out(document, config("F1")).name == "mine"
+    document = Document("whole", (Picture(picture(3)), Cue(0, 0, "A text.")))
+    assert lay_out(document, config("F1")).name == "whole"
 
 
 @pytest.mark.parametrize("text", ["猫" * 200, "a" * 5000, "line\nline", "nul\0byte", ""])
@@ -308,11 +307,11 @@ def test_a_film_file_is_cut_and_kept_as_the_configuration_says(tmp_path):
     )
 
 
-def test_what_is_damaged_in_a_film_file_is_said_of_its_document(tmp_path):
+def test_damage_of_a_film_file_is_reported_by_its_document(tmp_path):
     film = damage(write_film(tmp_path / "torn.mp4", seconds=24))
     errors = clips_of_film(film, TripletConfig())[0].errors
-    _, *said = as_document(film).missing
-    assert errors and said == [f"torn.mp4 is damaged: {error}" for error in errors]
+    _, *damages = as_document(film).missing
+    assert errors and damages == [f"torn.mp4 is damaged: {error}" for error in errors]
 
 
 def test_what_stands_in_a_row_as_text_is_text_though_a_file_has_that_name(own_folder):

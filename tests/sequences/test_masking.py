@@ -1,4 +1,4 @@
-"""The dynamic modality mask: 0 cuts exactly, 1 changes no bit, what lies between weighs as it says, on any engine."""
+"""Dynamic modality mask: 0 cuts exactly, 1 changes no bit, between them odds, on any engine."""
 
 import math
 from dataclasses import replace
@@ -74,7 +74,7 @@ def weights(batch, bias):
     return (q @ k.mT / 4 + bias[:, 0]).softmax(-1)
 
 
-def test_strength_zero_cuts_the_pair_exactly_and_leaves_nobody_with_nothing(batch):
+def test_strength_zero_cuts_the_pair_exactly_and_empties_no_softmax(batch):
     bias = attention_bias(batch, matrix(text_audio=0, image_image=0))
     attention = weights(batch, bias)
     assert not attention.isnan().any()
@@ -91,22 +91,21 @@ def test_a_strength_multiplies_the_odds_of_the_pair(batch, strength):
     turned = weights(batch, attention_bias(batch, matrix(text_audio=strength)))
     text = (batch.kind == TEXT_KIND)[:, :, None]
     audio = (batch.kind == AUDIO_KIND)[:, None, :]
-    mine = (full * audio).sum(-1, keepdim=True)
-    expected = torch.where(audio, strength, 1.0) * full / (1 - mine + strength * mine)
+    mass = (full * audio).sum(-1, keepdim=True)
+    expected = torch.where(audio, strength, 1.0) * full / (1 - mass + strength * mass)
     torch.testing.assert_close(turned * text, expected * text, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(turned * ~text, full * ~text, atol=1e-6, rtol=1e-5)
 
 
 def test_what_is_cut_for_every_reader_reaches_no_output(model, batch):
-    """No path leads round: with every reader of sound cut off, other sounds change nothing but sound's own states."""
+    """No path leads round: cut off from all readers, other sounds change only states of sound."""
     everyone = matrix(**{f"{kind}_audio": 0 for kind in KINDS if kind != "audio"})
     other = replace(batch, waves=batch.waves.flip(0) * 0.5)
     with torch.no_grad():
         cut = [forward_batch(model, b, strength=everyone).logits for b in (batch, other)]
         full = [forward_batch(model, b).logits for b in (batch, other)]
-    readers = (
-        batch.kind[:, :-1][batch.loss_mask[:, 1:]] != AUDIO_KIND
-    )  # where the next token is foretold from
+    # tokens that predict the next one
+    readers = batch.kind[:, :-1][batch.loss_mask[:, 1:]] != AUDIO_KIND
     assert torch.equal(cut[0][readers], cut[1][readers]) and not torch.equal(
         full[0][readers], full[1][readers]
     )
@@ -124,7 +123,7 @@ def test_eager_and_sdpa_take_the_same_bias(model, batch):
 
 
 def test_blocks_of_keys_with_their_part_of_the_bias_give_the_whole(batch):
-    """What a ring does: one block of keys at a time, merged by their log-sum-exp."""
+    """Ring attention: one block of keys at a time, merged by log-sum-exp."""
     strength = matrix(text_audio=0.2, audio_image=0)
     whole = attention_bias(batch, strength)[:, 0]
     torch.manual_seed(0)
@@ -132,6 +131,7 @@ def test_blocks_of_keys_with_their_part_of_the_bias_give_the_whole(batch):
     tokens = batch.kind.shape[1]
     place = torch.arange(tokens)
     out, total = torch.zeros_like(q), torch.full(q.shape[:2], -math.inf, dtype=torch.float64)
+
     for block in place.split(17):
         itself = place[:, None] == block
         bias = modality_bias(strength, batch.kind, batch.kind[:, block], itself).double()
@@ -140,11 +140,11 @@ def test_blocks_of_keys_with_their_part_of_the_bias_give_the_whole(batch):
         )
         scores = (q @ k[:, block].mT / 4 + bias).masked_fill(~seen, -math.inf)
         new = torch.logaddexp(total, scores.logsumexp(-1))
-        shift = new.masked_fill(new == -math.inf, 0)[
-            ..., None
-        ]  # padding that has not met a key of its own yet
+        # -inf: padding that has not met a key of its document yet
+        shift = new.masked_fill(new == -math.inf, 0)[..., None]
         out = out * (total[..., None] - shift).exp() + (scores - shift).exp() @ v[:, block]
         total = new
+
     expected = F.scaled_dot_product_attention(
         q[:, None], k[:, None], v[:, None], attn_mask=whole[:, None].double()
     )
@@ -194,6 +194,6 @@ def test_a_strength_goes_evenly_from_first_to_last_and_stays(first, last, over, 
         "",
     ],
 )
-def test_an_interaction_that_cannot_be_is_refused_with_the_right_form(text):
+def test_an_invalid_interaction_is_refused_with_the_right_form(text):
     with pytest.raises(UsageError, match="QUERY>KEY=STRENGTH"):
         Strength.read(text)

@@ -1,4 +1,4 @@
-"""Packing and blending: every document once, no row too long, nothing leaks, and the state goes on where it stopped."""
+"""Packing and blending: every document once, no row too long, no leak, exact resuming."""
 
 import json
 from dataclasses import replace
@@ -113,7 +113,7 @@ def test_a_row_keeps_every_token_and_counts_documents_units_and_items_on(documen
         values, own = getattr(row, field), [getattr(d, field) for d in documents]
         assert (np.diff(values) >= 0).all()
         assert len(np.unique(values)) == sum(len(np.unique(v)) for v in own), (
-            "no two documents share one"
+            "no unit or item in two documents"
         )
     assert len(row.frames) == sum(len(d.frames) for d in documents)
     assert len(row.waves) == sum(len(d.waves) for d in documents)
@@ -122,8 +122,7 @@ def test_a_row_keeps_every_token_and_counts_documents_units_and_items_on(documen
 
 
 def test_the_first_token_of_a_document_is_no_label_and_positions_begin_again(documents):
-    told = [replace(d, loss=np.ones_like(d.loss)) for d in documents]
-    row = join(told)
+    row = join([replace(d, loss=np.ones_like(d.loss)) for d in documents])
     first = np.cumsum([0, *(len(d.ids) for d in documents)])
     assert np.flatnonzero(~row.loss).tolist() == first[:-1].tolist()
     batch = collate([row, document(9)], CONFIG.sequence, CONFIG.model.image.size)
@@ -149,7 +148,7 @@ def test_a_packed_row_gives_the_losses_of_its_documents_alone(model, documents):
 
 @pytest.mark.parametrize("changed", [0, 1, 2, 3])
 def test_nothing_leaks_from_one_document_into_another(model, documents, changed):
-    """Words, pixels and samples of one document change; every other document's outputs stay the same to the bit."""
+    """Words, pixels and samples of one document change; outputs of all others stay bit for bit."""
     other = documents[changed]
     spoilt = replace(
         other,
@@ -158,16 +157,16 @@ def test_nothing_leaks_from_one_document_into_another(model, documents, changed)
         waves=[wave[::-1] * 0.5 for wave in other.waves],
     )
     rows = [[spoilt if i == changed else d for i, d in enumerate(documents)], documents]
+
     hidden = []
     for row in rows:
         batch = collate([join(row)], CONFIG.sequence, CONFIG.model.image.size)
         every = replace(batch, loss_mask=torch.ones_like(batch.loss_mask))
         with torch.no_grad():
             hidden.append(forward_batch(model, every).logits)
+
     same = (hidden[0] == hidden[1]).all(1)
-    of = torch.as_tensor(join(documents).document)[
-        :-1
-    ]  # the token that predicts stands one before its target
+    of = torch.as_tensor(join(documents).document)[:-1]  # of the tokens that predict
     assert same[of != changed].all(), "bit for bit"
     assert not same[of == changed].all()
 
@@ -178,7 +177,7 @@ def test_rows_of_different_vocabularies_are_not_packed_together(documents):
 
 
 class Numbered:
-    """Documents of known lengths, each recognisable by its name."""
+    """Documents of given lengths, with unique names."""
 
     whole = document(0, senses=("text",))
 
@@ -248,7 +247,7 @@ def test_eight_to_one_to_one_in_clips_is_spread_evenly():
 @given(st.lists(st.tuples(st.integers(1, 12), st.integers(12, 90)), min_size=1, max_size=4))
 @settings(max_examples=20, deadline=None)
 @example([(8, 89), (1, 29), (1, 39)])
-def test_in_tokens_no_stream_is_ahead_of_its_share_by_more_than_one_of_its_documents(streams):
+def test_in_tokens_no_stream_is_ahead_of_its_due_by_more_than_one_of_its_documents(streams):
     ratio = {f"s{number}": weight for number, (weight, _) in enumerate(streams)}
     longest = {f"s{number}": most for number, (_, most) in enumerate(streams)}
     blend = Blend(
@@ -259,8 +258,8 @@ def test_in_tokens_no_stream_is_ahead_of_its_share_by_more_than_one_of_its_docum
     taken = dict.fromkeys(ratio, 0)
     for (name, _), tokens in islice(blend, 200):
         taken[name] += len(tokens.ids)
-        share = {n: ratio[n] * sum(taken.values()) / sum(ratio.values()) for n in ratio}
-        assert all(taken[n] - share[n] <= longest[n] for n in ratio)
+        due = {n: ratio[n] * sum(taken.values()) / sum(ratio.values()) for n in ratio}
+        assert all(taken[n] - due[n] <= longest[n] for n in ratio)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +271,7 @@ def test_in_tokens_no_stream_is_ahead_of_its_share_by_more_than_one_of_its_docum
         ({"a": 1, "b": 1.5}, "clips"),
     ],
 )
-def test_a_ratio_that_cannot_be_is_refused(ratio, unit):
+def test_an_invalid_ratio_is_refused(ratio, unit):
     with pytest.raises(UsageError, match="ratio"):
         Blend({"a": [], "b": []}, ratio, unit)
 
@@ -288,12 +287,12 @@ def test_a_blend_ends_with_the_stream_that_ends_first(documents):
 @settings(max_examples=200)
 def test_ranks_get_equally_many_rows_and_nearly_equal_work(costs, ranks):
     costs = costs * ranks
-    shares = balanced(costs, ranks)
-    assert sorted(i for share in shares for i in share) == list(range(len(costs)))
-    assert {len(share) for share in shares} == {len(costs) // ranks}
-    work = [sum(costs[i] for i in share) for share in shares]
+    shards = balanced(costs, ranks)
+    assert sorted(i for shard in shards for i in shard) == list(range(len(costs)))
+    assert {len(shard) for shard in shards} == {len(costs) // ranks}
+    work = [sum(costs[i] for i in shard) for shard in shards]
     assert max(work) - min(work) <= max(costs), (
-        "no rank has more than the dearest row above another"
+        "no rank has more than the costliest row above another"
     )
 
 
@@ -302,18 +301,18 @@ def test_every_rank_takes_its_rows_of_the_same_batches():
         return Packer(Blend({"one": Numbered(0, 20, 90)}), 300)
 
     together = [row.name for row in islice(packer(), 24)]
-    shares = [list(islice(packer().shares(8, rank, 2), 3)) for rank in (0, 1)]
+    shards = [list(islice(packer().shares(8, rank, 2), 3)) for rank in (0, 1)]
     for batch in range(3):
-        names = [row.name for share in shares for row in share[batch]]
+        names = [row.name for shard in shards for row in shard[batch]]
         assert sorted(names) == sorted(together[8 * batch : 8 * batch + 8])
-        work = [sum(map(attention_work, share[batch])) for share in shares]
+        work = [sum(map(attention_work, shard[batch])) for shard in shards]
         assert max(work) / min(work) < 1.1
     with pytest.raises(UsageError, match="9 rows over 2 ranks"):
         next(packer().shares(9, 0, 2))
 
 
 class Few(Numbered):
-    """So many documents, and no more."""
+    """A stream that ends after `count` documents."""
 
     def __init__(self, seed, low, high, count):
         super().__init__(seed, low, high)
@@ -327,7 +326,7 @@ class Few(Numbered):
 
 @pytest.mark.parametrize("unit", ["clips", "tokens"])
 def test_a_stream_that_ends_goes_on_at_every_row_to_the_last_open_one(unit):
-    """Documents of one token and of a whole row among them, and one stream that ends before the other."""
+    """Documents of one token and of a whole row; one stream ends before the other."""
 
     def packer():
         streams = {"long": Few(0, 1, 301, 14), "short": Few(1, 1, 30, 20)}

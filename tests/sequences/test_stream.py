@@ -1,4 +1,4 @@
-"""From a clip to tokens: order, times, what is supervised, what a missing sense leaves out, and the vocabulary."""
+"""Omni stream of a clip: order, times, loss mask, missing modalities, and vocabulary."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ CONFIG = tiny()
 
 
 def clip(seconds=2.0, has=("image", "audio", "text"), cues=(), size=48, per_second=2.0):
-    """A clip whose frame k is filled with k and whose sample i is i / 10⁶, so that every piece can be recognised."""
+    """A clip whose frame k is filled with k and whose sample i is i / 10⁶, to recognise them."""
     ticks = round(seconds * S)
     count = max(1, int(seconds * per_second)) if "image" in has else 0
     return Triplet(
@@ -67,7 +67,7 @@ def kinds(sequence):
     return [item.text if item.kind == "control" else item.kind for item in sequence.items]
 
 
-def test_the_stream_tells_second_by_second_what_is_seen_heard_and_written():
+def test_the_stream_holds_image_audio_and_text_of_every_second_in_turn():
     sequence = omni_stream(
         clip(2, cues=[cue(0.1, "Colour top-left?", "visitor"), cue(1.5, "Red.")]), CONFIG.sequence
     )
@@ -135,9 +135,9 @@ def test_a_clip_that_claims_a_sense_it_has_nothing_of_is_refused_by_name(sense):
 
 def test_a_clip_too_long_is_refused_by_name_with_both_numbers():
     sequence = stream(clip(40))
-    with pytest.raises(SequenceError, match=r"film_48000_688000: 440 tokens, .*256") as fault:
+    with pytest.raises(SequenceError, match=r"film_48000_688000: 440 tokens, .*256") as raised:
         tokenize(sequence, VOCABULARY, CONFIG.sequence)
-    assert isinstance(fault.value, InputError)
+    assert isinstance(raised.value, InputError)
 
 
 @pytest.mark.parametrize(("seconds", "units"), [(0.2, 1), (1.49, 1), (1.5, 2), (2.4, 2), (7.5, 8)])
@@ -164,10 +164,8 @@ def test_every_unit_sees_its_own_frames_and_hears_its_own_samples():
         (2.0, [[0, 1], [2, 3], [4, 5], [6, 7]]),
         (4.0, [[1, 3], [5, 7], [9, 11], [13, 15]]),
         (1.0, [[0, 0], [1, 1], [2, 2], [3, 3]]),
-        (
-            0.5,
-            [[0, 0], [1, 1]],
-        ),  # units 1 and 3: the others have no picture of their own, and cost no tokens
+        # pictures in units 1 and 3 only: the others cost no tokens
+        (0.5, [[0, 0], [1, 1]]),
     ],
 )
 def test_films_of_any_frame_rate_give_a_unit_its_frames(per_second, seen):
@@ -185,9 +183,9 @@ foreign_cues = st.lists(st.tuples(st.integers(0, 5 * S), texts, roles), max_size
 
 @given(foreign_cues, st.sampled_from([("text",), ("image", "text"), ("image", "audio", "text")]))
 @settings(max_examples=60, deadline=None)
-def test_any_subtitles_make_a_stream_whose_units_follow_time(said, has):
+def test_any_subtitles_make_a_stream_whose_units_follow_time(drawn, has):
     cues = [
-        Cue(start, 5 * S, text, role) for start, text, role in sorted(said, key=lambda cue: cue[0])
+        Cue(start, 5 * S, text, role) for start, text, role in sorted(drawn, key=lambda cue: cue[0])
     ]
     sequence = stream(clip(5, has, cues, size=8))
     units = [item.unit for item in sequence.items]
@@ -195,6 +193,7 @@ def test_any_subtitles_make_a_stream_whose_units_follow_time(said, has):
     for item in sequence.items:
         if item.kind == "text":
             assert item.unit == min(item.start // S, 4)
+
     tokens = tokenize(sequence, VOCABULARY, CONFIG.sequence)
     assert (
         len(tokens.ids)
@@ -205,28 +204,29 @@ def test_any_subtitles_make_a_stream_whose_units_follow_time(said, has):
     )
     text = [VOCABULARY.tokens[i] for i in tokens.ids[tokens.kind == TEXT_KIND]]
     assert all(not word.startswith("<") or word == UNKNOWN for word in text), (
-        "a film's text cannot write control tokens"
+        "a film's text never becomes a control token"
     )
+
     assert (tokens.ids[tokens.kind == IMAGE_KIND] == VOCABULARY.ids[IMAGE]).all()
     assert (tokens.ids[tokens.kind == AUDIO_KIND] == VOCABULARY.ids[AUDIO]).all()
     roles = {i.text for i in sequence.items if i.kind == "control"} - {UNIT, LISTEN, SPEAK}
     assert VOCABULARY.ids[SPEAK] not in {VOCABULARY.control(r) for r in roles}, (
-        "a role cannot speak for the model"
+        "no role speaks for the model"
     )
 
 
-def test_the_vocabulary_knows_everything_the_world_can_say():
+def test_the_vocabulary_knows_everything_the_world_writes():
     unknown = VOCABULARY.ids[UNKNOWN]
-    said = {f"{fact} {word}" for word in SPOKEN for fact in ("note", "word")}
-    said |= {answer for _, answers, _ in FACTS.values() for answer in answers}
+    written = {f"{fact} {word}" for word in SPOKEN for fact in ("note", "word")}
+    written |= {answer for _, answers, _ in FACTS.values() for answer in answers}
     for seed in range(40):
         script = write_script(seed, 4)
-        said |= {line.text for lines, _ in dialogue(script) for line in lines}
+        written |= {line.text for lines, _ in dialogue(script) for line in lines}
         whole = from_script(script, 8)
         clips = [described(whole, script, s, "image", o) for s in (0, 1) for o in range(4)]
         clips += [described(whole, script, s, "audio") for s in (0, 1)]
-        said |= {c.text for made in clips for c in made.cues}
-    for text in said - {"."}:  # a caption of things without names
+        written |= {c.text for made in clips for c in made.cues}
+    for text in written - {"."}:  # a caption of things without names
         ids = VOCABULARY.encode(text)
         assert ids and unknown not in ids, text
         plain = " ".join(
@@ -348,23 +348,27 @@ def test_settings_that_do_not_exist_are_refused_with_those_that_do(wrong):
 
 
 def test_words_with_times_stand_in_their_own_units():
-    said = Cue(S // 2, round(2.4 * S), "Red left up", "guide", words=(
-        Word(S // 2, S - 100, "Red"), Word(S + 50, S + 900, "left"), Word(2 * S + 10, round(2.4 * S), "up"),
-    ))  # fmt: skip
-    sequence = stream(clip(3, cues=[said]))
+    end = round(2.4 * S)
+    words = (
+        Word(S // 2, S - 100, "Red"),
+        Word(S + 50, S + 900, "left"),
+        Word(2 * S + 10, end, "up"),
+    )
+    timed = Cue(S // 2, end, "Red left up", "guide", words=words)
+    sequence = stream(clip(3, cues=[timed]))
     assert [(i.unit, i.text) for i in sequence.items if i.kind == "text"] == [
         (0, "Red"),
         (1, "left"),
         (2, "up"),
     ]
-    whole = stream(clip(3, cues=[replace(said, words=())]))
+    whole = stream(clip(3, cues=[replace(timed, words=())]))
     assert [(i.unit, i.text) for i in whole.items if i.kind == "text"] == [(0, "Red left up")], (
         "no times, no guess"
     )
 
 
 @pytest.mark.parametrize("sense", ["image", "audio", "text"])
-def test_what_a_clip_lacks_is_said(sense):
+def test_what_a_clip_lacks_is_listed(sense):
     has = tuple(s for s in ("image", "audio", "text") if s != sense)
     cues = [cue(0.5, "Red.")] if "text" in has else []
     sequence = stream(clip(2, has, cues))
@@ -374,7 +378,7 @@ def test_what_a_clip_lacks_is_said(sense):
 
 
 def test_silence_that_was_filled_in_is_not_heard_and_a_picture_that_ends_is_not_repeated():
-    """Sound from 1.5 s to 2.5 s of 4: the samples around it are padding, as `audio_spans` tells."""
+    """Sound from 1.5 s to 2.5 s of 4: the samples around it are padding, by `audio_spans`."""
     whole = clip(4, cues=[cue(0.5, "Red.")])
     spans = {"audio_spans": [[round(1.5 * S), round(2.5 * S)]]}
     early = whole.frame_times < 2 * S
@@ -390,7 +394,7 @@ def test_silence_that_was_filled_in_is_not_heard_and_a_picture_that_ends_is_not_
     assert part.window(3 * S, 4 * S).has == frozenset() and not len(part.window(3 * S, 4 * S).audio)
 
 
-def test_an_end_shorter_than_half_a_unit_is_left_out_and_said():
+def test_an_end_shorter_than_half_a_unit_is_left_out_and_listed():
     (message,) = stream(clip(2.4, cues=[cue(0.5, "Red.")])).missing
     assert "0.40 s" in message
 
@@ -439,8 +443,8 @@ def test_every_token_knows_whose_it_is():
     } == set(names)
 
 
-def test_what_a_clip_is_said_to_lack_is_not_laid_out_whatever_was_measured_of_it():
-    """Somebody takes the sound away, and leaves the figures that were measured with it."""
+def test_a_modality_not_in_has_is_not_laid_out_even_if_it_was_measured():
+    """The sound is removed, the figures measured with it stay."""
     whole = replace(clip(2, cues=[cue(0.5, "Red.")]), quality={"audio_spans": [[0, 2 * S]]})
     sequence = stream(replace(whole, audio=whole.audio[:0], has=whole.has - {"audio"}))
     assert not any(item.kind == "audio" for item in sequence.items) and sequence.missing == (
@@ -460,14 +464,13 @@ def test_what_a_clip_is_said_to_lack_is_not_laid_out_whatever_was_measured_of_it
 def test_words_that_are_not_those_of_the_text_move_none_of_it_out_of_the_unit_where_it_begins(
     text, words
 ):
-    """A recogniser splits what a text writes together, and leaves out marks: the n-th word is not the n-th time."""
-    said = words.split()
-    timed = [Word(k * S, (k + 1) * S, word) for k, word in enumerate(said)]
+    """A recogniser splits words and drops marks: the n-th word need not have the n-th time."""
+    timed = [Word(k * S, (k + 1) * S, word) for k, word in enumerate(words.split())]
     sequence = stream(clip(5, cues=[Cue(0, 4 * S, text, "guide", words=tuple(timed))]))
     assert [(i.unit, i.start, i.text) for i in sequence.items if i.kind == "text"] == [(0, 0, text)]
 
 
-def test_a_document_too_long_is_told_what_its_parts_are_called():
+def test_a_document_too_long_is_refused_with_the_name_of_its_parts():
     config = override(tiny(), ["sequence.layout=F4"])
     long = Sequence("album", (Item("text", 0, 0, "red"), Item("text", 0, 0, "red " * 300, unit=1)))
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""AnyRes: the grid that keeps most of a picture, tiles and thumbnail, and coordinates between tokens and pixels."""
+"""AnyRes tiling: best grid, tiles and thumbnail, coordinates between tokens and pixels."""
 
 import numpy as np
 import pytest
@@ -113,7 +113,7 @@ def test_a_small_budget_keeps_the_picture_whole():
 @settings(deadline=None)
 @given(sizes, some_grids, st.sampled_from([1, 4, 12, 48]))
 def test_letterboxes_keep_shape_and_middle(size, candidates, side):
-    """A picture fills its canvas one way, keeps its shape to half a pixel, and has even margins the other way."""
+    """A picture fills its canvas one way, keeps its shape to half a pixel, with even margins."""
     tiling = cut(blank(*size), side, candidates)
     chosen = tiling.grid
     assert len(tiling.pictures) == (1 if chosen == (1, 1) else 1 + chosen.rows * chosen.columns)
@@ -127,20 +127,18 @@ def test_letterboxes_keep_shape_and_middle(size, candidates, side):
         assert placed.height == pytest.approx(max(1, size[1] * scale), abs=0.5001)
         assert 0 <= wide - placed.width - 2 * placed.left <= 1
         assert 0 <= high - placed.height - 2 * placed.top <= 1
-    assert (tiling.pictures[0] == 255).all(
-        -1
-    ).sum() == tiling.thumbnail.width * tiling.thumbnail.height
+
+    white = (tiling.pictures == 255).all(-1)
+    assert white[0].sum() == tiling.thumbnail.width * tiling.thumbnail.height
     if len(tiling.pictures) > 1:
-        assert (tiling.pictures[1:] == 255).all(
-            -1
-        ).sum() == tiling.canvas.width * tiling.canvas.height
+        assert white[1:].sum() == tiling.canvas.width * tiling.canvas.height
     assert np.isin(tiling.pictures, (NEUTRAL, 255)).all(), (
         "margin is neutral, and nothing bleeds into it"
     )
 
 
 def test_tiles_are_the_scaled_picture_in_rows():
-    """Laid together, the tiles are what Pillow makes of the whole; the thumbnail is made of the original, too."""
+    """Laid together, the tiles are Pillow's resized picture; the thumbnail is of the original."""
     noise = np.random.default_rng(0).integers(0, 256, (96, 144, 3)).astype(np.uint8)
     tiling = cut(noise, 48, (Grid(2, 3),))
     laid = np.concatenate(
@@ -180,10 +178,12 @@ def test_boxes_and_pixels_are_each_others_inverse(size, candidates, cells):
         and (real[:, 2:] <= size).all()
         and (real[:, :2] < real[:, 2:]).all()
     )
+
     for x, y in {(0, 0), (width - 1, height - 1), (width // 2, height // 3)}:
         named = tiling.tokens_at(x, y, per_side, patch)
-        shared = areas(np.clip(boxes, (x, y, x, y), (x + 1, y + 1, x + 1, y + 1)))
-        assert named == [tuple(at) for at in np.argwhere(shared > 0).tolist()]
+        covered = areas(np.clip(boxes, (x, y, x, y), (x + 1, y + 1, x + 1, y + 1)))
+        assert named == [tuple(at) for at in np.argwhere(covered > 0).tolist()]
+
     for picture, token in np.argwhere(~np.isnan(boxes[..., 0]))[:: 2 * len(boxes)].tolist():
         left, top, right, bottom = tiling.box(picture, token, per_side, patch)
         assert [left, top, right, bottom] == boxes[picture, token].tolist()
@@ -193,7 +193,7 @@ def test_boxes_and_pixels_are_each_others_inverse(size, candidates, cells):
 
 @settings(deadline=None)
 @given(sizes, some_grids, st.sampled_from([1, 2, 3, 6]))
-def test_tokens_share_the_picture_without_gap_or_overlap(size, candidates, per_side):
+def test_tokens_divide_the_picture_without_gap_or_overlap(size, candidates, per_side):
     """The thumbnail's boxes cover the whole original once, and so do the tiles'."""
     tiling = cut(blank(*size), 12, candidates)
     found = areas(tiling.boxes(per_side))
@@ -204,8 +204,8 @@ def test_tokens_share_the_picture_without_gap_or_overlap(size, candidates, per_s
 
 @settings(deadline=None)
 @given(sizes, some_grids, st.data())
-def test_a_painted_pixel_lands_where_it_is_said_to(size, candidates, data):
-    """Paint one pixel black: a token that changes most is one that `tokens_at` names, in thumbnail and tiles."""
+def test_a_painted_pixel_lands_in_the_tokens_that_tokens_at_names(size, candidates, data):
+    """One pixel painted black: `tokens_at` names a token of largest change in every part."""
     side, per_side, cell = 24, 3, 8
     width, height = size
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
@@ -213,14 +213,14 @@ def test_a_painted_pixel_lands_where_it_is_said_to(size, candidates, data):
     painted = blank(*size)
     painted[y, x] = 0
     after = cut(painted, side, candidates)
+
     change = np.abs(after.pictures.astype(int) - before.pictures).sum(-1)
     named = after.tokens_at(x, y, per_side)
     assert {0 if picture == 0 else 1 for picture, _ in named} == {0, min(1, len(change) - 1)}
     for pictures in ([0], list(range(1, len(change)))):
         if pictures and change[pictures].max() > 30:  # else it is one of too many to be seen
-            most = np.argwhere(
-                change[pictures] >= 0.8 * change[pictures].max()
-            )  # a filter does not end at a border
+            # a margin of 20 %, as a filter does not end at a border
+            most = np.argwhere(change[pictures] >= 0.8 * change[pictures].max())
             cells = {
                 (pictures[picture], row // cell * per_side + column // cell)
                 for picture, row, column in most
@@ -229,7 +229,7 @@ def test_a_painted_pixel_lands_where_it_is_said_to(size, candidates, data):
 
 
 def test_a_bright_square_is_in_its_tokens_and_nowhere_else():
-    """A square as large as a token of a tile, drawn between its borders, fills that one token and dims no other."""
+    """A square as large as a token of a tile fills that one token and dims no other."""
     pixels = np.zeros((96, 144, 3), np.uint8)
     tiling = cut(pixels, 48, (Grid(2, 3),))
     for picture, token in ((1, 0), (3, 5), (4, 15), (6, 10)):
@@ -247,7 +247,7 @@ def test_a_bright_square_is_in_its_tokens_and_nowhere_else():
 
 
 def test_a_turned_grid_is_not_taken_for_the_other():
-    """Rows and columns, left and top are not exchanged: a picture three times as wide as high, seen in 1 × 3."""
+    """Rows and columns, left and top are not exchanged: a picture of 3 : 1, in 1 × 3 tiles."""
     tiling = cut(blank(300, 100), 60, (Grid(1, 3),))
     assert tiling.box(2, 2, 3) == pytest.approx((500 / 3, 0, 200, 100 / 3))
     assert tiling.box(0, 3, 3) == (0.0, 0.0, 100.0, 100.0)
@@ -257,7 +257,7 @@ def test_a_turned_grid_is_not_taken_for_the_other():
 
 
 def test_what_fills_no_patch_is_seen_by_no_token():
-    """SigLIP at 384 pixels in patches of 14: 81 tokens of 42 pixels, and the last 6 of each picture are lost."""
+    """SigLIP at 384 pixels in patches of 14: 81 tokens of 42 pixels, no token on the last 6."""
     tiling = cut(blank(768, 384), 384, (Grid(1, 2),))
     assert tiling.boxes(9, patch=14).shape == (3, 81, 4)
     assert tiling.box(1, 0, 9, patch=14) == (0.0, 0.0, 42.0, 42.0)
@@ -273,7 +273,7 @@ def test_one_pixel_is_seen_by_all_that_show_it():
     assert tiling.box(1, 3, 2) == (0.25, 0.25, 0.5, 0.5)
 
 
-# -- faults
+# -- errors
 
 
 @pytest.mark.parametrize(
@@ -288,8 +288,8 @@ def test_one_pixel_is_seen_by_all_that_show_it():
         (lambda: cut(blank(8, 8), -1, grids(2)), "side = -1"),
     ],
 )
-def test_calls_that_cannot_be(call, message):
-    """Each is refused with what was given and what would be right."""
+def test_invalid_calls_are_refused(call, message):
+    """The message names the value given and the right one."""
     with pytest.raises(UsageError, match=message):
         call()
 

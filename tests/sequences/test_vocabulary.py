@@ -1,4 +1,4 @@
-"""One interface for the world's words and for any Hugging Face tokenizer: text comes back, and never turns control."""
+"""Tokenizers of the world and of Hugging Face: text round trips, and never control tokens."""
 
 import hashlib
 
@@ -40,7 +40,7 @@ CONTROLS = (
 
 
 def trained():
-    """A byte-level tokenizer as Qwen's is built, trained on a few lines, with a special token of its own."""
+    """Byte-level BPE tokenizer as Qwen's, trained on a few lines, with one special token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -91,12 +91,12 @@ def hub_special(words, token):
     return words.tokenizer.convert_tokens_to_ids(token)
 
 
-def test_both_are_vocabularies_with_a_token_of_its_own_for_every_control(hub):
+def test_both_are_vocabularies_with_one_token_for_every_control(hub):
     for words in (hub, WorldVocabulary("F4")):
         assert isinstance(words, Vocabulary)
         ids = [words.control(token) for token in CONTROLS]
         assert len(set(ids)) == len(ids) and all(0 <= i < len(words) for i in ids)
-        assert words.control("<nobody knows>") == words.control("<someone>")
+        assert words.control("<unheard of>") == words.control("<someone>")
         assert words.pieces([words.control(SPEAK)]) == [SPEAK]
 
 
@@ -123,9 +123,11 @@ def test_a_stream_is_written_in_either_vocabulary_item_by_item(hub):
         for number, item in enumerate(sequence.items):
             ids = tokens.ids[tokens.item == number]
             if item.kind == "text":
-                said = words.decode(ids)
-                expected = item.text if words is hub else said
-                assert said == expected and (tokens.kind[tokens.item == number] == TEXT_KIND).all()
+                decoded = words.decode(ids)
+                expected = item.text if words is hub else decoded
+                assert (
+                    decoded == expected and (tokens.kind[tokens.item == number] == TEXT_KIND).all()
+                )
         assert tokens.vocabulary == len(words) and tokens.ids.max() < len(words)
 
 
@@ -160,7 +162,7 @@ def test_a_word_that_the_world_does_not_have_is_unknown_in_any_script(text, unkn
 
 
 def with_gaps(*ids):
-    """A tokenizer of words at these ids, and at 0 and 1, whatever lies between."""
+    """Word-level tokenizer with words at these ids, and at 0 and 1, gaps between."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -170,7 +172,7 @@ def with_gaps(*ids):
     return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]")
 
 
-def test_a_tokenizer_whose_words_would_share_ids_with_control_tokens_is_refused():
+def test_a_tokenizer_whose_words_would_have_the_ids_of_control_tokens_is_refused():
     with pytest.raises(ConfigError, match="its ids have gaps"):
         HubVocabulary(with_gaps(7))
 

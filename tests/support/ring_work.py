@@ -14,10 +14,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from ring_cases import Case, cases, dense, drawn, mask
-from stage_data import lessons_of
 
 from omni_lab.errors import OmniLabError
-from omni_lab.model.inputs import forward_batch
 from omni_lab.parallel import blocks
 from omni_lab.parallel.collectives import Collectives
 from omni_lab.parallel.engines import context_parallel_attention
@@ -79,7 +77,7 @@ def matrix(exchanges: dict[int, Collectives]) -> dict:
 def written_out(exchanges: dict[int, Collectives]) -> dict:
     """The same without the fused kernel, as on devices that have none; a few queries at a time."""
     before, blocks.FUSED, blocks.ROWS = (blocks.FUSED, blocks.ROWS), (), 7
-    of_ring = (case for case in cases() if (case.ranks, case.engine) == (2, "reference"))
+    of_ring = (case for case in cases() if (case.ranks, case.engine) == (2, "ring"))
     masked = [case for case in of_ring if (case.strength, case.dtype) != ("none", "float64")]
     chosen = masked if 2 in exchanges else []
     try:
@@ -172,7 +170,7 @@ def disagree(exchanges: dict[int, Collectives]) -> dict:
         before = collectives.sent
         try:
             context_parallel_attention(
-                *tensors, shared, engine="allgather" if odd and name == "engine" else "reference"
+                *tensors, shared, engine="allgather" if odd and name == "engine" else "ring"
             )
             said[name] = "nothing"
         except OmniLabError as fault:
@@ -198,7 +196,7 @@ def perturbed(exchanges: dict[int, Collectives]) -> dict:
             parts = {name: layout.shard(x, collectives.rank, dim=2) for name, x in changed.items()}
             leaves = [parts[name].requires_grad_() for name in ("query", "key", "value")]
             out = context_parallel_attention(
-                *leaves, ShardedRow(layout, collectives, edges), engine="reference"
+                *leaves, ShardedRow(layout, collectives, edges), engine="ring"
             )
             out.backward(parts["grad"])
             results.append([out.detach(), *(leaf.grad for leaf in leaves)])
@@ -216,7 +214,10 @@ def trained(exchanges: dict[int, Collectives], local_means: bool = False) -> dic
 
     Labels stand at the row's beginning only: some ranks have most of them, some none.
     """
+    from stage_data import lessons_of
+
     from omni_lab.config import override, tiny
+    from omni_lab.model.inputs import forward_batch
     from omni_lab.model.omni import OmniModel
     from omni_lab.parallel.batch import shard_batch
     from omni_lab.parallel.decoder_hook import register_context_parallel
@@ -321,13 +322,13 @@ def lost(exchanges: dict[int, Collectives], how: int, who: int = 1) -> dict:
         layout.shard(row[name], collectives.rank, dim=2) for name in ("query", "key", "value")
     ]
     shared = ShardedRow(layout, collectives, edges)
-    context_parallel_attention(*leaves, shared, engine="reference")
+    context_parallel_attention(*leaves, shared, engine="ring")
     started = time.monotonic()
     if collectives.rank == who:
         os.kill(os.getpid(), how)
     try:
         while True:
-            context_parallel_attention(*leaves, shared, engine="reference")
+            context_parallel_attention(*leaves, shared, engine="ring")
     except OmniLabError as fault:
         return {"says": f"{type(fault).__name__}: {fault}", "seconds": time.monotonic() - started}
 

@@ -1,4 +1,4 @@
-"""Albums: every answer is true of the pictures, and nobody who cannot tell the pictures apart beats chance."""
+"""Albums: every answer is true of the pictures, and no shortcut beats chance."""
 
 import functools
 import random
@@ -50,8 +50,8 @@ def standing(album, number):
     }
 
 
-def told(album, number, asks, word):
-    """What one picture answers, read from the script without the code under test."""
+def answer_of(album, number, asks, word):
+    """Answer of one picture, read from the script without the code under test."""
     panels = standing(album, number)
     if asks == "where":
         return next(cell for cell, names in panels.items() if word in names)
@@ -71,12 +71,14 @@ def truth(album, question):
     """The answer, worked out again."""
     match question.asked:
         case ("image" | "frame", number, asks, word):
-            return told(album, int(number), asks, word)
+            return answer_of(album, int(number), asks, word)
         case ("which", "image", word):
             (number,) = frames_with(album, word)
             return str(number)
         case ("same", "image", one, "image", other, asks, word):
-            alike = told(album, int(one), asks, word) == told(album, int(other), asks, word)
+            alike = answer_of(album, int(one), asks, word) == answer_of(
+                album, int(other), asks, word
+            )
             return "same" if alike else "different"
         case ("when", word):
             return str(frames_with(album, word)[0])
@@ -118,7 +120,7 @@ def test_the_pixels_show_the_colours_that_the_answers_name(seed):
                 assert names[np.linalg.norm(tints - seen, axis=1).argmin()] == question.answer
 
 
-def test_a_seed_and_a_split_name_one_album_and_the_splits_share_none():
+def test_a_seed_and_a_split_name_one_album_and_the_splits_have_none_in_common():
     seeds = range(300)
     train, again, test = (
         [write_album(s, split=split) for s in seeds] for split in ("train", "train", "test")
@@ -159,7 +161,7 @@ def test_in_a_video_one_thing_stays_and_changes_its_panel_and_guests_are_seen_fo
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_answer_from_the_text_alone_beats_chance(kind):
-    """Tables learned on half of the albums: what is mostly answered to this question, to its form, or overall."""
+    """Majority answers learned on half of the albums: of a question, of its form, or overall."""
     asked = questions()[kind]
     guess = np.mean([1 / len(question.choices) for _, question in asked])
     for key in (
@@ -181,15 +183,15 @@ def test_no_answer_from_the_text_alone_beats_chance(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_answer_is_drawn_evenly_from_its_choices(kind):
-    """Whoever sees all pictures and not their order can know the choices: none of them is likelier."""
+    """Seeing all pictures without their order gives the choices: none of them is likelier."""
     asked = questions()[kind]
     assert len(asked) > 300
-    shares = [
+    ranks = [
         (sorted(question.choices).index(question.answer) + 0.5) / len(question.choices)
         for _, question in asked
     ]
-    deviation = np.std(shares) / len(shares) ** 0.5
-    assert abs(np.mean(shares) - 0.5) < 4 * deviation
+    deviation = np.std(ranks) / len(ranks) ** 0.5
+    assert abs(np.mean(ranks) - 0.5) < 4 * deviation
     if kind == "first":
         assert (
             abs(np.mean([question.answer == question.asked[1] for _, question in asked]) - 0.5)
@@ -199,11 +201,12 @@ def test_an_answer_is_drawn_evenly_from_its_choices(kind):
 
 @pytest.mark.parametrize("kind", ["look", "watch", "which", "when", "first"])
 def test_what_is_seen_in_most_pictures_is_no_better_a_guess(kind):
-    """A reader who counts instead of telling pictures apart."""
+    """A shortcut by counting, without the numbers of the pictures."""
     draw = random.Random(0)
     right, chance = [], []
     for album, question in questions()[kind]:
         numbers = range(1, album.script.seconds + 1)
+
         if kind in ("look", "watch"):
             asks, word = question.asked[2:]
             there = [
@@ -211,13 +214,14 @@ def test_what_is_seen_in_most_pictures_is_no_better_a_guess(kind):
                 for n in numbers
                 if any(word in (cell, *names) for cell, names in standing(album, n).items())
             ]
-            often = Counter(told(album, n, asks, word) for n in there)
+            often = Counter(answer_of(album, n, asks, word) for n in there)
         elif kind == "first":
             often = Counter({word: len(frames_with(album, word)) for word in question.choices})
         else:
             often = Counter(
                 {str(n): len(standing(album, n)) for n in numbers if str(n) in question.choices}
             )
+
         most = max(often.values())
         right.append(
             draw.choice(sorted(word for word, times in often.items() if times == most))
@@ -227,7 +231,7 @@ def test_what_is_seen_in_most_pictures_is_no_better_a_guess(kind):
     assert np.mean(right) < np.mean(chance) + 0.06
 
 
-def test_a_thing_is_told_of_once_in_an_album():
+def test_a_thing_is_asked_about_once_in_an_album():
     for album in albums():
         spent = Counter()
         for question in album.questions:
@@ -236,7 +240,7 @@ def test_a_thing_is_told_of_once_in_an_album():
 
 
 def mentioned(album, question):
-    """The things that a question tells something of: (picture, thing), or the thing alone in a video."""
+    """Things that a question gives information on: (picture, thing), the thing alone in a video."""
     numbers = range(1, album.script.seconds + 1)
     if question.kind == "same":
         numbers = [int(question.asked[2]), int(question.asked[4])]
@@ -248,12 +252,12 @@ def mentioned(album, question):
     return things
 
 
-def test_albums_of_every_sort_are_as_long_as_they_are_said_to_be():
+def test_albums_of_every_sort_are_as_long_as_their_settings():
     lengths = Counter(write_album(seed, MANY).script.seconds for seed in range(400))
     assert set(lengths) == {2, 3, 4, 5} and min(lengths.values()) > 60
     assert {write_album(seed, SINGLE).script.seconds for seed in range(50)} == {1}
-    share = np.mean([write_album(seed).video for seed in range(400)])
-    assert 0.4 < share < 0.6
+    videos = np.mean([write_album(seed).video for seed in range(400)])
+    assert 0.4 < videos < 0.6
     assert all(len(album.questions) <= 3 for album in albums())
 
 
@@ -263,7 +267,7 @@ def test_all_their_words_are_in_the_vocabulary_of_the_formats_and_in_no_stream()
         for question in album.questions:
             for text in question.text:
                 assert vocabulary.ids[UNKNOWN] not in vocabulary.encode(text), text
-    assert WorldVocabulary("F4").tokens == vocabulary.tokens, "formats share one vocabulary"
+    assert WorldVocabulary("F4").tokens == vocabulary.tokens, "one vocabulary for all formats"
     assert not {"which", "image", "same"} & set(WorldVocabulary().tokens)
 
 

@@ -1,4 +1,4 @@
-"""The array path and the file path give one clip: a film written, decoded and read back is what the script says."""
+"""Film round trip: a film written, decoded and read back is the clip of the array path."""
 
 import json
 
@@ -16,7 +16,8 @@ from omni_lab.world.drawing import write_script
 from omni_lab.world.film import to_srt, to_vtt, write_film
 
 SIZE = 240
-CODEC_ERROR = 4.0  # mean absolute difference of 8-bit values: H.264 at crf 20 with 4:2:0 colour, then JPEG at 92
+# mean absolute difference of 8-bit values: H.264 at crf 20 with 4:2:0 colour, then JPEG at 92
+CODEC_ERROR = 4.0
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def arrays(script):
 
 
 def raw(path):
-    """Every picture and sample of a file with the least possible code: PyAV alone, PTS as they stand."""
+    """Pictures and samples of a file by PyAV alone, with the PTS of the file."""
     import av
 
     with av.open(str(path)) as container:
@@ -122,7 +123,7 @@ def test_the_truth_beside_the_file_is_that_of_the_arrays(film, arrays, script):
 
 
 def test_extraction_finds_every_question_of_the_film(film, script, own_folder):
-    """Film → shards → clips → exam: no question is lost on the way, and each finds the words it was asked with."""
+    """Film → shards → clips → exam: every question arrives, with its words."""
     from omni_lab.config import override, tiny
     from omni_lab.evaluation.answers import make_eval_set
     from omni_lab.triplets.building.build import build

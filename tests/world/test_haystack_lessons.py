@@ -1,4 +1,4 @@
-"""Stages of growing context: their arithmetic, what a batch points into, θ of every stage, resuming, and our reader."""
+"""Context extension stages: steps, batches, θ of every stage, resuming, and the needle reader."""
 
 import numpy as np
 import pytest
@@ -100,7 +100,7 @@ def test_packed_rows_hold_short_samples_apart_and_real_rows_hold_one():
 
 
 def test_frames_of_a_batch_are_the_pictures_that_its_questions_are_about():
-    """The picture behind the frame in which a thing stands has that thing's colour in its pixels."""
+    """The picture of the frame with a needle has the needle's colour in its pixels."""
     from omni_lab.world.script import COLOURS
 
     stage = lessons_of(
@@ -113,8 +113,8 @@ def test_frames_of_a_batch_are_the_pictures_that_its_questions_are_about():
     )
     checked = 0
     for row, shown in zip(batch.input_ids, frames, strict=True):
-        said = " ".join(words.pieces(row))
-        for exchange in said.split("<visitor> ")[1:]:
+        text = " ".join(words.pieces(row))
+        for exchange in text.split("<visitor> ")[1:]:
             asked, answer = exchange.strip().split(" <speak> ")
             if asked.startswith("colour"):
                 distance = (
@@ -143,16 +143,15 @@ def test_encoded_once_is_encoded_alike(tmp_path):
         assert torch.equal(see_bank(model, stage.writer.bank, CONFIG.sequence), stage.seen)
 
 
-def test_heads_begin_by_looking_as_far_back_as_they_are_told():
+def test_heads_begin_by_looking_as_far_back_as_configured():
     model = new_model(override(CONFIG, ["model.decoder.previous_token_init=8"]))
     attention = model.decoder.layers[0].self_attn
     with torch.no_grad():
         attention.q_proj.weight.zero_(), attention.k_proj.weight.zero_()
     model.set_attn_implementation("eager")
     with torch.no_grad():
-        seen = model.decoder(torch.randint(5, (1, 40)), output_attentions=True).attentions[0][
-            0
-        ]  # H T T
+        output = model.decoder(torch.randint(5, (1, 40)), output_attentions=True)
+    seen = output.attentions[0][0]  # H T T
     for head in range(4):
         assert (seen[head, 20:].argmax(-1) == torch.arange(20, 40) - (head + 1)).all()
     plain = new_model(override(CONFIG, ["model.decoder.previous_token_init=0"]))
@@ -213,12 +212,11 @@ def test_a_run_is_a_reader_of_needles(whole):
 
 
 def test_an_answer_is_right_when_every_token_of_it_is(whole, monkeypatch):
-    """A model that says what it is told: one wrong token of two makes a wrong row."""
+    """A model with prescribed answers: one wrong token of two makes a wrong row."""
     reader = OmniNeedleModel(whole[1], CONFIG)
     trials = [Trial("when", 64, 0.5, seed) for seed in range(6)]
-    reader.row = lambda trial: reader._writer.film(
-        np.random.default_rng(trial.seed), 64, 1
-    )  # two questions a row
+    # two questions a row
+    reader.row = lambda trial: reader._writer.film(np.random.default_rng(trial.seed), 64, 1)
 
     class Output:
         def __init__(self, batch, spoil):
@@ -239,7 +237,7 @@ def test_an_answer_is_right_when_every_token_of_it_is(whole, monkeypatch):
 
 def test_a_run_of_another_layout_is_refused(tmp_path):
     RunFolder(tmp_path / "other", tiny())
-    with pytest.raises(InputError, match="not trained to read haystacks"):
+    with pytest.raises(InputError, match=r"not trained on haystacks; .*sequence\.layout=haystack"):
         OmniNeedleModel.load(tmp_path / "other")
 
 

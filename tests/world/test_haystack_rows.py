@@ -1,4 +1,4 @@
-"""Haystacks: exact lengths and depths, one needle where it should be and none in the control, frames that are shown."""
+"""Haystack rows: exact lengths and depths, one needle in its place, none in the control."""
 
 from functools import cache
 
@@ -35,14 +35,14 @@ def writer(split="train", *more):
     )
 
 
-def said(haystack):
+def exchanges(haystack):
     """Words before the first question, then every question with its answer."""
     first, *asked = " ".join(WORDS.pieces(haystack.tokens.ids)).split("<visitor> ")
     return first.split(), [exchange.strip().split(" <speak> ") for exchange in asked]
 
 
 def clock(haystack):
-    """For every frame the mark before it, read off the tokens one by one."""
+    """Time mark before every frame, read off the tokens one by one."""
     readings, mark = [], None
     for word in WORDS.pieces(haystack.tokens.ids):
         mark = word if word in MARKS else mark
@@ -55,7 +55,7 @@ def clock(haystack):
 @given(length=st.integers(24, 400), needles=st.integers(1, 3), seed=st.integers(0, 10**6))
 def test_a_text_has_its_length_and_each_needle_once_and_its_answers(length, needles, seed):
     haystack = writer().text(np.random.default_rng(seed), length, needles)
-    before, asked = said(haystack)
+    before, asked = exchanges(haystack)
     assert len(haystack.tokens.ids) == length and len(asked) == needles
     for question, answer in asked:
         name = question.split()[0]
@@ -67,18 +67,18 @@ def test_a_text_has_its_length_and_each_needle_once_and_its_answers(length, need
     ]
 
 
-def test_needles_of_training_stand_everywhere_and_at_both_ends_of_a_long_row_as_the_arcsine_law_says():
+def test_needles_of_training_stand_everywhere_and_at_both_ends_of_a_long_row_by_the_arcsine_law():
     texts, films = [], []
     for seed in range(400):
-        before, [(question, _)] = said(writer().text(np.random.default_rng(seed), 300, 1))
+        before, [(question, _)] = exchanges(writer().text(np.random.default_rng(seed), 300, 1))
         texts.append(before.index(question.split()[0]) / (len(before) - 3))
         film = writer().film(np.random.default_rng(seed), 300, 1, ("what",))
-        _, [(question, _)] = said(film)
+        _, [(question, _)] = exchanges(film)
         shown = writer().bank.shape[film.shows] == SHAPES.index(question.split()[1])
         films.append(np.flatnonzero(shown).item() / (len(shown) - 1))
     for depths in (texts, films):
-        shares = np.histogram(depths, [0, 0.1, 0.5, 0.9, 1])[0] / 400
-        np.testing.assert_allclose(shares, [0.205, 0.295, 0.295, 0.205], atol=0.07)
+        fractions = np.histogram(depths, [0, 0.1, 0.5, 0.9, 1])[0] / 400
+        np.testing.assert_allclose(fractions, [0.205, 0.295, 0.295, 0.205], atol=0.07)
 
 
 @settings(max_examples=40, deadline=None)
@@ -87,7 +87,7 @@ def test_a_film_shows_what_is_asked_about_in_one_frame_and_its_answers_are_true(
     length, things, seed
 ):
     haystack = writer().film(np.random.default_rng(seed), length, things)
-    bank, (_, asked), readings = writer().bank, said(haystack), clock(haystack)
+    bank, (_, asked), readings = writer().bank, exchanges(haystack), clock(haystack)
     frames = int((haystack.tokens.kind == IMAGE_KIND).sum())
     assert len(haystack.tokens.ids) == length and frames == len(haystack.shows) == len(readings)
     assert len(asked) == 2 * things
@@ -104,28 +104,28 @@ def test_a_film_shows_what_is_asked_about_in_one_frame_and_its_answers_are_true(
 @pytest.mark.parametrize("depth", [0.0, 0.25, 1.0])
 def test_depth_is_exact_in_frames_and_to_a_sentence_in_texts(length, depth):
     film = writer("test").film(np.random.default_rng(length), length, 1, ("what",), depth)
-    (question, _), *_ = said(film)[1]
+    (question, _), *_ = exchanges(film)[1]
     (place,) = np.flatnonzero(
         writer("test").bank.shape[film.shows] == SHAPES.index(question.split()[1])
     )
     assert place == round(depth * (len(film.shows) - 1))
     text = writer("test").text(np.random.default_rng(length), length, 1, depth)
-    before, asked = said(text)
+    before, asked = exchanges(text)
     at, room = before.index(asked[0][0].split()[0]), len(before) - 3
     assert abs(at - depth * room) <= 2 and (depth not in (0, 1) or at == depth * room)
 
 
-def test_without_its_needle_nothing_tells_the_answer():
+def test_the_control_has_no_trace_of_the_answer():
     for seed in range(40):
         text = writer().text(np.random.default_rng(seed), 200, 1, 0.5, present=False)
-        before, asked = said(text)
+        before, asked = exchanges(text)
         assert len(text.tokens.ids) == 200 and asked[0][0].split()[0] not in before
         film = writer().film(np.random.default_rng(seed), 200, 1, ("what",), 0.5, present=False)
         assert len(film.tokens.ids) == 200
-        shape = said(film)[1][0][0].split()[1]
+        shape = exchanges(film)[1][0][0].split()[1]
         assert not (writer().bank.shape[film.shows] == SHAPES.index(shape)).any()
     answers = {
-        said(writer().text(np.random.default_rng(s), 60, 1, 0.5))[1][0][1] for s in range(400)
+        exchanges(writer().text(np.random.default_rng(s), 60, 1, 0.5))[1][0][1] for s in range(400)
     }
     assert answers == set(SPOKEN), "every answer occurs"
 
@@ -143,7 +143,7 @@ def test_a_film_counts_its_clock_on_and_fills_what_is_left_with_a_word():
         writer().film(np.random.default_rng(1), n, 1, ("when",), 0.5)
         for n in range(60, 60 + every + 1)
     ]
-    assert {said(film)[0].count("frame") for film in films} == {0, 1}, (
+    assert {exchanges(film)[0].count("frame") for film in films} == {0, 1}, (
         "too little for a mark and a frame"
     )
 
@@ -156,7 +156,7 @@ def test_the_same_generator_writes_the_same_and_another_something_else():
     assert not np.array_equal(rows[0].shows, rows[2].shows)
 
 
-def test_tests_have_sentences_and_pictures_of_their_own():
+def test_tests_have_separate_sentences_and_pictures():
     train, test = sentences("train"), sentences("test")
     assert not set(train) & set(test) and len(test) * 4 == pytest.approx(len(train), abs=4)
     assert not [
@@ -170,7 +170,7 @@ def test_tests_have_sentences_and_pictures_of_their_own():
     assert not (frames[0][:, None] == frames[1][None]).all((2, 3, 4)).any()
 
 
-def test_a_bank_shows_the_colour_it_says():
+def test_a_bank_shows_the_colour_of_its_label():
     bank = writer().bank
     assert bank.frames.shape == (96, 48, 48, 3)
     for picture, colour in zip(bank.frames, bank.colour, strict=True):

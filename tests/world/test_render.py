@@ -1,4 +1,4 @@
-"""Pixels of the gallery: every name can be told from the picture, at every size, and one frame does not tell motion."""
+"""Renderer: every name is visible at every size, and one frame gives no motion."""
 
 from dataclasses import replace
 
@@ -73,7 +73,7 @@ def test_things_rest_at_the_sampled_times_and_hop_between_them():
 
 
 def test_one_frame_shows_where_a_thing_stands_and_not_how_it_moves():
-    """Whatever the hop, the frame before it is the same for the same corner, and so is the frame after it."""
+    """For a given corner, the frame before any hop is the same, and so is the frame after."""
     for corner in range(4):
         before = {
             render(scene([thing(corners=(corner, corner ^ d, 0))]), [0.25], 48).tobytes()
@@ -88,7 +88,7 @@ def test_one_frame_shows_where_a_thing_stands_and_not_how_it_moves():
             render(scene([thing(corners=(corner, corner ^ d, 0))]), [0.25, 0.75], 48).tobytes()
             for d in (0, 1, 2)
         }
-        assert len(both) == 3, "two frames tell every hop apart"
+        assert len(both) == 3, "two frames distinguish every hop"
 
 
 @pytest.mark.parametrize("size", [48, 96, 240])

@@ -1,4 +1,4 @@
-"""The gallery's scripts: truth, what is held out, and that no answer can be had from the text before it."""
+"""Scripts: ground truth, held-out pairs, and no leak of an answer from the text before it."""
 
 import functools
 import math
@@ -31,11 +31,12 @@ from omni_lab.world.script import (
 )
 
 ONE_FRAME_CEILING = 1 / 3  # a rest and one hop sideways or upright are all that a corner allows
+BY_EAR = {"shape_to_colour", "colour_to_shape"}
 
 
 @functools.cache
 def films():
-    """Films of every split, length and mixture of settings."""
+    """Films of every split, length and combination of settings."""
     draw = random.Random(0)
     return [
         write_script(
@@ -65,7 +66,7 @@ def room_of(script, question):
 def test_a_seed_and_a_split_name_one_film(seed, split):
     assert write_script(seed, 8, split=split) == write_script(seed, 8, split=split)
     others = {s: write_script(seed, 8, split=s).rooms for s in SPLITS}
-    assert len(set(others.values())) == len(SPLITS), "splits must not share films"
+    assert len(set(others.values())) == len(SPLITS), "no film in two splits"
 
 
 def test_different_seeds_are_different_films():
@@ -138,10 +139,11 @@ def test_voices_of_the_test_are_never_heard_in_training():
 
 
 def seen_truth(room, second, question):
-    """The answer to a question, worked out from the room alone, without the code that asks."""
+    """Answer to a question from the room alone, without the code under test."""
     asked, fact = question.asked[1], question.fact
     here = next((t for t in room.things if CELLS[t.cell] == asked), None)
     sound = room.sounds[second]
+
     if fact == "colour":
         return here.colour
     if fact == "shape":
@@ -154,6 +156,7 @@ def seen_truth(room, second, question):
     if fact == "position":
         (thing,) = (t for t in room.things if asked in (t.colour, t.shape))
         return CELLS[thing.cell]
+
     if fact == "shape_to_colour":
         (thing,) = (t for t in room.things if t.shape == sound.word)
         return thing.colour
@@ -164,6 +167,7 @@ def seen_truth(room, second, question):
         kind = {"colour": "shape", "shape": "colour"}[question.asked[0]]
         assert sound.word is None or all(getattr(t, kind) != sound.word for t in room.things)
         return "nothing"
+
     simple = {
         "sign": lambda: room.sign.digits,
         "word": lambda: sound.word,
@@ -173,7 +177,7 @@ def seen_truth(room, second, question):
     return simple[fact]()
 
 
-def test_every_answer_is_true_and_can_be_said():
+def test_every_answer_is_true_and_among_the_words_of_its_fact():
     for script in films():
         for question in script.questions:
             room, second = room_of(script, question)
@@ -184,58 +188,46 @@ def test_every_answer_is_true_and_can_be_said():
 
 
 def test_nothing_that_is_asked_stands_in_the_text_before():
-    """By structure: a name of a thing is written at most once in a room, and no heard word beside its own use."""
+    """By structure: a thing's name at most once in a room, no heard word beside its use."""
     for script in films():
         for index, room in enumerate(script.rooms):
             written = Counter()
-            mine = [q for q in script.questions if q.second // script.room_s == index]
-            for question in mine:
-                if question.fact in (
-                    "colour",
-                    "shape",
-                    "position",
-                    "shape_to_colour",
-                    "colour_to_shape",
-                ):
-                    said = [
-                        w
-                        for w in (*question.asked, *question.answer)
-                        if w in COLOURS or w in SHAPES
-                    ]
-                    written.update(said)
-                    if question.fact in ("shape_to_colour", "colour_to_shape"):
-                        assert room.sounds[question.second % script.room_s].word not in (
-                            *question.asked,
-                            *question.answer,
-                        )
+            own = [q for q in script.questions if q.second // script.room_s == index]
+
+            for question in own:
+                words, second = (*question.asked, *question.answer), question.second % script.room_s
+                if question.fact in ("colour", "shape", "position", *BY_EAR):
+                    written.update(w for w in words if w in COLOURS or w in SHAPES)
+                    if question.fact in BY_EAR:
+                        assert room.sounds[second].word not in words
                 if question.fact == "note":
-                    assert question.second % script.room_s > 0, (
-                        "a note is asked about in a later second than it is written"
-                    )
+                    assert second > 0, "a note is asked about in a later second than it is written"
             assert all(count == 1 for count in written.values())
-            for thing in (
-                room.things
-            ):  # where its colour is the key to it, or the answer: once; the same for its shape
+
+            # a thing's colour occurs once, in a question or an answer, and so does its shape
+            for thing in room.things:
                 about = [
                     q
-                    for q in mine
+                    for q in own
                     if q.fact in ("colour", "shape") and q.asked[1] == CELLS[thing.cell]
                 ]
                 assert Counter(q.fact for q in about).total() == len({q.fact for q in about})
+
             once = Counter(
-                (q.fact, q.asked, q.second) for q in mine if q.fact not in ("sign", "note")
+                (q.fact, q.asked, q.second) for q in own if q.fact not in ("sign", "note")
             )
-            once.update((q.fact, q.asked) for q in mine if q.fact in ("sign", "note"))
+            once.update((q.fact, q.asked) for q in own if q.fact in ("sign", "note"))
             assert all(count == 1 for count in once.values())
             for second in range(script.room_s):
-                heard = {q.fact for q in mine if q.second % script.room_s == second}
-                assert not ("word" in heard and heard & {"shape_to_colour", "colour_to_shape"})
+                heard = {q.fact for q in own if q.second % script.room_s == second}
+                assert not ("word" in heard and heard & BY_EAR)
 
 
 def histories(question, before):
-    """What a reader without eyes and ears could go by: views of the text before a question, coarse to fine."""
+    """Features of a text-only reader: views of the text before a question, coarse to fine."""
     words = [w for q in before for w in (*q.asked, *q.answer)]
     same = [q for q in before if q.second == question.second]
+
     yield "nothing", ()
     yield "the question", question.asked
     yield (
@@ -247,6 +239,7 @@ def histories(question, before):
         "kinds asked in this second",
         (question.asked, tuple(sorted((q.fact, q.asked[0]) for q in same))),
     )
+
     yield "panels", (question.asked, frozenset(w for w in words if w in CELLS))
     yield "first colour", (question.asked, next((w for w in words if w in COLOURS), None))
     yield "last colour", (question.asked, next((w for w in reversed(words) if w in COLOURS), None))
@@ -261,7 +254,7 @@ def histories(question, before):
 
 
 def test_a_reader_without_eyes_and_ears_does_not_beat_chance():
-    """By statistics: the best guess for every view of the text before, counted on half the rooms, tried on the rest."""
+    """By statistics: majority answers of half the rooms for every view of the text."""
     seen = []
     for seed in range(4000):
         questions = write_script(seed, 2).questions
@@ -271,12 +264,14 @@ def test_a_reader_without_eyes_and_ears_does_not_beat_chance():
     for question, before in seen[:half]:
         for view in histories(question, before):
             counts[question.fact, view][question.answer] += 1
+
     right, tried = Counter(), Counter()
     for question, before in seen[half:]:
         for view in histories(question, before):
             guess = counts.get((question.fact, view)) or counts[question.fact, ("nothing", ())]
             right[question.fact, view[0]] += guess.most_common(1)[0][0] == question.answer
             tried[question.fact, view[0]] += 1
+
     for (fact, view), total in tried.items():
         if FACTS[fact][0] != ("text",) and fact != "absent":  # whose answer is always the same
             ceiling = max(CHANCE[fact], ONE_FRAME_CEILING if fact == "motion" else 0)
@@ -307,14 +302,14 @@ def test_what_stands_in_a_room_can_be_seen_and_an_unnamed_colour_is_no_named_one
     for room in (room for script in films() for room in script.rooms):
         for thing in room.things:
             assert math.dist(thing.rgb, room.wall) > 40, (
-                "a thing of the wall's colour has a shape that nobody can see"
+                "a thing of the wall's colour has an invisible shape"
             )
             if thing.colour is None:
                 assert min(math.dist(thing.rgb, named) for named in COLOURS.values()) > 40
 
 
 def test_notes_are_carried_by_text_alone():
-    """Taking the notes away changes no picture and no sound; nothing else in the script is drawn from them."""
+    """Without the notes all pictures and sounds are the same: nothing else depends on them."""
     import numpy as np
 
     from omni_lab.world.rendering import render
@@ -344,7 +339,7 @@ def test_dialogue_keeps_order_whole_milliseconds_and_its_second():
                 line.start < line.end
                 and line.start // TICKS_PER_SECOND == (line.end - 1) // TICKS_PER_SECOND
             )
-            assert line.start % 16 == 0 and line.end % 16 == 0, "a subtitle could not say this time"
+            assert line.start % 16 == 0 and line.end % 16 == 0, "no subtitle format has this time"
         assert all(a.end <= b.start for a, b in pairwise(lines))
 
 
@@ -356,22 +351,22 @@ def test_facts_stand_where_their_answers_are_written():
             for line in exchange
             if line.role == "guide"
         }
-        said = facts(script)
-        assert len(said) == len(script.questions) == len(answers)
-        for fact in said:
+        truth = facts(script)
+        assert len(truth) == len(script.questions) == len(answers)
+        for fact in truth:
             line = answers[fact["start"]]
             assert (line.end, line.text.lower()) == (fact["end"], f"{fact['answer']}.")
 
 
-def test_a_caption_never_tells_a_things_colour_and_shape_together():
+def test_a_caption_never_names_a_things_colour_and_shape_together():
     for script in films():
         for room in script.rooms:
             for low in (0, 2):  # orders 0 and 1, and 2 and 3, are complementary
-                told = [captions(room, 0, low + order) for order in (0, 1)]
+                both_orders = [captions(room, 0, low + order) for order in (0, 1)]
                 for thing in room.things:
                     named = [
-                        {w for pair in said if CELLS[thing.cell] in pair for w in pair}
-                        for said in told
+                        {w for pair in caption if CELLS[thing.cell] in pair for w in pair}
+                        for caption in both_orders
                     ]
                     assert all(
                         not {thing.colour, thing.shape} - {None} <= n
@@ -386,3 +381,11 @@ def test_a_calm_film_asks_one_question_a_second():
     for seed in range(50):
         seconds = Counter(q.second for q in write_script(seed, 8, calm=True).questions)
         assert set(seconds.values()) == {1}
+
+
+def test_one_look_up_order_of_two_ends_with_how_everything_moves():
+    for seed in range(6):
+        for room in write_script(seed, 4).rooms:
+            moves = {(CELLS[thing.cell], thing.motion(1)) for thing in room.things}
+            assert moves <= set(captions(room, 1, 2)), "named while finding is learned"
+            assert not moves & set(captions(room, 1, 3)), "and looked up alone in the other"

@@ -1,4 +1,4 @@
-"""Twins: one carrier differs and nothing else, and what is asked of a twin is true in it."""
+"""Counterfactual twins: only the named carrier differs, and every answer is true in the twin."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def other():
 
 
 def carried(script):
-    """What each sense gets: pixels, samples, and the notes that only subtitles carry."""
+    """Content of each modality: pixels, samples, and the notes that only subtitles carry."""
     times = np.arange(script.seconds * 2) / 2 + 0.25
     alone = [
         lines[0]

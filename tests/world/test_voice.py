@@ -1,4 +1,4 @@
-"""Sound of the gallery: words and beeps begin where the script says and stay inside their second."""
+"""Soundtrack: words and beeps begin on their tick and stay inside their second."""
 
 import hashlib
 import subprocess
@@ -27,7 +27,7 @@ def onset(wave):
 
 
 def test_the_slowest_word_fits_its_second():
-    """Beginning at .2 s, no word that can be said is cut off."""
+    """From .2 s on, no word is cut off at the slowest speed."""
     for word in SPOKEN:
         for voice in VOICES.values():
             assert (
@@ -81,8 +81,8 @@ def test_an_unknown_voice_is_refused_and_does_not_change_the_next_word():
     assert np.array_equal(speak("river", VOICES["guide"]), before)
 
 
-def test_a_word_sounds_the_same_whatever_was_said_before():
-    """Else a resumed run would hear other sounds than an uninterrupted one; espeak's flutter and breath run on."""
+def test_a_word_sounds_the_same_after_any_other_word():
+    """Resumed and uninterrupted runs hear the same, although espeak's flutter and breath run on."""
     words = [("river", VOICES["guide"]), ("star", VOICES["visitor"])]
     alone = {}
     for word in words:
@@ -95,7 +95,7 @@ def test_a_word_sounds_the_same_whatever_was_said_before():
 
 
 def test_two_threads_that_speak_at_once_each_hear_their_own_words():
-    """Batches are made in a second thread while the first may ask for sound too; espeak keeps its state in globals."""
+    """Batches are made in a second thread beside the first; espeak keeps its state in globals."""
     words = [(word, voice) for word in SPOKEN for voice in VOICES.values()]
     alone = [speak(*w) for w in words]
     speak.cache_clear()

@@ -1,1 +1,1 @@
-"""Exams on the gallery, the world whose truth is known."""
+"""Evaluation on the gallery, the synthetic world with known ground truth."""

@@ -1,6 +1,6 @@
-"""Answers about albums the model has never seen, per kind of question.
+"""Accuracy on multi-image albums and videos of the test split, per kind of question.
 
-Every answer is read with the true text before it (teacher forcing), as in `answers`.
+The true text precedes every answer (teacher forcing), as in `evaluation.answers`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from omni_lab.sequences.vocabulary import Vocabulary
 from omni_lab.world.albums.album import KINDS, Album, write_album
 from omni_lab.world.albums.documents import as_album_document
 
-# what is asked about, whatever a model was trained on: one picture, several, a video
+# the same for every model, whatever it was trained on: one picture, several, a video
 EXAM = (
     AlbumConfig(fewest=1, most=1, videos=0.0, questions=1),
     AlbumConfig(fewest=2, most=5, videos=0.0, questions=3),
@@ -25,25 +25,27 @@ EXAM = (
 
 
 def eval_albums(count: int, world: WorldConfig) -> list[Album]:
-    """`count` albums of each sort that training has never drawn, the same for every seed and for every format."""
+    """Test-split albums, `count` of each sort, the same for every training seed and format."""
     return [write_album(seed, sort, world, "test") for sort in EXAM for seed in range(count)]
 
 
 def make_album_eval_set(albums: list[Album], config: Config, vocabulary: Vocabulary) -> EvalSet:
-    """Lay the albums out in the format of `config` and find the tokens of every question and answer."""
+    """Evaluation set of albums in the format of `config`, one row of tokens per album."""
     rows, asked = [], []
     for row, album in enumerate(albums):
         document = as_album_document(album, config.model.image.size, config.world.image_noise)
         sequence = lay_out(document, config, supervised=False)
         tokens = tokenize(sequence, vocabulary, config.sequence)
         rows.append(tokens)
-        said = [
+
+        # texts with a role alternate: a question, then its answer
+        lines = [
             index
             for index, item in enumerate(sequence.items)
             if item.kind == "text" and item.role is not None
         ]
         for question, (asks, answers) in zip(
-            album.questions, zip(said[::2], said[1::2], strict=True), strict=True
+            album.questions, zip(lines[::2], lines[1::2], strict=True), strict=True
         ):
             fact = {"fact": question.kind, "choices": question.choices}
             places = (
@@ -56,13 +58,13 @@ def make_album_eval_set(albums: list[Album], config: Config, vocabulary: Vocabul
 def by_kind(exam: EvalSet, right: Bool[np.ndarray, " questions"]) -> dict[str, dict]:
     """Accuracy, chance level, count and 95 % interval per kind of question.
 
-    Chance is what an even guess among each question's choices gets right.
+    Chance is the accuracy of a uniform guess among each question's choices.
     """
     kinds = np.asarray([asked.fact["fact"] for asked in exam.asked])
     guess = np.asarray([1 / len(asked.fact["choices"]) for asked in exam.asked])
     scores = {}
     for kind in KINDS:
-        mine = kinds == kind
-        if mine.any():
-            scores[kind] = score(right[mine], float(guess[mine].mean()))
+        same = kinds == kind
+        if same.any():
+            scores[kind] = score(right[same], float(guess[same].mean()))
     return scores

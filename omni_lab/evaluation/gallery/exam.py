@@ -1,4 +1,4 @@
-"""Exam on the gallery: facts with their controls, conflicts, retrieval, attention, on unseen scenes."""
+"""Evaluation on unseen gallery scenes: facts, controls, conflicts, retrieval, attention mass."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ from omni_lab.evaluation.answers import (
     predict,
     swapped,
 )
-from omni_lab.evaluation.gallery.reliance import reliance
-from omni_lab.evaluation.retrieval import moments, retrieval
+from omni_lab.evaluation.gallery.reliance import measure_reliance
+from omni_lab.evaluation.retrieval import moments, retrieval_scores
 from omni_lab.model.omni import OmniModel
 from omni_lab.triplets.record import Triplet
 from omni_lab.world.clips import from_script
 from omni_lab.world.drawing import write_script
 from omni_lab.world.questions import CHANCE
 
-FIRST_SEED = 1_000_000  # of unseen clips; training scripts have a split of their own beside it
-ROWS = 16  # of a batch
+FIRST_SEED = 1_000_000  # of evaluation clips, which also have another split than training
+ROWS = 16  # batch size
 
 
 def world_clips(
     config: Config, split: str, count: int, seconds: int | None = None
 ) -> list[Triplet]:
-    """Clips of scripts that training has never drawn, as long as the omni stage's where not said."""
+    """Evaluation clips: scripts of a split that training does not draw from.
+
+    Parameters
+    ----------
+    split : "test" for unseen scenes, "held_out" for unseen pairs of colour and shape
+    seconds : length of a clip, s; None is that of the omni stage's clips
+    """
     size, rate = config.model.image.size, config.triplets.frames_per_second
     seconds = seconds or config.training.stage("omni").seconds
     seeds = range(FIRST_SEED, FIRST_SEED + count)
@@ -43,7 +49,7 @@ def evaluate(model: OmniModel, config: Config, films: list[Triplet]) -> dict[str
 
     Parameters
     ----------
-    films : clips cut from real files, asked about too where their truth is known
+    films : clips cut from film files; scored too (`films`) where their ground truth is known
     """
     vocabulary, settings = build_vocabulary(config), config.evaluation
     exam = make_eval_set(world_clips(config, "test", settings.clips), config, vocabulary)
@@ -55,10 +61,10 @@ def evaluate(model: OmniModel, config: Config, films: list[Triplet]) -> dict[str
             control: by_fact(exam, grade(model, swapped(exam, control)), CHANCE)
             for control in CONTROLS
         },
-        "reliance": reliance(model, config, vocabulary),
+        "reliance": measure_reliance(model, config, vocabulary),
     }
     for control in scores["controls"].values():
-        control.pop("absent", None)  # nothing carries its answer: there is nothing to take away
+        control.pop("absent", None)  # no modality carries its answer, so no swap takes it away
 
     if any(clip.facts for clip in films):
         shown = make_eval_set(films, config, vocabulary)
@@ -66,13 +72,19 @@ def evaluate(model: OmniModel, config: Config, films: list[Triplet]) -> dict[str
 
     batches = [exam.batch(first, ROWS) for first in range(0, len(exam.rows), ROWS)]
     vectors = moments(model, batches, config.training.align_units)
-    scores["retrieval"] = retrieval(vectors, settings.retrieval_rooms)
+    scores["retrieval"] = retrieval_scores(vectors, settings.retrieval_rooms)
     scores["attention"] = modality_mass(model, batches[:4])
     return scores
 
 
 def answered(model: OmniModel, clip: Triplet, config: Config) -> list[dict[str, Any]]:
-    """Every question of one clip, with the model's answer beside the true one."""
+    """Predicted and true answer of every question of one clip, under teacher forcing.
+
+    Returns
+    -------
+    answers : per question `time_s` (s), `fact`, `asked`, `answer` (true), `predicted`, `right`, and
+        `places` (positions of the answer's tokens)
+    """
     vocabulary = build_vocabulary(config)
     exam = make_eval_set([clip], config, vocabulary)
     predicted = predict(model, exam.batch(0, 1))[0]

@@ -1,7 +1,7 @@
-"""Our own trained model as a reader of needles, in texts and in films that it really sees.
+"""Needle in a haystack for omni models of this package: needles in text and in films.
 
-The filler, the pictures and the needles are of the test split: no sentence about the gallery and no picture is one that
-training has shown.
+Films are seen as pictures, not read as captions. Filler, pictures and needles are of the test
+split: no sentence about the gallery and no picture occurs in training.
 """
 
 from __future__ import annotations
@@ -25,20 +25,19 @@ from omni_lab.world.haystack.bank import draw_bank
 from omni_lab.world.haystack.lessons import haystack_batch, see_bank
 from omni_lab.world.haystack.rows import NEEDLES, Haystack, HaystackWriter
 
-TOKENS = 16_384  # read at once
-PICTURES = 512  # in the bank of test films
+TOKENS = 16_384  # of one forward pass, over all its rows
+PICTURES = 512  # in the bank that test films are made from
 
 
 class OmniNeedleModel:
-    """Reads haystacks with a model of ours that grew its context.
+    """Needle reader (`NeedleModel`) around an omni model with an extended context.
 
     Parameters
     ----------
-    model : that grew its context
+    model : trained on haystacks
     config : settings of its run
-    name : of the model in tables
-    trained : longest row it was trained on; None takes that of its settings' last stage
-
+    name : of the model in tables; None is made from its RoPE base and position scaling
+    trained : longest training row, tokens; None is that of the last context stage in `config`
     """
 
     kinds = tuple(NEEDLES)
@@ -62,29 +61,31 @@ class OmniNeedleModel:
 
     @classmethod
     def load(cls, run: Path | str) -> OmniNeedleModel:
-        """Model of a run folder's furthest checkpoint.
+        """Needle reader from a run folder's furthest checkpoint.
 
         Raises
         ------
         InputError
-            the folder is no run, or its model was not trained to read haystacks
+            the folder is no run, or its model was not trained on haystacks
         """
         config = read_config(run)
         if config.sequence.layout != "haystack":
-            message = "its model was not trained to read haystacks (sequence.layout=haystack)"
-            raise InputError(f"{run}: {message}")
+            right = (
+                "its model was not trained on haystacks; name a run with sequence.layout=haystack"
+            )
+            raise InputError(f"{run}: {right}")
         return cls(trained(run), config, Path(run).name)
 
     def chance(self, kind: str) -> float:
-        """An even guess among all words, all colours, or all readings of the clock."""
+        """Accuracy of a uniform guess among all words, all colours or all clock readings."""
         return 1 / NEEDLES[kind]
 
     def shortest(self, kind: str) -> int:
-        """The fewest tokens that a trial takes."""
+        """Minimum length of a trial, tokens."""
         return self._writer.shortest(kind)
 
     def read(self, trials: Sequence[Trial]) -> list[bool]:
-        """Which trials are answered right, as many at a time as fit into `TOKENS`."""
+        """Correctness of every trial, in batches of up to `TOKENS` tokens."""
         longest = max((trial.length for trial in trials), default=1)
         together = max(1, TOKENS // longest)
         parts = (trials[first : first + together] for first in range(0, len(trials), together))
@@ -93,7 +94,7 @@ class OmniNeedleModel:
         ]
 
     def row(self, trial: Trial) -> Haystack:
-        """The haystack of a trial."""
+        """Haystack of a trial: row of tokens with its pictures, needle and question."""
         rng = np.random.default_rng([self.kinds.index(trial.kind), trial.seed])
         if trial.kind == "text":
             return self._writer.text(rng, trial.length, 1, trial.depth, trial.present)

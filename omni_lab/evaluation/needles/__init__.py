@@ -1,1 +1,1 @@
-"""Any model behind one small interface: ours, and those of Hugging Face."""
+"""Needle in a haystack: depth × length accuracy of any model behind one small interface."""

@@ -1,4 +1,4 @@
-"""What an evaluation of needles asks of a model, whatever the model is."""
+"""Interface between the needle-in-a-haystack evaluation and a model: trials in, answers out."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Trial(NamedTuple):
-    """One sequence with one question about something that stands at one place in it; the fields name it exactly."""
+    """Needle trial: one sequence with one needle and one question, determined by its fields."""
 
-    kind: str  # of needle, one of its reader's `kinds`
+    kind: str  # of needle, one of the reader's `kinds`
     length: int  # tokens of the whole sequence, answer included
     depth: float  # of the needle: 0 at the very beginning, 1 right before the question
     seed: int  # of the filler, the needle and its place in the world
-    present: bool = True  # False: the same question without its needle, which can only be guessed
+    present: bool = True  # False is the control: the same question, without the needle
 
 
 @runtime_checkable
 class NeedleModel(Protocol):
-    """A model that trials can be laid before."""
+    """Needle reader: a model that answers needle trials."""
 
-    name: str  # names the model and all that changes its answers
-    kinds: tuple[str, ...]  # of needles that it can be asked about
-    trained: int | None  # the longest sequence it was trained on, tokens; None where nobody knows
+    name: str  # of the model, with every change that affects its answers
+    kinds: tuple[str, ...]  # of needles that the reader supports
+    trained: int | None  # longest training sequence, tokens; None where it is unknown
 
     def chance(self, kind: str) -> float:
-        """The share of answers that an even guess among the possible ones gets right."""
+        """Accuracy of a uniform guess among the possible answers."""
 
     def shortest(self, kind: str) -> int:
-        """The fewest tokens that a trial takes: needle, question and answer, and no filler."""
+        """Minimum length of a trial, tokens: needle, question and answer, without filler."""
 
     def read(self, trials: Sequence[Trial]) -> list[bool]:
-        """Which trials are answered right: every token of the answer is the likeliest, given the true ones before."""
+        """Correctness of every trial: each answer token is the likeliest, given the true ones."""

@@ -1,12 +1,14 @@
-"""Needles: how deep in how long a text can a model still find one thing, and say it?
+"""Needle-in-a-haystack accuracy over depth × length, with a control and chance.
 
-A needle is one sentence, or one picture, that stands at a known depth in a text or a film about other things. At the
-end a question asks for it. Accuracy over depth × length shows where a model stops to see (Kamradt 2023; as a passkey
-Mohtashami & Jaggi 2023). An answer is right when each of its tokens is the likeliest, given the true ones before it.
-The control asks the same questions with the needle taken out: what is answered right there was not read.
+A needle is one sentence, or one picture, at a known depth in a text or a film about other things;
+at the end a question asks for it. Accuracy over depth × length shows where a model stops finding it
+(Kamradt 2023; as a passkey Mohtashami & Jaggi 2023). An answer is right when each of its tokens is
+the likeliest, given the true ones before it. The control asks the same questions without the
+needle: an answer that is right there was guessed, not read.
 
-A cell (one kind, length and depth) is measured at once and written as one line of `cells.jsonl`; a measurement that was
-stopped goes on with the cells that are missing. Trials are named by what they test, so that every model meets the same.
+A cell (one kind, length and depth) is written as one line of `cells.jsonl` once all its trials are
+answered; an interrupted measurement resumes with the missing cells. Trials are seeded by what they
+test, so that every model answers the same ones.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ SETTINGS = "needles.json"
 
 @dataclass(frozen=True)
 class Cell:
-    """How many of some trials of one kind, length and depth were answered right."""
+    """Cell of the depth × length grid: right answers out of the trials of one kind of needle."""
 
     kind: str
     length: int  # tokens of the whole sequence, answer included
@@ -37,11 +39,11 @@ class Cell:
     present: bool  # False for the control
     right: int
     total: int
-    chance: float  # accuracy of an even guess
+    chance: float  # accuracy of a uniform guess
 
     @property
     def accuracy(self) -> float:
-        """Share of the trials that were answered right."""
+        """Fraction of the trials that were answered right."""
         return self.right / self.total
 
     @property
@@ -55,7 +57,7 @@ class Cell:
         return wilson(self.right, self.total)
 
     def to_dict(self) -> dict:
-        """The cell as a plain record, its accuracy and interval (`low`, `high`) included."""
+        """Plain record of the cell, with its accuracy and interval (`low`, `high`)."""
         low, high = self.interval
         return {**asdict(self), "accuracy": self.accuracy, "low": low, "high": high}
 
@@ -69,17 +71,17 @@ def measure(
     out: Path | None = None,
     progress: bool = True,
 ) -> list[Cell]:
-    """Measure a reader on every kind × length × depth, and once per kind and length without the needle.
+    """Accuracy of a needle reader per kind × length × depth, and of its control per kind × length.
 
     Parameters
     ----------
     reader : the model
     kinds : of needles, each one of the reader's
-    lengths : tokens of whole sequences, answer included
+    lengths : of whole sequences, tokens, answer included
     depths : of the needle, 0 (the very beginning) to 1 (right before the question)
     trials : per cell
-    out : folder for the cells that are done; with the same call again, only the others are measured
-    progress : draw a bar, one step per cell
+    out : folder of finished cells; the same call again measures only the missing ones
+    progress : progress bar, one step per cell
 
     Returns
     -------
@@ -88,12 +90,11 @@ def measure(
     Raises
     ------
     UsageError
-        the reader has no such kind, a length cannot hold needle, question and answer, a depth is not within 0 and 1,
-        or `out` cannot be written
+        the reader has no such kind, a length is too short for needle, question and answer, a depth
+        is outside 0 to 1, or `out` is not writable
     InputError
-        `out` holds the cells of another model or of another number of trials, or a line that is no cell
+        `out` holds cells of another model or number of trials, or a line that is no cell
     """
-
     plan = list(_plan(reader, kinds, lengths, depths, trials))
     done = {} if out is None else _open(out, reader, trials)
     for kind, length, depth in tracked(plan, "needles", "cell", len(plan), progress):
@@ -107,7 +108,7 @@ def measure(
 
 
 def read_cells(out: Path) -> list[Cell]:
-    """The cells that a folder of `measure` holds; a last line that was cut off is none.
+    """Finished cells of a `measure` folder; an incomplete last line is skipped.
 
     Raises
     ------
@@ -124,14 +125,13 @@ def read_cells(out: Path) -> list[Cell]:
             record = json.loads(line)
             cells.append(Cell(**{name: record[name] for name in Cell.__dataclass_fields__}))
         except (ValueError, KeyError, TypeError):
-            raise InputError(
-                f"{file}:{number}: not a cell of needles; delete the line to measure it again"
-            ) from None
+            wrong = "not a cell of needles; delete the line to measure it again"
+            raise InputError(f"{file}:{number}: {wrong}") from None
     return cells
 
 
 def trial_seed(kind: str, length: int, depth: float | None, number: int) -> int:
-    """The seed of a cell's trial, the same in every run and for every model.
+    """Seed of a cell's trial, the same in every run and for every model.
 
     >>> trial_seed("text", 1024, 0.5, 0)
     31266196127613
@@ -147,26 +147,23 @@ def _plan(
     depths: Sequence[float],
     trials: int,
 ) -> Iterator[tuple[str, int, float | None]]:
-    """The cells to measure: kind, length and depth of each, None for the depth of a control."""
+    """Kind, length and depth of every cell to measure; the depth of a control is None."""
     if trials < 1 or not (kinds and lengths and depths):
         raise UsageError("needles need a kind, a length, a depth and a trial at least")
     if wrong := next((depth for depth in depths if not 0 <= depth <= 1), None):
-        raise UsageError(
-            f"depth {wrong}: from 0 (the very beginning) to 1 (right before the question)"
-        )
+        right = "from 0 (the very beginning) to 1 (right before the question)"
+        raise UsageError(f"depth {wrong}: {right}")
+
     for kind in dict.fromkeys(kinds):
         if kind not in reader.kinds:
-            raise UsageError(
-                f"needle {kind!r}: {reader.name} can be asked about {', '.join(reader.kinds)}"
-            )
+            right = f"{reader.name} can be asked about {', '.join(reader.kinds)}"
+            raise UsageError(f"needle {kind!r}: {right}")
         if min(lengths) < (least := reader.shortest(kind)):
-            raise UsageError(
-                f"length {min(lengths)}: a {kind} needle, its question and answer take {least} tokens"
-            )
+            right = f"a {kind} needle, its question and answer take {least} tokens"
+            raise UsageError(f"length {min(lengths)}: {right}")
         for length in dict.fromkeys(lengths):
-            yield from (
-                (kind, length, depth) for depth in (None, *dict.fromkeys(map(float, depths)))
-            )
+            every = (None, *dict.fromkeys(map(float, depths)))
+            yield from ((kind, length, depth) for depth in every)
 
 
 def _cell(reader: NeedleModel, kind: str, length: int, depth: float | None, trials: int) -> Cell:
@@ -186,33 +183,34 @@ def _cell(reader: NeedleModel, kind: str, length: int, depth: float | None, tria
 
 
 def _open(out: Path, reader: NeedleModel, trials: int) -> dict[tuple[str, int, float | None], Cell]:
-    """The cells that are done in the folder, which is made or, where it is another measurement's, refused."""
-    mine = {"model": reader.name, "trained": reader.trained, "trials": trials}
+    """Finished cells of the folder `out`, which is created, or refused if another measurement's."""
+    own = {"model": reader.name, "trained": reader.trained, "trials": trials}
     settings = out / SETTINGS
+
     if settings.exists():
-        try:
-            theirs = json.loads(settings.read_text(encoding="utf-8"))
-            differs = next(
-                (
-                    f"{key} {theirs[key]!r}, not {mine[key]!r}"
-                    for key in mine
-                    if theirs[key] != mine[key]
-                ),
-                "",
-            )
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{settings}: not the settings of a measurement of needles") from None
-        if differs:
+        if differs := _difference(settings, own):
             raise InputError(f"{out}: holds needles of {differs}; choose another --out")
     else:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            write_json(settings, mine)
+            write_json(settings, own)
         except OSError as error:
-            raise UsageError(f"{out}: cannot be written ({error.strerror})") from None
+            right = "choose a writable --out"
+            raise UsageError(f"{out}: not writable ({error.strerror}); {right}") from None
+
     with (out / CELLS).open("ab+") as file:
         file.seek(0)
-        file.truncate(
-            file.read().rfind(b"\n") + 1
-        )  # a line that was cut off would swallow the next
+        # the next cell would be appended to an incomplete line
+        file.truncate(file.read().rfind(b"\n") + 1)
     return {(cell.kind, cell.length, cell.depth): cell for cell in read_cells(out)}
+
+
+def _difference(settings: Path, own: dict) -> str:
+    """First difference between the settings of a folder and those of this measurement, if any."""
+    try:
+        there = json.loads(settings.read_text(encoding="utf-8"))
+        differing = (key for key in own if there[key] != own[key])
+        return next((f"{key} {there[key]!r}, not {own[key]!r}" for key in differing), "")
+    except (ValueError, KeyError, TypeError):
+        wrong = "not the settings of a measurement of needles; choose another --out"
+        raise InputError(f"{settings}: {wrong}") from None

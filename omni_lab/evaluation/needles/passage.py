@@ -1,16 +1,17 @@
-"""A needle in plain English, as tokens of any tokenizer: exactly as long as asked, and exactly as deep.
+"""Needle-in-a-haystack prompt in plain English, of an exact token length and needle depth.
 
-    … The round photograph came to the gallery as a gift. The number that belongs to Lisbon is 4821. Some say the black
-    mask is a copy. … In the corner of the
+    … The round photograph came to the gallery as a gift. The number that belongs to Lisbon is
+    4821. Some say the black mask is a copy. … In the corner of the
 
     Question: Which number belongs to Lisbon?
     Answer: The number that belongs to Lisbon is 4821
 
-More filler is written than needed, and cut token by token where the text begins and where it ends before the question:
-so the needle stands between whole sentences at its exact depth, and the filler begins and breaks off in mid-sentence
-like something copied out of a longer text. Needle and question are tokenized together with the sentences around them,
-and which tokens are whose is found by tokenizing beginnings of that text: this holds for every tokenizer, also for one
-whose tokens reach across spaces. The question restates the needle, as with the passkey of Mohtashami & Jaggi (2023).
+More filler is written than needed, and cut token by token at the beginning of the text and before
+the question: so the needle stands between whole sentences at its exact depth, and the filler begins
+and breaks off in mid-sentence, like something copied out of a longer text. Needle and question are
+tokenized together with the sentences around them, and tokenized prefixes of that text give the
+bounds of each part: this holds for every tokenizer, also for one whose tokens reach across spaces.
+The question restates the needle, as with the passkey of Mohtashami & Jaggi (2023).
 """
 
 from __future__ import annotations
@@ -28,72 +29,76 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TOWNS = (
-    "Lisbon", "Oslo", "Cairo", "Lima", "Hanoi", "Prague", "Dublin", "Athens", "Warsaw", "Vienna", "Bergen", "Porto",
-    "Seville", "Naples", "Geneva", "Turin", "Krakow", "Riga", "Tallinn", "Helsinki", "Havana", "Quito", "Bogota",
-    "Santiago", "Montreal", "Chicago", "Boston", "Dallas", "Denver", "Seattle", "Nairobi", "Accra", "Tunis", "Dakar",
-    "Delhi", "Mumbai", "Osaka", "Kyoto", "Seoul", "Taipei", "Manila", "Jakarta", "Sydney", "Perth", "Auckland",
+    "Lisbon", "Oslo", "Cairo", "Lima", "Hanoi", "Prague", "Dublin", "Athens", "Warsaw", "Vienna",
+    "Bergen", "Porto", "Seville", "Naples", "Geneva", "Turin", "Krakow", "Riga", "Tallinn",
+    "Helsinki", "Havana", "Quito", "Bogota", "Santiago", "Montreal", "Chicago", "Boston", "Dallas",
+    "Denver", "Seattle", "Nairobi", "Accra", "Tunis", "Dakar", "Delhi", "Mumbai", "Osaka", "Kyoto",
+    "Seoul", "Taipei", "Manila", "Jakarta", "Sydney", "Perth", "Auckland",
 )  # fmt: skip
 NUMBERS = range(1000, 10_000)
-LETTERS_PER_TOKEN = 8  # of filler to begin with; more is made where tokens are longer
+LETTERS_PER_TOKEN = 8  # of filler at first; doubled where the tokens are longer
 
 
 class Passage(NamedTuple):
-    """A trial as the tokens of one model."""
+    """Tokenized trial: text, needle, question and answer in one list of token ids."""
 
     ids: list[int]
-    needle: slice  # where the needle stands in `ids`; empty where there is none
-    answer: int  # how many tokens at the end are the answer
+    needle: slice  # of `ids`; empty in a control
+    answer: int  # number of tokens, at the end of `ids`
 
 
 def lay_out(trial: Trial, tokenizer: PreTrainedTokenizerBase) -> Passage:
-    """Write a trial as tokens.
+    """Tokenized trial of exactly `trial.length` tokens.
 
     Raises
     ------
     UsageError
-        its length cannot hold needle, question and answer
+        the length is too short for needle, question and answer
     """
     draw = random.Random(trial.seed)
     town, number = draw.choice(TOWNS), draw.choice(NUMBERS)
     start = _start(tokenizer)
-    share = trial.depth if trial.present else 0.0
+    depth = trial.depth if trial.present else 0.0
     letters = LETTERS_PER_TOKEN * trial.length
+
+    # how many letters fill the length depends on the tokenizer: try, and double
     while True:
         filler = sentences(trial.seed)
-        above, below = _take(filler, share * letters), _take(filler, (1 - share) * letters)
+        above, below = _take(filler, depth * letters), _take(filler, (1 - depth) * letters)
         around = " ".join(["", *above[-1:]]), " ".join(["", *below[:1]])
         first, needle, second, question, answer = _parts(
             tokenizer, town, number, trial.present, *around
         )
         first = _encode(" ".join(above[:-1]), tokenizer) + first
         second = second + _encode(" ".join(["", *below[1:]]), tokenizer)
+
         room = trial.length - len(start) - len(needle) - len(question) - len(answer)
         if room < 0:
-            raise UsageError(
-                f"length {trial.length}: needle, question and answer take {trial.length - room} tokens"
-            )
-        before = round(share * room)
+            right = f"needle, question and answer take {trial.length - room} tokens"
+            raise UsageError(f"length {trial.length}: {right}")
+        before = round(depth * room)
         if len(first) >= before and len(second) >= room - before:
             break
         letters *= 2
+
     head = start + first[len(first) - before :]
     ids = head + needle + second[: room - before] + question + answer
     return Passage(ids, slice(len(head), len(head) + len(needle)), len(answer))
 
 
 def writes_numbers(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether numbers come back as they were; they do not where digits are unknown, or the vocabulary is missing."""
-    said = tokenizer.decode(_encode("is 4821 9037 1265", tokenizer))
-    return "482190371265" in said.replace(" ", "")
+    """Round trip of numbers through a tokenizer; False where its vocabulary lacks digits."""
+    decoded = tokenizer.decode(_encode("is 4821 9037 1265", tokenizer))
+    return "482190371265" in decoded.replace(" ", "")
 
 
 def shortest(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The fewest tokens that hold a needle, its question and its answer at any depth, whatever the town and number."""
+    """Minimum length of a trial, tokens: enough for any town and number at any depth."""
     spelled = tokenizer([f"is {number}." for number in NUMBERS], add_special_tokens=False).input_ids
     number = NUMBERS[max(range(len(NUMBERS)), key=lambda index: len(spelled[index]))]
-    said = f" {next(sentences(0))}"
+    near = f" {next(sentences(0))}"
     places = [
-        (town, above, below) for town in TOWNS for above in ("", said) for below in ("", said)
+        (town, above, below) for town in TOWNS for above in ("", near) for below in ("", near)
     ]
     taken = (_parts(tokenizer, town, number, True, above, below) for town, above, below in places)
     return len(_start(tokenizer)) + max(
@@ -102,7 +107,7 @@ def shortest(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def _take(filler: Iterator[str], letters: float) -> list[str]:
-    """Sentences of that many letters at least; none where no letter is wanted."""
+    """Sentences of at least that many letters; none for 0 letters."""
     taken, count = [], 0
     while count < letters:
         taken.append(next(filler))
@@ -118,9 +123,10 @@ def _parts(
     above: str,
     below: str,
 ) -> list[list[int]]:
-    """The tokens of the filler above, the needle, the filler below, the question and the answer, tokenized as one text.
+    """Tokens of filler above, needle, filler below, question and answer, tokenized as one text.
 
-    A token with letters of two parts belongs to the later one, but the needle gives none of its own to filler.
+    A token with letters of two parts belongs to the later part, but the needle keeps all of its
+    tokens.
     """
     fact = f"The number that belongs to {town} is"
     needle = f"{' ' if above else ''}{fact} {number}." if present else ""
@@ -139,7 +145,7 @@ def _parts(
 
 
 def _common(one: list[int], other: list[int]) -> int:
-    """How many tokens both begin with."""
+    """Length of the common prefix, tokens."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
@@ -148,7 +154,7 @@ def _encode(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 
 def _start(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """What the tokenizer puts before every text: a beginning mark, or nothing."""
+    """Tokens that the tokenizer puts before every text: a beginning-of-text mark, or none."""
     marked, bare = tokenizer.encode("a"), _encode("a", tokenizer)
     return marked[
         : next(index for index in range(len(marked)) if marked[index : index + len(bare)] == bare)

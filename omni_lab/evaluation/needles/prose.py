@@ -1,6 +1,7 @@
-"""The gallery in plain prose: as many sentences as wanted about a day in it, for a pretrained model to read through.
+"""Haystack filler text: an endless supply of sentences about a day in the gallery.
 
-No sentence holds a digit or the name of a town: a needle that does (`adapters.passage`) has no rival among them.
+No sentence holds a digit or the name of a town, so that a needle, which holds both
+(`needles.passage`), has no competitor.
 """
 
 from __future__ import annotations
@@ -10,27 +11,40 @@ from collections.abc import Iterator
 
 _WORDS = {
     "who": (
-        "the guide", "the painter", "a visitor", "the caretaker", "a student", "the sculptor", "an old man",
-        "the director", "a child", "the restorer", "a photographer", "the night watch", "her sister", "a musician",
+        "the guide", "the painter", "a visitor", "the caretaker", "a student", "the sculptor",
+        "an old man", "the director", "a child", "the restorer", "a photographer",
+        "the night watch", "her sister", "a musician",
     ),
     "thing": (
-        "portrait", "landscape", "sketch", "vase", "mask", "tapestry", "bronze", "engraving", "mirror", "map",
-        "carved box", "photograph", "still life", "clay figure", "harbour scene", "winter scene",
+        "portrait", "landscape", "sketch", "vase", "mask", "tapestry", "bronze", "engraving",
+        "mirror", "map", "carved box", "photograph", "still life", "clay figure", "harbour scene",
+        "winter scene",
     ),
     "colour": (
-        "red", "white", "yellow", "green", "blue", "purple", "black", "grey", "silver", "pale", "dark", "golden",
+        "red", "white", "yellow", "green", "blue", "purple", "black", "grey", "silver", "pale",
+        "dark", "golden",
     ),
-    "shape": ("round", "square", "narrow", "tall", "broken", "heavy", "small", "flat", "plain", "curved"),
+    "shape": (
+        "round", "square", "narrow", "tall", "broken", "heavy", "small", "flat", "plain", "curved",
+    ),
     "room": (
-        "the first room", "the long hall", "the east wing", "the entrance", "the garden room", "the attic",
-        "the library", "the stairway", "the workshop", "the cloakroom", "the reading corner", "the courtyard",
+        "the first room", "the long hall", "the east wing", "the entrance", "the garden room",
+        "the attic", "the library", "the stairway", "the workshop", "the cloakroom",
+        "the reading corner", "the courtyard",
     ),
     "when": (
-        "in the morning", "at noon", "after lunch", "before closing", "on rainy days", "in spring", "late in autumn",
-        "every week", "at dusk", "once a year", "during the holidays", "on quiet days",
+        "in the morning", "at noon", "after lunch", "before closing", "on rainy days", "in spring",
+        "late in autumn", "every week", "at dusk", "once a year", "during the holidays",
+        "on quiet days",
     ),
-    "how": ("slowly", "with care", "in silence", "without hurry", "by hand", "patiently", "once more", "bit by bit"),
-    "stuff": ("oil", "chalk", "ink", "linen", "glass", "wax", "stone", "paper", "copper", "oak", "wool", "clay"),
+    "how": (
+        "slowly", "with care", "in silence", "without hurry", "by hand", "patiently", "once more",
+        "bit by bit",
+    ),
+    "stuff": (
+        "oil", "chalk", "ink", "linen", "glass", "wax", "stone", "paper", "copper", "oak", "wool",
+        "clay",
+    ),
     "light": ("the window", "a lamp", "the skylight", "a candle", "the open door", "the street"),
 }  # fmt: skip
 _SENTENCES = (
@@ -82,19 +96,20 @@ _SENTENCES = (
 
 
 def sentences(seed: int) -> Iterator[str]:
-    """Sentences about the gallery without end, the same for the same seed.
+    """Endless sentences about the gallery, the same for the same seed.
 
     >>> day = sentences(0)
-    >>> next(day), next(day).split()[:4]
-    ('Under the skylight the glass shines, and the copper does not.', ['Nobody', 'remembers', 'who', 'made'])
+    >>> next(day)
+    'Under the skylight the glass shines, and the copper does not.'
+    >>> next(day).split()[:4]
+    ['Nobody', 'remembers', 'who', 'made']
     """
     draw = random.Random(f"prose/{seed}")
     while True:
-        said, *gaps = draw.choice(_SENTENCES).split("{")
+        sentence, *gaps = draw.choice(_SENTENCES).split("{")
         words: dict[str, list[str]] = {}
         for gap in gaps:
             slot, rest = gap.split("}")
-            said += (
-                words.setdefault(slot, draw.sample(_WORDS[slot], 2)).pop() + rest
-            )  # never the same word twice
-        yield said[0].upper() + said[1:]
+            # two samples per slot, so that no word occurs twice in a sentence
+            sentence += words.setdefault(slot, draw.sample(_WORDS[slot], 2)).pop() + rest
+        yield sentence[0].upper() + sentence[1:]

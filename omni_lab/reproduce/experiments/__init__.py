@@ -1,1 +1,1 @@
-"""One file per experiment: claim, command, criteria, arms."""
+"""Experiments, one file each: claim, command, criteria, arms."""

@@ -1,26 +1,30 @@
-"""Growing the context in stages, against the shorter ways: claims C3, C4, C5, C11 and C12.
+"""Progressive context extension against direct long-context training: claims C3 to C5, C11, C12.
 
 Command: `omni-lab reproduce context --seeds 3`. Hardware: 2 CPU cores, no GPU.
 
-A small decoder learns to find what one visitor said among hundreds of sentences (`text`), and in a film what colour a
-thing had that is seen in a single frame (`what`) and when it was there (`when`), at any depth. All arms begin with the
-same image encoder, which learned to see from single pictures, and take the same number of tokens:
+A small decoder learns needle retrieval at any depth: what one visitor said among hundreds of
+sentences (`text`), and in a film the colour of a thing that is seen in a single frame (`what`) and
+the time when it was there (`when`). All arms begin with the same image encoder, trained on single
+pictures, and take the same number of tokens:
 
-- `progressive`: rows grow from stage to stage, and θ with them
+- `progressive`: rows grow from stage to stage, and the RoPE base θ with them
 - `direct`: rows of the last stage's length and θ from the start, one row a step
-- `fixed_theta`: as progressive, with θ left as it was in the last short stage
-- `packed_only`: as progressive, but after the short stages rows are packed of samples as short as theirs
-- `theta_only`: progressive's model of a middle stage, with the last stage's θ put in and no more training
-- `interpolation`: the same model, with positions divided until the longest row fits into that stage's length
+- `fixed_theta`: as progressive, with θ of the last short stage throughout
+- `packed_only`: as progressive, but the rows of later stages are packed of samples as short as
+  those of the short stages
+- `theta_only`: progressive's model of a middle stage with the last stage's θ, without training
+- `interpolation`: the same model with position interpolation: positions are divided until the
+  longest row fits into that stage's length
 
-The short stages, the first two, are trained once: progressive, fixed_theta and packed_only share them.
+The short stages, the first two, are trained once, and progressive, fixed_theta and packed_only
+reuse them.
 
 In every arm the heads of the first layer begin by looking a few tokens back
 (`model.decoder.previous_token_init`), and pictures enter the decoder about as large as what its
-layers add to them (`model.connector_rms`); `results/LOG.md` says what each of the two is worth.
+layers add to them (`model.connector_rms`); `results/LOG.md` has the effect of each.
 
-Expected before looking: progressive finds every needle at every depth of the longest length, direct training stays near
-chance, and packed short samples do not teach what is far.
+Expected before looking: progressive finds every needle at every depth of the longest length, direct
+training stays near chance, and packed short samples do not teach long-range retrieval.
 """
 
 from __future__ import annotations
@@ -40,10 +44,14 @@ from omni_lab.training.run import RunFolder
 from omni_lab.world.haystack.lessons import haystack_lessons
 from omni_lab.world.haystack.rows import NEEDLES
 
-CLAIM = "A context that grows in stages, with θ, is read at every depth; the same tokens at full length alone are not"
+CLAIM = (
+    "A context that grows in stages, with θ, is read at every depth; "
+    "the same tokens at full length alone are not"
+)
 SETTINGS = (
-    "sequence.layout=haystack", "sequence.image_tokens=1", "sequence.frames_per_unit=1", "sequence.max_tokens=4096",
-    "model.decoder.width=64", "model.decoder.layers=2", "model.decoder.mlp=128", "model.decoder.previous_token_init=10",
+    "sequence.layout=haystack", "sequence.image_tokens=1", "sequence.frames_per_unit=1",
+    "sequence.max_tokens=4096", "model.decoder.width=64", "model.decoder.layers=2",
+    "model.decoder.mlp=128", "model.decoder.previous_token_init=10",
     "model.decoder.rope_theta=100000", "model.connector_rms=0.5",
     "training.checkpoint_every=1000000", "training.threads=1",
 )  # fmt: skip
@@ -67,13 +75,13 @@ TRAINED = ("progressive", "direct", "fixed_theta", "packed_only")
 UNTRAINED = ("theta_only", "interpolation")  # of a middle stage of the first arm
 ARMS = (*TRAINED, *UNTRAINED)
 KINDS = ("text", "what", "when")
-SHORT = 2  # stages that arms which grow share
-FIRST_SEED = (
-    30  # the recipe was chosen by what seeds 0 to 3, 10, 11, 20 and 21 answer about the test split
-)
+SHORT = 2  # stages with short rows, trained once for all arms whose rows grow
+# the recipe was chosen on the test split with seeds 0 to 3, 10, 11, 20 and 21
+FIRST_SEED = 30
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-JOBS = 2  # arms at once, each on a core of its own
-POINTS = 80  # at most, of a curve
+JOBS = 2  # arms trained in parallel, one core each
+POINTS = 80  # of a loss curve, at most
+# by_interval bounds of 0.02 ask for more than a tie
 CRITERIA = (
     *(
         Criterion(f"progressive.{kind}.worst", 0.95, claim=f"{claim} at every depth")
@@ -84,9 +92,7 @@ CRITERIA = (
         for kind in KINDS
     ),
     *(
-        Criterion(
-            f"progressive-{arm}.{kind}", 0.02, by_interval=True, claim=claim
-        )  # more than a tie
+        Criterion(f"progressive-{arm}.{kind}", 0.02, by_interval=True, claim=claim)
         for arm, claim in (
             ("direct", "C3 stages beat direct"),
             ("fixed_theta", "C4 raised θ beats fixed"),
@@ -98,12 +104,12 @@ CRITERIA = (
 
 
 def grown(config: Config) -> tuple[StageConfig, ...]:
-    """Stages whose rows grow: all but the one on pictures."""
+    """Stages of context extension: all but the first, which is on single pictures."""
     return config.context.stages[1:]
 
 
 def settings(arm: str, config: Config) -> list[str]:
-    """What a trained arm changes in the settings.
+    """Settings of a trained arm, as overrides.
 
     >>> from omni_lab.config import tiny
     >>> settings("fixed_theta", tiny())[1]
@@ -111,15 +117,17 @@ def settings(arm: str, config: Config) -> list[str]:
     """
     stages = grown(config)
     first, last, tokens = stages[0], stages[-1], sum(_tokens(stage) for stage in stages)
+
     if arm == "direct":
         changes = {
-            "steps": tokens // last.max_tokens,  # no fewer than the others take
+            "steps": tokens // last.max_tokens,  # as many tokens as the other arms
             "batch_size": 1,
-            "lr_scale": f"{first.lr_scale:g}",  # as fast as whatever begins
+            "lr_scale": f"{first.lr_scale:g}",  # that of the other arms' first stage
         }
         only = [f"context.stages=sight,{last.name}", f"world.haystack.short={last.name}"]
         own = f"context.stages.{last.name}"
         return only + [f"{own}.{name}={value}" for name, value in changes.items()]
+
     if arm == "fixed_theta":
         thetas = [stages[min(n, SHORT - 1)].rope_theta for n in range(len(stages))]
         return [
@@ -132,17 +140,20 @@ def settings(arm: str, config: Config) -> list[str]:
 
 
 def _tokens(stage: StageConfig) -> int:
-    """Tokens that a stage learns from."""
+    """Training tokens of a stage."""
     return stage.steps * stage.batch_size * stage.max_tokens
 
 
 def middle(config: Config) -> StageConfig:
-    """The stage whose model goes on without training."""
+    """Stage whose model the untrained arms, `theta_only` and `interpolation`, begin from."""
     return grown(config)[len(grown(config)) // 2]
 
 
 def trials(config: Config, arm: str) -> dict[int, int]:
-    """How often an arm is asked at which length: of short, middle and last rows; the first arm beyond them, too."""
+    """Trials per cell by length, for rows of a short, the middle and the last stage.
+
+    The first arm is also measured at twice the longest training length.
+    """
     often, stages = config.evaluation.needles, grown(config)
     seldom = -(-often // 4)
     lengths = tuple(s.max_tokens for s in (stages[SHORT - 1], middle(config), stages[-1]))
@@ -152,7 +163,13 @@ def trials(config: Config, arm: str) -> dict[int, int]:
 
 
 def run_arm(config: Config, arm: str, runs: str) -> dict:
-    """Train an arm, or take it from the first one, and measure it: `cells`, `trained`, `tokens`, `seconds`, `curve`."""
+    """Training of an arm, or its derivation from the first arm, and its needle accuracy.
+
+    Returns
+    -------
+    found : `cells`; `trained`, the longest training row, tokens; `tokens` and `seconds` (s) of
+        training; `curve`, the loss over tokens
+    """
     from omni_lab.evaluation.gallery.needles import OmniNeedleModel
     from omni_lab.evaluation.needles.measure import measure
     from omni_lab.model.omni import OmniModel
@@ -162,6 +179,7 @@ def run_arm(config: Config, arm: str, runs: str) -> dict:
     print(f"▸ seed {config.seed} · {arm}", flush=True)
     run, first = (_folder(config, which, runs) for which in (arm, ARMS[0]))
     last = grown(config)[-1]
+
     if arm in TRAINED:
         if arm != ARMS[0]:
             _begin_as(first, run, 1 if arm == "direct" else 1 + SHORT)
@@ -174,6 +192,7 @@ def run_arm(config: Config, arm: str, runs: str) -> dict:
             set_rope(model.decoder, last.rope_theta)
         else:
             set_rope(model.decoder, factor=last.max_tokens / trained)
+
     reader = OmniNeedleModel(model, config, f"{arm}, seed {config.seed}", trained)
     cells = [
         cell.to_dict()
@@ -186,7 +205,7 @@ def run_arm(config: Config, arm: str, runs: str) -> dict:
 
 
 def curve(steps: list[dict]) -> dict[str, list[float]]:
-    """The loss over the `tokens` learned from so far: means over windows that hold about as many tokens each.
+    """Loss curve over training tokens: means over windows of about equal numbers of tokens.
 
     >>> curve([{"tokens": 2, "loss": 4.0}, {"tokens": 2, "loss": 2.0}])
     {'tokens': [2, 4], 'loss': [4.0, 2.0]}
@@ -206,12 +225,12 @@ def _folder(config: Config, arm: str, runs: str) -> RunFolder:
 
 
 def _done(run: RunFolder, stage: str) -> Path:
-    """The one checkpoint that a stage leaves behind."""
+    """Final checkpoint of a stage, the only one that stays."""
     return next(run.checkpoints.glob(f"{stage}-??????"))
 
 
 def _begin_as(first: RunFolder, run: RunFolder, stages: int) -> None:
-    """Let a run begin with the first `stages` of another: what they learned, and what was written of it."""
+    """Checkpoints and metrics of the first `stages` of one run, copied into another."""
     names = [stage.name for stage in first.config.context.stages[:stages]]
     for name in names:
         begun = _done(first, name)
@@ -223,34 +242,37 @@ def _begin_as(first: RunFolder, run: RunFolder, stages: int) -> None:
 
 
 def _settle(taken) -> None:
-    """Give a process a line of its own for its progress bars; `taken` counts those that have one."""
-    set_start_method(
-        None, force=True
-    )  # of those who make its batches: not spawned anew, as it was, in every stage
+    """Process initializer: terminal line of its progress bars; `taken` counts the lines in use."""
+    # batch workers of this process start by the platform's default, faster than spawn in each stage
+    set_start_method(None, force=True)
     with taken.get_lock():
         os.environ["TQDM_POSITION"] = str(taken.value)
         taken.value += 1
 
 
 def run_arms(configs: list[Config], runs: str, jobs: int) -> list[dict[str, dict]]:
-    """Every arm of every seed, `jobs` at a time: first the arm that others begin with, then the one that takes longest.
+    """Every arm of every seed, `jobs` in parallel: first the arm that others begin with.
 
     Returns
     -------
-    found : for each of `configs`, what `run_arm` gives of each of `ARMS`
+    found : for each of `configs`, arm → result of `run_arm`
     """
     first, longest, *others = ARMS
     asked: dict[tuple[int, str], Future] = {}
     spawn = get_context("spawn")
+
     with ProcessPoolExecutor(jobs, spawn, _settle, (spawn.Value("i", 0),)) as pool:
         begun = {
             pool.submit(run_arm, config, first, runs): number
             for number, config in enumerate(configs)
         }
+
+        # the slowest arm starts as soon as its seed's first arm is done, so that it ends early
         for future in as_completed(begun):
             number = begun[future]
             asked[number, first] = future
             asked[number, longest] = pool.submit(run_arm, configs[number], longest, runs)
+
         for number, config in enumerate(configs):
             asked |= {(number, arm): pool.submit(run_arm, config, arm, runs) for arm in others}
         return [
@@ -259,36 +281,35 @@ def run_arms(configs: list[Config], runs: str, jobs: int) -> list[dict[str, dict
 
 
 def numbers(found: dict[str, dict], longest: int) -> dict[str, float]:
-    """One seed as flat numbers.
+    """Metrics of one seed, flat.
 
-    `<arm>.<kind>.<length>` is the mean accuracy over depths, `<arm>.<kind>.worst` that of the worst depth at the
-    longest trained length, `<arm>.<kind>.luck` what the control gets there above chance, and `<arm>-<arm>.<kind>` the
-    difference of two means there.
+    `<arm>.<kind>.<length>` is the mean accuracy over depths, `<arm>.<kind>.worst` that of the worst
+    depth at the longest training length, `<arm>.<kind>.luck` the control's accuracy there less
+    chance, and `<arm>-<arm>.<kind>` the difference of two means there.
     """
     out = {}
     for arm, result in found.items():
         for kind in KINDS:
-            mine = [cell for cell in result["cells"] if cell["kind"] == kind]
-            for length in dict.fromkeys(cell["length"] for cell in mine):
-                shares = [c["accuracy"] for c in mine if c["length"] == length and c["present"]]
-                out[f"{arm}.{kind}.{length}"] = statistics.fmean(shares)
+            cells = [cell for cell in result["cells"] if cell["kind"] == kind]
+            for length in dict.fromkeys(cell["length"] for cell in cells):
+                rates = [c["accuracy"] for c in cells if c["length"] == length and c["present"]]
+                out[f"{arm}.{kind}.{length}"] = statistics.fmean(rates)
                 if length == longest:
-                    out[f"{arm}.{kind}.worst"] = min(shares)
-            control = next(
-                cell for cell in mine if not cell["present"] and cell["length"] == longest
-            )
+                    out[f"{arm}.{kind}.worst"] = min(rates)
+
+            control = next(c for c in cells if not c["present"] and c["length"] == longest)
             out[f"{arm}.{kind}.luck"] = control["accuracy"] - control["chance"]
         out |= {f"{arm}.{what}": result[what] for what in ("tokens", "seconds")}
+
     for arm in ARMS[1:]:
         for kind in KINDS:
-            out[f"progressive-{arm}.{kind}"] = (
-                out[f"progressive.{kind}.{longest}"] - out[f"{arm}.{kind}.{longest}"]
-            )
+            best, other = (out[f"{which}.{kind}.{longest}"] for which in (ARMS[0], arm))
+            out[f"progressive-{arm}.{kind}"] = best - other
     return out
 
 
 def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool = False) -> dict:
-    """Run every arm once per seed; record every number with its interval over seeds, and draw the figures."""
+    """Every arm once per seed; record of all metrics over seeds, and its figures."""
     from omni_lab.plots.evaluation.needles import draw_needles
     from omni_lab.plots.training.learning import draw_learning
     from omni_lab.plots.training.rotary import draw_turns
@@ -300,6 +321,8 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
     every = run_arms([override(config, [f"seed={seed}"]) for seed in numbered], base, JOBS)
     flat = [numbers(found, stages[-1].max_tokens) for found in every]
     metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
+
+    # what the figures are drawn from stands in the record, so that notebooks draw them again
     maps = [
         {
             "model": arm,
@@ -318,6 +341,7 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
     }
     command = f"omni-lab reproduce context --seeds {seeds}{' --quick' if quick else ''}"
     record = write_record(results / name, CLAIM, command, numbered, metrics, CRITERIA, details)
+
     figures = results.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     drawn = {
@@ -331,15 +355,12 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
 
 
 def _pooled(seeds: list[list[dict]]) -> list[dict]:
-    """Cells of several seeds as one: their trials counted together."""
+    """Cells pooled over seeds: right answers and trials are summed."""
     from omni_lab.evaluation.needles.measure import Cell
 
     pooled = []
     for same in zip(*seeds, strict=True):
         cell = {name: same[0][name] for name in Cell.__dataclass_fields__}
-        pooled.append(
-            Cell(
-                **cell | {what: sum(one[what] for one in same) for what in ("right", "total")}
-            ).to_dict()
-        )
+        counts = {what: sum(one[what] for one in same) for what in ("right", "total")}
+        pooled.append(Cell(**cell | counts).to_dict())
     return pooled

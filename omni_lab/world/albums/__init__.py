@@ -1,1 +1,1 @@
-"""Albums of several pictures and short videos, as documents and as lessons."""
+"""Multi-image and short-video question answering (albums), as documents and as lessons."""

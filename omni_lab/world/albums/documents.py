@@ -1,4 +1,4 @@
-"""An album of the world as a document: its pictures, then what the visitor asks and the guide answers."""
+"""Image-text document of an album: its pictures, then questions and answers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from omni_lab.world.clips import grain
 
 
 def as_album_document(album: Album, size: int, noise: float) -> Document:
-    """Lay an album open: pictures of `size` pixels a side with the camera's noise, then its questions with answers.
+    """Image-text document of an album: noisy pictures, then questions with answers.
 
-    `noise` is the standard deviation of that noise, as a share of full scale.
+    Parameters
+    ----------
+    size : picture side, pixels
+    noise : standard deviation of the camera's noise, as a fraction of full scale
     """
     script = album.script
     name = f"album-{script.split}-{script.seed}"
     pictures = grain(album.pictures(size), noise, random.Random(f"noise/{name}"))
-    said = [
+    turns = [
         Cue(0, 0, text, role)
         for question in album.questions
         for text, role in zip(question.text, ("visitor", "guide"), strict=True)
     ]
-    return Document(name, (*(Picture(pixels, album.video) for pixels in pictures), *said))
+    return Document(name, (*(Picture(pixels, album.video) for pixels in pictures), *turns))

@@ -1,7 +1,8 @@
-"""What the formats for many images are compared on: a stage of albums, laid out as `sequence.layout` says.
+"""Training batches of albums, for the comparison of multi-image prompt formats.
 
-A batch is a function of (seed, step, rank) and of what an album may be, not of the format: every format learns from the
-same pictures, questions and answers in the same order.
+A batch is a function of (seed, step, rank) and of the album settings, not of the format
+(`sequence.layout`): every format learns from the same pictures, questions and answers in the same
+order.
 """
 
 from __future__ import annotations
@@ -16,34 +17,29 @@ from omni_lab.sequences.formats import lay_out
 from omni_lab.world.albums.album import write_album
 from omni_lab.world.albums.documents import as_album_document
 
-SHORT = AlbumConfig(
-    most=2, frames=3
-)  # what a stage begins with: which of two is learned sooner than which of five
-SAMPLES = 1_000_000_000  # more than any run draws, so that seeds share no album
+# curriculum: a stage begins short, as which of two is learned sooner than which of five
+SHORT = AlbumConfig(most=2, frames=3)
+SAMPLES = 1_000_000_000  # more than any run draws, so that two seeds have no album in common
 
 
 class AlbumLessons(StageData):
-    """Lessons of albums: pictures and short videos with questions, in one format."""
+    """Training data of albums: pictures and short videos with questions, in one format."""
 
     def __init__(self, config: Config, stage: StageConfig) -> None:
         self.config, self.settings = config, stage
         self.vocabulary = build_vocabulary(config)
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
-        """The albums of `step` that belong to `rank`."""
+        """Training batch of `rank` at `step`: one row an album."""
         config, asked = self.config, self.config.albums
         samples = samples_of(self.settings, step, rank, ranks)
         if step < self.settings.curriculum_fraction * self.settings.steps:
             most = min(asked.most, max(asked.fewest, SHORT.most))
             asked = replace(asked, most=most, frames=SHORT.frames)
-        albums = [
-            write_album(config.seed * SAMPLES + sample, asked, config.world) for sample in samples
-        ]
+        first = config.seed * SAMPLES
+        albums = [write_album(first + sample, asked, config.world) for sample in samples]
+
         size, noise = config.model.image.size, config.world.image_noise
-        rows = [
-            lay_out(as_album_document(album, size, noise), config, supervised=False)
-            for album in albums
-        ]
-        return TrainingBatch(
-            make_batch(rows, self.vocabulary, config.sequence, config.model.image.size), None
-        )
+        documents = [as_album_document(album, size, noise) for album in albums]
+        rows = [lay_out(document, config, supervised=False) for document in documents]
+        return TrainingBatch(make_batch(rows, self.vocabulary, config.sequence, size), None)

@@ -1,1 +1,1 @@
-"""Long rows with needles in them, texts and films, and the lessons that grow a context on them."""
+"""Needle-in-a-haystack rows, texts and films, and training data for context extension."""

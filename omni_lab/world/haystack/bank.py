@@ -1,9 +1,10 @@
-"""What long contexts are made of: a visitors' book of sentences, films of many frames, and needles in both.
+"""Needle-in-a-haystack material: sentences, bank of pictures, and needles for both.
 
-The text needle is what one visitor says ("Ada says river."), among sentences about the gallery in which nobody of that
-name speaks. The visual needle is a thing whose shape no other frame of its film shows; its colour can only be seen
-(`what`), and when it came is written nowhere but in the time mark before it (`when`).
-Marks are single words, as the time tokens of Whisper (Radford et al. 2022) and Vid2Seq (Yang et al. 2023).
+The text needle is one visitor's sentence ("Ada says river."), among sentences about the gallery in
+which that name does not occur. The visual needle is a thing whose shape no other frame of its film
+shows; its colour is only in the picture (`what`), and its time only in the time mark before it
+(`when`). Marks are single words, as the time tokens of Whisper (Radford et al. 2022) and Vid2Seq
+(Yang et al. 2023).
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ from omni_lab.world.script import (
 )
 
 NAMES = (
-    "ada", "amir", "aya", "ben", "chen", "clara", "diego", "emil", "fatima", "greta", "hana", "igor", "jonas", "kofi",
-    "leila", "mei", "noor", "olga", "paul", "rosa", "sami", "tara", "yusuf", "zoe",
+    "ada", "amir", "aya", "ben", "chen", "clara", "diego", "emil", "fatima", "greta", "hana",
+    "igor", "jonas", "kofi", "leila", "mei", "noor", "olga", "paul", "rosa", "sami", "tara",
+    "yusuf", "zoe",
 )  # fmt: skip
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-MARKS = tuple(
-    f"{_DIGITS[hour // 10]}-{_DIGITS[hour % 10]}" for hour in range(24)
-)  # hours of a film's clock
+# hours of a film's clock
+MARKS = tuple(f"{_DIGITS[hour // 10]}-{_DIGITS[hour % 10]}" for hour in range(24))
 HAYSTACK_WORDS = (*NAMES, *MARKS, "says", "when", "colour", "beeps", "moves", "sign")
 
 
 def needle(name: str, word: str) -> str:
-    """What a visitor says.
+    """Text needle: the sentence of one visitor.
 
     >>> needle("ada", "river")
     'Ada says river.'
@@ -53,7 +54,7 @@ def needle(name: str, word: str) -> str:
 
 @functools.cache
 def sentences(split: str) -> tuple[str, ...]:
-    """Every sentence about the gallery, in which no visitor is named; a fifth of them are for tests alone."""
+    """Filler sentences of a split, without visitors' names; a fifth of all are for tests alone."""
     made = [
         f"{colour.capitalize()} {shape} {cell}."
         for colour in COLOURS
@@ -73,15 +74,15 @@ def sentences(split: str) -> tuple[str, ...]:
 
 
 class Bank(NamedTuple):
-    """Pictures of one thing each, from which films are put together."""
+    """Bank of pictures of one thing each, from which films are composed, with their labels."""
 
-    frames: UInt8[np.ndarray, "N S S 3"]
-    shape: Int64[np.ndarray, " N"]  # index into SHAPES
-    colour: Int64[np.ndarray, " N"]  # index into COLOURS
+    frames: UInt8[np.ndarray, "pictures S S 3"]
+    shape: Int64[np.ndarray, " pictures"]  # index into SHAPES
+    colour: Int64[np.ndarray, " pictures"]  # index into COLOURS
 
 
 def draw_bank(seed: int, count: int, size: int, world: WorldConfig, split: str = "train") -> Bank:
-    """Draw `count` pictures of `size` pixels a side, each of one thing on its wall, with the camera's noise."""
+    """Random bank of `count` noisy pictures of side `size` in pixels, one thing in each."""
     rng = random.Random(f"bank/{split}/{seed}")
     named = WorldConfig(room_s=1, unnamed_colours=0.0, blobs=0.0, signs=0.0)
     rooms, shape, colour = [], [], []

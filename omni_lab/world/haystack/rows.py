@@ -1,8 +1,8 @@
-"""Long rows with needles in them: texts and films of an exact number of tokens, each with its questions at the end.
+"""Needle-in-a-haystack rows: texts and films of an exact number of tokens, questions at the end.
 
-A film is a line of frames; before every so many stands a mark, the hour that a clock showed while they were seen.
-What is asked about a needle cannot be answered without it: nobody of that name speaks elsewhere in the text, no other
-frame shows that shape, and marks tell nothing of what they stand beside.
+A film is a run of frames with a time mark before every so many: the hour of a clock in the scene.
+A question about a needle has no answer without it: that name occurs nowhere else in the text, no
+other frame shows that shape, and marks are independent of the frames after them.
 """
 
 from __future__ import annotations
@@ -20,24 +20,22 @@ from omni_lab.sequences.vocabulary import IMAGE, Vocabulary
 from omni_lab.world.haystack.bank import MARKS, NAMES, Bank, needle, sentences
 from omni_lab.world.script import COLOURS, SHAPES, SPOKEN
 
-NEEDLES = {
-    "text": len(SPOKEN),
-    "what": len(COLOURS),
-    "when": len(MARKS),
-}  # kind: how many answers there could be
+# kind of needle: number of possible answers
+NEEDLES = {"text": len(SPOKEN), "what": len(COLOURS), "when": len(MARKS)}
 
 
 class Haystack(NamedTuple):
-    """A row of tokens, and which picture of a bank each of its frames shows."""
+    """Token row with needles; `shows` is the picture of the bank at each of its frames."""
 
     tokens: Tokens
     shows: Int64[np.ndarray, " frames"]
 
 
 def anywhere(slots: int) -> Float64[np.ndarray, " slots"]:
-    """How often a needle of training stands in each of a row's slots: the arcsine law, which favours both ends.
+    """Needle depth distribution of training over a row's slots: arcsine law, favouring both ends.
 
-    Were all as likely, a row of hundreds of slots would hardly ever show what stands at its beginning or end.
+    Under a uniform one, a row of hundreds of slots would hardly ever have a needle at its beginning
+    or end.
 
     >>> anywhere(4).round(2).tolist()
     [0.33, 0.17, 0.17, 0.33]
@@ -46,9 +44,9 @@ def anywhere(slots: int) -> Float64[np.ndarray, " slots"]:
 
 
 class HaystackWriter:
-    """Writes haystacks out of one split's sentences and one bank's pictures.
+    """Generator of haystacks from one split's sentences and one bank's pictures.
 
-    Every draw is from the generator that is handed in: the same state, the same haystack.
+    Every draw is from the generator passed in: the same state, the same haystack.
     """
 
     def __init__(
@@ -75,15 +73,15 @@ class HaystackWriter:
         depth: float | None = None,
         present: bool = True,
     ) -> Haystack:
-        """Write a text of `length` tokens with `needles` visitors to be asked about.
+        """Text haystack of `length` tokens with `needles` visitors and a question about each.
 
-        Filler is sentences about the gallery and of other visitors; the last is cut where the text is full.
+        Filler is sentences about the gallery and of other visitors; the last is cut at full length.
 
         Parameters
         ----------
-        depth : where the needle begins, 0 the first word and 1 right before the question, at the nearest end of a
-            sentence; None puts every needle anywhere, more of them near both ends (`anywhere`)
-        present : False leaves the needles out and asks all the same
+        depth : relative position of the needle, 0 the first word and 1 right before the question,
+            rounded to an end of a sentence; None draws every needle's position from `anywhere`
+        present : False is the control, questions without needles
 
         Raises
         ------
@@ -100,30 +98,39 @@ class HaystackWriter:
         ]
         hidden = hidden if present else []
         room = self._room(length, asked, sum(map(len, hidden)))
-        count = room // min(map(len, self._gallery)) + 1
-        other = rng.choice(names[needles:], count) * len(SPOKEN) + rng.integers(
-            len(SPOKEN), size=count
-        )
-        said = rng.random(count) < self.settings.others
-        about = rng.integers(len(self._gallery), size=count)
-        filler = [
-            self._book[o] if s else self._gallery[a]
-            for o, s, a in zip(other, said, about, strict=True)
-        ]
-        edges = np.minimum(np.cumsum([0, *map(len, filler)]), room)
-        filler = filler[: int(np.searchsorted(edges, room))]
-        if filler:
-            filler[-1] = filler[-1][: room - edges[len(filler) - 1]]
-        edges = edges[: len(filler) + 1]
+
+        filler, edges = self._filler(rng, room, names[needles:])
         if depth is None:
             at = rng.choice(len(edges), needles, p=anywhere(len(edges)))
         else:
             at = [np.abs(edges - depth * room).argmin()]
-        for place, words in sorted(
-            zip(at, hidden, strict=False), key=lambda put: put[0], reverse=True
-        ):
-            filler.insert(place, words)
+
+        # from the end, so that an insertion moves no later place
+        placed = sorted(zip(at, hidden, strict=False), key=lambda put: put[0], reverse=True)
+        for place, sentence in placed:
+            filler.insert(place, sentence)
         return Haystack(self._row(f"text of {length}", filler, asked, rng), np.zeros(0, np.int64))
+
+    def _filler(
+        self, rng: np.random.Generator, room: int, others: Int64[np.ndarray, " names"]
+    ) -> tuple[list[np.ndarray], Int64[np.ndarray, " edges"]]:
+        """Random sentences of `room` tokens, and the token position of every sentence's edge."""
+        count = room // min(map(len, self._gallery)) + 1
+        name, word = rng.choice(others, count), rng.integers(len(SPOKEN), size=count)
+        spoken = rng.random(count) < self.settings.others
+        about = rng.integers(len(self._gallery), size=count)
+        filler = [
+            self._book[entry] if by_visitor else self._gallery[number]
+            for entry, by_visitor, number in zip(
+                name * len(SPOKEN) + word, spoken, about, strict=True
+            )
+        ]
+
+        edges = np.minimum(np.cumsum([0, *map(len, filler)]), room)
+        filler = filler[: int(np.searchsorted(edges, room))]
+        if filler:
+            filler[-1] = filler[-1][: room - edges[len(filler) - 1]]
+        return filler, edges[: len(filler) + 1]
 
     def film(
         self,
@@ -134,11 +141,11 @@ class HaystackWriter:
         depth: float | None = None,
         present: bool = True,
     ) -> Haystack:
-        """Write a film of `length` tokens with `things` to be asked about, each in one frame, of a shape of its own.
+        """Film haystack of `length` tokens with `things` needles, one frame each, of unique shape.
 
         Parameters
         ----------
-        asked : kinds of questions about each of them: `what` colour it has, `when` it was there
+        asked : kinds of questions about each needle: `what` colour it has, `when` it was there
         depth, present : as in `text`, in frames
 
         Raises
@@ -150,15 +157,17 @@ class HaystackWriter:
         others = np.flatnonzero(~np.isin(self.bank.shape, shapes))
         shown = [rng.choice(np.flatnonzero(self.bank.shape == shape)) for shape in shapes]
         start = int(rng.integers(len(MARKS)))
-        stand_in = [
-            self._question(kind, 0, 0, start) for kind in asked
-        ] * things  # as long as the questions will be
+
+        # as long as the questions will be, which depend on the marks
+        stand_in = [self._question(kind, 0, 0, start) for kind in asked] * things
         pieces, marks = self._reel(self._room(length, stand_in, 0), start)
         slots = len(marks)
         if slots < things:
+            wrong = f"has {slots} frames beside its questions, {things} needed"
             raise UsageError(
-                f"a film of {length} tokens: has {slots} frames beside its questions, {things} needed"
+                f"a film of {length} tokens: {wrong}; take more tokens or fewer needles"
             )
+
         at = (
             [round(depth * (slots - 1))]
             if depth is not None
@@ -167,6 +176,7 @@ class HaystackWriter:
         shows = rng.choice(others, slots)
         if present:
             shows[at] = shown
+
         exchanges = [
             self._question(kind, shape, self.bank.colour[which], marks[place])
             for shape, which, place in zip(shapes, shown, at, strict=True)
@@ -175,12 +185,12 @@ class HaystackWriter:
         return Haystack(self._row(f"film of {length}", pieces, exchanges, rng), shows)
 
     def shortest(self, kind: str) -> int:
-        """The fewest tokens in which a single needle of that kind can be asked about.
+        """Minimal row length in tokens for one needle of a kind and its question.
 
         Raises
         ------
         UsageError
-            there is no such kind
+            the kind is unknown
         """
         if kind not in NEEDLES:
             raise UsageError(f"needle {kind!r}: there are {', '.join(NEEDLES)}")
@@ -189,9 +199,9 @@ class HaystackWriter:
         return len(self._question(kind, 0, 0, 0)[0]) + len(self._marks[0]) + len(self._frame)
 
     def _reel(self, room: int, start: int) -> tuple[list[np.ndarray], list[int]]:
-        """Marks and frames that fill so many tokens, and the reading of the clock at every frame.
+        """Marks and frames that fill `room` tokens, and the index of the mark of every frame.
 
-        What is left over, too little for a mark and a frame, stands before the first mark as the word `frame`.
+        A rest too short for a mark and a frame stands before the first mark as the word `frame`.
         """
         clock, frame = len(self._marks[0]), len(self._frame)
         every = clock + self.settings.mark * frame
@@ -209,28 +219,23 @@ class HaystackWriter:
     def _question(
         self, kind: str, shape: SupportsInt, colour: SupportsInt, mark: int
     ) -> tuple[list[int], int]:
+        """Question about a visual needle, as `_exchange`."""
         if kind == "what":
             return self._exchange(f"colour {SHAPES[shape]}", tuple(COLOURS)[colour])
         return self._exchange(f"when {SHAPES[shape]}", MARKS[mark])
 
     def _exchange(self, asked: str, answer: str) -> tuple[list[int], int]:
-        """What the visitor asks and the model says, and how many tokens of it are the answer."""
-        said = self.vocabulary.encode(answer)
-        control = self.vocabulary.control
-        return [
-            control(role_token("visitor")),
-            *self.vocabulary.encode(asked),
-            control(SPEAK),
-            *said,
-        ], len(said)
+        """Token ids of question and answer, and the number of tokens of the answer."""
+        question, reply = self.vocabulary.encode(asked), self.vocabulary.encode(answer)
+        visitor, speak = map(self.vocabulary.control, (role_token("visitor"), SPEAK))
+        return [visitor, *question, speak, *reply], len(reply)
 
     def _room(self, length: int, asked: list[tuple[list[int], int]], hidden: int) -> int:
-        """Tokens that are left for filler."""
+        """Number of tokens left for filler beside needles and questions."""
         needed = hidden + sum(len(ids) for ids, _ in asked)
         if needed > length:
-            raise UsageError(
-                f"{length} tokens: {len(asked)} questions with what they ask about take {needed} alone"
-            )
+            wrong = f"{len(asked)} questions with what they ask about take {needed} alone"
+            raise UsageError(f"{length} tokens: {wrong}; take {needed} or more")
         return length - needed
 
     def _row(
@@ -240,16 +245,18 @@ class HaystackWriter:
         asked: list[tuple[list[int], int]],
         rng: np.random.Generator,
     ) -> Tokens:
-        """The pieces, then the questions in any order; loss is on answers alone."""
+        """Token row: the pieces, then the questions in random order; loss on answers only."""
         order = rng.permutation(len(asked))
         parts = [*pieces, *(np.array(asked[number][0]) for number in order)]
         ids, lengths = np.concatenate(parts).astype(np.int64), list(map(len, parts))
         loss = np.zeros(len(ids), bool)
         for number, end in zip(order, np.cumsum(lengths)[len(pieces) :], strict=True):
             loss[end - asked[number][1] : end] = True
+
         control = [self.vocabulary.control(token) for token in (role_token("visitor"), SPEAK)]
         kind = np.where(ids == self._frame[0], IMAGE_KIND, TEXT_KIND)
         zero = np.zeros_like(ids)
+
         return Tokens(
             name=name,
             ids=ids,

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from omni_lab.data.chat_pairs import ChatPairs
 from omni_lab.data.documents import Documents, seed_of
-from omni_lab.data.hub_pairs import MARKS, HubPairs
-from omni_lab.data.parts import Part, written
+from omni_lab.data.pairs.chat import ChatPairs
+from omni_lab.data.pairs.hub import MARKS, HubPairs
+from omni_lab.data.pairs.parts import Part, written
+from omni_lab.data.pairs.tars import TarPairs
 from omni_lab.data.pieces import IDLE, LONG
 from omni_lab.data.table import Table, remembered
-from omni_lab.data.tar_pairs import TarPairs
 from omni_lab.data.writing import WANTED, Writing
 from omni_lab.errors import InputError
 from omni_lab.sequences.items import Sequence

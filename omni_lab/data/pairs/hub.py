@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from omni_lab.data.parts import Media, Part
+from omni_lab.data.pairs.parts import Media, Part
 from omni_lab.errors import InputError, UsageError
 
 TEXTS = ("text", "caption")

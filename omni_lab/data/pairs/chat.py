@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Int64
 
-from omni_lab.data.parts import Media, Part
+from omni_lab.data.pairs.parts import Media, Part
 from omni_lab.errors import InputError
 from omni_lab.media.errors import MissingFileError
 
