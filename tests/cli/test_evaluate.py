@@ -113,8 +113,11 @@ def test_a_run_folder_is_asked_about_all_its_kinds(capsys, own_folder, monkeypat
             staticmethod(lambda kind: 10),
         )
 
-        def __init__(self, folder):
-            self.name = folder
+        @classmethod
+        def load(cls, folder):
+            reader = cls()
+            reader.name = folder
+            return reader
 
         def read(self, trials):
             return [trial.present and trial.kind == "what" for trial in trials]
@@ -150,16 +153,12 @@ def cells(kind="text", lengths=(64, 128), depths=(0.0, 1.0), right=3):
 
 def test_a_picture_says_accuracy_interval_control_chance_and_the_trained_length():
     picture = draw_needles([{"model": "small", "trained": 64, "cells": cells()}])
-    said = words(picture)
-    assert (
-        said.count(".75\n.30–.95") == 2
-        and said.count(".00\n.00–.49") == 4
-        and said.count(".016") == 2
-    )
-    assert {"small: text", "trained to 64", "no needle", "chance", "depth", "64", "128"} <= set(
-        said
-    )
-    assert any("n = 4 a cell" in line for line in said)
+    drawn = words(picture)
+    times = [drawn.count(text) for text in (".75\n.30–.95", ".00\n.00–.49", ".016")]
+    assert times == [2, 4, 2]
+    labels = {"small: text", "trained to 64", "no needle", "chance", "depth", "64", "128"}
+    assert labels <= set(drawn)
+    assert any("n = 4 a cell" in line for line in drawn)
     assert picture.alt.endswith(
         "small, text: within the trained length 0.00 to 0.75, beyond it 0.00 to 0.75."
     )
@@ -182,11 +181,11 @@ def test_models_and_kinds_stand_side_by_side_on_the_same_axes():
         "cells": cells(lengths=(256,), depths=(0.5,)),
     }
     picture = draw_needles([one, other])
-    said = words(picture)
-    assert {"one: text", "one: what", "64", "128", "256"} <= set(said)
-    assert any(line.endswith("x: text") and len(line) < 50 for line in said)
+    drawn = words(picture)
+    assert {"one: text", "one: what", "64", "128", "256"} <= set(drawn)
+    assert any(line.endswith("x: text") and len(line) < 50 for line in drawn)
     assert len(picture.axes) == 8 and len({ax.get_xlim() for ax in picture.axes}) == 1
-    shown = [line for line in said if re.fullmatch(r"\S+\n\S+–\S+", line)]
+    shown = [line for line in drawn if re.fullmatch(r"\S+\n\S+–\S+", line)]
     assert len(shown) == len(one["cells"]) + len(other["cells"]), (
         "what was not measured is left empty"
     )
