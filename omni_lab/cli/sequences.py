@@ -151,7 +151,7 @@ def _notes(facts: dict[str, Any], config: Config) -> list[str]:
     """Notes on a sequence: words that became `<unknown>` or no token, a length over the maximum."""
     notes = []
     other = (
-        f"preset {config.name} has the words of its own world only; "
+        f"preset {config.name} has the words of its world only; "
         "a pretrained tokenizer (full_7b) reads any text"
     )
     if facts["unknown"]:

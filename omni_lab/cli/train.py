@@ -55,7 +55,7 @@ def train(arguments: argparse.Namespace) -> None:
     if not arguments.dry_run:
         run = RunFolder(arguments.out, config)
         session.fit(run)
-        plan["checkpoint"] = str(run.furthest())
+        plan["checkpoint"] = str(run.furthest() or "") or None
     if session.main and arguments.json:
         answer(arguments, plan, "")
     elif session.main and not arguments.dry_run:

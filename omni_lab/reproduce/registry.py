@@ -34,4 +34,4 @@ def experiment(name: str) -> Callable:
     """
     if name not in EXPERIMENTS:
         raise UsageError(f"experiment {name!r}: there are {', '.join(EXPERIMENTS)}")
-    return import_module(f"omni_lab.reproduce.{name}").reproduce
+    return import_module(f"omni_lab.reproduce.experiments.{name}").reproduce

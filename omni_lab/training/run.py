@@ -67,7 +67,7 @@ class RunFolder:
             if there != config_hash(config):
                 raise InputError(
                     f"{self.path}: holds a run with other settings ({there}, asked for {config_hash(config)}); "
-                    "choose another --out, or start it anew with --fresh"
+                    "choose another --out, or remove it (`omni-lab demo --fresh` does)"
                 )
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         if not settings.exists():

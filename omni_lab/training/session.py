@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from omni_lab.config import Config
+from omni_lab.config.overrides import leaves
 from omni_lab.data.sources import training_data
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import InputError
@@ -49,6 +52,13 @@ class Session:
         return Trainer(self.settings, self.model, run, progress).fit(self.stages)
 
 
+def sizes(config: Config) -> Iterator[tuple[str, Any]]:
+    """Settings that decide the sizes of a model's weights, by dotted key."""
+    for key, _, value in leaves(config):
+        if key.startswith(("model.", "sequence.")) and key != "sequence.max_tokens":
+            yield key, value
+
+
 def begun_from(run: Path, config: Config, vocabulary: int) -> OmniModel:
     """Model of another run, where its sizes are those of `config`.
 
@@ -58,12 +68,10 @@ def begun_from(run: Path, config: Config, vocabulary: int) -> OmniModel:
         the folder is no run, or its model is of other sizes; the message names the first difference
     """
     model, other = trained(run), read_config(run)
-    pairs = ((config.model, other.model), (config.sequence, other.sequence))
-    for section, (wanted, found) in zip(("model", "sequence"), pairs, strict=True):
-        for name in wanted.__dataclass_fields__:
-            own, there = getattr(wanted, name), getattr(found, name)
-            if own != there and name != "max_tokens":
-                raise InputError(f"{run}: {section}.{name} is {there} there, and {own} here")
+    own, there = (dict(sizes(settings)) for settings in (config, other))
+    for key, value in own.items():
+        if value != there[key]:
+            raise InputError(f"{run}: {key} is {there[key]} there, and {value} here")
     if model.config.vocabulary != vocabulary:
         message = f"a vocabulary of {model.config.vocabulary} tokens there, and {vocabulary} here"
         raise InputError(f"{run}: {message}; give it the same tokenizer")

@@ -1,4 +1,4 @@
-"""`omni-lab train`: plan, stages by name, initial weights, a short run on the gallery, resumption."""
+"""`omni-lab train`: plan, stages by name, initial weights, a short run, resumption."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from omni_lab.cli.main import main
-from omni_lab.config import override, tiny
+from omni_lab.config import tiny
 from omni_lab.training.optimizers import part_of
 from omni_lab.training.run import RunFolder, read_config
 
@@ -140,8 +140,8 @@ def test_initial_weights_from_a_folder_that_is_no_run_are_refused_in_one_line(ow
 def test_initial_weights_of_another_width_are_refused_in_one_line(trained, own_folder, capsys):
     run, _ = trained
     wide = f"model.decoder.width={2 * tiny().model.decoder.width}"
-    there, here = tiny().model.decoder, override(tiny(), [wide]).model.decoder
+    there, here = tiny().model.decoder.width, 2 * tiny().model.decoder.width
     code, out, err = train(capsys, "--out", "wide", "--init", run, *SMALL, wide)
     assert (code, out) == (1, "")
-    assert err == f"omni-lab: {run}: model.decoder is {there} there, and {here} here\n"
+    assert err == f"omni-lab: {run}: model.decoder.width is {there} there, and {here} here\n"
     assert not (own_folder / "wide").exists()

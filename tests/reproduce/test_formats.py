@@ -68,14 +68,11 @@ def test_every_format_learns_from_the_same_pictures_and_words_in_the_same_order(
     first = batches["F0"]
     for batch in batches.values():
         assert torch.equal(batch.frames, first.frames)
-        said = [
-            words.decode(row[mask])
-            for row, mask in zip(batch.input_ids, batch.loss_mask, strict=True)
-        ]
-        assert said == [
-            words.decode(row[mask])
-            for row, mask in zip(first.input_ids, first.loss_mask, strict=True)
-        ]
+        supervised, expected = (
+            [words.decode(row[mask]) for row, mask in zip(b.input_ids, b.loss_mask, strict=True)]
+            for b in (batch, first)
+        )
+        assert supervised == expected
     tokens = [batches[arm].tokens for arm in FORMATS]
     assert tokens[0] < min(tokens[1:3]) and tokens[3] == tokens[4], "marks and prompts cost tokens"
 
@@ -256,7 +253,7 @@ def test_all_arms_of_a_seed_begin_with_the_same_vision_stage(quick):
         steps = [
             json.loads(line)["stage"] for line in (path / "metrics.jsonl").read_text().splitlines()
         ]
-        assert set(steps) == {"albums"}, "the shared stage is trained once"
+        assert set(steps) == {"albums"}, "the first stage is trained once for all arms"
 
 
 def test_the_figure_says_its_numbers_in_words_and_an_empty_record_says_so(quick):

@@ -3,7 +3,7 @@
 Every clip shows one colour, speaks another and writes a third. A question asks for one of them: the
 thing seen (`colour CELL`), the word heard (`word said`) or the note written (`note says`). Rows are
 the modality asked about, columns the modality whose content the answer follows, `none` where it
-follows none. There is no published definition; this one is ours.
+follows none. There is no published definition; this one is omni_lab's.
 """
 
 from __future__ import annotations
