@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from omni_lab.config import Config
 from omni_lab.config.overrides import leaves
 from omni_lab.data.sources import training_data
@@ -16,7 +14,7 @@ from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import InputError
 from omni_lab.model.omni import OmniModel
 from omni_lab.training.run import RunFolder, read_config
-from omni_lab.training.trainer import Trainer, trained
+from omni_lab.training.trainer import Trainer, new_model, trained
 
 
 class Session:
@@ -35,12 +33,7 @@ class Session:
     def __init__(self, config: Config, init: Path | None = None) -> None:
         self.settings = config.training
         self.stages = [training_data(config, stage) for stage in config.training.stages]
-        vocabulary = len(build_vocabulary(config))
-        torch.manual_seed(config.seed)
-        if init is None:
-            self.model = OmniModel.build(config.model, config.sequence, vocabulary)
-        else:
-            self.model = begun_from(init, config, vocabulary)
+        self.model = new_model(config) if init is None else begun_from(init, config)
 
     @property
     def main(self) -> bool:
@@ -59,7 +52,7 @@ def sizes(config: Config) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def begun_from(run: Path, config: Config, vocabulary: int) -> OmniModel:
+def begun_from(run: Path, config: Config) -> OmniModel:
     """Model of another run, where its sizes are those of `config`.
 
     Raises
@@ -72,6 +65,7 @@ def begun_from(run: Path, config: Config, vocabulary: int) -> OmniModel:
     for key, value in own.items():
         if value != there[key]:
             raise InputError(f"{run}: {key} is {there[key]} there, and {value} here")
+    vocabulary = len(build_vocabulary(config))
     if model.config.vocabulary != vocabulary:
         message = f"a vocabulary of {model.config.vocabulary} tokens there, and {vocabulary} here"
         raise InputError(f"{run}: {message}; give it the same tokenizer")

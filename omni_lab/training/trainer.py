@@ -235,10 +235,13 @@ def train_stages(
     config: Config, run: RunFolder, stages: Sequence[StageData], progress: bool = True
 ) -> OmniModel:
     """Train a new model through stages, or go on where the run folder stands; the trained model."""
+    return Trainer(config.training, new_model(config), run, progress).fit(stages)
+
+
+def new_model(config: Config) -> OmniModel:
+    """Model that training begins with: its weights depend on `config.seed`."""
     torch.manual_seed(config.seed)
-    vocabulary = len(build_vocabulary(config))
-    model = OmniModel.build(config.model, config.sequence, vocabulary)
-    return Trainer(config.training, model, run, progress).fit(stages)
+    return OmniModel.build(config.model, config.sequence, len(build_vocabulary(config)))
 
 
 def trained(folder: Path | str) -> OmniModel:
