@@ -117,9 +117,12 @@ def _by_line(lines: list[str], timing: re.Pattern, vtt: bool) -> list[Row]:
     number = -1  # of the newest entry; -1 where the file does not number them
     head = ""  # the newest line with text before the first entry
     block = False  # whether the line is in a VTT block that is no cue
+    last = max((i for i, line in enumerate(lines) if line.strip()), default=0)
 
     for i, line in enumerate(lines):
         times = _times(timing.match(line))
+        if times and times[1] is None and not (i == last and _begins(lines, i)):
+            times = None  # somebody says "3:2 -->"
         if times:
             name = _take_name(found[-1][2], number, vtt) if found else head
             number = int(name) if name.isdecimal() and len(name) < 10 else number + (number >= 0)
@@ -145,9 +148,17 @@ def _times(match: re.Match | None) -> tuple[int, int | None, str] | None:
     if match is None:
         return None
     start, end, rest = _ticks(match[1]), match[2], match[3].strip()
-    if end is None:  # a file that was cut off within the line, or words after an arrow
+    if end is None:  # a line that was cut off, or words after an arrow
         return None if rest.strip("0123456789:.,-") else (start, None, "")
     return start, _ticks(end), "" if all(map(_SETTING.fullmatch, rest.split())) else rest
+
+
+def _begins(lines: list[str], at: int) -> bool:
+    """Whether a line stands where an entry begins: after a blank line, or after its number."""
+    above = [line.strip() for line in lines[max(at - 2, 0) : at]]
+    if above and above[-1].isdecimal():
+        above.pop()
+    return not (above and above[-1])
 
 
 def _take_name(lines: list[str], number: int, vtt: bool) -> str:
