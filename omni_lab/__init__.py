@@ -1,6 +1,13 @@
 """omni_lab: how an omni-modal model is pretrained, to learn from and to reproduce."""
 
+import os
+
 from omni_lab.faces import public
+
+# Threads that wait for each other go to sleep soon. Spinning, OpenMP's default, loses a laptop that
+# has other work to do most of its speed (results/LOG.md); a setting of the user's own wins.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
 

@@ -15,6 +15,7 @@ class EvaluationConfig:
     """How much of the unseen world the trained model is asked about."""
 
     clips: Count = 160  # held-out clips of the training length
+    fact_clips: Natural = 0  # of them, where more are wanted for accuracy per fact
     albums: Count = 700  # held-out albums of each sort: one picture, several, a video
     retrieval_rooms: Count = 118  # candidates in cross-modal retrieval
     reliance_clips: Count = 160  # clips whose modalities disagree

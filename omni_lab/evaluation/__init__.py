@@ -5,7 +5,7 @@ from omni_lab.faces import public
 __getattr__, __dir__, __all__ = public(
     __name__,
     {
-        "answers": "CONTROLS EvalSet by_fact grade make_eval_set predict swapped",
+        "answers": "CONTROLS EvalSet answer_losses by_fact grade make_eval_set predict swapped",
         "gallery.exam": "answered evaluate world_clips",
         "gallery.needles": "OmniNeedleModel",
         "gallery.reliance": "conflicting",

@@ -47,6 +47,11 @@ class EvalSet:
     asked: list[EvalQuestion]
     config: Config
 
+    def first(self, rows: int) -> EvalSet:
+        """Evaluation set of the first `rows` clips."""
+        asked = [asked for asked in self.asked if asked.row < rows]
+        return EvalSet(self.rows[:rows], asked, self.config)
+
     def batch(self, first: int, rows: int) -> Batch:
         """Batch of up to `rows` rows, from row `first` on."""
         config = self.config
@@ -171,15 +176,7 @@ def grade(
     """
     right = np.zeros(len(exam.asked), bool)
     for first in range(0, len(exam.rows), batch_size):
-        predicted = predict(
-            model,
-            collate(
-                exam.rows[first : first + batch_size],
-                exam.config.sequence,
-                exam.config.model.image.size,
-            ),
-            strength,
-        )
+        predicted = predict(model, exam.batch(first, batch_size), strength)
 
         # questions are numbered over the whole set, predictions within the batch
         for index, asked in enumerate(exam.asked):
@@ -189,6 +186,23 @@ def grade(
                     predicted[asked.row - first, places] == exam.rows[asked.row].ids[places]
                 ).all()
     return right
+
+
+@torch.no_grad()
+def answer_losses(
+    model: OmniModel, exam: EvalSet, batch_size: int = 16
+) -> Float32[np.ndarray, " questions"]:
+    """Cross-entropy of every answer of an evaluation set, nats per token, under teacher forcing."""
+    losses = np.zeros(len(exam.asked), np.float32)
+    for first in range(0, len(exam.rows), batch_size):
+        batch = exam.batch(first, batch_size).to(model.device)
+        per_token = torch.zeros(batch.input_ids.shape)
+        supervised = batch.loss_mask[:, 1:].cpu()
+        per_token[:, 1:][supervised] = forward_batch(model, batch).losses.cpu()
+        for index, asked in enumerate(exam.asked):
+            if first <= asked.row < first + batch_size:
+                losses[index] = per_token[asked.row - first, list(asked.answer)].mean()
+    return losses
 
 
 def by_fact(

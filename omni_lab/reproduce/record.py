@@ -31,13 +31,17 @@ class Criterion:
     bound: float
     at_least: bool = True
     by_interval: bool = False  # judged by the 95 % interval over seeds, else by every single seed
+    tolerated: float = 0.0  # fraction of the seeds, rounded down, that may miss the bound
     claim: str = ""  # of the experiment, where it has several
 
     def ends(self, values: Sequence[float]) -> tuple[float, float]:
         """Worst and best value that count: bounds of the interval, or extremes of the seeds."""
-        over = interval(values)
-        low, high = (over["low"], over["high"]) if self.by_interval else (over["min"], over["max"])
-        return (low, high) if self.at_least else (high, low)
+        if self.by_interval:
+            over = interval(values)
+            low, high = over["low"], over["high"]
+            return (low, high) if self.at_least else (high, low)
+        ordered = sorted(values, reverse=not self.at_least)
+        return ordered[int(self.tolerated * len(values))], ordered[-1]
 
     def verdict(self, values: Sequence[float]) -> str:
         """Verdict on a metric's values over seeds, one of `VERDICTS`.

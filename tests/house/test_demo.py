@@ -9,8 +9,7 @@ import pytest
 from omni_lab.config import override, tiny
 from omni_lab.demo import QUICK, run_demo
 from omni_lab.errors import InputError
-from omni_lab.reproduce.experiments.demo import CRITERIA, numbers
-from omni_lab.reproduce.record import Criterion, interval, read_record, write_record
+from omni_lab.reproduce.experiments.demo import CRITERIA, OVER_ALL, measured, numbers
 from omni_lab.world.drawing import write_script
 from omni_lab.world.film import write_film
 from omni_lab.world.questions import FACTS
@@ -35,14 +34,28 @@ def films(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config():
-    return override(tiny(), [*QUICK, *FEW])
+    return override(tiny(), [*QUICK, *FEW, "training.threads=1"])
 
 
 @pytest.fixture(scope="module")
-def run(films, config, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "demo"
-    run_demo(config, out, films)
-    return out
+def experiment(films, config, tmp_path_factory):
+    """A folder with one run of the demo experiment, and the run's row."""
+    folder = tmp_path_factory.mktemp("experiment")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("omni_lab.demo.shipped_films", lambda: films)
+        return folder, measured(config, 0, 1, folder / "rows", folder / "runs", quick=False)
+
+
+@pytest.fixture(scope="module")
+def run(experiment):
+    return experiment[0] / "runs" / "reproduce-demo-seed0-threads1"
+
+
+def test_a_run_that_is_recorded_is_not_run_again(experiment, config, tmp_path):
+    folder, row = experiment
+    assert {c.metric for c in (*CRITERIA, *OVER_ALL)} <= set(row["metrics"])
+    assert 0 <= row["metrics"]["vision.motion"] <= 1 and row["metrics"]["vision.motion_loss"] > 0
+    assert measured(config, 0, 1, folder / "rows", tmp_path / "nowhere", quick=False) == row
 
 
 def test_the_summary_holds_what_others_may_rely_on(run):
@@ -93,40 +106,3 @@ def test_a_folder_without_films_is_named(tmp_path, config):
     (tmp_path / "empty" / "test").mkdir(parents=True)
     with pytest.raises(InputError, match="empty"):
         run_demo(config, tmp_path / "out", tmp_path / "empty")
-
-
-def test_a_criterion_is_judged_on_its_worst_seed(tmp_path):
-    criteria = [Criterion("a", 0.9), Criterion("b", 0.1, at_least=False)]
-    record = write_record(
-        tmp_path / "x",
-        "a claim",
-        "a command",
-        [0, 1],
-        {"a": [0.95, 0.89], "b": [0.0, 0.1]},
-        criteria,
-    )
-    assert [row["holds"] for row in record["criteria"]] == [False, True]
-    assert record["verdict"] == "not reproduced"
-    assert json.loads((tmp_path / "x" / "record.json").read_text())["metrics"]["a"]["seeds"] == [
-        0.95,
-        0.89,
-    ]
-
-
-def test_an_interval_over_three_seeds_is_students():
-    found = interval([0.9, 0.92, 0.94])
-    assert found["mean"] == pytest.approx(0.92)
-    assert found["high"] - found["mean"] == pytest.approx(4.303 * 0.02 / 3**0.5, rel=1e-2)
-
-
-def test_a_record_is_read_where_one_stands_else_from_the_project_else_it_says_how_to_make_one(
-    tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    assert read_record("demo")["id"] == "demo", "the project's own"
-    mine = write_record(
-        tmp_path / "results" / "demo", "mine", "a command", [0], {"a": [1.0]}, [Criterion("a", 0.5)]
-    )
-    assert read_record("demo")["claim"] == mine["claim"] == "mine"
-    with pytest.raises(InputError, match="omni-lab reproduce nothing --seeds 3"):
-        read_record("nothing")

@@ -28,7 +28,11 @@ ROWS = 16  # batch size
 
 
 def world_clips(
-    config: Config, split: str, count: int, seconds: int | None = None
+    config: Config,
+    split: str,
+    count: int,
+    seconds: int | None = None,
+    senses: tuple[str, ...] = ("image", "audio", "text"),
 ) -> list[Triplet]:
     """Evaluation clips: scripts of a split that training does not draw from.
 
@@ -36,12 +40,13 @@ def world_clips(
     ----------
     split : "test" for unseen scenes, "held_out" for unseen pairs of colour and shape
     seconds : length of a clip, s; None is that of the omni stage's clips
+    senses : modalities of the clips; questions that need another one are left out
     """
     size, rate = config.model.image.size, config.triplets.frames_per_second
     seconds = seconds or config.training.stage("omni").seconds
     seeds = range(FIRST_SEED, FIRST_SEED + count)
-    scripts = (write_script(seed, seconds, config.world, split) for seed in seeds)
-    return [from_script(script, size, config.world, rate) for script in scripts]
+    scripts = (write_script(seed, seconds, config.world, split, senses=senses) for seed in seeds)
+    return [from_script(script, size, config.world, rate, senses=senses) for script in scripts]
 
 
 def evaluate(model: OmniModel, config: Config, films: list[Triplet]) -> dict[str, Any]:
@@ -52,10 +57,15 @@ def evaluate(model: OmniModel, config: Config, films: list[Triplet]) -> dict[str
     films : clips cut from film files; scored too (`films`) where their ground truth is known
     """
     vocabulary, settings = build_vocabulary(config), config.evaluation
-    exam = make_eval_set(world_clips(config, "test", settings.clips), config, vocabulary)
-    held = make_eval_set(world_clips(config, "held_out", settings.clips), config, vocabulary)
+    count = max(settings.clips, settings.fact_clips)
+    large, held = (
+        make_eval_set(world_clips(config, split, count), config, vocabulary)
+        for split in ("test", "held_out")
+    )
+    right, exam = grade(model, large), large.first(settings.clips)
+    unswapped = by_fact(exam, right[: len(exam.asked)], CHANCE)
     scores: dict[str, Any] = {
-        "facts": by_fact(exam, grade(model, exam), CHANCE),
+        "facts": by_fact(large, right, CHANCE),
         "held_out_pairs": by_fact(held, grade(model, held), CHANCE, held_out=True),
         "controls": {
             control: by_fact(exam, grade(model, swapped(exam, control)), CHANCE)
@@ -65,6 +75,8 @@ def evaluate(model: OmniModel, config: Config, films: list[Triplet]) -> dict[str
     }
     for control in scores["controls"].values():
         control.pop("absent", None)  # no modality carries its answer, so no swap takes it away
+        for fact, score in control.items():
+            score["unswapped"] = unswapped[fact]["accuracy"]  # on the same clips
 
     if any(clip.facts for clip in films):
         shown = make_eval_set(films, config, vocabulary)

@@ -1,38 +1,52 @@
-"""Demo experiment over several seeds: fact accuracy, controls, time and memory on two CPU cores.
+"""Demo experiment over seeds and thread counts: fact accuracy, controls, time and memory.
 
-Does a small model learn to see, hear, read and combine, in minutes?
+Does a small model learn to see, hear, read and combine, in minutes, on any machine? Rounding
+differs with the number of threads, and a run with it, as much as from seed to seed: each seed runs
+with one and with two threads.
 
-Command: `omni-lab reproduce demo --seeds 3`. Hardware: 2 CPU cores, no GPU; about 6 minutes a seed.
-Expected: every criterion below holds on every seed.
+Command: `omni-lab reproduce demo --seeds 10`. Hardware: 2 CPU cores, no GPU; 6 to 10 minutes a run.
+Expected: 19 of 20 runs meet every criterion below; none leaves a fact unlearned.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
-from omni_lab.config import Config, override
+import numpy as np
+
+from omni_lab.config import Config, config_hash, override
 from omni_lab.reproduce.record import Criterion, write_record
+from omni_lab.storage import write_json
 
 CLAIM = (
     "A 0.8 M parameter omni model learns to see, hear, read and combine both from pixels and sound "
-    "within 6 minutes"
+    "within minutes, whatever the seed and the rounding"
 )
+THREADS = (1, 2)
+TOLERATED = 0.05  # of the runs
+FACT_CLIPS = 640  # so that .97 and .98 of facts found by ear (936 questions) can be told apart
+SETTINGS = (f"evaluation.fact_clips={FACT_CLIPS}",)
 _SEEN = (
     "colour", "shape", "position", "motion", "word", "speaker", "shape_to_colour",
     "colour_to_shape",
 )  # fmt: skip
 CRITERIA = (
-    *(Criterion(f"facts.{fact}", 0.97) for fact in _SEEN),
-    Criterion("facts.beeps", 0.93),
-    Criterion("facts.sign", 0.90),
-    Criterion("held_out_pairs.colour", 0.90),
-    Criterion("held_out_pairs.shape", 0.88),
-    Criterion("controls.fallen", 0.10, at_least=False),
-    Criterion("controls.kept", 0.05, at_least=False),
-    Criterion("seconds", 360, at_least=False),
-    Criterion("peak_memory_mb", 2000, at_least=False),
+    *(Criterion(f"facts.{fact}", 0.97, tolerated=TOLERATED) for fact in _SEEN),
+    Criterion("facts.beeps", 0.93, tolerated=TOLERATED),
+    Criterion("facts.sign", 0.90, tolerated=TOLERATED),
+    Criterion("held_out_pairs.colour", 0.90, tolerated=TOLERATED),
+    Criterion("held_out_pairs.shape", 0.88, tolerated=TOLERATED),
+    Criterion("controls.fallen", 0.10, at_least=False, tolerated=TOLERATED),
+    Criterion("controls.kept", 0.05, at_least=False, tolerated=TOLERATED),
+    Criterion("peak_memory_mb", 2000, at_least=False, tolerated=TOLERATED),
+)
+# over all of them; guessing among what a room shows, the best of no learning, gives at most .57
+OVER_ALL = (
+    Criterion("missed", 0, at_least=False, tolerated=TOLERATED),
+    Criterion("facts.lowest", 0.75),
 )
 
 
@@ -41,7 +55,8 @@ def numbers(summary: dict) -> dict[str, float]:
 
     `controls.fallen` is the most that a fact whose modality was swapped stays above chance, over
     all three controls; `controls.kept` the most accuracy that a fact lost whose modalities were not
-    swapped.
+    swapped; `facts.lowest` the accuracy of the fact that was learned least; `missed` the number of
+    criteria that do not hold.
     """
     from omni_lab.world.questions import FACTS
 
@@ -58,16 +73,69 @@ def numbers(summary: dict) -> dict[str, float]:
             if lost == "question" or lost in FACTS[fact][0]:
                 fallen.append(score["accuracy"] - score["chance"])
             else:
-                kept.append(summary["facts"][fact]["accuracy"] - score["accuracy"])
+                kept.append(score["unswapped"] - score["accuracy"])
 
-    return {
-        **out,
+    out |= {
         **{f"retrieval.{pair}.r1": score["r1"] for pair, score in summary["retrieval"].items()},
         "controls.fallen": max(fallen),
         "controls.kept": max(kept),
         "seconds": summary["seconds"],
         "peak_memory_mb": summary["peak_memory_mb"],
+        "facts.lowest": min(score["accuracy"] for score in summary["facts"].values()),
     }
+    held = [criterion.verdict([out[criterion.metric]]) == "reproduced" for criterion in CRITERIA]
+    return out | {"missed": held.count(False)}
+
+
+def motion_at_vision_end(run: Path, config: Config) -> dict[str, float]:
+    """Motion in fresh pictures when the vision stage has ended: loss and accuracy.
+
+    The final accuracy hides how near a run came to not learning it.
+    """
+    from omni_lab.data.vocabulary import build_vocabulary
+    from omni_lab.evaluation.answers import answer_losses, grade, make_eval_set
+    from omni_lab.evaluation.gallery.exam import world_clips
+    from omni_lab.model.omni import OmniModel
+
+    stage = config.training.stage("vision")
+    model = OmniModel.load(run / "checkpoints" / f"vision-{stage.steps:06}")
+    clips = world_clips(config, "test", config.evaluation.clips, 2, ("image", "text"))
+    exam = make_eval_set(clips, config, build_vocabulary(config))
+    asked = np.asarray([question.fact["fact"] == "motion" for question in exam.asked])
+    return {
+        "vision.motion_loss": float(answer_losses(model, exam)[asked].mean()),
+        "vision.motion": float(grade(model, exam)[asked].mean()),
+    }
+
+
+def measured(
+    config: Config, seed: int, threads: int, folder: Path, runs: Path, quick: bool
+) -> dict:
+    """Metrics of one run, kept in `folder`; what is there with the same settings is not run again."""
+    from omni_lab.demo import run_demo
+    from omni_lab.training.run import environment, read_config
+
+    config = override(config, [f"seed={seed}", f"training.threads={threads}"])
+    path = folder / f"seed{seed}-threads{threads}.json"
+    if path.is_file():
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if row["config_hash"] == config_hash(config):
+            return row
+
+    out = runs / f"reproduce-demo{'-quick' if quick else ''}-seed{seed}-threads{threads}"
+    run_demo(config, out, quick=quick)
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    row = {
+        "seed": seed,
+        "threads": threads,
+        "config_hash": config_hash(config),
+        "environment": environment(),
+        "load": os.getloadavg()[0],  # of the machine, at the run's end
+        "metrics": numbers(summary) | motion_at_vision_end(out, read_config(out)),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, row)
+    return row
 
 
 def ship(run: Path, folder: Path, figures: Path) -> None:
@@ -96,19 +164,27 @@ def ship(run: Path, folder: Path, figures: Path) -> None:
 
 
 def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool = False) -> dict:
-    """Demo once per seed; record of all metrics over seeds, with seed 0's run beside it."""
-    from omni_lab.demo import run_demo
-
+    """Demo per seed and thread count; record of all metrics over runs, with the first beside it."""
     name = "demo-quick" if quick else "demo"
-    summaries = []
-    for seed in range(seeds):
-        out = runs / f"reproduce-{name}-{seed}"
-        run_demo(override(config, [f"seed={seed}"]), out, quick=quick)
-        summaries.append(numbers(json.loads((out / "summary.json").read_text())))
+    config = override(config, () if quick else SETTINGS)
+    folder = results / name
+    planned = [(seed, threads) for seed in range(seeds) for threads in THREADS]
+    rows = [
+        measured(config, seed, threads, folder / "runs", runs, quick) for seed, threads in planned
+    ]
 
-    common = [metric for metric in summaries[0] if all(metric in summary for summary in summaries)]
-    metrics = {metric: [summary[metric] for summary in summaries] for metric in common}
+    common = set.intersection(*(set(row["metrics"]) for row in rows))
+    metrics = {
+        metric: [row["metrics"][metric] for row in rows]
+        for metric in rows[0]["metrics"]
+        if metric in common
+    }
+    details = {"runs": [{key: row[key] for key in ("seed", "threads", "load")} for row in rows]}
     command = f"omni-lab reproduce demo --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(results / name, CLAIM, command, range(seeds), metrics, CRITERIA)
-    ship(runs / f"reproduce-{name}-0", results / name, results.parent / "figures")
+    record = write_record(
+        folder, CLAIM, command, range(seeds), metrics, (*CRITERIA, *OVER_ALL), details
+    )
+    shipped = runs / f"reproduce-{name}-seed0-threads{THREADS[-1]}"
+    if shipped.is_dir():  # it may have been run on another machine, and its row kept
+        ship(shipped, folder, results.parent / "figures")
     return record
