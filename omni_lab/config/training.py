@@ -71,7 +71,7 @@ class TrainingConfig(StageList):
 
     stages: tuple[StageConfig, ...] = (
         StageConfig("vision", steps=560, decay_fraction=0.4, curriculum_fraction=0.5),
-        StageConfig("audio", train=("audio", "connector", "decoder"), steps=180, lr_scale=0.3),
+        StageConfig("audio", train=("audio", "connector", "decoder"), steps=260, lr_scale=0.3),
         StageConfig(
             "omni",
             train=("image", "audio", "connector", "decoder"),

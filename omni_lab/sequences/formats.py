@@ -108,10 +108,10 @@ def lay_out(content: Any, config: Config, supervised: bool = True) -> Sequence:
     if supervised and not any(isinstance(part, Cue) for part in document.parts):
         wrong = "no text in it, so that no token is supervised"
         raise SequenceError(f"clip {document.name}: {wrong}; give it text")
-    return _written(document, FORMATS[layout], config)
+    return _written(document, FORMATS[layout], config.sequence, config.model.image.size)
 
 
-def _written(document: Document, written: Format, config: Config) -> Sequence:
+def _written(document: Document, written: Format, settings: SequenceConfig, size: int) -> Sequence:
     """Sequence of a document in one format; every part of the document is a unit."""
     items: list[Item] = []
     frames: list[np.ndarray] = []
@@ -120,15 +120,13 @@ def _written(document: Document, written: Format, config: Config) -> Sequence:
 
     for unit, part in enumerate(document.parts):
         if isinstance(part, Cue):
-            items.extend(_text(part, unit, config))
+            items.extend(_text(part, unit, settings))
             continue
 
         name = "frame" if part.frame and written.frames else "image"
         numbers[name] += 1
-        tiling = cut(part.pixels, config.model.image.size, _grids(part, config.sequence))
-        frames += [
-            np.stack([picture] * config.sequence.frames_per_unit) for picture in tiling.pictures
-        ]
+        tiling = cut(part.pixels, size, _grids(part, settings))
+        frames += [np.stack([picture] * settings.frames_per_unit) for picture in tiling.pictures]
         tilings += [(tiling, piece) for piece in range(len(tiling.pictures))]
         items.extend(_image(f"{name} {numbers[name]}", part, len(tiling.pictures), unit, written))
 
@@ -180,9 +178,9 @@ def _image(
         yield Item("control", at, at, IMAGE_END, unit=unit)
 
 
-def _text(cue: Cue, unit: int, config: Config) -> Iterator[Item]:
+def _text(cue: Cue, unit: int, settings: SequenceConfig) -> Iterator[Item]:
     """Items of a text: a dialogue turn where it has a role, else supervised text."""
     if cue.role is None:
         yield Item("text", cue.start, cue.end, cue.text, loss=True, unit=unit)
     else:
-        yield from spoken(cue, unit, config.sequence)
+        yield from spoken(cue, unit, settings)

@@ -89,9 +89,9 @@ class GalleryLessons(StageData):
     ) -> Iterator[tuple[int, Triplet]]:
         """Caption rows of single seconds beside the whole clip, as (second, clip).
 
-        Unimodal stages describe every second. The omni stage takes out of every room a second in
-        which a heard word names what to find: alone, with that question only, it is learned sooner
-        than within a long stream.
+        Unimodal stages describe every second. The omni stage takes out of every room up to two
+        seconds in which a heard word names what to find: alone, with that question only, it is
+        learned sooner than within a long stream.
         """
         if self.settings.name != "omni":
             for second in range(script.seconds):
@@ -105,8 +105,8 @@ class GalleryLessons(StageData):
                 for q in script.questions
                 if q.fact in BY_EAR and 0 <= q.second - first < script.room_s
             ]
-            if by_ear:
-                second = by_ear[sample % len(by_ear)]
+            for number in range(min(2, len(by_ear))):
+                second = by_ear[(sample + number) % len(by_ear)]
                 start = second * TICKS_PER_SECOND
                 yield second, _by_ear_alone(clip.window(start, start + TICKS_PER_SECOND))
 
