@@ -6,6 +6,7 @@ rank), and a checkpoint holds weights and optimizer state.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +56,19 @@ class Trainer:
         self.settings, self.model, self.run, self.progress = settings, model, run, progress
         # a stage leaves one modality out
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-        self.accelerator = Accelerator(mixed_precision=settings.precision, kwargs_handlers=[unused])
+        started = int(os.environ.get("WORLD_SIZE", "1"))
+        self.accelerator = Accelerator(
+            cpu=started > 1 and not torch.cuda.is_available(),  # else each trains alone, unsaid
+            mixed_precision=settings.precision,
+            kwargs_handlers=[unused],
+        )
+        if self.accelerator.num_processes != started:
+            message = (
+                f"{started} processes were started, and {self.accelerator.num_processes} train"
+            )
+            raise UsageError(
+                f"WORLD_SIZE={started}: {message} together; leave the backend to torchrun"
+            )
         self.collectives = self._context_parallel_group()
         if self.collectives:
             register_context_parallel(model.decoder, settings.engine)

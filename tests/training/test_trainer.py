@@ -132,7 +132,7 @@ def test_two_processes_learn_what_one_learns_with_rows_of_their_own_and_with_sha
     script.write_text(
         LAUNCHED.format(settings=settings, shared=[*ALBUMS, "training.context_parallel=2"])
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     launch = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2".split()
     rows, albums = override(tiny(), settings), override(tiny(), ALBUMS)
     alone = RunFolder(tmp_path / "rows-alone", rows), RunFolder(tmp_path / "shared-alone", albums)
