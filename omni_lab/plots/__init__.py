@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = public(
         "data.timeline": "draw_triplet",
         "data.tokens": "draw_stream",
         "evaluation.facts": "draw_controls draw_facts",
+        "evaluation.films": "draw_films",
         "evaluation.formats": "draw_format_scores",
         "evaluation.heatmaps": "draw_attention draw_reliance draw_retrieval",
         "evaluation.needles": "draw_needles",

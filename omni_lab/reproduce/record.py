@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omni_lab.config import Config, config_hash
 from omni_lab.errors import InputError
 from omni_lab.storage import in_project, write_json
 from omni_lab.training.run import environment
@@ -71,6 +73,28 @@ def interval(values: Sequence[float]) -> dict[str, float]:
         "min": min(values),
         "max": max(values),
     }
+
+
+def kept_row(path: Path, config: Config, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Results of one run, kept in a file: what is there with the same settings is not run again.
+
+    An experiment of many runs goes on where it was stopped, on the same machine or another.
+
+    Parameters
+    ----------
+    measure : the run, which gives plain JSON
+    """
+    key = config_hash(config)
+    if path.is_file():
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if row["config_hash"] == key:
+            return row
+
+    row = {"config_hash": key, "environment": environment(), **measure()}
+    row["load"] = os.getloadavg()[0]  # of the machine, as the run ended
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, row)
+    return row
 
 
 def write_record(

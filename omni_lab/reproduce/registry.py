@@ -13,6 +13,10 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
         "does the whole pipeline give a model that sees, hears, reads and combines?",
         "O1 O4 O8 O19 O20",
     ),
+    "from_films": (
+        "do films alone, from mp4 to shards to training, teach what the generator of their scenes does?",
+        "O1 O4",
+    ),
     "context": (
         "is a context that grows in stages, with θ, read at every depth, unlike those of controls?",
         "C3 C4 C5 C11 C12",

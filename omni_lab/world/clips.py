@@ -15,10 +15,9 @@ from jaxtyping import Float32, UInt8
 from omni_lab.config import TICKS_PER_SECOND, WorldConfig
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.triplets.record import Triplet
-from omni_lab.world.dialogue import dialogue, facts
-from omni_lab.world.questions import captions
+from omni_lab.world.dialogue import caption, facts, spoken_with
 from omni_lab.world.rendering import render
-from omni_lab.world.script import COUNTS, Script
+from omni_lab.world.script import Script
 from omni_lab.world.voice import soundtrack
 
 _POOL = 1 << 22
@@ -82,10 +81,7 @@ def from_script(
         audio = soundtrack(script)
         audio = hiss(audio, world.audio_noise, rng) if noisy else audio
 
-    exchanges = [lines for lines, carriers in dialogue(script) if set(carriers) <= set(senses)]
-    cues = tuple(
-        Cue(x.start, x.end, x.text, x.role, "prefix") for exchange in exchanges for x in exchange
-    )
+    cues = tuple(Cue(x.start, x.end, x.text, x.role, "prefix") for x in spoken_with(script, senses))
 
     return Triplet(
         source_id=f"world-{script.split}-{script.seed}",
@@ -103,17 +99,12 @@ def from_script(
 def described(clip: Triplet, script: Script, second: int, carrier: str, order: int = 0) -> Triplet:
     """Unimodal caption pair: one second of a script's clip, and a description of one modality.
 
-    `carrier` is `image` (a caption; see `captions` for `order`) or `audio` (speaker and word, or
-    the number of beeps); the other modality is left out.
+    `carrier` is `image` or `audio` (see `caption`); the other modality is left out.
     """
     part = clip.window(second * TICKS_PER_SECOND, (second + 1) * TICKS_PER_SECOND)
     if carrier == "image":
-        pairs = captions(script.rooms[second // script.room_s], second % script.room_s, order)
-        text = ", ".join(f"{first} {then}" for first, then in pairs) + "."
         part = replace(part, audio=part.audio[:0])
     else:
-        sound = script.sound(second)
-        text = f"{sound.role} {sound.word}." if sound.word else f"Beeps {COUNTS[sound.beeps - 1]}."
         part = replace(part, frames=part.frames[:0], frame_times=part.frame_times[:0])
-    cue = Cue(0, TICKS_PER_SECOND, text, "guide")
+    cue = Cue(0, TICKS_PER_SECOND, caption(script, second, carrier, order), "guide")
     return replace(part, cues=(cue,), has=frozenset({carrier, "text"}), facts=())

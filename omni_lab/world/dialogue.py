@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.world.script import Question, Script
+from omni_lab.world.questions import captions
+from omni_lab.world.script import COUNTS, Question, Script
 
 _MILLISECOND = TICKS_PER_SECOND // 1000
 
@@ -52,6 +54,30 @@ def dialogue(script: Script) -> list[tuple[tuple[Line, ...], tuple[str, ...]]]:
             lines = (Line(start, middle, "visitor", asked), Line(middle, end, "guide", answer))
             exchanges.append((lines, slot.carriers))
     return exchanges
+
+
+def spoken_with(script: Script, senses: Collection[str]) -> list[Line]:
+    """Dialogue lines of the exchanges that need no other modalities than `senses`."""
+    return [
+        line
+        for exchange, carriers in dialogue(script)
+        if set(carriers) <= set(senses)
+        for line in exchange
+    ]
+
+
+def caption(script: Script, second: int, carrier: str, order: int = 0) -> str:
+    """Caption of one second: what is seen (see `captions` for `order`), or who says what.
+
+    Parameters
+    ----------
+    carrier : the modality that is described, `image` or `audio`
+    """
+    if carrier == "image":
+        pairs = captions(script.rooms[second // script.room_s], second % script.room_s, order)
+        return ", ".join(f"{first} {then}" for first, then in pairs) + "."
+    sound = script.sound(second)
+    return f"{sound.role} {sound.word}." if sound.word else f"Beeps {COUNTS[sound.beeps - 1]}."
 
 
 def facts(script: Script) -> tuple[dict, ...]:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.errors import UsageError
-from omni_lab.world.dialogue import Line, dialogue, facts
+from omni_lab.progress import tracked
+from omni_lab.world.dialogue import Line, facts, spoken_with
 from omni_lab.world.rendering import HOP_END_S, HOP_START_S, render
 from omni_lab.world.script import Script
 from omni_lab.world.voice import soundtrack
+
+if TYPE_CHECKING:
+    from av import AudioFrame, VideoFrame
+    from av.container import OutputContainer
 
 _AUDIO_RATE = 48_000
 
@@ -74,6 +81,40 @@ def _pictures(script: Script, frame_rate: int, width: int, height: int, grain: f
             yield np.clip(drawn + noise[random.Random(index).randrange(8)], 0, 255).astype(np.uint8)
 
 
+def _video_frames(pictures: Iterable[np.ndarray]) -> Iterator[VideoFrame]:
+    from av import VideoFrame
+
+    for index, picture in enumerate(pictures):
+        frame = VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts = index
+        yield frame
+
+
+def _audio_frames(script: Script, hiss: float) -> Iterator[AudioFrame]:
+    """Soundtrack at the film's rate, in frames of AAC's length."""
+    from av import AudioFrame
+    from scipy.signal import resample_poly
+
+    wave = soundtrack(script)
+    if hiss:
+        noise = np.random.default_rng(script.seed).standard_normal(len(wave), np.float32)
+        wave = wave + hiss * noise
+    wave = resample_poly(wave, _AUDIO_RATE // TICKS_PER_SECOND, 1).astype(np.float32)
+    for start in range(0, len(wave), 1024):
+        frame = AudioFrame.from_ndarray(
+            wave[None, start : start + 1024], format="fltp", layout="mono"
+        )
+        frame.sample_rate, frame.pts = _AUDIO_RATE, start
+        yield frame
+
+
+def _encode(container: OutputContainer, stream: Any, frames: Iterable[Any]) -> None:
+    """All frames of one stream, encoded and muxed."""
+    for frame in frames:
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
 def write_film(
     script: Script,
     path: Path | str,
@@ -81,7 +122,10 @@ def write_film(
     frame_rate: int = 24,
     crf: int = 20,
     grain: float = 0.0,
+    hiss: float = 0.0,
     progress: bool = False,
+    senses: Collection[str] = ("image", "audio", "text"),
+    lines: Sequence[Line] | None = None,
 ) -> Path:
     """Film files of a script: `path` (.mp4) and, with the same stem, .srt, .vtt and .truth.json.
 
@@ -93,16 +137,16 @@ def write_film(
     crf : x264's quality, lower is better
     grain : deviation of the camera noise as a fraction of full scale, so that a film is as hard to
         decode as a real one
+    hiss : deviation of the room's noise, full scale 1
+    senses : a silent film, or sound alone, leaves a modality out, with the exchanges that need it
+    lines : subtitles, where they are not the dialogue
 
     Raises
     ------
     UsageError
-        `path` is no .mp4, or a side is odd
+        `path` is no .mp4, a side is odd, or the film has neither pictures nor sound
     """
     import av
-    from scipy.signal import resample_poly
-
-    from omni_lab.progress import tracked
 
     path = Path(path)
     if path.suffix != ".mp4":
@@ -113,35 +157,36 @@ def write_film(
     if width % 2 or height % 2:
         raise UsageError(f"size {width} × {height}: H.264 needs even sides")
 
+    if not {"image", "audio"} & set(senses):
+        right = "name image, audio or both"
+        raise UsageError(f"senses={','.join(senses)}: a film without pictures and sound; {right}")
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        video = container.add_stream(
-            "libx264", rate=frame_rate, options={"crf": str(crf), "preset": "medium"}
-        )
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        video.time_base = Fraction(1, frame_rate)
-        audio = container.add_stream("aac", rate=_AUDIO_RATE, layout="mono")
-        audio.bit_rate = 96_000
+        # streams are declared before the first packet
+        video = audio = None
+        if "image" in senses:
+            options = {"crf": str(crf), "preset": "medium"}
+            video = container.add_stream("libx264", rate=frame_rate, options=options)
+            video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+            video.time_base = Fraction(1, frame_rate)
+        if "audio" in senses:
+            audio = container.add_stream("aac", rate=_AUDIO_RATE, layout="mono")
+            audio.bit_rate = 96_000
 
-        total = script.seconds * frame_rate
-        pictures = _pictures(script, frame_rate, width, height, grain)
-        for index, picture in enumerate(tracked(pictures, path.name, "frame", total, progress)):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts = index
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
+        if video:
+            pictures = _pictures(script, frame_rate, width, height, grain)
+            total = script.seconds * frame_rate
+            pictures = tracked(pictures, path.name, "frame", total, progress)
+            _encode(container, video, _video_frames(pictures))
+        if audio:
+            _encode(container, audio, _audio_frames(script, hiss))
 
-        wave = resample_poly(soundtrack(script), _AUDIO_RATE // TICKS_PER_SECOND, 1)
-        wave = wave.astype(np.float32)
-        for start in range(0, len(wave), 1024):
-            frame = av.AudioFrame.from_ndarray(
-                wave[None, start : start + 1024], format="fltp", layout="mono"
-            )
-            frame.sample_rate, frame.pts = _AUDIO_RATE, start
-            container.mux(audio.encode(frame))
-        container.mux(audio.encode(None))
-
-    lines = [line for exchange, _ in dialogue(script) for line in exchange]
+    known = [fact for fact in facts(script) if set(fact["carriers"]) <= set(senses)]
+    if lines is None:
+        lines = spoken_with(script, senses)
+    else:
+        known = []  # its times are those of the dialogue's lines
     path.with_suffix(".srt").write_text(to_srt(lines), encoding="utf-8")
     path.with_suffix(".vtt").write_text(to_vtt(lines), encoding="utf-8")
     truth = {
@@ -149,7 +194,7 @@ def write_film(
         "split": script.split,
         "seconds": script.seconds,
         "ticks_per_second": TICKS_PER_SECOND,
-        "facts": facts(script),
+        "facts": known,
     }
     path.with_suffix(".truth.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
     return path

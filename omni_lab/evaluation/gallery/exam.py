@@ -9,6 +9,7 @@ from omni_lab.config import TICKS_PER_SECOND, Config
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.evaluation.answers import (
     CONTROLS,
+    EvalSet,
     by_fact,
     grade,
     make_eval_set,
@@ -57,16 +58,12 @@ def evaluate(model: OmniModel, config: Config, films: list[Triplet]) -> dict[str
     films : clips cut from film files; scored too (`films`) where their ground truth is known
     """
     vocabulary, settings = build_vocabulary(config), config.evaluation
-    count = max(settings.clips, settings.fact_clips)
-    large, held = (
-        make_eval_set(world_clips(config, split, count), config, vocabulary)
-        for split in ("test", "held_out")
-    )
+    large = _fact_set(config, "test")
     right, exam = grade(model, large), large.first(settings.clips)
     unswapped = by_fact(exam, right[: len(exam.asked)], CHANCE)
     scores: dict[str, Any] = {
         "facts": by_fact(large, right, CHANCE),
-        "held_out_pairs": by_fact(held, grade(model, held), CHANCE, held_out=True),
+        "held_out_pairs": fact_scores(model, config, "held_out"),
         "controls": {
             control: by_fact(exam, grade(model, swapped(exam, control)), CHANCE)
             for control in CONTROLS
@@ -87,6 +84,18 @@ def evaluate(model: OmniModel, config: Config, films: list[Triplet]) -> dict[str
     scores["retrieval"] = retrieval_scores(vectors, settings.retrieval_rooms)
     scores["attention"] = modality_mass(model, batches[:4])
     return scores
+
+
+def fact_scores(model: OmniModel, config: Config, split: str) -> dict[str, dict]:
+    """Accuracy per fact on the clips of a split; of `held_out`, on its unseen pairs alone."""
+    exam = _fact_set(config, split)
+    return by_fact(exam, grade(model, exam), CHANCE, held_out=split == "held_out")
+
+
+def _fact_set(config: Config, split: str) -> EvalSet:
+    """Clips for accuracy per fact: the first ones are those of the controls."""
+    count = max(config.evaluation.clips, config.evaluation.fact_clips)
+    return make_eval_set(world_clips(config, split, count), config, build_vocabulary(config))
 
 
 def answered(model: OmniModel, clip: Triplet, config: Config) -> list[dict[str, Any]]:

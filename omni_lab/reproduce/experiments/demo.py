@@ -11,15 +11,13 @@ Expected: 19 of 20 runs meet every criterion below; none leaves a fact unlearned
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 
-from omni_lab.config import Config, config_hash, override
-from omni_lab.reproduce.record import Criterion, write_record
-from omni_lab.storage import write_json
+from omni_lab.config import Config, override
+from omni_lab.reproduce.record import Criterion, kept_row, write_record
 
 CLAIM = (
     "A 0.8 M parameter omni model learns to see, hear, read and combine both from pixels and sound "
@@ -111,31 +109,20 @@ def motion_at_vision_end(run: Path, config: Config) -> dict[str, float]:
 def measured(
     config: Config, seed: int, threads: int, folder: Path, runs: Path, quick: bool
 ) -> dict:
-    """Metrics of one run, kept in `folder`; what is there with the same settings is not run again."""
+    """Metrics of one run, kept in `folder`."""
     from omni_lab.demo import run_demo
-    from omni_lab.training.run import environment, read_config
+    from omni_lab.training.run import read_config
 
     config = override(config, [f"seed={seed}", f"training.threads={threads}"])
-    path = folder / f"seed{seed}-threads{threads}.json"
-    if path.is_file():
-        row = json.loads(path.read_text(encoding="utf-8"))
-        if row["config_hash"] == config_hash(config):
-            return row
-
     out = runs / f"reproduce-demo{'-quick' if quick else ''}-seed{seed}-threads{threads}"
-    run_demo(config, out, quick=quick)
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    row = {
-        "seed": seed,
-        "threads": threads,
-        "config_hash": config_hash(config),
-        "environment": environment(),
-        "load": os.getloadavg()[0],  # of the machine, at the run's end
-        "metrics": numbers(summary) | motion_at_vision_end(out, read_config(out)),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, row)
-    return row
+
+    def run() -> dict:
+        run_demo(config, out, quick=quick)
+        summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+        found = numbers(summary) | motion_at_vision_end(out, read_config(out))
+        return {"seed": seed, "threads": threads, "metrics": found}
+
+    return kept_row(folder / f"seed{seed}-threads{threads}.json", config, run)
 
 
 def ship(run: Path, folder: Path, figures: Path) -> None:
