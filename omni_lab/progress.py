@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -74,3 +75,17 @@ def tracked(
         for item in items:
             yield item
             bar.update()
+
+
+@contextmanager
+def library_bars_off() -> Iterator[None]:
+    """No bars of the model library's own: what they count takes less than a second here."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

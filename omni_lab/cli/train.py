@@ -44,6 +44,7 @@ def add_train(commands: Any) -> None:
 def train(arguments: argparse.Namespace) -> None:
     """`omni-lab train`: plan, then train into a run folder."""
     config = chosen(arguments)
+    from omni_lab.training.checkpoint import latest
     from omni_lab.training.plan import plan_stages, written
     from omni_lab.training.run import RunFolder
     from omni_lab.training.session import Session
@@ -55,7 +56,8 @@ def train(arguments: argparse.Namespace) -> None:
     if not arguments.dry_run:
         run = RunFolder(arguments.out, config)
         session.fit(run)
-        plan["checkpoint"] = str(run.furthest() or "") or None
+        found = latest(run.checkpoints, tuple(stage.name for stage in config.training.stages))
+        plan["checkpoint"] = str(found[0]) if found else None
     if session.main and arguments.json:
         answer(arguments, plan, "")
     elif session.main and not arguments.dry_run:
@@ -75,8 +77,7 @@ def chosen(arguments: argparse.Namespace) -> Config:
 
     stages = config.training.stages
     if arguments.stages:
-        lists = (config.training, config.albums, config.context)
-        named = {stage.name: stage for settings in lists for stage in settings.stages}
+        named = config.every_stage()
         if unknown := [name for name in arguments.stages if name not in named]:
             raise UsageError(f"--stages {unknown[0]}: there are {', '.join(named)}")
         stages = tuple(named[name] for name in arguments.stages)

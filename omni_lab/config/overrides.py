@@ -26,6 +26,7 @@ from omni_lab.config.renamed import first_named, modern_key
 from omni_lab.config.types import Range
 from omni_lab.errors import ConfigError
 
+LARGEST = 2**53  # of a number in size
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -186,6 +187,10 @@ def _merged_list(old: tuple, value: Any, cls: type, key: str, known: list[str]) 
     if isinstance(value, Mapping):
         if lost := next((name for name in value if name not in named), None):
             raise _unknown(f"{key}.{lost}", known)
+        for name, changes in value.items():
+            if not isinstance(changes, Mapping):
+                inside = _some_inside(f"{key}.{name}", known)
+                raise ConfigError(f"{key}.{name} is a section, not a value; set one of {inside}")
         changed = {
             name: _merged(named[name], changes, f"{key}.{name}.", known)
             for name, changes in value.items()
@@ -304,6 +309,11 @@ def _parsed(text: str, annotation: Any, key: str) -> Any:
 
 def _typed(value: Any, annotation: Any, key: str) -> Any:
     """`value`, where it is of the field's type: whole numbers become floats, lists tuples, and nothing else changes."""
+    if isinstance(value, int | float) and abs(value) > LARGEST:
+        # a whole number may be too long to be written out
+        text = f"{value:g}" if isinstance(value, float) else f"10^{math.log10(abs(value)):.0f}"
+        must = f"{_kind(annotation)} of at most 2^53, as floats hold it exactly"
+        raise ConfigError(f"{key} = {text} is impossible: it must be {must}")
     for choice in _choices(annotation):
         if typing.get_origin(choice) is tuple and isinstance(value, list | tuple):
             inner = typing.get_args(choice)[0]
@@ -312,7 +322,7 @@ def _typed(value: Any, annotation: Any, key: str) -> Any:
             choice is float
             and isinstance(value, int | float)
             and not isinstance(value, bool)
-            and math.isfinite(value)
+            and not math.isnan(value)
         ):
             return float(value)
         if choice is not float and isinstance(choice, type) and type(value) is choice:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from omni_lab.config.data import AlbumConfig, DataConfig, SequenceConfig, TripletConfig, WorldConfig
 from omni_lab.config.model import ModelConfig
-from omni_lab.config.training import ContextConfig, TrainingConfig
+from omni_lab.config.training import ContextConfig, StageConfig, TrainingConfig
 from omni_lab.config.types import Count, Natural
 
 
@@ -38,3 +38,8 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     context: ContextConfig = field(default_factory=ContextConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def every_stage(self) -> dict[str, StageConfig]:
+        """Stages of training, on albums and of context extension, by name."""
+        lists = (self.training, self.albums, self.context)
+        return {stage.name: stage for settings in lists for stage in settings.stages}

@@ -61,6 +61,7 @@ class StageData(ABC):
     """
 
     settings: StageConfig
+    fingerprint: str = ""  # hash of all that decides the batches, where settings alone do not
 
     @abstractmethod
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:

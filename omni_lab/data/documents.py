@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int64
 
 from omni_lab.sequences.items import Sequence
-
-WINDOW = 4  # files whose documents are mixed: reads stay near on disk
+from omni_lab.triplets.shards.order import windowed_shuffle
 
 
 class Documents(ABC):
@@ -48,7 +46,7 @@ class Documents(ABC):
 
     def order(self, epoch: int) -> Int64[np.ndarray, " documents"]:
         """Permutation of an epoch: a function of the data, the seed and the epoch alone."""
-        return shuffled(self.files, self.seed, epoch)
+        return windowed_shuffle(self.files, self.seed, epoch)
 
     @abstractmethod
     def __getitem__(self, number: int) -> Sequence:
@@ -59,27 +57,6 @@ class Documents(ABC):
         InputError
             its bytes are missing or damaged; the message names them
         """
-
-
-def shuffled(
-    files: Int64[np.ndarray, " documents"], seed: int, epoch: int, window: int = WINDOW
-) -> Int64[np.ndarray, " documents"]:
-    """Windowed shuffle: files are shuffled, then the documents within a few files at a time.
-
-    It is `ClipStream.order` for documents of any kind, such as the pieces of clips.
-
-    >>> sorted(shuffled(np.array([0, 0, 1]), seed=1, epoch=0).tolist())
-    [0, 1, 2]
-    """
-    if not len(files):
-        return np.arange(0)
-    rng = np.random.default_rng([seed, epoch])
-    edges = np.flatnonzero(np.r_[True, files[1:] != files[:-1], True])
-    spans = [np.arange(*span) for span in pairwise(edges)]
-    spans = [spans[place] for place in rng.permutation(len(spans))]
-    starts = range(0, len(spans), window)
-    windows = [np.concatenate(spans[start : start + window]) for start in starts]
-    return np.concatenate([rng.permutation(documents) for documents in windows])
 
 
 def seed_of(seed: int, *names: str) -> int:

@@ -25,6 +25,7 @@ from omni_lab.model.connector import Connector
 from omni_lab.model.image import ImageEncoder
 from omni_lab.model.pretrained import empty_part, load_parts
 from omni_lab.model.rope import rope_of, set_rope
+from omni_lab.progress import library_bars_off
 from omni_lab.sequences.batch import IGNORED
 
 ALIGNED = ("image", "audio", "text")  # modalities with a projection head for the contrastive loss
@@ -140,7 +141,8 @@ class OmniModel(PreTrainedModel):
     @classmethod
     def load(cls, folder: Path | str) -> OmniModel:
         """Trained model of a checkpoint folder (safetensors)."""
-        return cls.from_pretrained(folder, use_safetensors=True).eval()
+        with library_bars_off():
+            return cls.from_pretrained(folder, use_safetensors=True).eval()
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Save weights, and the rotary positions that they were last trained with."""

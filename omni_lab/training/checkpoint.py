@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from omni_lab.errors import InputError
 from omni_lab.model.omni import OmniModel
+from omni_lab.progress import library_bars_off
 from omni_lab.storage import replace_folder
 from omni_lab.training.run import Place
 
@@ -33,14 +34,28 @@ def save(
     final = folder / f"{place.stage}-{place.step:06d}"
     half = final.with_suffix(".tmp")
     shutil.rmtree(half, ignore_errors=True)
-    model.save_pretrained(half)
+    with library_bars_off():
+        model.save_pretrained(half)
     save_file(_tensors(optimizers), half / "optimizer.safetensors")
     (half / "place.json").write_text(json.dumps(asdict(place)))
     replace_folder(half, final)
-    for old in folder.glob(f"{place.stage}-??????"):
-        if old != final:
-            shutil.rmtree(old)
+    for file in _places(folder):
+        if file.parent != final and _read(file).stage == place.stage:
+            shutil.rmtree(file.parent)
     return final
+
+
+def _places(folder: Path) -> list[Path]:
+    """`place.json` of every checkpoint that was written to its end."""
+    return [file for file in folder.glob("*/place.json") if file.parent.suffix != ".tmp"]
+
+
+def _read(file: Path) -> Place:
+    try:
+        return Place(**json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as fault:
+        right = "remove the checkpoint to go on from the one before"
+        raise InputError(f"{file}: cannot be read ({fault}); {right}") from None
 
 
 def latest(folder: Path, stages: tuple[str, ...]) -> tuple[Path, Place] | None:
@@ -49,11 +64,11 @@ def latest(folder: Path, stages: tuple[str, ...]) -> tuple[Path, Place] | None:
     Raises
     ------
     InputError
-        a checkpoint is of a stage that the run does not have
+        a checkpoint cannot be read, or is of a stage that the run does not have
     """
     found = []
-    for file in folder.glob("*-??????/place.json"):
-        place = Place(**json.loads(file.read_text()))
+    for file in _places(folder):
+        place = _read(file)
         if place.stage not in stages:
             there = ", ".join(stages)
             raise InputError(f"{file.parent}: of stage {place.stage}; this run has {there}")

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from omni_lab.config import Config, config_hash, from_dict, to_dict
-from omni_lab.errors import InputError
+from omni_lab.errors import ConfigError, InputError
 from omni_lab.storage import atomic_write, write_json
 
 
@@ -79,10 +79,26 @@ class RunFolder:
         """Where checkpoints lie."""
         return self.path / "checkpoints"
 
-    def furthest(self) -> Path | None:
-        """The checkpoint written last."""
-        found = sorted(self.checkpoints.glob("*-??????"), key=lambda path: path.stat().st_mtime)
-        return found[-1] if found else None
+    def begin_stage(self, stage: str, fingerprint: str) -> None:
+        """Note which data a stage begins with."""
+        file = self.path / "data.json"
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        write_json(file, known | {stage: fingerprint})
+
+    def check_data(self, stage: str, fingerprint: str) -> None:
+        """Refuse to go on within a stage with other data than it began with.
+
+        Raises
+        ------
+        InputError
+            the data differ, so that documents would be read twice or left out
+        """
+        file = self.path / "data.json"
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if known.get(stage, fingerprint) != fingerprint:
+            message = f"stage {stage} began with other data than it would go on with"
+            right = "put them back as they were, or choose another run folder"
+            raise InputError(f"{self.path}: {message}; {right}")
 
     def log(self, record: dict) -> None:
         """Append one line to `metrics.jsonl`."""
@@ -92,7 +108,9 @@ class RunFolder:
     def metrics(self) -> list[dict]:
         """Every line of `metrics.jsonl`."""
         file = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        text = file.read_text() if file.exists() else ""
+        # a process that was killed may have left half a line
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def truncate_metrics(self, stages: tuple[str, ...], place: Place | None) -> None:
         """Drop the metrics of steps that a resumed run takes again: all from `place` on."""
@@ -104,10 +122,27 @@ class RunFolder:
 
 
 def read_config(folder: Path | str) -> Config:
-    """The settings of a run folder."""
+    """The settings of a run folder.
+
+    Raises
+    ------
+    InputError
+        there is none, or it is no JSON object
+    ConfigError
+        a setting in it does not exist, or its value cannot be
+    """
     file = Path(folder) / "config.json"
     if not file.exists():
         raise InputError(
             f"{folder}: not a run folder (no config.json); make one with `omni-lab demo`"
         )
-    return from_dict(json.loads(file.read_text()))
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
+        raise InputError(f"{file}: not readable as JSON ({error})") from None
+    if not isinstance(settings, dict):
+        raise InputError(f"{file}: settings are one JSON object, not {type(settings).__name__}")
+    try:
+        return from_dict(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None

@@ -6,6 +6,7 @@ rank), and a checkpoint holds weights and optimizer state.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Sequence
@@ -107,6 +108,10 @@ class Trainer:
         choose_trained(objective, stage.train)
         optimizers = build_optimizers(objective, self.settings, stage)
         first = found[1].step if found else 0
+        if 0 < first < stage.steps:
+            self.run.check_data(stage.name, data.fingerprint)
+        elif not found and self.accelerator.is_main_process:
+            self.run.begin_stage(stage.name, data.fingerprint)
         if found:
             checkpoint.restore(found[0], self.model, optimizers if first < stage.steps else [])
         if stage.rope_theta:
@@ -139,8 +144,7 @@ class Trainer:
     ) -> dict:
         """Forward, backward and update on one batch; what it gave, averaged over processes."""
         batch = batch.to(self.accelerator.device)
-        interaction = [Strength.read(text) for text in stage.interaction]
-        strength = strengths(interaction, step / stage.steps)
+        strength = strengths(interactions(stage), step / stage.steps)
         if self.collectives:
             batch = batch.sharded(self.collectives, strength)
         factor = learning_rate_factor(step, stage, self.settings.warmup_steps)
@@ -221,14 +225,25 @@ class Trainer:
         """Refuse what could fail after an hour: wrong interactions, alignment on sharded rows."""
         for data in stages:
             stage = data.settings
-            for text in stage.interaction:
-                Strength.read(text)
+            interactions(stage)
             if self.collectives and contrastive_weight(0, stage) > 0:
                 size = self.settings.context_parallel
                 message = (
                     f"a rank has no whole moments to align; set align_fraction=0 of {stage.name}"
                 )
                 raise UsageError(f"training.context_parallel={size}: {message}")
+
+
+@functools.cache
+def interactions(stage: StageConfig) -> tuple[Strength, ...]:
+    """Strengths of attention between modalities over a stage.
+
+    Raises
+    ------
+    UsageError
+        one is not written as a strength is
+    """
+    return tuple(Strength.read(text) for text in stage.interaction)
 
 
 def train(
@@ -266,9 +281,7 @@ def trained(folder: Path | str) -> OmniModel:
         the folder is no run, or has no checkpoint yet
     """
     config = read_config(folder)
-    lists = (config.training, config.albums, config.context)
-    names = tuple(stage.name for settings in lists for stage in settings.stages)
-    found = checkpoint.latest(Path(folder) / "checkpoints", names)
+    found = checkpoint.latest(Path(folder) / "checkpoints", tuple(config.every_stage()))
     if not found:
         raise InputError(f"{folder}: no checkpoint in it yet; train one with `omni-lab demo`")
     return OmniModel.load(found[0])

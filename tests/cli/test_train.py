@@ -73,8 +73,7 @@ def test_a_dry_run_as_json_is_one_object_on_stdout_and_the_table_is_on_stderr(ca
 def test_a_stage_that_does_not_exist_is_refused_with_those_that_do(own_folder, capsys):
     code, out, err = train(capsys, "--out", "run", "--stages", "vision", "visoin")
     config = tiny()
-    lists = (config.training, config.albums, config.context)
-    names = ", ".join(stage.name for settings in lists for stage in settings.stages)
+    names = ", ".join(config.every_stage())
     assert (code, out) == (2, "")
     assert err == f"omni-lab: --stages visoin: there are {names}\n"
     assert not list(own_folder.iterdir())

@@ -2,7 +2,9 @@
 
 import copy
 import dataclasses
+import itertools
 import json
+import math
 
 import pytest
 
@@ -228,3 +230,27 @@ def test_a_stream_without_unit_marks_has_room_for_more_units():
     assert (
         override(tiny(), [*tight, "sequence.boundary=implicit"]).training.stage("omni").seconds == 2
     )
+
+
+def test_no_number_however_large_ends_in_anything_but_one_line():
+    """Infinity, numbers that no float holds, and more digits than Python writes, in every setting."""
+    plain = to_dict(tiny())
+
+    def numbers(value, path=()):
+        inside = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in inside:
+            if isinstance(part, dict | list) and part:
+                yield from numbers(part, (*path, key))
+            elif isinstance(part, int | float) and not isinstance(part, bool):
+                yield (*path, key)
+
+    large = itertools.cycle((math.inf, -math.inf, math.nan, 1e308, 10**400, -(10**5000)))
+    for path, value in zip(numbers(plain), large, strict=False):
+        changed = copy.deepcopy(plain)
+        section = changed
+        for key in path[:-1]:
+            section = section[key]
+        section[path[-1]] = value
+        with pytest.raises(ConfigError, match="is impossible") as caught:
+            from_dict(changed)
+        assert "\n" not in str(caught.value) and str(path[-1]) in str(caught.value)

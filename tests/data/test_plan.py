@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_lab.data.documents import seed_of, shuffled
+from omni_lab.data.documents import seed_of
 from omni_lab.data.plan import PATIENCE, Plan
+from omni_lab.triplets.shards.order import windowed_shuffle
 
 ROW = 40
 
@@ -24,7 +25,7 @@ class Numbered:
         return self._lengths
 
     def order(self, epoch):
-        return shuffled(np.arange(len(self._lengths)) // 3, self.seed, epoch)
+        return windowed_shuffle(np.arange(len(self._lengths)) // 3, self.seed, epoch)
 
 
 def plan_of(sources, ratio=None, unit="clips", batch_size=4, packed=False):
@@ -145,12 +146,12 @@ def _due(plan, draws):
 
 def test_orders_differ_by_epoch_and_mix_a_few_files_at_a_time():
     files = np.repeat(np.arange(10), 6)
-    first, second = shuffled(files, 3, 0, window=2), shuffled(files, 3, 1, window=2)
+    first, second = windowed_shuffle(files, 3, 0, window=2), windowed_shuffle(files, 3, 1, window=2)
     assert sorted(first) == sorted(second) == list(range(60))
     assert (first != second).any()
     for start in range(0, 60, 12):
         assert len(set(files[first[start : start + 12]])) == 2
-    assert len(shuffled(files[:0], 0, 0)) == 0
+    assert len(windowed_shuffle(files[:0], 0, 0)) == 0
 
 
 @pytest.mark.parametrize("other", [(1, "omni"), (0, "vision"), (0, "omni", "text")])

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from stage_data import lessons_of
 
 from omni_lab.config import override, tiny
-from omni_lab.errors import InputError, UsageError
+from omni_lab.errors import ConfigError, InputError, UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.parallel.collectives import Collectives
 from omni_lab.training import checkpoint, trainer
@@ -52,6 +52,50 @@ def test_a_run_stopped_anywhere_ends_with_the_weights_of_one_that_was_not(tmp_pa
     first, second = RunFolder(tmp_path / "whole", config).metrics(), run.metrics()
     assert [(r["stage"], r["step"]) for r in second] == [(r["stage"], r["step"]) for r in first]
     assert [r["loss"] for r in second] == pytest.approx([r["loss"] for r in first], rel=1e-4)
+
+
+def test_a_stage_does_not_go_on_with_other_data_than_it_began_with(tmp_path):
+    config = override(tiny(), [*SETTINGS, "training.stages=vision"])
+    data, run = lessons_of(config, "vision"), RunFolder(tmp_path / "run", config)
+    data.fingerprint = "films"
+    stop_after("vision", 2, lambda: train_stages(config, run, [data], progress=False))
+    data.fingerprint = "other films"
+    with pytest.raises(InputError, match="stage vision began with other data"):
+        train_stages(config, run, [data], progress=False)
+    data.fingerprint = "films"
+    train_stages(config, run, [data], progress=False)
+    data.fingerprint = "other films"
+    train_stages(config, run, [data], progress=False)  # it is trained: nothing more is read
+
+
+def test_half_a_line_of_metrics_is_left_out_and_damaged_settings_are_named(tmp_path):
+    run = RunFolder(tmp_path, tiny())
+    run.log({"stage": "omni", "step": 0})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"stage": "omni", "st')
+    assert run.metrics() == [{"stage": "omni", "step": 0}]
+    for text, message in (
+        ("{", "not readable as JSON"),
+        ("[1]", "one JSON object, not list"),
+        ('{"seed": Infinity}', "seed = inf is impossible"),
+        ('{"training": {"stages": {"omni": 3}}}', "training.stages.omni is a section"),
+        ('{"seed": %s}' % ("9" * 5000), "not readable as JSON"),
+    ):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises((InputError, ConfigError), match=message) as caught:
+            read_config(tmp_path)
+        assert "config.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_damaged_place_is_named_and_steps_may_have_seven_digits(tmp_path):
+    for stage, step in (("omni", 999_999), ("omni", 1_000_000), ("context-64", 5)):
+        (tmp_path / f"{stage}-{step:06d}").mkdir()
+        place = f'{{"stage": "{stage}", "step": {step}}}'
+        (tmp_path / f"{stage}-{step:06d}" / "place.json").write_text(place)
+    assert checkpoint.latest(tmp_path, ("context-64", "omni"))[1].step == 1_000_000
+    (tmp_path / "omni-999999" / "place.json").write_text("{")
+    with pytest.raises(InputError, match="omni-999999.*cannot be read"):
+        checkpoint.latest(tmp_path, ("context-64", "omni"))
 
 
 def test_ctrl_c_finishes_the_step_saves_and_says_stop(tmp_path, monkeypatch):

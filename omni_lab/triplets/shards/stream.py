@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from jaxtyping import Int64
 from omni_lab.errors import UsageError
 from omni_lab.triplets.record import Triplet
 from omni_lab.triplets.shards.index import Index, digest
+from omni_lab.triplets.shards.order import windowed_shuffle
 from omni_lab.triplets.shards.tars import decoded, read_clip
 
 
@@ -110,19 +110,8 @@ class ClipStream:
         """Permutation of an epoch, as row numbers of the index."""
         if not self.shuffle:
             return np.arange(self._table.num_rows)
-        rng = np.random.default_rng([self.seed, epoch])
         shards = self._table.column("shard").to_numpy()
-        if not len(shards):
-            return np.arange(0)
-
-        edges = np.flatnonzero(np.r_[True, shards[1:] != shards[:-1], True])
-        spans = [np.arange(*span) for span in pairwise(edges)]
-        spans = [spans[i] for i in rng.permutation(len(spans))]
-
-        # only a few shards are mixed at a time, so that reads stay near on disk
-        starts = range(0, len(spans), self.window)
-        windows = [np.concatenate(spans[i : i + self.window]) for i in starts]
-        return np.concatenate([rng.permutation(window) for window in windows])
+        return windowed_shuffle(shards, self.seed, epoch, self.window)
 
     def set_epoch(self, epoch: int) -> None:
         """Jump to the beginning of an epoch."""
