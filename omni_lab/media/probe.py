@@ -181,6 +181,8 @@ def open_file(path: str | Path) -> BinaryIO:
     except (OSError, ValueError) as error:
         if "://" in str(path):
             raise MissingFileError(path, "is an address, and only local files are opened") from None
+        if "\0" in str(path):
+            raise MissingFileError(path, "has a null byte in its name") from None
         known = "no such file" if isinstance(error, FileNotFoundError) else _reason(error)
         raise MissingFileError(path, known) from None
 

@@ -38,7 +38,7 @@ def test_what_is_no_ordinary_file_is_refused_unopened(tmp_path):
         (tmp_path, "is a folder"),
         (tmp_path / "loop.mp4", "symbolic links"),
         (tmp_path / ("x" * 300 + ".mp4"), "too long"),
-        ("a\0b.mp4", "null byte"),
+        ("a\0b.mp4", "has a null byte in its name"),
         ("https://example.org/film.mp4", "only local files"),
         ("file:///etc/hostname", "only local files"),
     ):
