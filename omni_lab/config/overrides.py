@@ -213,6 +213,7 @@ def _merged_list(old: tuple, value: Any, cls: type, key: str, known: list[str]) 
     return tuple(items)
 
 
+@functools.cache
 def is_named_list(annotation: Any) -> bool:
     """Whether a field is a list of sections, each with a name of its own."""
     inner = typing.get_args(annotation)
