@@ -26,6 +26,8 @@ from omni_lab.world.voice import rehearse
 
 # facts in which a heard word names what to look for
 BY_EAR = {fact for fact, (carriers, _, _) in FACTS.items() if {"image", "audio"} <= set(carriers)}
+FINDING, MOVING, DESCRIBING = (2, 3), (4, 3), (0, 1, 4, 3)  # caption orders that take turns
+FINDING_ALONE = 1 / 3  # of the curriculum, before moves are told of
 MODALITIES_OF = {  # of a stage's lessons, the one that carries captions first
     "vision": ("image", "text"),
     "audio": ("audio", "text"),
@@ -77,12 +79,16 @@ class GalleryLessons(StageData):
         )
 
     def _order(self, step: int, number: int) -> int:
-        """Caption order, a curriculum: finding a word first, describing a place later.
+        """Caption order, a curriculum: finding a word first, then how things move, places last.
 
-        Finding is learned in 200 steps when trained alone, hardly ever beside the rest.
+        Finding is hardly ever learned beside what describes a place, and moves are not once things
+        can be found and named: they come in between, when finding has begun (results/LOG.md).
         """
-        finds = step < self.settings.curriculum_fraction * self.settings.steps
-        return 2 + number % 2 if finds else number % 4
+        curriculum = self.settings.curriculum_fraction * self.settings.steps
+        orders = DESCRIBING
+        if step < curriculum:
+            orders = FINDING if step < FINDING_ALONE * curriculum else MOVING
+        return orders[number % len(orders)]
 
     def _captions(
         self, clip: Triplet, script: Script, step: int, sample: int

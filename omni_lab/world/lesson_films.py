@@ -16,6 +16,7 @@ from omni_lab.progress import tracked
 from omni_lab.world.dialogue import Line, caption, dialogue, spoken_with
 from omni_lab.world.drawing import write_script
 from omni_lab.world.film import write_film
+from omni_lab.world.gallery_lessons import DESCRIBING, FINDING, MOVING
 from omni_lab.world.script import Script
 
 SIZE = 96  # pixels, twice the tiny model's
@@ -25,11 +26,10 @@ SEEN, HEARD, ALL = ("image", "text"), ("audio", "text"), ("image", "audio", "tex
 
 
 class FilmKind(NamedTuple):
-    """One kind of lesson film: its modalities, its subtitles, and its length where that is fixed."""
+    """One kind of lesson film: its modalities and its subtitles."""
 
     senses: tuple[str, ...]
     lines: Callable[[Script], list[Line]]
-    seconds: int = 0  # 0 is any
 
 
 def _described(carrier: str, orders: tuple[int, ...] = (0,)) -> Callable[[Script], list[Line]]:
@@ -58,12 +58,13 @@ def _by_ear(script: Script) -> list[Line]:
 
 KINDS = {
     "asked_seen": FilmKind(SEEN, lambda script: spoken_with(script, SEEN)),
-    "found": FilmKind(SEEN, _described("image", (2, 3))),
-    "described": FilmKind(SEEN, _described("image", (0, 1, 2, 3))),
+    "found": FilmKind(SEEN, _described("image", FINDING)),
+    "moved": FilmKind(SEEN, _described("image", MOVING)),
+    "described": FilmKind(SEEN, _described("image", DESCRIBING)),
     "asked_heard": FilmKind(HEARD, lambda script: spoken_with(script, HEARD)),
     "named": FilmKind(HEARD, _described("audio")),
     "asked": FilmKind(ALL, lambda script: spoken_with(script, ALL)),
-    "by_ear": FilmKind(ALL, _by_ear, seconds=2),
+    "by_ear": FilmKind(ALL, _by_ear),
 }
 
 
@@ -79,12 +80,12 @@ def write_lesson_films(
     length : of one film, s
     first : seed of the first film; kinds and films have scenes of their own
     """
-    senses, lines, fixed = KINDS[kind]
-    count = -(-seconds // (fixed or length))
+    senses, lines = KINDS[kind]
+    count = -(-seconds // length)
     seed = (1 + [*KINDS].index(kind)) * 1_000_000_000 + first
     written = 0
     for number in tracked(range(count), f"films {kind}", "film", count):
-        script = write_script(seed + number, fixed or length, world, senses=senses)
+        script = write_script(seed + number, length, world, senses=senses)
         if not (shown := lines(script)):
             continue
         write_film(

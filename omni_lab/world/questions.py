@@ -147,9 +147,8 @@ def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:
     `order` 0 and 1 are complementary: where one names the colour the other names the shape, so that
     a thing's colour and shape never stand in one caption. Orders 2 and 3 name the same with the
     word before its panel, sorted by word so that the order carries no position: they teach to find
-    a thing as 0 and 1 teach to describe a place. All but order 3 say how things move, order 2 after
-    what it finds: a model that first hears of moves once it can find and name may never learn them
-    (results/LOG.md). The sign comes last. Unnamed attributes are left out.
+    a thing as 0 and 1 teach to describe a place. Order 4 is order 2, and then how things move, as 0
+    and 1 say it too. The sign comes last. Unnamed attributes are left out.
     """
     named = [
         (CELLS[t.cell], t.colour if (t.cell + order) % 2 == 0 else t.shape) for t in room.things
@@ -159,6 +158,6 @@ def captions(room: Room, second: int, order: int) -> list[tuple[str, str]]:
     moves = [(CELLS[thing.cell], thing.motion(second)) for thing in things]
     if order >= 2:
         found = sorted((word, cell) for cell, word in named if word)
-        return found + (moves if order == 2 else []) + signs
+        return found + (moves if order == 4 else []) + signs
     pairs = [pair for pair in (*named, *moves) if pair[1]]
     return sorted(pairs, key=lambda pair: CELLS.index(pair[0])) + signs

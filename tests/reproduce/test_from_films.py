@@ -20,9 +20,9 @@ def test_courses_take_the_steps_of_the_demos_stages_and_films_no_scene_twice():
         assert sum(course.steps(config) for course in courses) == stage.steps
     kinds = [(course.name, kind) for course in COURSES for kind in course.films]
     assert len(kinds) == len(set(kinds))
-    # an eighth of what the generator shows: 560 steps of 48 clips of 2 s, and so on
-    total = sum(film_seconds(c, kind, config, 1.0) for c in COURSES for kind in c.films)
-    shown = 560 * 48 * 2 + 260 * 48 * 2 + 410 * (16 * 8 + 32 * 2)
+    # an eighth of what as many steps show
+    total = sum(film_seconds(c, kind, config) for c in COURSES for kind in c.films)
+    shown = 600 * 48 * 2 + 260 * 48 * 2 + 410 * 24 * 8
     assert total == pytest.approx(shown / 8, rel=1e-3)
 
 

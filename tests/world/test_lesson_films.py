@@ -28,7 +28,7 @@ def clips(tmp_path_factory):
 
 
 def test_films_have_the_modalities_of_their_kind(clips):
-    for kind, (senses, *_) in KINDS.items():
+    for kind, (senses, _) in KINDS.items():
         assert clips[kind], kind
         for clip in clips[kind]:
             assert clip.has == frozenset(senses), kind

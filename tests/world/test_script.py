@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_lab.config import TICKS_PER_SECOND, WorldConfig
+from omni_lab.config import TICKS_PER_SECOND, WorldConfig, override, tiny
 from omni_lab.errors import UsageError
 from omni_lab.world.dialogue import dialogue, facts
 from omni_lab.world.drawing import write_script
+from omni_lab.world.gallery_lessons import GalleryLessons
 from omni_lab.world.questions import CHANCE, FACTS, captions, true_answer
 from omni_lab.world.script import (
     CELLS,
@@ -383,9 +384,21 @@ def test_a_calm_film_asks_one_question_a_second():
         assert set(seconds.values()) == {1}
 
 
-def test_one_look_up_order_of_two_ends_with_how_everything_moves():
+def test_moves_are_told_of_after_what_is_found_and_in_one_order_alone():
     for seed in range(6):
         for room in write_script(seed, 4).rooms:
-            moves = {(CELLS[thing.cell], thing.motion(1)) for thing in room.things}
-            assert moves <= set(captions(room, 1, 2)), "named while finding is learned"
-            assert not moves & set(captions(room, 1, 3)), "and looked up alone in the other"
+            moves = [
+                (CELLS[t.cell], t.motion(1)) for t in sorted(room.things, key=lambda t: t.cell)
+            ]
+            alone, told = captions(room, 1, 2), captions(room, 1, 4)
+            assert set(moves) & set(alone) == set(moves) & set(captions(room, 1, 3)) == set()
+            found = [pair for pair in alone if pair[1] in CELLS]
+            assert told == found + moves + alone[len(found) :]
+
+
+def test_finding_comes_first_then_moves_then_describing():
+    """The order decides what is learned at all (results/LOG.md)."""
+    config = override(tiny(), ["training.stages.vision.steps=60"])
+    lessons = GalleryLessons(config, config.training.stage("vision"))
+    orders = [{lessons._order(step, number) for number in range(4)} for step in range(60)]
+    assert orders == [{2, 3}] * 11 + [{3, 4}] * 22 + [{0, 1, 3, 4}] * 27

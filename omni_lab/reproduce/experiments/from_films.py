@@ -57,34 +57,33 @@ class Course:
         return max(1, round(self.part * config.training.stage(self.stage).steps))
 
 
-# the generator begins with captions that find things; here the vision stage has two halves instead
+# the generator's captions follow a curriculum; here the vision stage has three courses instead
 COURSES = (
     Course(
-        "find", "vision", {"asked_seen": 24, "found": 24}, 0.5,
+        "find", "vision", {"asked_seen": 24, "found": 24}, 0.18,
         ("seconds=2", "batch_size=48", "decay_fraction=0"),
     ),
     Course(
-        "describe", "vision", {"asked_seen": 24, "described": 24}, 0.5,
+        "move", "vision", {"asked_seen": 24, "moved": 24}, 0.37,
+        ("seconds=2", "batch_size=48", "decay_fraction=0"),
+    ),
+    Course(
+        "describe", "vision", {"asked_seen": 24, "described": 24}, 0.45,
         ("seconds=2", "batch_size=48", "decay_fraction=0.8"),
     ),
     Course(
         "name", "audio", {"asked_heard": 24, "named": 24}, 1.0, ("seconds=2", "batch_size=48")
     ),
-    # short clips are packed beside the long streams
-    Course(
-        "omni", "omni", {"asked": 16, "by_ear": 32}, 1.0,
-        ("packed=true", "max_tokens=256", "batch_size=18"),
-    ),
+    # what is found by ear alone, in the generator single seconds, are films of their own
+    Course("omni", "omni", {"asked": 16, "by_ear": 8}, 1.0, ("batch_size=24",)),
 )  # fmt: skip
 
 
-def film_seconds(course: Course, kind: str, config: Config, part: float) -> int:
-    """Film time of one kind, s: `part` of what there is."""
-    from omni_lab.world.lesson_films import KINDS
-
-    of_clip = KINDS[kind].seconds or (8 if course.stage == "omni" else 2)
+def film_seconds(course: Course, kind: str, config: Config) -> int:
+    """Film time of one kind, s."""
+    of_clip = 8 if course.stage == "omni" else 2
     shown = course.steps(config) * course.films[kind] * of_clip
-    return max(of_clip, round(shown * OF_GENERATED * part))
+    return max(of_clip, round(shown * OF_GENERATED))
 
 
 def films_of(course: Course, config: Config, folder: Path) -> dict[str, list[Path]]:
@@ -98,7 +97,7 @@ def films_of(course: Course, config: Config, folder: Path) -> dict[str, list[Pat
         if not into.is_dir():
             unfinished = into.with_name(f"{kind}.unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
-            seconds = film_seconds(course, kind, config, 1.0)
+            seconds = film_seconds(course, kind, config)
             first = 1_000_000 * COURSES.index(course) + number
             write_lesson_films(unfinished, kind, seconds, config.world, first=first)
             replace_folder(unfinished, into)
@@ -190,7 +189,9 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
 
     metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
     seconds = {
-        kind: film_seconds(course, kind, config, 1.0) for course in COURSES for kind in course.films
+        f"{course.name}.{kind}": film_seconds(course, kind, config)
+        for course in COURSES
+        for kind in course.films
     }
     details = {"films": films, "film_seconds": seconds, "of_generated": OF_GENERATED}
     call = f"omni-lab reproduce from_films --seeds {seeds}{' --quick' if quick else ''}"
