@@ -1,4 +1,4 @@
-"""How much of its own quiet speed training keeps while another process uses one of the cores.
+"""Training throughput beside a busy process, as a fraction of its throughput on a quiet machine.
 
     python benchmarks/busy_machine.py [--quick]
 
@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from training import loop
+from training import loop, result
 
 from omni_lab.config import tiny
 
@@ -49,15 +48,7 @@ def main() -> None:
         print(
             f"round {number + 1}: quiet {quiet:,.0f}, busy {busy:,.0f} tokens/s, ratio {ratios[-1]:.2f}"
         )
-    value = statistics.median(ratios)
-    result = {
-        "name": "busy machine",
-        "value": round(value, 3),
-        "unit": "ratio of tokens/s",
-        "goal": GOAL,
-    }
-    spread = round(max(ratios) - min(ratios), 3)
-    print(json.dumps(result | {"holds": value >= GOAL, "spread": spread, "n": rounds}))
+    print(json.dumps(result("busy machine", ratios, GOAL)))
 
 
 if __name__ == "__main__":

@@ -94,6 +94,15 @@ def loop(config: Config, steps: int, source: Callable[..., StageData] = lessons)
     return sum(r["tokens"] for r in records) / sum(r["seconds"] for r in records)
 
 
+def result(name: str, ratios: list[float], goal: float) -> dict:
+    """The benchmark's last line: median and spread of the rounds' ratios of tokens per second."""
+    value = statistics.median(ratios)
+    return {
+        "name": name, "value": round(value, 3), "unit": "ratio of tokens/s", "goal": goal,
+        "holds": value >= goal, "spread": round(max(ratios) - min(ratios), 3), "n": len(ratios),
+    }  # fmt: skip
+
+
 def main() -> None:
     """Measure in turn, print people's text and one last line of JSON."""
     parser = argparse.ArgumentParser(description="Training throughput against a bare loop.")
@@ -123,15 +132,7 @@ def main() -> None:
     for name, values in speeds.items():
         ratios = [v / bare for v, bare in zip(values, speeds["bare loop"], strict=True)]
         print(f"{name:<28}{statistics.median(values):>10,.0f}{statistics.median(ratios):>9.2f}")
-    value = statistics.median(ratios)
-    result = {
-        "name": "training",
-        "value": round(value, 3),
-        "unit": "ratio of tokens/s",
-        "goal": GOAL,
-    }
-    spread = round(max(ratios) - min(ratios), 3)
-    print(json.dumps(result | {"holds": value >= GOAL, "spread": spread, "n": rounds}))
+    print(json.dumps(result("training", ratios, GOAL)))
 
 
 if __name__ == "__main__":

@@ -161,7 +161,12 @@ def written(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def _merged(config: Any, changes: Mapping[str, Any], prefix: str, known: list[str]) -> Any:
+def _merged(config: Any, changes: Any, prefix: str, known: list[str]) -> Any:
+    if not isinstance(changes, Mapping):
+        section = prefix.rstrip(".")
+        inside = _some_inside(section, known)
+        raise ConfigError(f"{section} is a section, not a value; set one of {inside}")
+
     hints = _hints(type(config))
     new: dict[str, Any] = {}
     for name, value in changes.items():
@@ -173,11 +178,8 @@ def _merged(config: Any, changes: Mapping[str, Any], prefix: str, known: list[st
             new[name] = _merged_list(old, value, typing.get_args(hints[name])[0], key, known)
         elif not dataclasses.is_dataclass(old):
             new[name] = _typed(value, hints[name], key)
-        elif isinstance(value, Mapping):
-            new[name] = _merged(old, value, f"{key}.", known)
         else:
-            inside = _some_inside(key, known)
-            raise ConfigError(f"{key} is a section, not a value; set one of {inside}")
+            new[name] = _merged(old, value, f"{key}.", known)
     return dataclasses.replace(config, **new)
 
 
@@ -187,10 +189,6 @@ def _merged_list(old: tuple, value: Any, cls: type, key: str, known: list[str]) 
     if isinstance(value, Mapping):
         if lost := next((name for name in value if name not in named), None):
             raise _unknown(f"{key}.{lost}", known)
-        for name, changes in value.items():
-            if not isinstance(changes, Mapping):
-                inside = _some_inside(f"{key}.{name}", known)
-                raise ConfigError(f"{key}.{name} is a section, not a value; set one of {inside}")
         changed = {
             name: _merged(named[name], changes, f"{key}.{name}.", known)
             for name, changes in value.items()

@@ -81,9 +81,11 @@ class RunFolder:
 
     def begin_stage(self, stage: str, fingerprint: str) -> None:
         """Note which data a stage begins with."""
+        write_json(self.path / "data.json", self._data() | {stage: fingerprint})
+
+    def _data(self) -> dict[str, str]:
         file = self.path / "data.json"
-        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        write_json(file, known | {stage: fingerprint})
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
     def check_data(self, stage: str, fingerprint: str) -> None:
         """Refuse to go on within a stage with other data than it began with.
@@ -93,9 +95,7 @@ class RunFolder:
         InputError
             the data differ, so that documents would be read twice or left out
         """
-        file = self.path / "data.json"
-        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        if known.get(stage, fingerprint) != fingerprint:
+        if self._data().get(stage, fingerprint) != fingerprint:
             message = f"stage {stage} began with other data than it would go on with"
             right = "put them back as they were, or choose another run folder"
             raise InputError(f"{self.path}: {message}; {right}")
