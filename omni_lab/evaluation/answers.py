@@ -8,7 +8,7 @@ Glossary: B batch · T tokens · M modalities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -161,6 +161,16 @@ def predict(
     return out.numpy()
 
 
+def _by_batch(
+    exam: EvalSet, batch_size: int
+) -> Iterator[tuple[int, Batch, list[tuple[int, EvalQuestion]]]]:
+    """First row of every batch, the batch, and its questions with their numbers in the whole set."""
+    for first in range(0, len(exam.rows), batch_size):
+        rows = range(first, first + batch_size)
+        inside = [(index, asked) for index, asked in enumerate(exam.asked) if asked.row in rows]
+        yield first, exam.batch(first, batch_size), inside
+
+
 def grade(
     model: OmniModel,
     exam: EvalSet,
@@ -175,16 +185,12 @@ def grade(
     strength : modality strengths of attention (`sequences.masking.strengths`); None is all 1
     """
     right = np.zeros(len(exam.asked), bool)
-    for first in range(0, len(exam.rows), batch_size):
-        predicted = predict(model, exam.batch(first, batch_size), strength)
-
-        # questions are numbered over the whole set, predictions within the batch
-        for index, asked in enumerate(exam.asked):
-            if first <= asked.row < first + batch_size:
-                places = list(asked.answer)
-                right[index] = (
-                    predicted[asked.row - first, places] == exam.rows[asked.row].ids[places]
-                ).all()
+    for first, batch, inside in _by_batch(exam, batch_size):
+        predicted = predict(model, batch, strength)
+        for index, asked in inside:
+            places = list(asked.answer)
+            true = exam.rows[asked.row].ids[places]
+            right[index] = (predicted[asked.row - first, places] == true).all()
     return right
 
 
@@ -194,14 +200,12 @@ def answer_losses(
 ) -> Float32[np.ndarray, " questions"]:
     """Cross-entropy of every answer of an evaluation set, nats per token, under teacher forcing."""
     losses = np.zeros(len(exam.asked), np.float32)
-    for first in range(0, len(exam.rows), batch_size):
-        batch = exam.batch(first, batch_size).to(model.device)
+    for first, batch, inside in _by_batch(exam, batch_size):
         per_token = torch.zeros(batch.input_ids.shape)
-        supervised = batch.loss_mask[:, 1:].cpu()
-        per_token[:, 1:][supervised] = forward_batch(model, batch).losses.cpu()
-        for index, asked in enumerate(exam.asked):
-            if first <= asked.row < first + batch_size:
-                losses[index] = per_token[asked.row - first, list(asked.answer)].mean()
+        supervised = batch.loss_mask[:, 1:]
+        per_token[:, 1:][supervised] = forward_batch(model, batch.to(model.device)).losses.cpu()
+        for index, asked in inside:
+            losses[index] = per_token[asked.row - first, list(asked.answer)].mean()
     return losses
 
 
