@@ -89,7 +89,10 @@ def shards(folder: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """Every member of a folder's tars: a record's digest, a picture's colours, a sound's loudness."""
+    """Every member of a folder's tars: a record, a picture's colours, a sound's loudness.
+
+    Only what every machine agrees on: no folders, no figures that decoders round differently.
+    """
     import numpy as np
     import soundfile
     from PIL import Image
@@ -106,9 +109,19 @@ def contents(folder: Path) -> dict[str, object]:
                 elif kind == "flac":
                     seconds = soundfile.read(io.BytesIO(data))[0].reshape(-1, TICKS_PER_SECOND)
                     found[member.name] = np.sqrt((seconds**2).mean(1)).round(5).tolist()
+                elif kind == "json":
+                    record = json.loads(data)
+                    for place in ("uri", "text_uri"):
+                        record["source"][place] = Path(record["source"][place]).name
+                    record["quality"] = sorted(record["quality"])
+                    found[member.name] = digest(json.dumps(record, sort_keys=True).encode())
                 else:
-                    found[member.name] = hashlib.sha256(data).hexdigest()[:16]
+                    found[member.name] = digest(data)
     return found
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def answers() -> list[float]:
