@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from omni_lab.config.types import Count, NonNegative, Positive
+from omni_lab.config.types import Count, Fraction, NonNegative, Positive
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DecoderConfig:
     kv_heads: Count = 4  # key and value heads; fewer than `heads` are shared by groups of them
     head_dim: Count = 32  # width of a head's queries, keys and values
     mlp: Count = 288  # inner width of the gated feed-forward
-    rope_theta: Positive = 100.0  # base of the rotary positions; larger reaches further
+    rope_theta: Positive = 10_000.0  # base of the rotary positions; larger reaches further
     previous_token_init: NonNegative = 0.0  # previous-token bias of first-layer heads; 0 is off
     pretrained: str | None = None  # local path or hub name; None builds it from this config
 
@@ -55,4 +55,6 @@ class ModelConfig:
     audio: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     wide_init: bool = True  # wide initialisation of small random models; pretrained weights stay
+    # hidden units of the image connector that begin as differences between frames; 0 is off
+    frame_difference_init: Fraction = 0.5
     connector_rms: NonNegative = 0.0  # RMS of connector outputs at first (words: 0.1); 0 is off

@@ -49,7 +49,6 @@ def small() -> Config:
                 audio=replace(base.model.audio, mels=80, width=384, layers=4, heads=6),
                 decoder=replace(
                     base.model.decoder, width=768, layers=12, heads=12, kv_heads=4, head_dim=64, mlp=2304,
-                    rope_theta=10_000.0,
                 ),
             ),
             training=replace(

@@ -70,7 +70,7 @@ class TrainingConfig(StageList):
     """Stages, one after the other, two optimizers, one loop."""
 
     stages: tuple[StageConfig, ...] = (
-        StageConfig("vision", steps=600, decay_fraction=0.4, curriculum_fraction=0.55),
+        StageConfig("vision", steps=560, decay_fraction=0.4, curriculum_fraction=0.6),
         StageConfig("audio", train=("audio", "connector", "decoder"), steps=260, lr_scale=0.3),
         StageConfig(
             "omni",

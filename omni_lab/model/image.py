@@ -45,7 +45,8 @@ class ImageEncoder(nn.Module):
                 f"{self.cells} × {self.cells} cells"
             )
         self.per_cell = patches // self.cells
-        self.width = sequence.frames_per_unit * self.per_cell**2 * self.tower.config.hidden_size
+        self.frames = sequence.frames_per_unit
+        self.width = self.frames * self.per_cell**2 * self.tower.config.hidden_size
 
     def forward(self, frames: UInt8[Tensor, "U F S S 3"]) -> Float[Tensor, "U tokens merged"]:
         """Encode the frames of every unit; the connector takes the merged width to the decoder's."""

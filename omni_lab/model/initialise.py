@@ -9,6 +9,7 @@ so that the sum over L layers keeps its scale.
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import nn
 
 from omni_lab.config import ModelConfig
@@ -42,8 +43,26 @@ def initialise_wide(model: nn.Module, settings: ModelConfig) -> None:
             module.weight.normal_(std=deviation)
             if module.bias is not None:
                 module.bias.zero_()
+    if settings.frame_difference_init and model.image.frames > 1:
+        up, frames = model.connector["image"].up, model.image.frames
+        _initialise_frame_differences(up, frames, settings.frame_difference_init)
     if settings.decoder.previous_token_init and "decoder" not in keep:
         _initialise_previous_token_heads(model.decoder, settings.decoder.previous_token_init)
+
+
+def _initialise_frame_differences(up: nn.Linear, frames: int, fraction: float) -> None:
+    """Let the first hidden units of the image connector begin as differences between the frames of a unit.
+
+    What moves is a small part of what the frames show: a random map hardly carries it, and whether a small model learns
+    to read it in time is luck (results/LOG.md). Weights that add up to zero over the frames carry nothing but change;
+    frame differences as an input are those of temporal segment networks (Wang et al. 2016).
+    """
+    weights = rearrange(up.weight, "hidden (frames rest) -> frames hidden rest", frames=frames)
+    units = round(fraction * up.out_features)
+    changes = weights[:, :units] - weights[:, :units].mean(0)
+    # twice the deviation of the other weights, since frames are more alike than not
+    weights[:, :units] = 2 * changes / (1 - 1 / frames) ** 0.5
+    up.weight.copy_(rearrange(weights, "frames hidden rest -> hidden (frames rest)"))
 
 
 def _initialise_previous_token_heads(decoder: nn.Module, firmness: float) -> None:

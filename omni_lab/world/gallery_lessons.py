@@ -27,7 +27,8 @@ from omni_lab.world.voice import rehearse
 # facts in which a heard word names what to look for
 BY_EAR = {fact for fact, (carriers, _, _) in FACTS.items() if {"image", "audio"} <= set(carriers)}
 FINDING, MOVING, DESCRIBING = (2, 3), (4, 3), (0, 1, 4, 3)  # caption orders that take turns
-FINDING_ALONE = 1 / 3  # of the curriculum, before moves are told of
+# they change at these fractions of the curriculum
+CURRICULUM = ((0.0, FINDING), (0.18, MOVING), (1.0, DESCRIBING))
 MODALITIES_OF = {  # of a stage's lessons, the one that carries captions first
     "vision": ("image", "text"),
     "audio": ("audio", "text"),
@@ -79,15 +80,15 @@ class GalleryLessons(StageData):
         )
 
     def _order(self, step: int, number: int) -> int:
-        """Caption order, a curriculum: finding a word first, then how things move, places last.
+        """Caption order, a curriculum: finding a word, then how things move, places last.
 
         Finding is hardly ever learned beside what describes a place, and moves are not once things
-        can be found and named: they come in between, when finding has begun (results/LOG.md).
+        can be found and named: they come in between, early (results/LOG.md).
         """
-        curriculum = self.settings.curriculum_fraction * self.settings.steps
+        steps = self.settings.curriculum_fraction * self.settings.steps
         orders = DESCRIBING
-        if step < curriculum:
-            orders = FINDING if step < FINDING_ALONE * curriculum else MOVING
+        if step < steps:
+            orders = [orders for start, orders in CURRICULUM if step >= start * steps][-1]
         return orders[number % len(orders)]
 
     def _captions(

@@ -33,10 +33,13 @@ STAGES = [
     for setting in (f"steps={STEPS}", f"batch_size={size}")
 ]
 STAGES += ["training.stages.omni.seconds=4"]
+STILLS = ["model.frame_difference_init=0", "model.decoder.rope_theta=100"]
 ALBUMS = [
+    *STILLS,
     "sequence.layout=F4", f"albums.stages.albums.steps={STEPS}", "albums.stages.albums.batch_size=4",
 ]  # fmt: skip
 CONTEXT = [
+    *STILLS,
     "sequence.layout=haystack", "sequence.max_tokens=128", "model.decoder.previous_token_init=4",
     "model.connector_rms=.1", "context.stages=sight,context-64,context-128",
     f"context.stages.sight.steps={STEPS}", "context.stages.sight.batch_size=8",

@@ -198,7 +198,10 @@ def test_the_same_seed_builds_the_same_model():
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_wide_initialisation_is_what_it_says(model):
+def test_wide_initialisation_is_what_it_says():
+    config = override(CONFIG, ["model.frame_difference_init=0"])
+    torch.manual_seed(0)
+    model = OmniModel.build(config.model, config.sequence, 60)
     parts = {name: getattr(CONFIG.model, name).layers for name in ("image", "audio", "decoder")}
     ends = 0
     for name, module in model.named_modules():
@@ -213,6 +216,23 @@ def test_wide_initialisation_is_what_it_says(model):
             assert module.weight.std().item() == pytest.approx(wanted, rel=0.15), name
             assert module.bias is None or not module.bias.any()
     assert ends == 2 * sum(parts.values())
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_some_units_of_the_image_connector_begin_with_what_changes_between_frames(frames):
+    settings = ["triplets.frames_per_second=4", f"sequence.frames_per_unit={frames}"]
+    config = override(CONFIG, [*settings, "model.frame_difference_init=.25"])
+    torch.manual_seed(0)
+    model = OmniModel.build(config.model, config.sequence, 60)
+    up, hidden = model.connector["image"].up, config.model.decoder.width
+    still = torch.randn(5, 1, up.in_features // frames).expand(5, frames, -1)
+    moving = torch.randn(5, frames, up.in_features // frames)
+    loud = torch.arange(hidden) >= (hidden // 4 if frames > 1 else 0)
+    assert (up(still.flatten(1)).abs().amax(0) > 1e-4).equal(loud)
+    assert (up(moving.flatten(1)).abs().amax(0) > 1e-4).all()
+    if frames > 1:  # twice as large as the others
+        first, rest = up.weight[: hidden // 4].std(), up.weight[hidden // 4 :].std()
+        assert (first / rest).item() == pytest.approx(2, rel=0.1)
 
 
 def test_pictures_and_sounds_enter_the_decoder_as_large_as_they_are_asked_to():

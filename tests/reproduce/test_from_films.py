@@ -11,6 +11,7 @@ from omni_lab.reproduce.experiments.from_films import (
     film_seconds,
     numbers,
 )
+from omni_lab.world.gallery_lessons import CURRICULUM
 
 
 def test_courses_take_the_steps_of_the_demos_stages_and_films_no_scene_twice():
@@ -18,11 +19,15 @@ def test_courses_take_the_steps_of_the_demos_stages_and_films_no_scene_twice():
     for stage in config.training.stages:
         courses = [course for course in COURSES if course.stage == stage.name]
         assert sum(course.steps(config) for course in courses) == stage.steps
+    curriculum = config.training.stage("vision").curriculum_fraction
+    starts = [curriculum * start for start, _ in CURRICULUM]
+    parts = [course.part for course in COURSES if course.stage == "vision"]
+    assert [sum(parts[:n]) for n in range(len(parts))] == pytest.approx(starts, abs=0.005)
     kinds = [(course.name, kind) for course in COURSES for kind in course.films]
     assert len(kinds) == len(set(kinds))
     # an eighth of what as many steps show
     total = sum(film_seconds(c, kind, config) for c in COURSES for kind in c.films)
-    shown = 600 * 48 * 2 + 260 * 48 * 2 + 410 * 24 * 8
+    shown = 560 * 48 * 2 + 260 * 48 * 2 + 410 * 24 * 8
     assert total == pytest.approx(shown / 8, rel=1e-3)
 
 

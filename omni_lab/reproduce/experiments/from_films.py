@@ -58,22 +58,19 @@ class Course:
 
 
 # the generator's captions follow a curriculum; here the vision stage has three courses instead
+_SHORT = ("seconds=2", "batch_size=48")
 COURSES = (
     Course(
-        "find", "vision", {"asked_seen": 24, "found": 24}, 0.18,
-        ("seconds=2", "batch_size=48", "decay_fraction=0"),
+        "find", "vision", {"asked_seen": 24, "found": 24}, 0.11, (*_SHORT, "decay_fraction=0")
     ),
     Course(
-        "move", "vision", {"asked_seen": 24, "moved": 24}, 0.37,
-        ("seconds=2", "batch_size=48", "decay_fraction=0"),
+        "move", "vision", {"asked_seen": 24, "moved": 24}, 0.49, (*_SHORT, "decay_fraction=0")
     ),
     Course(
-        "describe", "vision", {"asked_seen": 24, "described": 24}, 0.45,
-        ("seconds=2", "batch_size=48", "decay_fraction=0.8"),
+        "describe", "vision", {"asked_seen": 24, "described": 24}, 0.4,
+        (*_SHORT, "decay_fraction=1"),
     ),
-    Course(
-        "name", "audio", {"asked_heard": 24, "named": 24}, 1.0, ("seconds=2", "batch_size=48")
-    ),
+    Course("name", "audio", {"asked_heard": 24, "named": 24}, 1.0, _SHORT),
     # what is found by ear alone, in the generator single seconds, are films of their own
     Course("omni", "omni", {"asked": 16, "by_ear": 8}, 1.0, ("batch_size=24",)),
 )  # fmt: skip
