@@ -55,6 +55,5 @@ class ModelConfig:
     audio: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     wide_init: bool = True  # wide initialisation of small random models; pretrained weights stay
-    # hidden units of the image connector that begin as differences between frames; 0 is off
-    frame_difference_init: Fraction = 0.5
+    frame_difference_init: Fraction = 0.5  # of the image connector, begins as frame differences
     connector_rms: NonNegative = 0.0  # RMS of connector outputs at first (words: 0.1); 0 is off

@@ -160,8 +160,9 @@ class GalleryLessons(StageData):
 
     def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[TrainingBatch]:
         """Batches of one rank from step `first` to the stage's end, prefetched."""
-        if "audio" in self.modalities and first < self.settings.steps:
-            rehearse()
+        if "audio" in self.modalities:
+            steps = self.settings.steps - first
+            rehearse(steps * self.settings.batch_size * self.settings.seconds)
         yield from super().batches(first, rank, ranks)
 
 

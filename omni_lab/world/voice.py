@@ -135,8 +135,13 @@ def soundtrack(script: Script) -> Float32[np.ndarray, " samples"]:
     return track
 
 
-def rehearse() -> None:
-    """Speech cache warm-up: every word in every training voice, before processes are forked."""
-    voices = itertools.product(SPOKEN, VOICES.values(), TRAIN_SPEEDS, TRAIN_PITCHES)
+def rehearse(seconds: int) -> None:
+    """Speech cache warm-up: every word in every training voice, before processes are forked.
+
+    Some seconds of film need fewer words than there are: they are then spoken as they come.
+    """
+    voices = [*itertools.product(SPOKEN, VOICES.values(), TRAIN_SPEEDS, TRAIN_PITCHES)]
+    if seconds < len(voices):
+        return
     for word, voice, speed, pitch in voices:
         speak(word, voice, speed, pitch)

@@ -101,7 +101,7 @@ def test_positions_that_turn_part_of_a_head_keep_their_part():
 def test_our_model_keeps_the_positions_of_its_last_stage(own_folder):
     config = override(tiny(), ["model.decoder.layers=1", "model.decoder.width=32"])
     model = OmniModel.build(config.model, config.sequence, len(build_vocabulary(config)))
-    assert rope_of(model) == Rope(100.0, 1.0)
+    assert rope_of(model) == Rope(config.model.decoder.rope_theta, 1.0)
     set_rope(model, 6400.0, 2.0)
     model.save_pretrained(own_folder / "kept")
     again = OmniModel.load(own_folder / "kept")
