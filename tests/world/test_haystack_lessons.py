@@ -22,6 +22,7 @@ from omni_lab.world.haystack.lessons import haystack_batch, haystack_lessons, se
 SHORT = [
     "sequence.layout=haystack", "sequence.image_tokens=1", "sequence.frames_per_unit=1",
     "model.decoder.width=32", "model.decoder.layers=2", "model.decoder.previous_token_init=3.5",
+    "model.decoder.rope_theta=100",
     "context.stages=sight,context-32,context-64", "context.stages.sight.steps=2",
     "context.stages.sight.batch_size=4", "context.stages.context-32.steps=3",
     "context.stages.context-32.batch_size=4", "context.stages.context-32.rope_theta=100",

@@ -13,7 +13,7 @@ from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.errors import UsageError
 from omni_lab.world.drawing import write_script
 from omni_lab.world.script import SPOKEN, TEST_SPEEDS, TRAIN_SPEEDS, Room, Script, Sound
-from omni_lab.world.voice import VOICES, soundtrack, speak
+from omni_lab.world.voice import VOICES, rehearse, soundtrack, speak
 
 
 def scene(*sounds):
@@ -130,3 +130,12 @@ def test_words_that_are_kept_are_not_changed_by_their_use():
     word = speak("red", VOICES["guide"]).copy()
     soundtrack(scene(Sound(0.1, word="red", gain=0.3)))
     assert np.array_equal(speak("red", VOICES["guide"]), word)
+
+
+def test_a_short_stage_speaks_its_words_as_they_come(monkeypatch):
+    spoken = []
+    monkeypatch.setattr("omni_lab.world.voice.speak", lambda *words: spoken.append(words))
+    rehearse(767)
+    assert not spoken
+    rehearse(768)
+    assert len(set(spoken)) == 768, "24 words, two voices, four speeds and pitches"
