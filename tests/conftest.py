@@ -11,9 +11,9 @@ os.environ["PYTHONPATH"] = os.path.join(
 )  # for processes that tests start
 os.environ["COLUMNS"] = "100"  # tables are as wide as the terminal
 
-from jaxtyping import install_import_hook
+import type_checks
 
-install_import_hook("omni_lab", "type_checks.check")
+type_checks.install()
 
 import pytest
 from hypothesis import settings
