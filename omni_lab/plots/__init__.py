@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = public(
         "evaluation.formats": "draw_format_scores",
         "evaluation.heatmaps": "draw_attention draw_reliance draw_retrieval",
         "evaluation.needles": "draw_needles",
+        "explore": "explore",
         "palette": "FAINT INK LINE MODALITY_COLOURS",
         "style": "new_picture save styled",
         "systems.plan": "draw_plan",

@@ -362,6 +362,9 @@ def test_a_notebook_is_committed_as_make_notebooks_leaves_it(path):
     assert "application/vnd.jupyter.widget" not in text, "widget state is saved; run make notebooks"
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
+    assert not re.search(r"import.*\b(interact\w*|Output)\b", text), (
+        "an Output widget stalls a run without a browser: omni_lab.plots.explore"
+    )
     assert tidy().tidied(notebook) == notebook, "run make notebooks"
 
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]

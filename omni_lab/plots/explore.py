@@ -1,0 +1,38 @@
+"""Interactive figures in a notebook: a picture that is drawn anew whenever a control is moved.
+
+`ipywidgets.interact` shows what is drawn in an Output widget. A client that executes a notebook
+without a browser (nbconvert, nbmake) answers every output in it, on the channel on which it waits
+for the end of the cell, and now and then misses that end: the run stalls until its time is over
+(jupyter/nbclient, issue 312). An Image widget asks for no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ipywidgets import Image, ValueWidget, VBox
+
+from omni_lab.plots.style import Picture
+
+
+def explore(draw: Callable[..., Picture], **controls: ValueWidget) -> VBox:
+    """Controls above the picture that `draw` makes of their values, at first and after each change.
+
+    Parameters
+    ----------
+    draw : takes the value of every control by its name
+    controls : ipywidgets with a value; one without a description is labelled with its name
+    """
+    image = Image(format="png")
+    image.layout.object_fit = "contain"
+
+    def redraw(_: Any = None) -> None:
+        picture = draw(**{name: control.value for name, control in controls.items()})
+        image.value = picture.png
+
+    for name, control in controls.items():
+        control.description = control.description or name
+        control.observe(redraw, names="value")
+    redraw()
+    return VBox([*controls.values(), image])
