@@ -1,13 +1,20 @@
 """Contrastive loss (InfoNCE) between image, audio and text of the same moment (CLIP, section 2.3).
 
+Under data parallelism the negatives are the moments of every process, as one process would have
+them.
+
 Glossary: B batch · T tokens · D decoder width · moments: groups of units that have all modalities.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.distributed as dist
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from omni_lab.model.omni import OmniModel
@@ -48,11 +55,13 @@ def contrastive_loss(
     model: OmniModel, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int
 ) -> Float[Tensor, ""]:
     """InfoNCE, mean of the three pairs of modalities; zero where no moment has all three."""
-    vectors, complete = pooled(model, embeddings, batch, units)
-    if not complete.any():  # the mean over nothing would be NaN
+    local, _ = pooled(model, embeddings, batch, units)
+    vectors = dict(zip(local, of_all_processes(torch.stack([*local.values()])), strict=True))
+    moments = len(vectors["text"])
+    if not moments:  # the mean over nothing would be NaN
         return embeddings.sum() * 0
 
-    here = torch.arange(len(vectors["text"]), device=embeddings.device)
+    here = torch.arange(moments, device=embeddings.device)
     scale = model.align_scale.exp().clamp(max=100)
     losses = []
     for a, b in PAIRS:
@@ -60,3 +69,44 @@ def contrastive_loss(
         both = F.cross_entropy(similarity, here) + F.cross_entropy(similarity.T, here)
         losses.append(both / 2)
     return torch.stack(losses).mean()
+
+
+def of_all_processes(
+    vectors: Float[Tensor, "modalities moments D"],
+) -> Float[Tensor, "modalities all_moments D"]:
+    """Vectors of every process's moments, in rank order, with gradients back to where they are from.
+
+    Each process then has the loss of all of them, and the mean of their gradients, which
+    data-parallel training takes, is the gradient of that loss.
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return vectors
+    count = torch.tensor([vectors.shape[1]], device=vectors.device)
+    counts = _stacked(count).flatten().tolist()
+
+    # processes have unequal numbers of moments, and a collective wants equal shapes
+    padded = F.pad(vectors, (0, 0, 0, max(counts) - vectors.shape[1]))
+    gathered = _AllGather.apply(padded)
+    return torch.cat([part[:, :n] for part, n in zip(gathered, counts, strict=True)], dim=1)
+
+
+def _stacked(tensor: Tensor) -> Tensor:
+    """Tensors of one shape from all processes, along a new first axis in rank order."""
+    gathered = tensor.new_empty((dist.get_world_size(), *tensor.shape))
+    dist.all_gather(list(gathered), tensor.contiguous())
+    return gathered
+
+
+class _AllGather(torch.autograd.Function):
+    """All-gather with gradients: backward sums over processes what each says of a part."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return _stacked(tensor)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        total = grad.contiguous()
+        dist.all_reduce(total)
+        return total[dist.get_rank()]

@@ -20,7 +20,7 @@ PARTS = ("out", "query", "key", "value")
 def found(tmp_path_factory):
     """Results of four processes: for every rank, by job."""
     jobs = "matrix,written_out,torch_ring,perturbed,disagree,trained,selected"
-    jobs += ",stale,empty_rows,local_means"
+    jobs += ",negatives,stale,empty_rows,local_means"
     return run_ranks(tmp_path_factory.mktemp("ring"), jobs, ranks=4)
 
 
@@ -137,6 +137,13 @@ def test_means_over_the_tokens_of_one_rank_would_be_seen(found):
     far = found[0]["local_means"]["2"]
     assert far["loss"] > 1e-3
     assert far["parameters"] > 1e-4
+
+
+def test_the_contrastive_loss_has_the_negatives_of_every_process(found):
+    said = [rank["negatives"] for rank in found]
+    assert [one["loss"] for one in said] == pytest.approx([0] * 4, abs=1e-4)
+    assert all(one["right"] for one in said)
+    assert [one["local"] for one in said] == [False, True, False, False], "the second has none"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from omni_lab.parallel.engines import context_parallel_attention
 from omni_lab.parallel.layout import Layout
 from omni_lab.parallel.sharded_row import ShardedRow
 from omni_lab.parallel.torch_ring import torch_attention
+from omni_lab.training.contrastive import of_all_processes
 from omni_lab.training.selection import top_fraction
 
 
@@ -312,6 +313,37 @@ def selected(exchanges: dict[int, Collectives]) -> dict:
     except OmniLabError as fault:
         found["says"] = f"{type(fault).__name__}: {fault}"
     return found
+
+
+def negatives(exchanges: dict[int, Collectives]) -> dict:
+    """Moments of four processes, one of which has none, against the same in this process alone.
+
+    In `local` every rank takes the loss of its own: a mutation.
+    """
+    counts, rank = (3, 0, 2, 1), exchanges[4].rank
+    drawn = torch.randn(2, sum(counts), 8, generator=torch.Generator().manual_seed(0))
+    ranks = drawn.split(counts, dim=1)
+
+    def gradient(vectors: torch.Tensor, gather: Callable) -> tuple[float, torch.Tensor]:
+        leaf = vectors.clone().requires_grad_()
+        a, b = gather(leaf)
+        loss = torch.logsumexp(a @ b.T, dim=1).sum() - (a * b).sum()
+        loss.backward()
+        return float(loss), leaf.grad
+
+    true, slopes = gradient(drawn, lambda vectors: vectors)
+    own = slopes.split(counts, dim=1)[rank]
+    (loss, mine), (_, local) = (
+        gradient(ranks[rank], gather) for gather in (of_all_processes, lambda vectors: vectors)
+    )
+    close = {"rtol": 1e-5, "atol": 1e-5}
+    return {
+        "loss": loss - true,
+        "right": torch.allclose(
+            mine / len(counts), own, **close
+        ),  # as data-parallel averaging does
+        "local": torch.allclose(local, own, **close),
+    }
 
 
 def lost(exchanges: dict[int, Collectives], how: int, who: int = 1) -> dict:
