@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,23 +17,18 @@ def run_ranks(
 ) -> list:
     """Results of jobs on `ranks` processes, from the ranks in `ends` (None: all)."""
     folder.mkdir(parents=True, exist_ok=True)
+    awaited = range(ranks) if ends is None else ends
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(ROOT / "tests" / "support" / "ring_work.py"), jobs]
+    command = [sys.executable, str(ROOT / "tests" / "support" / "ring_work.py")]
+    arguments = [jobs, str(ranks), str(folder), ",".join(map(str, awaited))]
 
-    processes = []
-    for rank in range(ranks):
-        with (folder / f"{rank}.log").open("w") as log:
-            called = [*command, str(rank), str(ranks), str(folder)]
-            processes.append(subprocess.Popen(called, env=environment, stdout=log, stderr=log))
-
-    found = []
+    launcher = subprocess.Popen([*command, *arguments], env=environment, start_new_session=True)
     try:
-        for rank in ends or range(ranks):
-            code = processes[rank].wait(most_s)
-            assert code == 0, f"rank {rank}: {(folder / f'{rank}.log').read_text()[-2000:]}"
-            found.append(json.loads((folder / f"{rank}.json").read_text()))
+        code = launcher.wait(most_s)
+        logs = (f"rank {rank}: {(folder / f'{rank}.log').read_text()[-2000:]}" for rank in awaited)
+        assert code == 0, "\n".join(logs)
     finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    return found
+        if launcher.poll() is None:
+            os.killpg(launcher.pid, signal.SIGKILL)  # and its ranks
+            launcher.wait()
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in awaited]

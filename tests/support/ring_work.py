@@ -1,9 +1,13 @@
-"""One rank of a job of several processes: `python ring_work.py JOB RANK RANKS FOLDER`, what it found as JSON there."""
+"""Jobs of several processes: `python ring_work.py JOBS RANKS FOLDER AWAITED`, what each rank found as JSON there.
+
+The ranks are forked from one process that has imported everything once.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -22,7 +26,6 @@ from omni_lab.parallel.engines import context_parallel_attention
 from omni_lab.parallel.layout import Layout
 from omni_lab.parallel.sharded_row import ShardedRow
 from omni_lab.parallel.torch_ring import torch_attention
-from omni_lab.training.contrastive import of_all_processes
 from omni_lab.training.selection import top_fraction
 
 
@@ -320,6 +323,8 @@ def negatives(exchanges: dict[int, Collectives]) -> dict:
 
     In `local` every rank takes the loss of its own: a mutation.
     """
+    from omni_lab.training.contrastive import of_all_processes
+
     counts, rank = (3, 0, 2, 1), exchanges[4].rank
     drawn = torch.randn(2, sum(counts), 8, generator=torch.Generator().manual_seed(0))
     ranks = drawn.split(counts, dim=1)
@@ -398,16 +403,14 @@ def kept_by_the_first(folder: Path, rank: int) -> dist.TCPStore:
     return dist.TCPStore("127.0.0.1", int(port.read_text()))
 
 
-def main() -> None:
-    """Do some jobs, one after the other, as one rank."""
-    jobs, rank, ranks, folder = (
-        sys.argv[1].split(","),
-        int(sys.argv[2]),
-        int(sys.argv[3]),
-        Path(sys.argv[4]),
-    )
+def work(jobs: list[str], rank: int, ranks: int, folder: Path) -> None:
+    """Do some jobs, one after the other, as one rank; what is printed goes to a file of its own."""
+    with (folder / f"{rank}.log").open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
     torch.set_num_threads(1)
-    where = {"store": kept_by_the_first(folder, rank)} if "keeper" in sys.argv[1] else {}
+    kept = any("keeper" in job for job in jobs)
+    where = {"store": kept_by_the_first(folder, rank)} if kept else {}
     dist.init_process_group(
         "gloo",
         **where or {"init_method": f"file://{folder / 'meeting'}"},
@@ -420,6 +423,26 @@ def main() -> None:
     }
     found = {job: globals()[job](exchanges) for job in jobs}
     (folder / f"{rank}.json").write_text(json.dumps(found))
+
+
+def main() -> None:
+    """Start all ranks, wait for those that are to end, stop the others."""
+    jobs, ranks, folder, awaited = sys.argv[1].split(","), int(sys.argv[2]), *sys.argv[3:]
+    if "trained" in jobs:
+        import omni_lab.training.contrastive  # noqa: F401  # the model, which takes seconds, once
+
+    fork = multiprocessing.get_context("fork")
+    started = [
+        fork.Process(target=work, args=(jobs, rank, ranks, Path(folder))) for rank in range(ranks)
+    ]
+    for process in started:
+        process.start()
+    ends = [started[int(rank)] for rank in awaited.split(",")]
+    for process in ends:
+        process.join()
+    for process in started:
+        process.kill()
+    sys.exit(any(process.exitcode for process in ends))
 
 
 if __name__ == "__main__":
