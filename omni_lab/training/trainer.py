@@ -10,6 +10,7 @@ import functools
 import os
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -50,18 +51,22 @@ class Trainer:
     def __init__(
         self, settings: TrainingConfig, model: OmniModel, run: RunFolder, progress: bool = True
     ) -> None:
-        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.settings, self.model, self.run, self.progress = settings, model, run, progress
         # a stage leaves one modality out
-        unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+        handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
+        if (
+            settings.context_parallel > 1
+        ):  # what a lost rank left unfinished delays the others' exit
+            handlers.append(InitProcessGroupKwargs(timeout=self._timeout))
         started = int(os.environ.get("WORLD_SIZE", "1"))
         self.accelerator = Accelerator(
             cpu=started > 1 and not torch.cuda.is_available(),  # else each trains alone, unsaid
             mixed_precision=settings.precision,
-            kwargs_handlers=[unused],
+            kwargs_handlers=handlers,
         )
         if self.accelerator.num_processes != started:
             message = (
@@ -210,6 +215,10 @@ class Trainer:
         ranks = self.accelerator.num_processes
         return self.accelerator.process_index // size, ranks // size
 
+    @property
+    def _timeout(self) -> timedelta:
+        return timedelta(seconds=self.settings.timeout_s)
+
     def _context_parallel_group(self) -> Collectives | None:
         """Neighbouring ranks that share the tokens of a row, where they do."""
         ranks, size = self.accelerator.num_processes, self.settings.context_parallel
@@ -218,7 +227,10 @@ class Trainer:
             raise UsageError(f"training.context_parallel={size}: {message}")
         if size == 1:
             return None
-        groups = [dist.new_group(list(range(at, at + size))) for at in range(0, ranks, size)]
+        groups = [
+            dist.new_group(list(range(at, at + size)), timeout=self._timeout)
+            for at in range(0, ranks, size)
+        ]
         return Collectives(groups[self.accelerator.process_index // size], self.settings.timeout_s)
 
     def _check(self, stages: Sequence[StageData]) -> None:

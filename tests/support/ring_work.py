@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -353,7 +354,8 @@ def negatives(exchanges: dict[int, Collectives]) -> dict:
 
 def lost(exchanges: dict[int, Collectives], how: int, who: int = 1) -> dict:
     """A rank is lost in the second step: what the others say of it, and after how many seconds."""
-    collectives = Collectives(exchanges[3].group, timeout_s=4.0)
+    # with the timeout of its own that the trainer gives it: else a rank that has ended does not exit
+    collectives = Collectives(dist.new_group(timeout=timedelta(seconds=4)), timeout_s=4.0)
     layout, edges, row, _, _ = drawn(Case(ranks=3))
     leaves = [
         layout.shard(row[name], collectives.rank, dim=2) for name in ("query", "key", "value")
@@ -367,7 +369,10 @@ def lost(exchanges: dict[int, Collectives], how: int, who: int = 1) -> dict:
         while True:
             context_parallel_attention(*leaves, shared, engine="ring")
     except OmniLabError as fault:
-        return {"says": f"{type(fault).__name__}: {fault}", "seconds": time.monotonic() - started}
+        says = f"{type(fault).__name__}: {fault}"
+    del shared, collectives
+    dist.destroy_process_group()  # as at exit: it waits for what the lost rank has left unfinished
+    return {"says": says, "seconds": time.monotonic() - started}
 
 
 def keeper_stalled(exchanges: dict[int, Collectives]) -> dict:
