@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from media_files import RATE, damage, edit, flash_times, found_clicks, write_film
 from PIL import Image
@@ -128,11 +128,15 @@ def test_no_address_is_opened(tmp_path):
     st.binary(min_size=1, max_size=400),
     st.sampled_from(["mp4", "mkv", "ts", "avi", "mp3", "txt", "srt", "gif"]),
 )
-def test_any_bytes_end_in_a_typed_error(tmp_path_factory, data, suffix):
+@example(b"\t" + bytes(23), "ts")  # to FFmpeg this is a packet of karaoke graphics
+def test_any_bytes_are_pictures_or_end_in_a_typed_error(tmp_path_factory, data, suffix):
     path = tmp_path_factory.getbasetemp() / f"noise.{suffix}"
     path.write_bytes(data)
-    with pytest.raises((NotMediaError, NothingDecodableError)):
-        decode(path)
+    try:
+        film = decode(path)
+    except (NotMediaError, NothingDecodableError):
+        return
+    assert film.frames or film.audio is not None
 
 
 def test_animations(tmp_path):

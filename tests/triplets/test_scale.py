@@ -107,7 +107,7 @@ def test_a_film_that_overruns_is_stopped_and_the_others_go_on(films, tmp_path):
     (tmp_path / "films").mkdir()
     for number, name in enumerate(("bug", "dies", "eats", "fine", "hangs")):
         write_film(tmp_path / "films" / f"{name}.mp4", seconds=1 + number, fps=5)
-    config = TripletConfig(image_size=48, file_timeout_s=3.0, file_memory_mb=600)
+    config = TripletConfig(image_size=48, file_timeout_s=8.0, file_memory_mb=600)
     report = build(
         [tmp_path / "films"], tmp_path / "out", config, False, workers=2, work=film_work.stumbling
     )
@@ -115,7 +115,7 @@ def test_a_film_that_overruns_is_stopped_and_the_others_go_on(films, tmp_path):
         "bug": ("ZeroDivisionError", "unexpected error (division by zero)"),
         "dies": ("Crashed", "its process ended with signal SIGSEGV"),
         "eats": ("OutOfMemory", "took more than 600 MB of memory (triplets.file_memory_mb)"),
-        "hangs": ("TimedOut", "took longer than 3 s (triplets.file_timeout_s)"),
+        "hangs": ("TimedOut", "took longer than 8 s (triplets.file_timeout_s)"),
     }
     assert report.films == 1
 
