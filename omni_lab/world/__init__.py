@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = public(
         "clips": "from_script",
         "drawing": "write_script",
         "film": "write_film",
+        "gallery_lessons": "CURRICULUM",
         "haystack.bank": "MARKS NAMES draw_bank",
         "haystack.lessons": "HaystackLessons haystack_lessons",
         "haystack.rows": "NEEDLES HaystackWriter",

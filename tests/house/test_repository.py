@@ -366,6 +366,11 @@ def test_a_notebook_is_committed_as_make_notebooks_leaves_it(path):
         "an Output widget stalls a run without a browser: omni_lab.plots.explore"
     )
     assert tidy().tidied(notebook) == notebook, "run make notebooks"
+    sources = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    imported = re.findall(r"^(?:import|from) (omni_lab|torch)\b", sources, re.M)
+    assert imported[0] == "omni_lab", (
+        "torch comes first: its threads spin while they wait, and lose all speed beside other work"
+    )
 
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     assert all(cell.execution_count for cell in code), (
