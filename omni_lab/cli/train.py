@@ -70,7 +70,7 @@ def chosen(arguments: argparse.Namespace) -> Config:
     Raises
     ------
     UsageError
-        there is no such stage
+        there is no such stage, or the data folder is a file
     """
     config = configured(arguments.preset, [])
     from omni_lab.config import override
@@ -82,6 +82,12 @@ def chosen(arguments: argparse.Namespace) -> Config:
             raise UsageError(f"--stages {unknown[0]}: there are {', '.join(named)}")
         stages = tuple(named[name] for name in arguments.stages)
     settings = list(arguments.settings)
+    if arguments.data and arguments.data.is_file():
+        pairs = f"--set data.image_text={arguments.data} (or data.audio_text, data.text)"
+        message = (
+            f"a file, where a folder of shards is expected; pairs and text are named by {pairs}"
+        )
+        raise UsageError(f"--data {arguments.data}: {message}")
     if arguments.data:
         stages = tuple(replace(stage, sources=("shards",)) for stage in stages)
         settings.insert(0, f"data.shards={arguments.data}")

@@ -79,6 +79,15 @@ def test_a_stage_that_does_not_exist_is_refused_with_those_that_do(own_folder, c
     assert not list(own_folder.iterdir())
 
 
+def test_a_file_in_place_of_a_folder_of_shards_is_refused_with_where_it_belongs(own_folder, capsys):
+    Path("chat.jsonl").write_text("{}\n")
+    assert main(["train", "--data", "chat.jsonl", "--out", "run"]) == 2
+    assert "--data chat.jsonl: a file, where a folder of shards is expected" in (
+        told := capsys.readouterr().err
+    )
+    assert "--set data.image_text=chat.jsonl" in told
+
+
 def test_a_run_writes_its_settings_metrics_and_a_checkpoint_per_stage(trained):
     run, printed = trained
     plan = json.loads(printed)
