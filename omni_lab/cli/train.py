@@ -52,7 +52,8 @@ def train(arguments: argparse.Namespace) -> None:
     session = Session(config, arguments.init)
     plan = plan_stages(config, session.stages, session.model)
     if session.main:
-        print(written(plan), file=sys.stderr if arguments.json else sys.stdout, flush=True)
+        table = written(plan, left_out=arguments.dry_run)
+        print(table, file=sys.stderr if arguments.json else sys.stdout, flush=True)
     if not arguments.dry_run:
         run = RunFolder(arguments.out, config)
         session.fit(run)

@@ -46,8 +46,13 @@ def _stage(data: StageData, sizes: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def written(plan: dict[str, Any]) -> str:
-    """The plan as a table for people."""
+def written(plan: dict[str, Any], left_out: bool = True) -> str:
+    """The plan as a table for people.
+
+    Parameters
+    ----------
+    left_out : say what a stage cannot use; a stage that begins to train says so itself
+    """
     head = (
         f"{'stage':<12}{'steps':>8}{'rows':>7}{'tokens':>12}  {'epochs':<22}{'trains':<34}{'MB':>7}"
     )
@@ -60,6 +65,6 @@ def written(plan: dict[str, Any]) -> str:
             f"{stage['name']:<12}{stage['steps']:>8,}{stage['batch_size']:>7,}{tokens:>12}  "
             f"{epochs or ', '.join(stage['sources']):<22}{trains:<34}{stage['memory_mb']:>7,.0f}"
         )
-        for reason, count in stage.get("left_out", {}).items():
+        for reason, count in stage.get("left_out", {}).items() if left_out else ():
             lines.append(f"{'':<12}left out: {count:,} × {reason}")
     return "\n".join([*lines, "", "MB: weights, gradients, optimizer; activations come on top", ""])

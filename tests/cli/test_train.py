@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from clip_shards import clip, write_shards
 from safetensors.torch import load_file
 
 from omni_lab.cli.main import main
@@ -86,6 +87,14 @@ def test_a_file_in_place_of_a_folder_of_shards_is_refused_with_where_it_belongs(
         told := capsys.readouterr().err
     )
     assert "--set data.image_text=chat.jsonl" in told
+
+
+@pytest.mark.parametrize("planned", [["--dry-run"], []])
+def test_what_a_stage_cannot_use_is_said_once(planned, own_folder, capsys):
+    folder = write_shards(own_folder / "shards", [clip(0), clip(1, has="image audio")])
+    _, out, err = train(capsys, "--data", str(folder), "--out", "run", *planned, *SMALL)
+    told = [line for line in (out + err).splitlines() if "without text" in line]
+    assert len(told) == 2, "once for each of two stages"
 
 
 def test_a_run_writes_its_settings_metrics_and_a_checkpoint_per_stage(trained):
