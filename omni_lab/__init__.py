@@ -1,13 +1,16 @@
 """omni_lab: how an omni-modal model is pretrained, to learn from and to reproduce."""
 
 import os
+import sys
 
 from omni_lab.faces import public
 
 # Threads that wait for each other go to sleep soon. Spinning, OpenMP's default, loses a laptop that
 # has other work to do most of its speed (results/LOG.md); a setting of the user's own wins.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+_chosen = "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ
+THREADS_SPIN = not _chosen and "torch" in sys.modules  # torch listens when it is loaded, only then
+if not _chosen:
+    os.environ["GOMP_SPINCOUNT"] = "1000"
 
 __version__ = "0.1.0"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from omni_lab import THREADS_SPIN
 from omni_lab.config import Config, StageConfig, TrainingConfig
 from omni_lab.data.batch import StageData, TrainingBatch
 from omni_lab.data.sources import training_data
@@ -75,6 +77,12 @@ class Trainer:
             raise UsageError(
                 f"WORLD_SIZE={started}: {message} together; leave the backend to torchrun"
             )
+        if THREADS_SPIN and self.accelerator.device.type == "cpu" and torch.get_num_threads() > 1:
+            message = (
+                "its threads spin while they wait, and lose most of their speed beside other work"
+            )
+            right = "import omni_lab first, or set GOMP_SPINCOUNT=1000"
+            warnings.warn(f"torch was imported before omni_lab: {message}; {right}", stacklevel=2)
         self.collectives = self._context_parallel_group()
         if self.collectives:
             register_context_parallel(model.decoder, settings.engine)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,19 @@ def test_a_folder_with_other_settings_is_refused_by_name(tmp_path):
 def test_a_run_without_checkpoints_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="omni-lab demo"):
         trained(tmp_path)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_that_spin_are_warned_of_where_there_are_several(tmp_path, monkeypatch, threads):
+    """Torch reads how its threads wait when it is loaded: `omni_lab`, which says so, came too late."""
+    monkeypatch.setattr(trainer, "THREADS_SPIN", True)
+    config = override(tiny(), [f"training.threads={threads}"])
+    run = RunFolder(tmp_path, config)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        trainer.Trainer(config.training, trainer.new_model(config), run)
+    torch.set_num_threads(1)
+    assert ["import omni_lab first" in str(one.message) for one in told] == [True] * (threads > 1)
 
 
 def test_a_torn_checkpoint_is_named(tmp_path):
