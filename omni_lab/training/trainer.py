@@ -7,18 +7,12 @@ rank), and a checkpoint holds weights and optimizer state.
 from __future__ import annotations
 
 import functools
-import os
 import time
-import warnings
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
-from torch import Tensor
 
-from omni_lab import THREADS_SPIN
 from omni_lab.config import Config, StageConfig, TrainingConfig
 from omni_lab.data.batch import StageData, TrainingBatch
 from omni_lab.data.sources import training_data
@@ -26,7 +20,6 @@ from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import InputError, UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import set_rope
-from omni_lab.parallel.collectives import Collectives
 from omni_lab.parallel.decoder_hook import register_context_parallel
 from omni_lab.progress import Progress
 from omni_lab.sequences.masking import Strength, strengths
@@ -34,6 +27,7 @@ from omni_lab.training import checkpoint
 from omni_lab.training.interruption import interruption
 from omni_lab.training.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part
+from omni_lab.training.processes import Processes
 from omni_lab.training.run import RunFolder, read_config
 from omni_lab.training.schedules import contrastive_weight, learning_rate_factor
 from omni_lab.triplets.record import Triplet
@@ -53,38 +47,10 @@ class Trainer:
     def __init__(
         self, settings: TrainingConfig, model: OmniModel, run: RunFolder, progress: bool = True
     ) -> None:
-        from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
-
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
         self.settings, self.model, self.run, self.progress = settings, model, run, progress
-        # a stage leaves one modality out
-        handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
-        if (
-            settings.context_parallel > 1
-        ):  # what a lost rank left unfinished delays the others' exit
-            handlers.append(InitProcessGroupKwargs(timeout=self._timeout))
-        started = int(os.environ.get("WORLD_SIZE", "1"))
-        self.accelerator = Accelerator(
-            cpu=started > 1 and not torch.cuda.is_available(),  # else each trains alone, unsaid
-            mixed_precision=settings.precision,
-            kwargs_handlers=handlers,
-        )
-        if self.accelerator.num_processes != started:
-            message = (
-                f"{started} processes were started, and {self.accelerator.num_processes} train"
-            )
-            raise UsageError(
-                f"WORLD_SIZE={started}: {message} together; leave the backend to torchrun"
-            )
-        if THREADS_SPIN and self.accelerator.device.type == "cpu" and torch.get_num_threads() > 1:
-            message = (
-                "its threads spin while they wait, and lose most of their speed beside other work"
-            )
-            right = "import omni_lab first, or set GOMP_SPINCOUNT=1000"
-            warnings.warn(f"torch was imported before omni_lab: {message}; {right}", stacklevel=2)
-        self.collectives = self._context_parallel_group()
-        if self.collectives:
+        self.processes = Processes(settings)
+        self.accelerator = self.processes.accelerator
+        if self.processes.collectives:
             register_context_parallel(model.decoder, settings.engine)
 
     def fit(self, stages: Sequence[StageData]) -> OmniModel:
@@ -103,7 +69,7 @@ class Trainer:
         self._check(stages)
         names = tuple(data.settings.name for data in stages)
         found = checkpoint.latest(self.run.checkpoints, names)
-        if self.accelerator.is_main_process:
+        if self.processes.main:
             self.run.truncate_metrics(names, found and found[1])
 
         for data in stages[names.index(found[1].stage) if found else 0 :]:
@@ -123,7 +89,7 @@ class Trainer:
         first = found[1].step if found else 0
         if 0 < first < stage.steps:
             self.run.check_data(stage.name, data.fingerprint)
-        elif not found and self.accelerator.is_main_process:
+        elif not found and self.processes.main:
             self.run.begin_stage(stage.name, data.fingerprint)
         if found:
             checkpoint.restore(found[0], self.model, optimizers if first < stage.steps else [])
@@ -135,16 +101,16 @@ class Trainer:
 
         objective, *optimizers = self.accelerator.prepare(objective, *optimizers)
         self.model.train()
-        shown = self.progress and self.accelerator.is_main_process
+        shown = self.progress and self.processes.main
         bar = Progress(stage.steps, f"{stage.name:>6}", "step", first, shown)
         with interruption() as interrupted, bar:
             began = time.perf_counter()
-            for step, batch in enumerate(data.batches(first, *self._place()), first):
+            for step, batch in enumerate(data.batches(first, *self.processes.place), first):
                 figures = self.train_step(objective, optimizers, batch, stage, step)
                 ended = time.perf_counter()
                 self._log(stage, step, figures, ended - began, bar)
                 began = ended
-                self._save(stage, step + 1, optimizers, self._any(interrupted[0]))
+                self._save(stage, step + 1, optimizers, self.processes.any(interrupted[0]))
         self.accelerator.free_memory()
 
     def train_step(
@@ -158,14 +124,14 @@ class Trainer:
         """Forward, backward and update on one batch; what it gave, averaged over processes."""
         batch = batch.to(self.accelerator.device)
         strength = strengths(interactions(stage), step / stage.steps)
-        if self.collectives:
-            batch = batch.sharded(self.collectives, strength)
+        if self.processes.collectives:
+            batch = batch.sharded(self.processes.collectives, strength)
         factor = learning_rate_factor(step, stage, self.settings.warmup_steps)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["full_lr"] * factor
 
-        counts = tuple(self._mean(supervised(batch)).tolist())
+        counts = tuple(self.processes.mean(supervised(batch)).tolist())
         losses = objective(batch, contrastive_weight(step, stage), counts, strength)
         self.accelerator.backward(losses["loss"])
         norms = clip_per_part(objective, self.settings.grad_clip)
@@ -175,7 +141,7 @@ class Trainer:
 
         values = torch.stack([v.detach() for v in losses.values()])
         tokens = torch.tensor([float(batch.tokens)], device=values.device)
-        *means, tokens = self._mean(torch.cat([values, tokens])).tolist()
+        *means, tokens = self.processes.mean(torch.cat([values, tokens])).tolist()
         return {
             **dict(zip(losses, means, strict=True)),
             "lr": self.settings.muon_lr * stage.lr_scale * factor,
@@ -186,7 +152,7 @@ class Trainer:
     def _log(
         self, stage: StageConfig, step: int, figures: dict, seconds: float, bar: Progress
     ) -> None:
-        if not self.accelerator.is_main_process:
+        if not self.processes.main:
             return
         norms = figures.pop("grad_norm")
         record = {"stage": stage.name, "step": step, **figures, "seconds": seconds}
@@ -201,52 +167,18 @@ class Trainer:
     def _save(self, stage: StageConfig, done: int, optimizers: list, stop: bool) -> None:
         """Checkpoint where one is due; KeyboardInterrupt where a stop was asked for."""
         due = done == stage.steps or done % self.settings.checkpoint_every == 0
-        if self.accelerator.is_main_process and (stop or due):
+        if self.processes.main and (stop or due):
             place = checkpoint.Place(stage.name, done)
             checkpoint.save(self.run.checkpoints, place, self.model, optimizers)
         if stop and done < stage.steps:
             raise KeyboardInterrupt
-
-    def _mean(self, values: Tensor) -> Tensor:
-        """Mean over processes."""
-        if self.accelerator.num_processes == 1:
-            return values
-        return self.accelerator.reduce(values.to(self.accelerator.device), "mean")
-
-    def _any(self, flag: bool) -> bool:
-        """Whether the flag is up on any process."""
-        return float(self._mean(torch.tensor(float(flag)))) > 0
-
-    def _place(self) -> tuple[int, int]:
-        """Which rows this process learns from, of how many groups: ranks of a group have the same."""
-        size = self.settings.context_parallel
-        ranks = self.accelerator.num_processes
-        return self.accelerator.process_index // size, ranks // size
-
-    @property
-    def _timeout(self) -> timedelta:
-        return timedelta(seconds=self.settings.timeout_s)
-
-    def _context_parallel_group(self) -> Collectives | None:
-        """Neighbouring ranks that share the tokens of a row, where they do."""
-        ranks, size = self.accelerator.num_processes, self.settings.context_parallel
-        if ranks % size:
-            message = f"{ranks} processes do not divide into groups of {size}"
-            raise UsageError(f"training.context_parallel={size}: {message}")
-        if size == 1:
-            return None
-        groups = [
-            dist.new_group(list(range(at, at + size)), timeout=self._timeout)
-            for at in range(0, ranks, size)
-        ]
-        return Collectives(groups[self.accelerator.process_index // size], self.settings.timeout_s)
 
     def _check(self, stages: Sequence[StageData]) -> None:
         """Refuse what could fail after an hour: wrong interactions, alignment on sharded rows."""
         for data in stages:
             stage = data.settings
             interactions(stage)
-            if self.collectives and contrastive_weight(0, stage) > 0:
+            if self.processes.collectives and contrastive_weight(0, stage) > 0:
                 size = self.settings.context_parallel
                 message = (
                     f"a rank has no whole moments to align; set align_fraction=0 of {stage.name}"

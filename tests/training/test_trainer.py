@@ -19,7 +19,7 @@ from omni_lab.config import override, tiny
 from omni_lab.errors import ConfigError, InputError, UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.parallel.collectives import Collectives
-from omni_lab.training import checkpoint, trainer
+from omni_lab.training import checkpoint, processes
 from omni_lab.training.run import RunFolder, read_config
 from omni_lab.training.trainer import train, train_stages, trained
 
@@ -132,14 +132,12 @@ def test_a_run_without_checkpoints_says_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_threads_that_spin_are_warned_of_where_there_are_several(tmp_path, monkeypatch, threads):
+def test_threads_that_spin_are_warned_of_where_there_are_several(monkeypatch, threads):
     """Torch reads how its threads wait when it is loaded: `omni_lab`, which says so, came too late."""
-    monkeypatch.setattr(trainer, "THREADS_SPIN", True)
-    config = override(tiny(), [f"training.threads={threads}"])
-    run = RunFolder(tmp_path, config)
+    monkeypatch.setattr(processes, "THREADS_SPIN", True)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        trainer.Trainer(config.training, trainer.new_model(config), run)
+        processes.Processes(override(tiny(), [f"training.threads={threads}"]).training)
     torch.set_num_threads(1)
     assert ["import omni_lab first" in str(one.message) for one in told] == [True] * (threads > 1)
 
@@ -224,9 +222,8 @@ def test_a_ring_that_does_not_fit_is_refused(tmp_path):
 def test_alignment_over_a_ring_is_refused_since_its_negatives_would_be_each_ranks_own(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        trainer.Trainer, "_context_parallel_group", lambda *_: Collectives(alone=True)
-    )
+    alone = Collectives(alone=True)
+    monkeypatch.setattr(processes.Processes, "_context_parallel_group", lambda *_: alone)
     aligned = override(
         tiny(),
         [

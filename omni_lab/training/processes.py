@@ -1,0 +1,108 @@
+"""Processes of a run: who trains together, which rows each learns from, and means over all.
+
+The same under `python`, `torchrun` and `accelerate launch`.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from omni_lab import THREADS_SPIN
+from omni_lab.config import TrainingConfig
+from omni_lab.errors import UsageError
+from omni_lab.parallel.collectives import Collectives
+
+
+class Processes:
+    """All processes that train a model, as one of them sees them.
+
+    Attributes
+    ----------
+    accelerator : accelerate's
+    collectives : between the ranks that share the tokens of a row; None where each has its own rows
+
+    Raises
+    ------
+    UsageError
+        the processes do not train together, or do not divide into groups
+    """
+
+    def __init__(self, settings: TrainingConfig) -> None:
+        from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self.settings = settings
+        self._timeout = timedelta(seconds=settings.timeout_s)
+
+        # a stage leaves one modality out
+        handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
+        if (
+            settings.context_parallel > 1
+        ):  # what a lost rank left unfinished delays the others' exit
+            handlers.append(InitProcessGroupKwargs(timeout=self._timeout))
+        started = int(os.environ.get("WORLD_SIZE", "1"))
+        self.accelerator = Accelerator(
+            cpu=started > 1 and not torch.cuda.is_available(),  # else each trains alone, unsaid
+            mixed_precision=settings.precision,
+            kwargs_handlers=handlers,
+        )
+        if self.accelerator.num_processes != started:
+            message = (
+                f"{started} processes were started, and {self.accelerator.num_processes} train"
+            )
+            raise UsageError(
+                f"WORLD_SIZE={started}: {message} together; leave the backend to torchrun"
+            )
+        self._warn_of_spinning()
+        self.collectives = self._context_parallel_group()
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the process that writes for all."""
+        return self.accelerator.is_main_process
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Which rows this process learns from, of how many groups: ranks of a group have the same."""
+        size = self.settings.context_parallel
+        ranks = self.accelerator.num_processes
+        return self.accelerator.process_index // size, ranks // size
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over processes."""
+        if self.accelerator.num_processes == 1:
+            return values
+        return self.accelerator.reduce(values.to(self.accelerator.device), "mean")
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up on any process."""
+        return float(self.mean(torch.tensor(float(flag)))) > 0
+
+    def _context_parallel_group(self) -> Collectives | None:
+        """Neighbouring ranks that share the tokens of a row, where they do."""
+        ranks, size = self.accelerator.num_processes, self.settings.context_parallel
+        if ranks % size:
+            message = f"{ranks} processes do not divide into groups of {size}"
+            raise UsageError(f"training.context_parallel={size}: {message}")
+        if size == 1:
+            return None
+        groups = [
+            dist.new_group(list(range(at, at + size)), timeout=self._timeout)
+            for at in range(0, ranks, size)
+        ]
+        return Collectives(groups[self.accelerator.process_index // size], self.settings.timeout_s)
+
+    def _warn_of_spinning(self) -> None:
+        if THREADS_SPIN and self.accelerator.device.type == "cpu" and torch.get_num_threads() > 1:
+            message = (
+                "its threads spin while they wait, and lose most of their speed beside other work"
+            )
+            right = "import omni_lab first, or set GOMP_SPINCOUNT=1000"
+            warnings.warn(f"torch was imported before omni_lab: {message}; {right}", stacklevel=4)
