@@ -13,7 +13,8 @@ from typing import Any
 
 from ipywidgets import Image, ValueWidget, VBox
 
-from omni_lab.plots.style import Picture
+from omni_lab.errors import OmniLabError
+from omni_lab.plots.style import Picture, notice, styled
 
 
 def explore(draw: Callable[..., Picture], **controls: ValueWidget) -> VBox:
@@ -21,14 +22,18 @@ def explore(draw: Callable[..., Picture], **controls: ValueWidget) -> VBox:
 
     Parameters
     ----------
-    draw : takes the value of every control by its name
+    draw : takes the value of every control by its name; a typed error or a failed assertion of its
+        is shown in the picture's place
     controls : ipywidgets with a value; one without a description is labelled with its name
     """
     image = Image(format="png")
     image.layout.object_fit = "contain"
 
     def redraw(_: Any = None) -> None:
-        picture = draw(**{name: control.value for name, control in controls.items()})
+        try:
+            picture = draw(**{name: control.value for name, control in controls.items()})
+        except (OmniLabError, AssertionError) as error:  # raised here it would end in a log
+            picture = styled(notice)(str(error))
         image.value = picture.png
 
     for name, control in controls.items():

@@ -4,6 +4,7 @@ import pytest
 from ipywidgets import Dropdown, FloatSlider, Image, IntSlider, Output, Widget
 
 from omni_lab.plots import explore, new_picture
+from omni_lab.plots.style import notice, styled
 
 
 @pytest.fixture
@@ -45,6 +46,21 @@ def test_a_control_is_labelled_with_its_name_or_its_own_description(draw):
     strength, other = FloatSlider(0.2), FloatSlider(0.4, description="how strong")
     explore(draw, strength=strength, other=other)
     assert (strength.description, other.description) == ("strength", "how strong")
+
+
+def test_an_impossible_value_is_told_in_the_pictures_place(draw):
+    def careful(word):
+        if word == "blue":
+            raise AssertionError("blue was never learned")  # unlike `assert`, as it stands
+        return draw(word=word)
+
+    word = Dropdown(options=["red", "blue"])
+    box = explore(careful, word=word)
+    image, first = box.children[-1], bytes(box.children[-1].value)
+    word.value = "blue"
+    assert bytes(image.value) == styled(notice)("blue was never learned").png
+    word.value = "red"
+    assert bytes(image.value) == first
 
 
 def test_no_output_widget_takes_part(draw, monkeypatch):
