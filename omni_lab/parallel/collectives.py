@@ -22,8 +22,8 @@ class Collectives:
     Parameters
     ----------
     group : a process group; None is all processes, or this one alone where no others were started
-        (give it a timeout of its own, `timeout_s`: a process that ends waits as long for what a
-        lost rank has left unfinished)
+        (its own timeout should be `timeout_s` too: destroying a group, as at exit, waits for its
+        pending collectives)
     timeout_s : seconds after which a rank that others wait for counts as lost, and all others end
         with its name; several times what one block of attention takes, since a rank that computes
         does not answer

@@ -98,7 +98,7 @@ def _stacked(tensor: Tensor) -> Tensor:
 
 
 class _AllGather(torch.autograd.Function):
-    """All-gather with gradients: backward sums over processes what each says of a part."""
+    """All-gather with gradients: its backward is a reduce-scatter, written as an all-reduce."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:

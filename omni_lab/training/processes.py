@@ -43,9 +43,7 @@ class Processes:
 
         # a stage leaves one modality out
         handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
-        if (
-            settings.context_parallel > 1
-        ):  # what a lost rank left unfinished delays the others' exit
+        if settings.context_parallel > 1:  # at exit a process waits for its pending collectives
             handlers.append(InitProcessGroupKwargs(timeout=self._timeout))
         started = int(os.environ.get("WORLD_SIZE", "1"))
         self.accelerator = Accelerator(

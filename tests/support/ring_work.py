@@ -343,11 +343,10 @@ def negatives(exchanges: dict[int, Collectives]) -> dict:
         gradient(ranks[rank], gather) for gather in (of_all_processes, lambda vectors: vectors)
     )
     close = {"rtol": 1e-5, "atol": 1e-5}
+    averaged = mine / len(counts)  # as data-parallel training does
     return {
         "loss": loss - true,
-        "right": torch.allclose(
-            mine / len(counts), own, **close
-        ),  # as data-parallel averaging does
+        "right": torch.allclose(averaged, own, **close),
         "local": torch.allclose(local, own, **close),
     }
 
