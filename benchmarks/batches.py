@@ -16,9 +16,12 @@ import statistics
 import time
 from collections.abc import Callable
 
+from omni_lab.config import tiny
+
+# omni_lab comes before torch, whose threads then sleep while they wait
+# isort: split
 import torch
 
-from omni_lab.config import tiny
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import collate
 from omni_lab.sequences.packing import best_fit, join

@@ -21,12 +21,15 @@ import tempfile
 import threading
 import time
 
+from omni_lab.parallel.collectives import Collectives
+
+# omni_lab comes before torch, whose threads then sleep while they wait
+# isort: split
 import psutil
 import torch
 import torch.distributed as dist
 from torch.nn import functional as F
 
-from omni_lab.parallel.collectives import Collectives
 from omni_lab.parallel.cost import attended_pairs, balance, ring_traffic
 from omni_lab.parallel.layout import Layout
 from omni_lab.parallel.ring import ring_attention

@@ -18,9 +18,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from omni_lab.config import Config, StageConfig, override, tiny
+
+# omni_lab comes before torch, whose threads then sleep while they wait
+# isort: split
 import torch
 
-from omni_lab.config import Config, StageConfig, override, tiny
 from omni_lab.data.batch import StageData, TrainingBatch
 from omni_lab.model.omni import OmniModel
 from omni_lab.training.objective import Objective, supervised

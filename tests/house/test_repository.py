@@ -351,6 +351,22 @@ def tidy():
     return module
 
 
+TORCH_COMES_FIRST = (
+    "torch comes first: its threads spin while they wait, and lose all speed beside other work"
+)
+
+
+def first_import(source: str) -> str | None:
+    """Which of omni_lab and torch a program imports first."""
+    found = re.search(r"^(?:import|from) (omni_lab|torch)\b", source, re.M)
+    return found and found[1]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_a_benchmark_loads_torch_after_omni_lab(path):
+    assert first_import(path.read_text(encoding="utf-8")) != "torch", TORCH_COMES_FIRST
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_is_committed_as_make_notebooks_leaves_it(path):
     import nbformat
@@ -367,10 +383,7 @@ def test_a_notebook_is_committed_as_make_notebooks_leaves_it(path):
     )
     assert tidy().tidied(notebook) == notebook, "run make notebooks"
     sources = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    imported = re.findall(r"^(?:import|from) (omni_lab|torch)\b", sources, re.M)
-    assert imported[0] == "omni_lab", (
-        "torch comes first: its threads spin while they wait, and lose all speed beside other work"
-    )
+    assert first_import(sources) == "omni_lab", TORCH_COMES_FIRST
 
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     assert all(cell.execution_count for cell in code), (
