@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ipywidgets import Image, ValueWidget, VBox
+from ipywidgets import Image, Layout, ValueWidget, VBox
 
 from omni_lab.errors import OmniLabError
 from omni_lab.plots.style import Picture, notice, styled
@@ -26,8 +26,8 @@ def explore(draw: Callable[..., Picture], **controls: ValueWidget) -> VBox:
         is shown in the picture's place
     controls : ipywidgets with a value; one without a description is labelled with its name
     """
-    image = Image(format="png")
-    image.layout.object_fit = "contain"
+    # as large as any other picture of the notebook: a box would stretch it to the page
+    image = Image(format="png", layout=Layout(align_self="flex-start", max_width="100%"))
 
     def redraw(_: Any = None) -> None:
         try:
