@@ -16,6 +16,7 @@ from omni_lab.plots.style import new_picture, notice, styled
 _FILMS = "films_"
 _GENERATED = "#B8860B"  # no modality's colour
 _COLUMNS = 5
+_EDGE = 0.005  # of accuracy, added to either side of the band
 
 
 @styled
@@ -72,8 +73,9 @@ def _panel(
     ax: Axes, parts: list[float], scores: list[dict[str, Any]], generated: dict[str, Any]
 ) -> None:
     """One fact: accuracy over parts on a logarithmic axis."""
-    middle, half = generated["mean"], max(0.006, (generated["max"] - generated["min"]) / 2)
-    ax.axhspan(middle - half, middle + half, color=_GENERATED, alpha=0.35, linewidth=0, zorder=1)
+    # equal seeds would make a band of no height
+    low, high = generated["min"] - _EDGE, generated["max"] + _EDGE
+    ax.axhspan(low, high, color=_GENERATED, alpha=0.35, linewidth=0, zorder=1)
     ax.plot(parts, [score["mean"] for score in scores], color=INK, linewidth=1.3, zorder=3)
     for part, score in zip(parts, scores, strict=True):
         seeds = score["seeds"]
