@@ -37,8 +37,9 @@ notebooks: .venv/.installed ## execute every notebook and rewrite its committed 
 		--ExecutePreprocessor.timeout=600 --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
 	$(BIN)/python notebooks/tidy.py $(NOTEBOOKS)
 
-lab: .venv/.installed ## open the notebooks in JupyterLab
-	$(BIN)/python -m jupyter lab --notebook-dir=notebooks
+lab: .venv/.installed ## open the course in JupyterLab: copies to work in, without the answers
+	$(BIN)/python notebooks/copies.py my_notebooks
+	$(BIN)/python -m jupyter lab --notebook-dir=my_notebooks
 
 bench: .venv/.installed ## run every benchmark and print one table
 	$(BIN)/python benchmarks
