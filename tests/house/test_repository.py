@@ -51,7 +51,7 @@ PROGRAMS = {
     "ruff": "ruff check",
 }
 ELSEWHERE = re.compile(
-    r"runs/|\.venv|utils\.py$|.*\.mp4$"
+    r"runs/|my_notebooks/|\.venv|utils\.py$|.*\.mp4$"
 )  # made by the commands, must not be, a reader's own
 MACHINE_PATH = re.compile(r"(?<![\w.:/~-])/(?:home|root|work|tmp|Users|mnt|private|opt|var)/[\w.]")
 
