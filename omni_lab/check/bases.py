@@ -16,7 +16,7 @@ from omni_lab.model.rope import theta_for, turns
 # length in tokens, K, θ, length in training
 _ASKED = (
     (4096, 32, 100.0, 1024),
-    (2048, 32, 100.0, 1024),
+    (1536, 64, 10_000.0, 1024),
     (32_768, 128, 1e6, 4096),
 )
 _CLOSE = 1e-6  # relative error of a base that counts as right
@@ -84,20 +84,20 @@ def _wrong(answers: list[float], right: list[bool]) -> str:
     length, head_dim, theta, trained = _ASKED[0]
     given = answers[0]
 
-    if np.allclose(answers, true, rtol=0.01):
-        return (
-            f"{given:g} is nearly right: a base is a real number, so do not round ({true[0]:.4f})"
-        )
+    if any(
+        np.array_equal(answers, np.round(true, digits)) for digits in range(-2, 6)
+    ) or np.array_equal(answers, np.trunc(true)):
+        return f"{given:g} is rounded: a base is a real number ({true[0]:.4f})"
+    for mistake, message in _MISTAKES:
+        known = [mistake(*asked) for asked in _ASKED]
+        if np.allclose(answers, known, rtol=_CLOSE, atol=0):
+            return message
     if any(right):
         length, head_dim, theta, trained = _ASKED[right.index(False)]
         at = f"length {length:,}, K {head_dim}, θ {theta:,.0f}, trained {trained:,}"
         return (
             f"right for some, wrong for {at}: what in your formula holds for one K or one s only?"
         )
-    for mistake, message in _MISTAKES:
-        known = [mistake(*asked) for asked in _ASKED]
-        if np.allclose(answers, known, rtol=_CLOSE, atol=0):
-            return message
 
     # no usual formula: describe what the number does
     if given < theta:
@@ -121,6 +121,19 @@ def _power(exponent: Callable[[int], float]) -> Callable[[int, int, float, int],
 
 # a usual formula, and what to answer to it
 _MISTAKES = (
+    (
+        lambda length, head_dim, theta, trained: (
+            theta * (length // trained) ** (head_dim / (head_dim - 2))
+        ),
+        "length // trained drops what is left over: 1,536 tokens after 1,024 are 1.5 times as many",
+    ),
+    (
+        lambda length, head_dim, theta, trained: (
+            theta * ((length - 1) / (trained - 1)) ** (head_dim / (head_dim - 2))
+        ),
+        "(length − 1) / (trained − 1) counts the steps between tokens; a pair turns `length` times "
+        "over a row of `length` tokens, as `turns` counts it: s = length / trained",
+    ),
     (
         _power(lambda width: 1),
         "θ · s, with s = length / trained, falls a little short: it would be right if the slowest "

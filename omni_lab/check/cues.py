@@ -24,7 +24,7 @@ class _Cutting:
 
 
 def _conversation() -> _Cutting:
-    """Conversation in which cuts miss, touch and split cues; no word occurs twice."""
+    """Conversation in which cuts miss, touch and split cues and words; no word occurs twice."""
 
     def spoken(start_s: int, role: str, text: str) -> Cue:
         words = [
@@ -40,7 +40,8 @@ def _conversation() -> _Cutting:
         spoken(20, "guide", "Please follow me."),
         spoken(23, "guide", "Now we walk on past all these paintings towards our next room."),
     )
-    edges = [edge * TICKS_PER_SECOND for edge in (0, 10, 20, 25, 31, 40)]
+    # one cut in the first half of a word, one in the second: its middle decides, not its start or end
+    edges = [round(edge * TICKS_PER_SECOND) for edge in (0, 10.3, 20, 25.7, 31, 40)]
     clips = tuple(Clip(start, end, "cue") for start, end in pairwise(edges))
     return _Cutting(cues, clips, tuple(map(tuple, assign(cues, clips))))
 
@@ -125,7 +126,7 @@ def _words(cues: Sequence[Cue]) -> list[str]:
 
 
 def _named(clip: Clip) -> str:
-    return f"{clip.start // TICKS_PER_SECOND}–{clip.end // TICKS_PER_SECOND} s"
+    return f"{clip.start / TICKS_PER_SECOND:g}–{clip.end / TICKS_PER_SECOND:g} s"
 
 
 def _rule(cue: Cue, homes: dict[str, Clip]) -> str:
@@ -133,7 +134,7 @@ def _rule(cue: Cue, homes: dict[str, Clip]) -> str:
     clips = {homes[word].start: homes[word] for word in cue.text.split()}
     if len(clips) > 1:
         cuts = "a cut goes" if len(clips) == 2 else f"{len(clips) - 1} cuts go"
-        return f"{cuts} through its cue, so split it there, each word into the clip it is spoken in"
+        return f"{cuts} through its cue, so split it there, each word into the clip of its middle"
     (clip,) = clips.values()
     if cue.end == clip.end:
         return "its cue ends where a clip ends, and belongs to that clip alone"
@@ -169,6 +170,8 @@ def _wrong_cue(own: Cue, true: Cue, clip: Clip) -> str:
 def _wrong_time(own: Cue, true: Cue, clip: Clip) -> str | None:
     """Wrong start or end of a cue, in ticks, explained, or None."""
     length = clip.end - clip.start
+    if true.start == 0 < own.start and own.words and own.start == own.words[0].start:
+        return f"starts at {own.start}, not at 0: a part of a split cue starts at the cut"
     if clip.start and own.start >= 0 and max(0, own.start - clip.start) == true.start != own.start:
         subtract = "subtract the clip's start, or every text comes after its sound"
         return f"starts at {own.start}, as in the film: {subtract}"
@@ -181,7 +184,13 @@ def _wrong_time(own: Cue, true: Cue, clip: Clip) -> str | None:
     if own.end > length:
         late = f"ends at {own.end}, after its clip of {length} ticks: there is no sound there"
         return f"{late}; rebase the end too, and end a split cue where the clip ends"
-    return None if own.end == true.end else f"ends at {own.end}, not at {true.end}"
+    if own.end != true.end:
+        with_word = true.end == length and own.words and own.end == own.words[-1].end
+        note = (
+            ": a part of a split cue ends at the cut, not with its last word" if with_word else ""
+        )
+        return f"ends at {own.end}, not at {true.end}{note}"
+    return None
 
 
 def _wrong_words(own: Cue, true: Cue) -> str:

@@ -43,6 +43,7 @@ def merged(attempt: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Ten
         value = tried(attempt, *(tensor.clone() for tensor in case[2:]))
         if isinstance(value, Verdict):
             return value
+        value = _as_tensors(value)
         if wrong := _not_a_pair(value, case):
             return Verdict(False, wrong)
         true = _true(case)
@@ -99,7 +100,16 @@ def _cases() -> Iterator[_Case]:
             reason = f"{why}; subtract the larger lse before you take exp"
             yield _drawn(name, reason, (1, 2, 5, 3), dtype, random, near)
 
+    # queries of one tensor whose lse are far apart, as those at the row's begin and end are
     plain = _drawn("", "", (1, 2, 5, 3), torch.float64, random)
+    apart = torch.linspace(-1000, 1000, 5, dtype=torch.float64)
+    yield plain._replace(
+        name="one query's lse near 1000, another's near -1000",
+        why="each query has a largest lse of its own to subtract, not one for the whole tensor",
+        lse_a=plain.lse_a + apart,
+        lse_b=plain.lse_b + apart,
+    )
+
     none, nothing = torch.zeros_like(plain.out_a), torch.full_like(plain.lse_a, -math.inf)
     name = "a query that sees nothing of the {} block"
     why = "that block's weight is exp(−∞) = 0, and the other stays as it is"
@@ -128,16 +138,25 @@ def _drawn(
     return _Case(name, why, out_a, lse_a, out_b, lse_b)
 
 
+def _as_tensors(value: object) -> object:
+    """Pair of arrays as a pair of tensors; whatever else it is stays as it is."""
+    import numpy as np
+    import torch
+
+    if not isinstance(value, tuple | list):
+        return value
+    return tuple(torch.from_numpy(part) if isinstance(part, np.ndarray) else part for part in value)
+
+
 def _not_a_pair(value: object, case: _Case) -> str | None:
     """Wrong type, shape or dtype of an answer, explained, or None."""
     import torch
 
     pair = isinstance(value, tuple | list) and len(value) == 2
     if not pair or not all(isinstance(x, torch.Tensor) for x in value):
-        kind = type(value).__name__
-        return (
-            f"return two tensors, (out, lse), as the next block needs both; yours is of type {kind}"
-        )
+        parts = value if isinstance(value, tuple | list) else [value]
+        kinds = ", ".join(type(part).__name__ for part in parts)
+        return f"return two tensors, (out, lse), as the next block needs both; yours: {kinds}"
     for name, given, true in (("out", value[0], case.out_a), ("lse", value[1], case.lse_a)):
         if given.shape != true.shape:
             shapes = f"{name} has shape {tuple(given.shape)}, not {tuple(true.shape)}"

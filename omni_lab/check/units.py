@@ -20,13 +20,14 @@ SECOND = TICKS_PER_SECOND
 def _clip() -> Triplet:
     """Clip of four units of 1 s: the third without a picture, the last without sound.
 
-    It has text on a unit boundary, and text after the last unit.
+    It has text on a unit boundary, text after the last unit, and a visitor who answers the guide.
     """
     cues = (
         Cue(SECOND // 2, SECOND, "Where is it?", "visitor"),
         Cue(3 * SECOND // 4, 3 * SECOND // 2, "Top-left.", "guide"),
         Cue(2 * SECOND, 5 * SECOND // 2, "Thank you.", "visitor"),
         Cue(9 * SECOND // 4, 3 * SECOND, "Mind the step.", "guide"),
+        Cue(11 * SECOND // 4, 3 * SECOND, "I see it.", "visitor"),
         Cue(43 * SECOND // 10, 44 * SECOND // 10, "Goodbye.", "guide"),
     )
     return Triplet(
@@ -153,7 +154,7 @@ def _misplaced(given: list[str], right: list[str], texts: list[str]) -> str | No
     if {given[place], right[place]} == {"image", "audio"}:
         return f"{at}; first what is seen, then what is heard, in every unit alike"
     order = f"role, text, and {LISTEN} after the model's own"
-    return f"{at}; after the senses comes {LISTEN}, then text by text: {order}"
+    return f"{at}; after the senses comes {LISTEN}, then text by text as time goes by: {order}"
 
 
 def _by_unit(stream: list[str]) -> list[list[str]]:

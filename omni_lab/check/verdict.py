@@ -19,12 +19,13 @@ class Verdict:
 
 
 NOT_YET = Verdict(None, "not attempted yet: fill the function in, then run this cell again")
+NO_RETURN = Verdict(False, "your function returns None: does it end without `return`?")
 
 
 def tried(attempt: Callable, *arguments: object) -> object:
     """Safe run of an attempt: what it returns (a list if it yields), or a verdict if it stops.
 
-    A function that returns nothing, or raises NotImplementedError, is not attempted yet.
+    A function that raises NotImplementedError, or returns `...`, is not attempted yet.
     """
     try:
         value = attempt(*arguments)
@@ -34,4 +35,6 @@ def tried(attempt: Callable, *arguments: object) -> object:
         return NOT_YET
     except Exception as error:  # noqa: BLE001 - a learner's error must not stop the notebook
         return Verdict(False, f"your function stopped with {type(error).__name__}: {error}")
-    return NOT_YET if value is None or value is Ellipsis else value
+    if value is Ellipsis:
+        return NOT_YET
+    return NO_RETURN if value is None else value

@@ -56,7 +56,17 @@ def test_the_right_base_passes_as_any_number(kind):
         (lambda *given: slowed(*given).tolist(), "slows all pairs by the same factor"),
         (lambda *given: [base(*given)] * 2, "return one number"),
         (lambda *given: ["a"] * (given[1] // 2), "return one number"),
-        (lambda *given: round(base(*given)), "do not round"),
+        (lambda *given: round(base(*given)), "439 is rounded: a base is a real number"),
+        (lambda *given: int(base(*given)), "438 is rounded"),
+        (lambda *given: round(base(*given), 1), "438.7 is rounded"),
+        (
+            lambda length, head_dim, theta, trained: base(length // trained, head_dim, theta, 1),
+            "drops what is left over",
+        ),
+        (
+            lambda length, head_dim, theta, trained: base(length - 1, head_dim, theta, trained - 1),
+            "counts the steps between tokens",
+        ),
         (lambda *given: "439", "the speeds of all pairs follow from it; yours is '439'"),
         (lambda *given: True, "yours is True"),
         (lambda *given: float("nan"), "yours is nan"),
@@ -70,6 +80,6 @@ def test_usual_mistakes_are_named(attempt, message):
     assert verdict.right is False and message in verdict.message, verdict.message
 
 
-@pytest.mark.parametrize("attempt", [unfilled, lambda *given: None, lambda *given: ...])
+@pytest.mark.parametrize("attempt", [unfilled, lambda *given: ...])
 def test_an_empty_function_is_not_attempted(attempt):
     assert check.raised_base(attempt) == NOT_YET
