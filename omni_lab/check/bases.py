@@ -157,8 +157,38 @@ _MISTAKES = (
     ),
     (
         _power(lambda width: -width / (width - 2)),
-        "length and trained have changed places: your base falls, and all pairs but the first turn "
-        "faster",
+        "length and trained have changed places, or θ is divided where it should grow: your base "
+        "falls, and all pairs but the first turn faster",
+    ),
+    *(
+        (
+            _power(lambda width, wrong=wrong: width / (width - wrong)),
+            f"off by one: your exponent fits a last pair that turns by θ^(−(K−{wrong})/K). The "
+            "pairs are numbered 0 … K/2 − 1, and pair i turns by θ^(−2i/K)",
+        )
+        for wrong in (-2, 1, 3)
+    ),
+    (
+        lambda length, head_dim, theta, trained: (
+            theta * length / trained * head_dim / (head_dim - 2)
+        ),
+        "θ is multiplied by s and by K/(K−2): the second is an exponent, since speeds are powers",
+    ),
+    (
+        lambda length, head_dim, theta, trained: (
+            theta * (length * trained) ** (head_dim / (head_dim - 2))
+        ),
+        "length · trained: what counts is how many times as long the row is, s = length / trained",
+    ),
+    (
+        lambda length, head_dim, theta, trained: (
+            trained * (length / trained) ** (head_dim / (head_dim - 2))
+        ),
+        "your base grows from `trained`, a number of tokens, not from θ",
+    ),
+    (
+        _power(lambda width: 2 * width / (width - 2)),
+        "s is squared: the slowest pair slows down by s, not by s²",
     ),
     (
         lambda length, head_dim, theta, trained: length / trained,

@@ -40,8 +40,8 @@ def _conversation() -> _Cutting:
         spoken(20, "guide", "Please follow me."),
         spoken(23, "guide", "Now we walk on past all these paintings towards our next room."),
     )
-    # one cut in the first half of a word, one in the second: its middle decides, not its start or end
-    edges = [round(edge * TICKS_PER_SECOND) for edge in (0, 10.3, 20, 25.7, 31, 40)]
+    # cuts in the first half of a word, in the second, and in its very middle, before a last word
+    edges = [round(edge * TICKS_PER_SECOND) for edge in (0, 10.3, 20, 25.7, 34.5, 40)]
     clips = tuple(Clip(start, end, "cue") for start, end in pairwise(edges))
     return _Cutting(cues, clips, tuple(map(tuple, assign(cues, clips))))
 
@@ -146,6 +146,9 @@ def _rule(cue: Cue, homes: dict[str, Clip]) -> str:
 def _wrong_cues(answers: list[list[Cue]], film: _Cutting) -> str | None:
     """First cue with a wrong time, word or mark, explained, where all text is in its clip."""
     for clip, given, right in zip(film.clips, answers, film.by_clip, strict=True):
+        if not all(cue.text.split() for cue in given):
+            empty = f"clip {_named(clip)} has a cue without text"
+            return f"{empty}: a cue stays out of a clip that has none of its words"
         if sorted(cue.text for cue in given) != sorted(cue.text for cue in right):
             cut = f"clip {_named(clip)}: its {len(right)} cues are split or joined"
             return f"{cut} where no cut is: one cue stays one"
@@ -179,17 +182,18 @@ def _wrong_time(own: Cue, true: Cue, clip: Clip) -> str | None:
         rule = "the second part of a split cue starts with its clip, at 0"
         return f"starts at {own.start}, before its clip: {rule}"
     if own.start != true.start:
-        return f"starts at {own.start}, not at {true.start}"
+        rule = "the later of the cue's start and the clip's, counted from the clip's start"
+        return f"starts at {own.start}, not at {true.start}: {rule}"
 
     if own.end > length:
         late = f"ends at {own.end}, after its clip of {length} ticks: there is no sound there"
         return f"{late}; rebase the end too, and end a split cue where the clip ends"
     if own.end != true.end:
         with_word = true.end == length and own.words and own.end == own.words[-1].end
-        note = (
-            ": a part of a split cue ends at the cut, not with its last word" if with_word else ""
-        )
-        return f"ends at {own.end}, not at {true.end}{note}"
+        rule = "the earlier of the cue's end and the clip's, counted from the clip's start"
+        if with_word:
+            rule = "a part of a split cue ends at the cut, not with its last word"
+        return f"ends at {own.end}, not at {true.end}: {rule}"
     return None
 
 

@@ -100,6 +100,15 @@ def _cases() -> Iterator[_Case]:
             reason = f"{why}; subtract the larger lse before you take exp"
             yield _drawn(name, reason, (1, 2, 5, 3), dtype, random, near)
 
+    for dtype in (torch.float32, torch.float64):
+        blocks = _drawn("", "", (1, 2, 5, 3), dtype, random)
+        yield blocks._replace(
+            name=f"lse near 1000 and -1000 in {str(dtype).removeprefix('torch.')}",
+            why="exp(2000) is infinite; subtract the larger lse of the two, never the smaller",
+            lse_a=blocks.lse_a - 1000,
+            lse_b=blocks.lse_b + 1000,
+        )
+
     # queries of one tensor whose lse are far apart, as those at the row's begin and end are
     plain = _drawn("", "", (1, 2, 5, 3), torch.float64, random)
     apart = torch.linspace(-1000, 1000, 5, dtype=torch.float64)
@@ -177,8 +186,24 @@ def _usual(value: tuple[Tensor, Tensor], case: _Case, true: tuple[Tensor, Tensor
         for wrong, message in known:
             if _same(given, wrong):
                 return message
-        return f"{name} is not what one softmax over both blocks gives: {rule}"
+        weights = _weights(given, case) if name == "out" else ""
+        return f"{name} is not what one softmax over both blocks gives{weights}: {rule}"
     return "out and lse are nearly right, but not to the precision of their type"
+
+
+def _weights(out: Tensor, case: _Case) -> str:
+    """Weights of both blocks in a wrong output's first query, in words; empty where it has none."""
+    import torch
+
+    # K numbers for two unknowns: what is no weighted sum of both blocks leaves a rest
+    blocks = torch.stack([case.out_a, case.out_b], -1).double().flatten(0, -3)[0]
+    first = out.double().flatten(0, -2)[0]
+    weights = torch.linalg.lstsq(blocks, first[:, None]).solution[:, 0]
+    if not torch.allclose(blocks @ weights, first, atol=1e-5):
+        return ", nor a weighted sum of both"
+    a, b = weights.tolist()
+    added = "add up to 1" if abs(a + b - 1) < 1e-4 else f"add up to {a + b:.3g}, not 1"
+    return f" (the blocks have weights {a:.3g} and {b:.3g}, which {added})"
 
 
 def _same(given: Tensor, other: Tensor) -> bool:

@@ -118,13 +118,15 @@ def _wrong_control(have: Counter[str], need: Counter[str]) -> str | None:
     if have[UNIT] != need[UNIT]:
         rule = "every unit opens with it once, also one without a picture"
         return f"{have[UNIT]} times {UNIT}: {rule}"
-    if have["<visitor>"] != need["<visitor>"] or have[SPEAK] != need[SPEAK]:
-        roles = f"{SPEAK} for the model's own (guide), <visitor> for the visitor"
-        return f"every text opens with its role: {roles}"
     if have[LISTEN] != need[LISTEN]:
         rule = "it follows the senses of every unit, and every text of the model's own"
         return f"{have[LISTEN]} times {LISTEN}, not {need[LISTEN]}: {rule}"
+    if have["<visitor>"] != need["<visitor>"] or have[SPEAK] != need[SPEAK]:
+        return f"every text opens with its role: {_ROLES}"
     return None
+
+
+_ROLES = f"{SPEAK} for the model's own (guide), <visitor> for the visitor"
 
 
 def _misplaced(given: list[str], right: list[str], texts: list[str]) -> str | None:
@@ -138,9 +140,12 @@ def _misplaced(given: list[str], right: list[str], texts: list[str]) -> str | No
     # whole units first: a text in another unit moves every piece after it
     own, true = _by_unit(given), _by_unit(right)
     for unit, (have, need) in enumerate(zip(own, true, strict=True)):
-        if {"image", "audio"} & set(have) != {"image", "audio"} & set(need):
-            rule = "a unit is finished, senses and text, before the next one begins"
-            return f"unit {unit} has other senses than its second: {rule}, as time goes by"
+        for sense, where in (("image", "seen"), ("audio", "heard")):
+            if have.count(sense) > 1:
+                rule = "a unit is finished, senses and text, before the next one begins"
+                return f"unit {unit} has {sense} {have.count(sense)} times: {rule}"
+            if have.count(sense) > need.count(sense):
+                return f"unit {unit} has {sense}, which its second lacks: `{where}` tells"
     for have, need in zip(own, true, strict=True):
         moved = next((text for text in texts if (text in have) != (text in need)), None)
         if moved:
@@ -153,6 +158,8 @@ def _misplaced(given: list[str], right: list[str], texts: list[str]) -> str | No
     at = f"{where}: {given[place]!r} stands where {right[place]!r} should"
     if {given[place], right[place]} == {"image", "audio"}:
         return f"{at}; first what is seen, then what is heard, in every unit alike"
+    if {given[place], right[place]} == {SPEAK, "<visitor>"}:
+        return f"{at}; every text opens with its role: {_ROLES}"
     order = f"role, text, and {LISTEN} after the model's own"
     return f"{at}; after the senses comes {LISTEN}, then text by text as time goes by: {order}"
 
