@@ -21,13 +21,13 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
         "is a context that grows in stages, with θ, read at every depth, unlike those of controls?",
         "C3 C4 C5 C11 C12",
     ),
-    "checkers": (
-        "do the exercises' checkers refuse every mistake, and say which one it is?",
-        "none: it is about the course",
-    ),
     "formats": (
         "which multi-image format separates images best, and do many images teach more than one?",
         "C13 C14",
+    ),
+    "checkers": (
+        "do the exercises' checkers refuse every mistake, and say which one it is?",
+        "none: it is about the course",
     ),
 }
 
