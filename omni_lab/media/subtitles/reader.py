@@ -10,7 +10,9 @@ from __future__ import annotations
 import html.entities
 import os
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from omni_lab.config import TICKS_PER_SECOND
@@ -19,7 +21,8 @@ from omni_lab.media.errors import SubtitleError
 from omni_lab.media.probe import language_rank
 from omni_lab.media.subtitles.encodings import decode_text
 from omni_lab.media.subtitles.forms import ass_fields, clean, payload, read_rows, stamps
-from omni_lab.media.subtitles.rolling import carried_words
+from omni_lab.media.subtitles.rolling import carried
+from omni_lab.media.subtitles.words import word_spans, words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ def settle(cues: list[Cue]) -> tuple[Cue, ...]:
         if settled and settled[-1].start > cue.start:
             following = settled[-1].start
         if cue.end < cue.start:
-            spoken = cue.start + TICKS_PER_SECOND * (3 + len(cue.text.split())) // 3
+            spoken = cue.start + TICKS_PER_SECOND * (3 + len(words_of(cue.text))) // 3
             cue = replace(cue, end=spoken if following is None else min(spoken, following))
         settled.append(cue)
     return _unrolled(settled[::-1])
@@ -171,13 +174,13 @@ def settle(cues: list[Cue]) -> tuple[Cue, ...]:
 def _unrolled(cues: list[Cue]) -> tuple[Cue, ...]:
     """Cues without the repetitions of roll-up captions; a cue lasts as long as it is repeated."""
     new: list[Cue] = []
-    carried = carried_words([(cue.start, cue.end, cue.text) for cue in cues])
-    for cue, count in zip(cues, carried, strict=True):
-        if count == len(cue.text.split()) > 0:
+    repeated = carried([(cue.start, cue.end, cue.text) for cue in cues])
+    for cue, count in zip(cues, repeated, strict=True):
+        if count == len(cue.text) > 0:
             new[-1] = replace(new[-1], end=max(new[-1].end, cue.end))
             continue
-        rest = re.sub(rf"(?:\s*\S+){{{count}}}\s*", "", cue.text, count=1) if count else cue.text
-        new.append(replace(cue, text=rest, words=cue.words[count:]))
+        rest, passed = cue.text[count:].lstrip(), len(words_of(cue.text[:count]))
+        new.append(replace(cue, text=rest, words=cue.words[passed:]) if count else cue)
     return tuple(new)
 
 
@@ -283,8 +286,9 @@ def _role(name: str) -> str | None:
 def _timed(text: str, start: int, end: int) -> tuple[str, tuple[Word, ...]]:
     """Plain text, and its words with times where the text holds times.
 
-    These times are the film's, or counted from `start`. A word ends where the next one starts.
-    Times that do not rise from `start` to `end` are ignored.
+    These times are the film's, or counted from `start`. A word ends where the next one starts;
+    pieces of a text without spaces share what is between two times. Times that do not rise from `start` to
+    `end` are ignored.
     """
     marked, times = stamps(text)
     plain = _plain(marked)
@@ -293,17 +297,28 @@ def _timed(text: str, start: int, end: int) -> tuple[str, tuple[Word, ...]]:
 
     # A zero character stands where each time was, also inside a word (syllables).
     times = [start, *(times if times[0] >= start else [start + time for time in times]), end]
-    starts, passed = [], 0
-    for word in plain.split():
-        passed += len(word) - len(word.lstrip("\0"))
-        if word.strip("\0"):
-            starts.append(times[passed])
-        passed += word.lstrip("\0").count("\0")
-
+    before = [len("".join(part.split())) for part in plain.split("\0")]
     plain = _lines(plain.replace("\0", ""))
     if times != sorted(times):
         return plain, ()
-    return plain, tuple(map(Word, starts, [*starts[1:], end], plain.split()))
+
+    edges = list(accumulate(before[:-1]))  # characters, without spaces, before each time
+    groups: list[tuple[int, list[str]]] = []  # start, words without a space between
+    passed, last = 0, -1
+    for first, until in word_spans(plain):
+        begin = times[bisect_right(edges, passed)]
+        if first != last or begin != groups[-1][0]:
+            groups.append((begin, []))
+        groups[-1][1].append(plain[first:until])
+        passed, last = passed + until - first, until
+
+    timed: list[Word] = []
+    for (begin, words), until in zip(
+        groups, [*(start for start, _ in groups[1:]), end], strict=True
+    ):
+        shares = [begin + (until - begin) * i // len(words) for i in range(len(words) + 1)]
+        timed += map(Word, shares, shares[1:], words)
+    return plain, tuple(timed)
 
 
 def _plain(text: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from omni_lab.media.subtitles.reader import Cue, Word, divide
+from omni_lab.media.subtitles.words import words_of
 
 _LEAD = r"\s*(?:[-–—―－]\s*|>{2,3}\s*)?"
 # up to four words that begin with a letter, then an aside such as (softly)
@@ -126,7 +127,7 @@ def _split(cue: Cue, usage: Usage) -> list[Cue]:
     dashes = [_DASH.match(line) for line in lines]
     several = len(lines) > 1
     # word times follow their words only where there is one for each
-    every = cue.words if len(cue.words) == len(cue.text.split()) else ()
+    every = cue.words if len(cue.words) == len(words_of(cue.text)) else ()
     # role, its source, texts, word times
     pieces: list[tuple[str | None, str, list[str], list[Word]]] = []
     passed = 0
@@ -141,12 +142,12 @@ def _split(cue: Cue, usage: Usage) -> list[Cue]:
 
         if source != "none" or not pieces:
             pieces.append((role, source, [], []))
-        texts = spoken.split()
-        passed += len(line.split())
-        own = every[passed - len(texts) : passed]
-        pieces[-1][2].extend(texts)
+        words = words_of(spoken)
+        passed += len(words_of(line))
+        own = every[passed - len(words) : passed]
+        pieces[-1][2].extend(spoken.split())
         pieces[-1][3].extend(
-            replace(word, text=text) for word, text in zip(own, texts, strict=False)
+            replace(word, text=text) for word, text in zip(own, words, strict=False)
         )
 
     split = [
