@@ -97,7 +97,7 @@ class _Pass:
         self.sound = SoundLine()
         self.sound_reached = 0  # tick of the newest sound
         self.sound_unit = 0  # samples of one audio frame, at 16 kHz
-        self.embedded: list[subtitles.Cue] = []
+        self.embedded: list[subtitles.Packet] = []
         self.timeline = Timeline(self.format, source.zero)
         signed = self.format == "avi" and container.metadata.get("software", "").startswith("Lavf")
         self.order = PacketOrder() if signed else None
@@ -214,15 +214,15 @@ class _Pass:
         self.sound.add(frame, time, grain=float(time_base * TICKS_PER_SECOND))
 
     def _read_text(self, packet) -> None:
-        """Read the cues in a packet of the text track."""
+        """Keep a packet of the text track."""
         if packet.pts is None:  # the empty packet at the end
             return
         start = rescale(packet.pts, packet.time_base) - self.source.zero
         length = rescale(packet.duration, packet.time_base) if packet.duration else None
         end = None if length is None else max(0, start + length)
         codec = packet.stream.codec_context.name
-        self.embedded.extend(
-            subtitles.from_packet(bytes(packet), codec, max(0, start), end, packet.stream.language)
+        self.embedded.append(
+            subtitles.Packet(bytes(packet), codec, max(0, start), end, packet.stream.language)
         )
 
     def result(self, path: str | Path) -> Film:
@@ -307,7 +307,7 @@ class _Pass:
                 continue
             if cues:
                 return cues, str(sidecar)
-        return subtitles.settle(self.embedded), None
+        return subtitles.from_packets(self.embedded), None
 
 
 def _bound(codec: av.VideoCodecContext, threads: int) -> None:

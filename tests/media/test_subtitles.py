@@ -16,13 +16,18 @@ from omni_lab.media.probe import TWO_TO_THREE, language_rank, two_letters
 from omni_lab.media.subtitles.encodings import LANGUAGES
 from omni_lab.media.subtitles.reader import (
     Cue,
-    from_packet,
+    Packet,
+    from_packets,
     parse,
     read_subtitles,
-    settle,
     sidecars,
 )
 from omni_lab.triplets.dialogues.roles import read_roles
+
+
+def from_packet(*packet) -> tuple[Cue, ...]:
+    """Cues of a track of one packet."""
+    return from_packets([Packet(*packet)])
 
 
 def test_a_file_without_any_time_is_no_subtitles(tmp_path):
@@ -49,10 +54,10 @@ def test_unknown_subtitles_are_one_line(tmp_path):
 def test_packets_of_text_tracks():
     boxes = b"\x00\x05Hello\x00\x00\x00\x0cstyl\x00\x00\x00\x00"
     assert from_packet(boxes, "mov_text", 0, 16_000)[0].text == "Hello"
-    assert from_packet(b"\x00\x00", "mov_text", 0, 16_000) == []
+    assert from_packet(b"\x00\x00", "mov_text", 0, 16_000) == ()
     (cue,) = from_packet(b"0,0,Default,Guide,0,0,0,,Red, {\\b1}blue.\\NGreen.", "ass", 0, 16_000)
     assert (cue.text, cue.role) == ("Red, blue.\nGreen.", "guide")
-    (cue,) = settle(from_packet(b"No length.", "subrip", 16_000, None))
+    (cue,) = from_packet(b"No length.", "subrip", 16_000, None)
     assert cue.end > cue.start
 
 
@@ -71,10 +76,24 @@ def test_packets_in_which_text_is_wrapped():
         ("guide", "Red."),
         ("ben", "Blue?"),
     ]
-    assert from_packet(box(b"vtte", b""), "webvtt", 0, 16) == []
+    assert from_packet(box(b"vtte", b""), "webvtt", 0, 16) == ()
     assert from_packet(b"<v Guide>Red.", "webvtt", 0, 16)[0].role == "guide"
     assert from_packet(b"Red.\0", "subrip", 0, 16)[0].text == "Red."
-    assert from_packet(b"0,0,Default,Guide", "ass", 0, 16) == []
+    assert from_packet(b"0,0,Default,Guide", "ass", 0, 16) == ()
+
+
+@pytest.mark.parametrize("codec", ["subrip", "text", "webvtt", "ass", "mov_text"])
+@pytest.mark.parametrize("rest", [b"", b"\0\0", b"garbage.", b"\xff\xfe\x80 \0more", b"\x00"])
+def test_text_ends_at_a_zero(codec, rest):
+    """As Matroska says; what stands behind it neither is text nor tells the encoding."""
+    data = "Über.".encode() + b"\0" + rest
+    if codec == "ass":
+        data = b"0,0,Default,,0,0,0,," + data
+    if codec == "mov_text":
+        data = len(data).to_bytes(2, "big") + data
+    (cue,) = from_packet(data, codec, 0, 16)
+    assert (cue.text, cue.encoding, cue.encoding_sure) == ("Über.", "utf-8", 1.0)
+    assert from_packet("Red.".encode("utf-16-le"), "subrip", 0, 16)[0].text == "Red."
 
 
 def test_sidecars_are_files_in_any_notation_of_a_language(tmp_path):
@@ -153,6 +172,7 @@ name = st.one_of(
 entries = st.lists(
     st.tuples(st.integers(0, 90_000), st.integers(0, 9_000), name, st.lists(words, max_size=3)),
     max_size=8,
+    unique_by=lambda entry: str(entry[3]),
 )
 
 
@@ -318,7 +338,7 @@ def test_boxes_without_end_are_no_burden():
     packet = b""
     for _ in range(3000):
         packet = (8 + len(packet)).to_bytes(4, "big") + b"vttc" + packet
-    assert from_packet(packet, "webvtt", 0, 16) == []
+    assert from_packet(packet, "webvtt", 0, 16) == ()
 
 
 def test_a_name_of_blanks_is_no_name():

@@ -27,7 +27,7 @@ _ASS_FORMAT = [
 _ASS_DRAWING = re.compile(
     r"\{(?=[^{}]*\})[^{}]*?\\p[1-9][^{}]*\}.*?(?=\{[^{}]*\\p0[^{}]*\}|$)", re.DOTALL
 )
-_ASS_OVERRIDE = re.compile(r"\{[^{}]*\}")
+_ASS_BLOCK = re.compile(r"\{[^{}\\]*([^{}]*)\}")  # a comment, then override tags
 
 
 class Row(NamedTuple):
@@ -83,13 +83,37 @@ def stamps(text: str) -> tuple[str, list[int]]:
     return _STAMP.sub("\0", text), [_ticks(stamp) for stamp in _STAMP.findall(text)]
 
 
-def payload(data: bytes, codec: str) -> bytes:
-    """Text bytes in a packet of a text track; MP4 wraps them in lengths, boxes and styles."""
+def payload(data: bytes, codec: str) -> tuple[bytes, bytes]:
+    """Text bytes in a packet of a text track, and its boxes of styles; MP4 wraps both."""
     if codec == "mov_text":
-        return data[2 : 2 + int.from_bytes(data[:2], "big")]
+        end = 2 + int.from_bytes(data[:2], "big")
+        return data[2:end], data[end:]
     if codec == "webvtt" and data[4:8] in (b"vttc", b"vtte", b"vttx"):
-        return b"\n".join(_boxed(data))
-    return data
+        return b"\n".join(_boxed(data)), b""
+    return data, b""
+
+
+def with_styles(text: str, boxes: bytes) -> str:
+    """Text with its styles (3GPP TS 26.245, box `styl`) as markup: from, to, font, face, colour.
+
+    >>> record = bytes([0, 0, 0, 3, 0, 1, 4, 18, 255, 255, 255, 255])
+    >>> with_styles("One two", bytes([0, 0, 0, 22]) + b"styl" + bytes([0, 1]) + record)
+    '<c.00010412ffffffff>One</c> two'
+    """
+    at = boxes.find(b"styl") + 6
+    if at < 6:
+        return text
+    count = int.from_bytes(boxes[at - 2 : at], "big")
+    records = [boxes[i : i + 12] for i in range(at, min(at + 12 * count, len(boxes) - 11), 12)]
+
+    pieces, done = [], 0
+    for record in sorted(records):
+        start, end = (int.from_bytes(record[i : i + 2], "big") for i in (0, 2))
+        if done <= start < end:
+            styled = f"<c.{record[4:].hex()}>{text[start:end]}</c>"
+            pieces += [text[done:start], styled]
+            done = end
+    return "".join([*pieces, text[done:]])
 
 
 def ass_fields(packet: str) -> tuple[str, str]:
@@ -219,8 +243,10 @@ def _dialogues(lines: list[str]) -> list[Row]:
 
 
 def _ass_text(text: str) -> str:
-    """Plain text of an ASS event, without drawings and override tags."""
-    text = _ASS_OVERRIDE.sub("", _ASS_DRAWING.sub("", text))
+    """Text of an ASS event, without drawings and comments; its override tags are styles."""
+    text = _ASS_BLOCK.sub(
+        lambda block: f"{{{block[1]}}}" if block[1] else "", _ASS_DRAWING.sub("", text)
+    )
     return text.replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ").strip()
 
 

@@ -1,7 +1,7 @@
 """Subtitle reading: files and text tracks of any common format as cues with times and speakers.
 
-Text is conserved: all text of a file is in the cues, once and in order; what roll-up captions only
-repeat counts once. `encodings` turns bytes into text and `forms` text into entries; here markup is
+Text is conserved: all text of a file is in the cues, once and in order; what is
+only displayed again counts once. `encodings` turns bytes into text and `forms` text into entries; here markup is
 removed, voices become roles, and times are repaired.
 """
 
@@ -11,16 +11,27 @@ import html.entities
 import os
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.media.clock import stamp
 from omni_lab.media.errors import SubtitleError
 from omni_lab.media.probe import language_rank
-from omni_lab.media.subtitles.encodings import decode_text
-from omni_lab.media.subtitles.forms import ass_fields, clean, payload, read_rows, stamps
+from omni_lab.media.subtitles.encodings import Decoded, decode_text
+from omni_lab.media.subtitles.forms import (
+    Row,
+    ass_fields,
+    clean,
+    payload,
+    read_rows,
+    stamps,
+    with_styles,
+)
+from omni_lab.media.subtitles.repeats import STYLE, shown_once
 from omni_lab.media.subtitles.rolling import carried
 from omni_lab.media.subtitles.words import word_spans, words_of
 
@@ -62,13 +73,7 @@ _BESIDE = re.compile(
     rf"(?:\.(?!(?:sdh|cc|forced|default)\b)([\w-]{{2,8}}))?((?:{_FOR})*)", re.IGNORECASE
 )
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:[ \t]+([^<>]*))?>|</v>", re.IGNORECASE)
-_TAG = re.compile(
-    r"</?(?:[ibus]|ruby|rt|font)(?:\.[^\s<>]*)?(?:\s+[\w-]+=[^<>]*)?\s*>"
-    r"|</?(?:c|lang)(?:[.\s][^<>]*)?>",
-    re.IGNORECASE,
-)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_OVERRIDE = re.compile(r"\{\\[^{}]*\}")  # SRT files borrow {\an8} from ASS
 _ENTITY = re.compile(r"&(#\d{1,7};|#x[\da-f]{1,6};|[a-z]\w{1,30};)", re.IGNORECASE)
 
 
@@ -126,31 +131,44 @@ def parse(text: str, kind: str) -> tuple[Cue, ...]:
     [(24000, 40000, 'guide', 'Red.')]
     """
     cues: list[Cue] = []
-    for row in read_rows(text, kind):
+    for row in shown_once(read_rows(text, kind)).values():
         end = None if row.end == row.start else row.end  # an entry without length has no known end
         cues += _cues(row.text, row.start, end, row.name)
     return settle(cues)
 
 
-def from_packet(
-    data: bytes, codec: str, start: int, end: int | None, language: str | None = None
-) -> list[Cue]:
-    """Cues in one packet of a text track inside a film.
+class Packet(NamedTuple):
+    """Packet of a text track inside a film."""
 
-    Parameters
-    ----------
-    data : the packet as the container holds it
-    codec : FFmpeg's name of the track's format (`mov_text`, `subrip`, `webvtt`, `ass` …)
-    start, end : ticks; an end of None is left to `settle`
-    language : of the track, two or three letters; it helps where the bytes are not UTF-8
-    """
-    text, encoding, sure = decode_text(payload(data, codec), language)
-    text = clean(text)
-    name, text = ass_fields(text) if codec in ("ass", "ssa") else ("", text)
-    cues = _cues(text, start, end, name)
-    return [
-        replace(cue, text_source="embedded", encoding=encoding, encoding_sure=sure) for cue in cues
-    ]
+    data: bytes  # as the container holds it
+    codec: str  # FFmpeg's name of the track's format (`mov_text`, `subrip`, `webvtt`, `ass` …)
+    start: int  # ticks
+    end: int | None  # ticks; None is left to `settle`
+    language: str | None = None  # of the track; it helps where the bytes are not UTF-8
+
+
+def from_packets(packets: Iterable[Packet]) -> tuple[Cue, ...]:
+    """Cues of a text track inside a film, from its packets in order."""
+    read = [_from_packet(packet) for packet in packets]
+    cues: list[Cue] = []
+    for number, row in shown_once([row for row, _ in read]).items():
+        _, encoding, sure = read[number][1]
+        cues += [
+            replace(cue, text_source="embedded", encoding=encoding, encoding_sure=sure)
+            for cue in _cues(row.text, row.start, row.end, row.name)
+        ]
+    return settle(cues)
+
+
+def _from_packet(packet: Packet) -> tuple[Row, Decoded]:
+    """Entry in a packet, and how its bytes were read: up to a zero, as text ends in Matroska."""
+    data, styles = payload(packet.data, packet.codec)
+    read = decode_text(data, packet.language)
+    if b"\0" in data and "\0" in read.text:  # else in an encoding of wide characters
+        read = decode_text(data.lstrip(b"\0").partition(b"\0")[0], packet.language)
+    text = clean(with_styles(read.text, styles))
+    name, text = ass_fields(text) if packet.codec in ("ass", "ssa") else ("", text)
+    return Row(packet.start, packet.end, text, name), read
 
 
 def settle(cues: list[Cue]) -> tuple[Cue, ...]:
@@ -323,7 +341,7 @@ def _timed(text: str, start: int, end: int) -> tuple[str, tuple[Word, ...]]:
 
 def _plain(text: str) -> str:
     """Text without the markup of SRT and VTT; anything else between angle brackets is text."""
-    return _lines(_unescaped(_OVERRIDE.sub("", _TAG.sub("", _BREAK.sub("\n", text)))))
+    return _lines(_unescaped(STYLE.sub("", _BREAK.sub("\n", text))))
 
 
 def _lines(text: str) -> str:
