@@ -1,8 +1,8 @@
 """Subtitle formats: SRT, VTT, SBV, ASS and rarer ones as timed entries of text with speakers.
 
-SRT, VTT, SBV and ASS are parsed here: files in the wild lack numbers, blank lines and headers,
-carry one-digit seconds, and end in mid-cue, all of which common parsers drop or refuse. Rarer
-formats are parsed by pysubs2.
+SRT, VTT, SBV and ASS are parsed here, TTML and SAMI beside it: files in the wild lack numbers,
+blank lines and headers, carry one-digit seconds, and end in mid-cue, all of which common parsers
+drop or refuse. Formats that hold less are parsed by pysubs2.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.media.subtitles.sami import is_sami, read_sami
+from omni_lab.media.subtitles.ttml import is_ttml, read_ttml
 
 _MS = TICKS_PER_SECOND // 1000
 _TIME = r"(-?(?:\d{1,5}:\s?)?-?\d{1,3}:\s?-?\d{1,2}(?:[.,:]\s?\d+)?)"
@@ -39,7 +41,7 @@ class Row(NamedTuple):
     name: str = ""
 
 
-def read_rows(text: str, kind: str) -> list[Row]:
+def read_rows(text: str, kind: str, language: str | None = None) -> list[Row]:
     """Subtitle entries of a file, in file order.
 
     The beginning of a file counts for more than its extension.
@@ -47,8 +49,9 @@ def read_rows(text: str, kind: str) -> list[Row]:
     Parameters
     ----------
     text : a file's whole text
-    kind : `srt`, `vtt`, `sbv`, `ass`, `ssa`, or another extension; pysubs2 then recognises the
-        format
+    kind : `srt`, `vtt`, `sbv`, `ass`, `ssa`, `smi`, or another extension; the format is then
+        recognised
+    language : the wanted one, two or three letters, where a file holds several
 
     Raises
     ------
@@ -64,6 +67,8 @@ def read_rows(text: str, kind: str) -> list[Row]:
         return _by_line(text.splitlines(), _ARROW, vtt=True)
     if kind in ("ass", "ssa") or head.startswith(("[script info]", "[events]", "[v4")):
         return _dialogues(text.splitlines())
+    if is_ttml(text) or kind in ("smi", "sami") or is_sami(text):
+        return _elements(text, language)
     if kind in ("srt", "vtt", "sbv"):
         return _by_line(text.splitlines(), _COMMA if kind == "sbv" else _ARROW, vtt=kind == "vtt")
     return _others(text)
@@ -261,8 +266,23 @@ def _ticks(text: str) -> int | None:
     return 0 if "-" in text else ticks
 
 
+def _elements(text: str, language: str | None) -> list[Row]:
+    """Entries of TTML or SAMI.
+
+    Raises
+    ------
+    ValueError
+        the file is broken
+    """
+    try:
+        entries = read_ttml(text) if is_ttml(text) else read_sami(text, language)
+    except (ValueError, SyntaxError, ArithmeticError) as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    return [Row(*entry) for entry in entries]
+
+
 def _others(text: str) -> list[Row]:
-    """Entries in the formats of pysubs2: TTML, MicroDVD with its frame rate, SAMI, MPL2, TMPlayer.
+    """Entries in the formats of pysubs2: MicroDVD with its frame rate, MPL2, TMPlayer.
 
     Raises
     ------

@@ -103,7 +103,7 @@ def read_subtitles(path: str | Path, language: str | None = None) -> tuple[Cue, 
     named = Path(re.sub(rf"(?:{_FOR})+$", "", path.stem, flags=re.IGNORECASE)).suffix[1:]
     text, encoding, sure = decode_text(data, named or language)
     try:
-        cues = parse(text, path.suffix[1:].lower())
+        cues = parse(text, path.suffix[1:].lower(), named or language)
     except ValueError as error:
         raise SubtitleError(path, f"subtitles in an unknown format ({error})") from None
 
@@ -114,13 +114,14 @@ def read_subtitles(path: str | Path, language: str | None = None) -> tuple[Cue, 
     return tuple(replace(cue, encoding=encoding, encoding_sure=sure) for cue in cues)
 
 
-def parse(text: str, kind: str) -> tuple[Cue, ...]:
+def parse(text: str, kind: str, language: str | None = None) -> tuple[Cue, ...]:
     """Cues of a subtitle file's text.
 
     Parameters
     ----------
     text : a file's whole text
     kind : `srt`, `vtt`, or another extension, see `read_rows`
+    language : the wanted one, where a file holds several
 
     Raises
     ------
@@ -131,7 +132,7 @@ def parse(text: str, kind: str) -> tuple[Cue, ...]:
     [(24000, 40000, 'guide', 'Red.')]
     """
     cues: list[Cue] = []
-    for row in shown_once(read_rows(text, kind)).values():
+    for row in shown_once(read_rows(text, kind, language)).values():
         end = None if row.end == row.start else row.end  # an entry without length has no known end
         cues += _cues(row.text, row.start, end, row.name)
     return settle(cues)
