@@ -269,8 +269,10 @@ def cost(work, *arguments) -> tuple[int, int]:
         lambda n: "00:01 --> 00:02\n" + "- one more line\n" * n,  # all in one cue
         lambda n: "00:01 --> 00:02\n" + "<v Anna>a <v Ben>b\n" * n,
         lambda n: "00:01 --> 00:02\n" + "\n" * n,
+        lambda n: "00:01 --> 00:02\n" + "- One. - Two? >> three. >>> " * n,
+        lambda n: "00:01 --> 00:02\n" + "今日は、" * n,
     ],
-    ids=["many cues", "many lines", "many voices", "empty lines"],
+    ids=["many cues", "many lines", "many voices", "empty lines", "many marks", "no spaces"],
 )
 def test_four_times_the_text_costs_four_times_the_work(make):
     """Nothing is quadratic: neither in cues nor in what stands in one."""
