@@ -136,6 +136,16 @@ def test_lines_in_a_timed_division_that_count_from_the_film():
     assert [start for start, *_ in shown(ttml(body))] == [20, 23, 26]
 
 
+def test_one_language_of_several_divisions():
+    divisions = "".join(
+        f'<div xml:lang="{name}"><p begin="1s" end="2.5s">{text}</p></div>'
+        for name, text in [("fr", "Rouge."), ("en-US", "Red."), ("ko", "빨강")]
+    )
+    text = ttml(f'<body>{divisions}<div><p begin="3s" end="4s">!</p></div></body>')
+    for language, first in [("en", "Red."), ("kor", "빨강"), ("de", "Rouge."), (None, "Rouge.")]:
+        assert [text for *_, text in shown(text, language=language)] == [first, "!"]
+
+
 def test_text_of_xml_is_text():
     p = '<p begin="1s" end="2s">If a &lt; b &amp;amp; &lt;i&gt;c&lt;/i&gt;&nbsp;{\\an8}<!-- no --> d</p>'
     (cue,) = parse(ttml(f"<body><div>{p}</div></body>"), "ttml")
@@ -209,3 +219,5 @@ def test_a_film_takes_the_wanted_language_of_sami(tmp_path):
     assert [c.text for c in decode(path, TripletConfig(language="ko")).cues] == ["빨강", "파랑"]
     (tmp_path / "a.smi").rename(tmp_path / "a.ko.smi")
     assert [c.text for c in decode(path).cues] == ["빨강", "파랑"]
+    (tmp_path / "a.ko.smi").rename(tmp_path / "a.v2.smi")
+    assert [c.text for c in read_subtitles(tmp_path / "a.v2.smi", "ko")] == ["빨강", "파랑"]

@@ -275,7 +275,7 @@ def _elements(text: str, language: str | None) -> list[Row]:
         the file is broken
     """
     try:
-        entries = read_ttml(text) if is_ttml(text) else read_sami(text, language)
+        entries = read_ttml(text, language) if is_ttml(text) else read_sami(text, language)
     except (ValueError, SyntaxError, ArithmeticError) as error:
         raise ValueError(" ".join(str(error).split())) from None
     return [Row(*entry) for entry in entries]

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.media.clock import stamp
 from omni_lab.media.errors import SubtitleError
-from omni_lab.media.probe import language_rank
+from omni_lab.media.probe import TWO_TO_THREE, language_rank, two_letters
 from omni_lab.media.subtitles.encodings import Decoded, decode_text
 from omni_lab.media.subtitles.forms import (
     Row,
@@ -101,9 +101,10 @@ def read_subtitles(path: str | Path, language: str | None = None) -> tuple[Cue, 
         raise SubtitleError(path, f"unreadable subtitle file ({error.strerror})") from None
 
     named = Path(re.sub(rf"(?:{_FOR})+$", "", path.stem, flags=re.IGNORECASE)).suffix[1:]
-    text, encoding, sure = decode_text(data, named or language)
+    wanted = named if two_letters(named) in TWO_TO_THREE else language
+    text, encoding, sure = decode_text(data, wanted)
     try:
-        cues = parse(text, path.suffix[1:].lower(), named or language)
+        cues = parse(text, path.suffix[1:].lower(), wanted)
     except ValueError as error:
         raise SubtitleError(path, f"subtitles in an unknown format ({error})") from None
 

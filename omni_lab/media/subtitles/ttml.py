@@ -17,12 +17,14 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.media.probe import language_rank
 from omni_lab.media.subtitles.rolling import NEXT
 
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)(?::(\d+)(?:\.(\d+))?)?")
 _OFFSET = re.compile(r"(\d+(?:\.\d+)?)(h|m|s|ms|f|t)?")
 _ROOT = re.compile(r"<(?:[\w.-]+:)?tt[\s>]")
 _NAMED = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)[a-z]\w*;", re.IGNORECASE)
+_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _NO_TEXT = ("metadata", "set", "animate", "title", "desc", "copyright", "agent", "name", "actor")
 DEPTH = 100  # most elements inside each other
 
@@ -104,8 +106,14 @@ def is_ttml(text: str) -> bool:
     return text.lstrip().startswith("<") and _ROOT.search(text[:4000]) is not None
 
 
-def read_ttml(text: str) -> list[Entry]:
+def read_ttml(text: str, language: str | None = None) -> list[Entry]:
     """Entries of a TTML document, in its order.
+
+    Parameters
+    ----------
+    text : the document
+    language : the wanted one, two or three letters, where each division has another; without it,
+        or where none is in it, the first counts
 
     Raises
     ------
@@ -118,6 +126,8 @@ def read_ttml(text: str) -> list[Entry]:
     [(13333, 29333, 'One\\ntwo')]
     """
     root = ET.fromstring(_NAMED.sub(lambda name: html.unescape(name[0]), text.strip()))
+    for body in _children(root, "body"):
+        _keep_one_language(body, language)
     readings = []
     for absolute in (False, True):
         clock = _clock(root, absolute)
@@ -141,6 +151,16 @@ def _clock(root: ET.Element, absolute: bool) -> _Clock:
     if min(frames, parts, ticks) <= 0:
         raise ValueError("a rate of 0 per second")
     return _Clock(frames, nominal, parts, ticks, smpte, drop, absolute)
+
+
+def _keep_one_language(body: ET.Element, language: str | None) -> None:
+    """Take out the divisions of a body that translate others."""
+    spoken = {div: div.get(_LANGUAGE) for div in _children(body, "div")}
+    found = [name for name in dict.fromkeys(spoken.values()) if name]
+    chosen = min(found, key=lambda name: language_rank(name, language or name), default=None)
+    for div, name in spoken.items():
+        if name not in (None, chosen):
+            body.remove(div)
 
 
 def _local(name: str) -> str:
