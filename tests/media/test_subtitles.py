@@ -335,6 +335,15 @@ def test_text_that_is_shown_before_the_film_begins_is_in_it(tmp_path):
     ]  # fmt: skip
 
 
+def test_text_in_matroska_ends_at_a_zero_and_speakers_change_in_its_lines(tmp_path):
+    """From the file to the roles; `>>` may be written as entities."""
+    cues = [(0.5, 1.5, "Who? &gt;&gt; Me.\0garbage"), (1.5, 2.0, "So.\0")]
+    path = write_film(
+        tmp_path / "a.mkv", text=[("eng", cues)], text_codec="subrip", seconds=2, sound=None
+    )
+    assert [cue.text for cue in read_roles(decode(path).cues)] == ["Who?", "Me.", "So."]
+
+
 def test_boxes_without_end_are_no_burden():
     """A packet of boxes in boxes in boxes, deeper than any stack."""
     packet = b""

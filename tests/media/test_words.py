@@ -42,6 +42,8 @@ LINES = {
         ("བོད་སྐད་ཡིན།", "བོད་|སྐད་|ཡིན།"),
         ("한국어는 띄어쓰기를 한다.", "한국어는|띄어쓰기를|한다."),
         ("「", "「"),
+        ("ខ្ញុំ\u200bស្រឡាញ់\u200bអ្នក", "ខ្ញុំ\u200b|ស្រឡាញ់\u200b|អ្នក"),
+        ("สวัสดี\u200b" + "กา" * 20, "สวัสดี\u200b|" + "|".join(["กา"] * 20)),
     ],
 )
 def test_words_of_scripts_with_and_without_spaces(text, words):
@@ -50,7 +52,8 @@ def test_words_of_scripts_with_and_without_spaces(text, words):
 
 text = st.text(
     st.one_of(
-        st.characters(exclude_categories=["Cs"]), st.sampled_from("今日はコー。「」 ก้เា ស្ត་a-\n")
+        st.characters(exclude_categories=["Cs"]),
+        st.sampled_from("今日はコー。「」 ก้เា ស្ត་a-\n\u200b"),
     )
 )
 

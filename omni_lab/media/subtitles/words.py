@@ -3,7 +3,8 @@
 Words stand between spaces, except in scripts that write none between them. There the piece is the
 least that may stand on a line of its own (Unicode UAX #14): a Chinese or Japanese character with
 its punctuation, a run of Katakana, a cluster of letters in Thai, Lao, Khmer or Burmese, a Tibetan
-syllable. Pieces join to the text as it was, since each is a span of it.
+syllable. Where a text marks its words by spaces of no width, as Khmer often does, these count.
+Pieces join to the text as it was, since each is a span of it.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ _PIECE = re.compile(
     rf"|[^\w\s{_UNSPACED}]+"
 )
 _BETWEEN_SPACES = re.compile(r"\S+")
+_BETWEEN_MARKS = re.compile(r"\u200b*[^\u200b]+\u200b*|\u200b+")
+LONGEST = 24  # characters of a word between spaces of no width: some are set by chance
 _WITHOUT_SPACES = re.compile(f"[{_UNSPACED}]")
 
 
@@ -61,10 +64,14 @@ def word_spans(text: str) -> list[tuple[int, int]]:
     """
     spans: list[tuple[int, int]] = []
     for chunk in _BETWEEN_SPACES.finditer(text):
-        if _WITHOUT_SPACES.search(chunk[0]):
-            spans.extend(piece.span() for piece in _PIECE.finditer(text, *chunk.span()))
-        else:
+        if not _WITHOUT_SPACES.search(chunk[0]):
             spans.append(chunk.span())
+            continue
+        marked = "\u200b" in chunk[0]
+        for part in _BETWEEN_MARKS.finditer(text, *chunk.span()):
+            whole = marked and len(part[0]) <= LONGEST
+            pieces = _PIECE.finditer(text, *part.span())
+            spans += [part.span()] if whole else [piece.span() for piece in pieces]
     return spans
 
 
