@@ -25,6 +25,7 @@ from omni_lab.media.pictures import PictureLine
 from omni_lab.media.probe import MAX_PIXELS, Source, Stream, describe, open_media
 from omni_lab.media.sound import SoundLine
 from omni_lab.media.subtitles import reader as subtitles
+from omni_lab.media.subtitles.doubts import doubts
 from omni_lab.media.timestamps import Timeline, varies
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ class _Pass:
         # The header's durations are often wrong: what was decoded counts.
         duration = max(picture_end, audio_start + audio.size if audio is not None else 0)
         cues, text_uri = self._text(path)
-        for doubt in subtitles.doubts(cues, duration):
+        for doubt in doubts(cues, duration):
             self.damage.note(f"{text_uri or 'the text track'}: {doubt}")
         if self.pictures.left_out:
             self.damage.note(f"{self.pictures.left_out} damaged pictures are left out")

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.media.clock import stamp
 from omni_lab.media.errors import SubtitleError
 from omni_lab.media.probe import language_rank
 from omni_lab.media.subtitles.encodings import decode_text
@@ -179,22 +178,6 @@ def _unrolled(cues: list[Cue]) -> tuple[Cue, ...]:
         rest = re.sub(rf"(?:\s*\S+){{{count}}}\s*", "", cue.text, count=1) if count else cue.text
         new.append(replace(cue, text=rest, words=cue.words[count:]))
     return tuple(new)
-
-
-def doubts(cues: tuple[Cue, ...], duration: int) -> list[str]:
-    """Plausibility check of cue times in a film of `duration` ticks: one line per doubt.
-
-    >>> doubts((Cue(0, 9, "In time."), Cue(32_000, 48_000, "Late.")), 16_000)
-    ['1 of 2 cues begin after the film ends at 0:01.000']
-    """
-    late = sum(cue.start > duration for cue in cues)
-    found = []
-    if late:
-        found.append(f"{late} of {len(cues)} cues begin after the film ends at {stamp(duration)}")
-    if len(cues) > 2 and cues[0].start == cues[-1].start:
-        at = stamp(cues[0].start)
-        found.append(f"all {len(cues)} cues begin at {at}: their times are meaningless")
-    return found
 
 
 def divide(cue: Cue, pieces: list[Cue]) -> list[Cue]:
