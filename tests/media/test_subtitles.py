@@ -3,7 +3,6 @@
 import html
 import sys
 import tracemalloc
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,16 +11,9 @@ from media_files import write_film
 
 from omni_lab.media.decoding import decode
 from omni_lab.media.errors import SubtitleError
-from omni_lab.media.probe import TWO_TO_THREE, language_rank, two_letters
+from omni_lab.media.languages import NAMES, language_rank, two_letters
 from omni_lab.media.subtitles.encodings import LANGUAGES
-from omni_lab.media.subtitles.reader import (
-    Cue,
-    Packet,
-    from_packets,
-    parse,
-    read_subtitles,
-    sidecars,
-)
+from omni_lab.media.subtitles.reader import Cue, Packet, from_packets, parse, read_subtitles
 from omni_lab.triplets.dialogues.roles import read_roles
 
 
@@ -94,51 +86,6 @@ def test_text_ends_at_a_zero(codec, rest):
     (cue,) = from_packet(data, codec, 0, 16)
     assert (cue.text, cue.encoding, cue.encoding_sure) == ("Über.", "utf-8", 1.0)
     assert from_packet("Red.".encode("utf-16-le"), "subrip", 0, 16)[0].text == "Red."
-
-
-def test_sidecars_are_files_in_any_notation_of_a_language(tmp_path):
-    (tmp_path / "a.vtt").mkdir()
-    for name in ("a.fr.vtt", "a.eng.srt", "a.en-GB.ass"):
-        (tmp_path / name).write_text("x")
-    assert [p.name for p in sidecars(tmp_path / "a.mp4", "en")] == [
-        "a.eng.srt",
-        "a.en-GB.ass",
-        "a.fr.vtt",
-    ]
-
-
-def test_sidecars_belong_to_their_film(tmp_path):
-    for name in ("a.srt", "a.fr.srt", "ab.srt", "a.b.c.srt", "a.en.srt", "a.txt", "a.ass"):
-        (tmp_path / name).write_text("x")
-    assert [p.name for p in sidecars(tmp_path / "a.mp4", "en")] == [
-        "a.en.srt",
-        "a.srt",
-        "a.ass",
-        "a.fr.srt",
-    ]
-
-
-def test_sidecars_say_whom_they_are_for(tmp_path):
-    """The audience follows the language; forced lines are the last resort, `hi` alone is Hindi."""
-    for name in (
-        "a.en.forced.srt",
-        "a.EN.SDH.srt",
-        "a.hi.srt",
-        "a.cc.vtt",
-        "a.de.hi.ass",
-        "a.en.what.srt",
-    ):
-        (tmp_path / name).write_text("x")
-    found = ["a.EN.SDH.srt", "a.cc.vtt", "a.en.forced.srt", "a.hi.srt", "a.de.hi.ass"]
-    assert [p.name for p in sidecars(tmp_path / "a.mp4", "en")] == found
-    assert sidecars(tmp_path / "a.mp4", "hi")[0].name == "a.hi.srt"
-
-
-def test_a_film_is_no_subtitles_of_its_own(tmp_path):
-    """Whatever it is called."""
-    for name in ("a.srt", "a.en.srt"):
-        (tmp_path / name).write_text("x")
-    assert [p.name for p in sidecars(tmp_path / "a.srt")] == ["a.en.srt"]
 
 
 # words that no reader takes for markup, numbers, marks or times, and some that look as if they were
@@ -285,35 +232,10 @@ def test_four_times_the_text_costs_four_times_the_work(make):
     assert many_more[1] < 4.5 * few[1] + 20_000
 
 
-def test_a_subtitle_file_that_cannot_be_read_is_an_error_of_the_film(tmp_path, monkeypatch):
-    """In any format: the film decodes, its source lists the error, and the next file is read."""
-    path = write_film(tmp_path / "a.mp4", seconds=0.4, sound=None)
-    for name in ("a.vtt", "a.ttml"):
-        (tmp_path / name).write_text("nothing that anybody knows")
-    (tmp_path / "a.srt").write_text("00:01 --> 00:02\nRed.\n")
-    reads = Path.read_bytes
-
-    def refuse(file):
-        if file.suffix == ".vtt":
-            raise PermissionError(13, "Permission denied")
-        return reads(file)
-
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    assert [file.name for file in sidecars(path)] == ["a.srt", "a.vtt", "a.ttml"]
-    assert [cue.text for cue in decode(path).cues] == ["Red."]
-    (tmp_path / "a.srt").unlink()
-    film = decode(path)
-    assert film.cues == ()
-    assert [error.split(": ")[1][:19] for error in film.source.errors] == [
-        "unreadable subtitle",
-        "subtitles in an unk",
-    ]
-
-
 @pytest.mark.parametrize("spoken", LANGUAGES, ids=lambda spoken: spoken.code)
 def test_languages_are_known_by_two_letters_and_by_three(spoken):
     """Tracks name them by three, settings and files by two: a hint or a wish must find either."""
-    for name in TWO_TO_THREE[spoken.code]:
+    for name in NAMES[spoken.code]:
         assert language_rank(name, spoken.code) == 0
         assert two_letters(f"{name.upper()}_XX") == spoken.code
 

@@ -23,6 +23,8 @@ _COMMA = re.compile(rf"\s*{_TIME}\s*,\s*{_TIME}\s*()$")
 _STAMP = re.compile(r"<((?:\d{1,5}:)?\d{1,3}:\d{1,2}[.,]\d+)>")
 _SETTING = re.compile(r"[\w-]+:\S*")
 _BLOCK = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
+_FRAMES = re.compile(r"\s*\{\s*\d+\s*\}\s*\{\s*\d+\s*\}")
+_RATE = re.compile(r"\s*\{[01]\}\{[01]\}\s*(\d+(?:[.,]\d+)?)\s*$", re.MULTILINE)
 _ASS_FORMAT = [
     "layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text",
 ]  # fmt: skip
@@ -77,6 +79,17 @@ def read_rows(text: str, kind: str, language: str | None = None) -> list[Row]:
 def clean(text: str) -> str:
     """Text without zero bytes, byte-order marks (of joined files) and doubled carriage returns."""
     return re.sub("\r+\n", "\n", text.replace("\0", "").replace("\ufeff", ""))
+
+
+def with_rate(text: str, rate: float | None) -> str:
+    """MicroDVD text with its frame rate as the first entry; any other text as it is.
+
+    >>> with_rate("{25}{50}Red.", 25.0)
+    '{1}{1}25.0\\n{25}{50}Red.'
+    """
+    if stated := _RATE.match(text):
+        return f"{{1}}{{1}}{stated[1].replace(',', '.')}\n{text[stated.end() :]}"
+    return f"{{1}}{{1}}{rate}\n{text}" if rate and _FRAMES.match(text) else text
 
 
 def stamps(text: str) -> tuple[str, list[int]]:

@@ -8,7 +8,6 @@ removed, voices become roles, and times are repaired.
 from __future__ import annotations
 
 import html.entities
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -18,9 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.media.clock import stamp
 from omni_lab.media.errors import SubtitleError
-from omni_lab.media.probe import TWO_TO_THREE, language_rank, two_letters
 from omni_lab.media.subtitles.encodings import Decoded, decode_text
 from omni_lab.media.subtitles.forms import (
     Row,
@@ -29,8 +26,10 @@ from omni_lab.media.subtitles.forms import (
     payload,
     read_rows,
     stamps,
+    with_rate,
     with_styles,
 )
+from omni_lab.media.subtitles.names import language_in
 from omni_lab.media.subtitles.repeats import STYLE, shown_once
 from omni_lab.media.subtitles.rolling import carried
 from omni_lab.media.subtitles.words import word_spans, words_of
@@ -66,24 +65,21 @@ class Cue:
         return replace(self, start=self.start + by, end=self.end + by, words=words)
 
 
-SIDECARS = (".vtt", ".srt", ".ass", ".ssa", ".ttml", ".sbv", ".smi")
-# In a subtitle file's name: its language, then its audience (`hi` alone is Hindi)
-_FOR = r"\.(?:sdh|cc|hi|forced|default)"
-_BESIDE = re.compile(
-    rf"(?:\.(?!(?:sdh|cc|forced|default)\b)([\w-]{{2,8}}))?((?:{_FOR})*)", re.IGNORECASE
-)
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:[ \t]+([^<>]*))?>|</v>", re.IGNORECASE)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(#\d{1,7};|#x[\da-f]{1,6};|[a-z]\w{1,30};)", re.IGNORECASE)
 
 
-def read_subtitles(path: str | Path, language: str | None = None) -> tuple[Cue, ...]:
+def read_subtitles(
+    path: str | Path, language: str | None = None, rate: float | None = None
+) -> tuple[Cue, ...]:
     """Cues of a subtitle file of any format and encoding.
 
     Parameters
     ----------
     path : the file; a language in its name (`film.ru.srt`) helps to detect its encoding
     language : expected language where the name has none, two or three letters
+    rate : frames per second where times are frames and the file does not say
 
     Returns
     -------
@@ -100,18 +96,19 @@ def read_subtitles(path: str | Path, language: str | None = None) -> tuple[Cue, 
     except OSError as error:
         raise SubtitleError(path, f"unreadable subtitle file ({error.strerror})") from None
 
-    named = Path(re.sub(rf"(?:{_FOR})+$", "", path.stem, flags=re.IGNORECASE)).suffix[1:]
-    wanted = named if two_letters(named) in TWO_TO_THREE else language
+    wanted = language_in(path.stem) or language
     text, encoding, sure = decode_text(data, wanted)
+    text, kind = with_rate(clean(text), rate), path.suffix[1:].lower()
+    wrong = "subtitles in an unknown format"
     try:
-        cues = parse(text, path.suffix[1:].lower(), wanted)
+        cues = parse(text, kind, wanted)
+        if not cues and kind in ("srt", "vtt", "sbv") and text.strip() and "-->" not in text:
+            # any text parses as SRT without entries: another form under this name, or a diary
+            right = "give each entry its times, as 00:00:01,000 --> 00:00:02,000"
+            wrong = f"subtitles without a single time; {right}"
+            cues = parse(text, "", wanted)
     except ValueError as error:
-        raise SubtitleError(path, f"subtitles in an unknown format ({error})") from None
-
-    # Any text parses as SRT without entries: a diary must not count as a film without words.
-    if not cues and path.suffix.lower() == ".srt" and clean(text).strip() and "-->" not in text:
-        right = "give each entry its times, as 00:00:01,000 --> 00:00:02,000"
-        raise SubtitleError(path, f"subtitles without a single time; {right}")
+        raise SubtitleError(path, f"{wrong} ({error})") from None
     return tuple(replace(cue, encoding=encoding, encoding_sure=sure) for cue in cues)
 
 
@@ -137,6 +134,11 @@ def parse(text: str, kind: str, language: str | None = None) -> tuple[Cue, ...]:
         end = None if row.end == row.start else row.end  # an entry without length has no known end
         cues += _cues(row.text, row.start, end, row.name)
     return settle(cues)
+
+
+def names_voices(text: str) -> bool:
+    """Speaker test: whether a VTT file's text names voices."""
+    return _VOICE.search(text) is not None
 
 
 class Packet(NamedTuple):
@@ -204,22 +206,6 @@ def _unrolled(cues: list[Cue]) -> tuple[Cue, ...]:
     return tuple(new)
 
 
-def doubts(cues: tuple[Cue, ...], duration: int) -> list[str]:
-    """Plausibility check of cue times in a film of `duration` ticks: one line per doubt.
-
-    >>> doubts((Cue(0, 9, "In time."), Cue(32_000, 48_000, "Late.")), 16_000)
-    ['1 of 2 cues begin after the film ends at 0:01.000']
-    """
-    late = sum(cue.start > duration for cue in cues)
-    found = []
-    if late:
-        found.append(f"{late} of {len(cues)} cues begin after the film ends at {stamp(duration)}")
-    if len(cues) > 2 and cues[0].start == cues[-1].start:
-        at = stamp(cues[0].start)
-        found.append(f"all {len(cues)} cues begin at {at}: their times are meaningless")
-    return found
-
-
 def divide(cue: Cue, pieces: list[Cue]) -> list[Cue]:
     """Time split of a cue over the pieces of its text, in order.
 
@@ -236,45 +222,6 @@ def divide(cue: Cue, pieces: list[Cue]) -> list[Cue]:
         end = cue.start + (cue.end - cue.start) * done // total
         timed.append(replace(piece, start=start, end=end))
     return timed
-
-
-def sidecars(path: str | Path, language: str = "en") -> list[Path]:
-    """Subtitle files beside a film, best first; only the first that holds cues is used.
-
-    A file `film.vtt`, `film.en.vtt` or `film.en.sdh.vtt` belongs to `film.mp4`. One in the wanted
-    or an unknown language comes before one in another, a complete one before one with forced lines
-    only; then VTT if it names voices, else SRT, else the rest.
-
-    Parameters
-    ----------
-    path : the film
-    language : the wanted one, two or three letters
-    """
-    film = Path(path)
-    found = []
-    # Plain names first: of the ten thousand in a folder, few become paths.
-    names = [name for name in os.listdir(film.parent) if name.startswith(film.stem + ".")]
-    beside = (film.with_name(name) for name in names if name != film.name)
-
-    for file in beside:
-        tags = _BESIDE.fullmatch(file.name[len(film.stem) : -len(file.suffix)])
-        if not tags or file.suffix.lower() not in SIDECARS or not file.is_file():
-            continue
-        order = SIDECARS.index(file.suffix.lower())
-        if file.suffix.lower() == ".vtt" and not _names_voices(file):
-            order = SIDECARS.index(".srt") + 0.5
-        forced = ".forced" in tags[2].lower()
-        found.append((language_rank(tags[1], language) == 2, forced, order, file.name, file))
-
-    return [entry[-1] for entry in sorted(found)]
-
-
-def _names_voices(file: Path) -> bool:
-    """Speaker test: does a VTT file name voices?"""
-    try:
-        return _VOICE.search(decode_text(file.read_bytes()).text) is not None
-    except OSError:  # reported when the file is read
-        return False
 
 
 def _cues(text: str, start: int, end: int | None, name: str) -> list[Cue]:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from itertools import pairwise
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.media.probe import language_rank
+from omni_lab.media.languages import language_rank
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _SYNC = re.compile(r"<sync\b[^>]*?\bstart\s*=\s*[\"']?\s*(-?\d{1,12})[^>]*>", re.IGNORECASE)

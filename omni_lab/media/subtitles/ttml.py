@@ -17,7 +17,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.media.probe import language_rank
+from omni_lab.media.languages import language_rank
 from omni_lab.media.subtitles.rolling import NEXT
 
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)(?::(\d+)(?:\.(\d+))?)?")

@@ -20,6 +20,7 @@ from jaxtyping import Int16
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig, config_hash
 from omni_lab.media.decoding import Film
 from omni_lab.media.errors import MediaError
+from omni_lab.media.subtitles.doubts import spoken_time, standing
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.media.subtitles.words import word_spans
 from omni_lab.triplets.building.quality import measure
@@ -77,8 +78,9 @@ def assign(cues: Iterable[Cue], pieces: Sequence[Clip]) -> list[list[Cue]]:
     """Assignment of cues to clips, rebased; a cue across a cut is split between words.
 
     Text is conserved: read in order, the clips' cues are the film's. A cue that runs past the
-    film's end, or begins there, goes to the last clip. The work grows with the number of cues, not
-    with cues times clips.
+    film's end, or begins there, goes to the last clip. A sign that stands across a cut (see
+    `standing`) stays whole where it begins, and ends once its words could be spoken. The work grows
+    with the number of cues, not with cues times clips.
 
     Parameters
     ----------
@@ -91,8 +93,11 @@ def assign(cues: Iterable[Cue], pieces: Sequence[Clip]) -> list[list[Cue]]:
     """
     assigned: list[list[Cue]] = [[] for _ in pieces]
     cuts, last = [piece.end for piece in pieces[:-1]], pieces[-1].end
-    for cue in cues:
+    cues = list(cues)
+    for cue, stands in zip(cues, standing(cues), strict=True):
         start, end = (min(max(t, 0), last) for t in (cue.start, cue.end))
+        if stands and end > (first_cut := pieces[bisect_right(cuts, start)].end):
+            end = min(first_cut, start + spoken_time(cue.text))
         for number, part in split(replace(cue, start=start, end=end), cuts):
             assigned[number].append(part.moved(-pieces[number].start))
     return assigned
