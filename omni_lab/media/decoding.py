@@ -20,11 +20,13 @@ from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.media.avi_offset import PRIMING, PacketOrder
 from omni_lab.media.clock import rescale, ticks
 from omni_lab.media.damage import DamageLog
-from omni_lab.media.errors import NothingDecodableError, SubtitleError
+from omni_lab.media.errors import NothingDecodableError
 from omni_lab.media.pictures import PictureLine
 from omni_lab.media.probe import MAX_PIXELS, Source, Stream, describe, open_media
 from omni_lab.media.sound import SoundLine
 from omni_lab.media.subtitles import reader as subtitles
+from omni_lab.media.subtitles.beside import read_beside
+from omni_lab.media.subtitles.doubts import doubts
 from omni_lab.media.timestamps import Timeline, varies
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class _Pass:
         self.sound = SoundLine()
         self.sound_reached = 0  # tick of the newest sound
         self.sound_unit = 0  # samples of one audio frame, at 16 kHz
-        self.embedded: list[subtitles.Cue] = []
+        self.embedded: list[subtitles.Packet] = []
         self.timeline = Timeline(self.format, source.zero)
         signed = self.format == "avi" and container.metadata.get("software", "").startswith("Lavf")
         self.order = PacketOrder() if signed else None
@@ -214,15 +216,15 @@ class _Pass:
         self.sound.add(frame, time, grain=float(time_base * TICKS_PER_SECOND))
 
     def _read_text(self, packet) -> None:
-        """Read the cues in a packet of the text track."""
+        """Keep a packet of the text track."""
         if packet.pts is None:  # the empty packet at the end
             return
         start = rescale(packet.pts, packet.time_base) - self.source.zero
         length = rescale(packet.duration, packet.time_base) if packet.duration else None
         end = None if length is None else max(0, start + length)
         codec = packet.stream.codec_context.name
-        self.embedded.extend(
-            subtitles.from_packet(bytes(packet), codec, max(0, start), end, packet.stream.language)
+        self.embedded.append(
+            subtitles.Packet(bytes(packet), codec, max(0, start), end, packet.stream.language)
         )
 
     def result(self, path: str | Path) -> Film:
@@ -237,7 +239,7 @@ class _Pass:
         # The header's durations are often wrong: what was decoded counts.
         duration = max(picture_end, audio_start + audio.size if audio is not None else 0)
         cues, text_uri = self._text(path)
-        for doubt in subtitles.doubts(cues, duration):
+        for doubt in doubts(cues, duration):
             self.damage.note(f"{text_uri or 'the text track'}: {doubt}")
         if self.pictures.left_out:
             self.damage.note(f"{self.pictures.left_out} damaged pictures are left out")
@@ -295,19 +297,15 @@ class _Pass:
         return stream
 
     def _text(self, path: str | Path) -> tuple[tuple[subtitles.Cue, ...], str | None]:
-        """Cues of the best subtitle file beside the film, else of the text track inside.
-
-        An unreadable subtitle file is an error of the film; the next one is tried.
-        """
-        for sidecar in subtitles.sidecars(path, self.config.language):
-            try:
-                cues = subtitles.read_subtitles(sidecar, self.config.language)
-            except SubtitleError as error:
-                self.damage.note(str(error))
-                continue
-            if cues:
-                return cues, str(sidecar)
-        return subtitles.settle(self.embedded), None
+        """Cues of the best subtitle file beside the film, else of the text track inside."""
+        picture = self.source.stream("video")
+        text = read_beside(path, self.config.language, picture.rate if picture else None)
+        for line in text.unused:
+            self.damage.note(line)
+        inside = subtitles.from_packets(self.embedded)
+        if text.file and inside:
+            self.damage.note(f"the text track inside: not used, since {text.file.name} is")
+        return (text.cues, str(text.file)) if text.file else (inside, None)
 
 
 def _bound(codec: av.VideoCodecContext, threads: int) -> None:

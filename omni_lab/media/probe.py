@@ -23,6 +23,7 @@ from omni_lab.media.errors import (
     NothingDecodableError,
     NotMediaError,
 )
+from omni_lab.media.languages import language_rank
 
 if TYPE_CHECKING:
     import av
@@ -32,19 +33,6 @@ TEXT_CODECS = ("mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text")
 MAX_PIXELS = 1 << 26  # of a decoded picture: twice as many as 8K has
 PLAYLISTS = ("hls", "dash", "concat", "sdp", "imf")
 REFUSED = "points to other files or addresses, which are not opened: name the films themselves"
-# ISO 639-1 to 639-2 (both forms), for the languages that files most often name
-TWO_TO_THREE = {
-    "ar": ("ara",), "bg": ("bul",), "bn": ("ben",), "ca": ("cat",), "cs": ("ces", "cze"),
-    "da": ("dan",), "de": ("deu", "ger"), "el": ("ell", "gre"), "en": ("eng",), "es": ("spa",),
-    "et": ("est",), "fa": ("fas", "per"), "fi": ("fin",), "fr": ("fra", "fre"), "he": ("heb",),
-    "hi": ("hin",), "hr": ("hrv",), "hu": ("hun",), "id": ("ind",), "is": ("isl", "ice"),
-    "it": ("ita",), "ja": ("jpn",), "ko": ("kor",), "lt": ("lit",), "lv": ("lav",),
-    "ms": ("msa", "may"), "nl": ("nld", "dut"), "no": ("nor", "nob", "nno", "nb", "nn"),
-    "pl": ("pol",), "pt": ("por",), "ro": ("ron", "rum"), "ru": ("rus",), "sk": ("slk", "slo"),
-    "sl": ("slv",), "sr": ("srp",), "sv": ("swe",), "ta": ("tam",), "te": ("tel",), "th": ("tha",),
-    "tr": ("tur",), "uk": ("ukr",), "ur": ("urd",), "vi": ("vie",),
-    "zh": ("zho", "chi", "cmn", "yue"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -301,23 +289,6 @@ def _fineness(stream: av.stream.Stream) -> int:
     if stream.type == "video":
         return stream.width * stream.height
     return stream.rate if stream.type == "audio" else 0
-
-
-def language_rank(found: str | None, wanted: str) -> int:
-    """Language match: 0 for the wanted language, 1 where it is unknown, 2 for another one."""
-    if not found or found in ("und", "unk"):
-        return 1
-    return 0 if two_letters(found) == two_letters(wanted) else 2
-
-
-def two_letters(language: str) -> str:
-    """ISO 639-1 code (two letters) of any language tag; an unknown tag keeps its first part.
-
-    >>> two_letters("ger"), two_letters("pt-BR"), two_letters("pt_BR")
-    ('de', 'pt', 'pt')
-    """
-    first = language.lower().replace("_", "-").split("-")[0]
-    return next((two for two, others in TWO_TO_THREE.items() if first in others), first)
 
 
 def _is_cover(stream: av.stream.Stream) -> bool:

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 
 from omni_lab.config import TICKS_PER_SECOND, SequenceConfig
 from omni_lab.media.subtitles.reader import Cue
+from omni_lab.media.subtitles.words import words_of
 from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, Item, Sequence, SequenceError, role_token
 from omni_lab.triplets.cutting.clips import split
 from omni_lab.triplets.record import Triplet
@@ -116,13 +117,13 @@ def _check(triplet: Triplet, supervised: bool) -> None:
 def _by_unit(cues: tuple[Cue, ...], ticks: int, units: int) -> list[list[Cue]]:
     """Cues of every unit: split between units where every word has a time, else at their start.
 
-    Word times count only if there is one for each word of the text (not in a language without
-    spaces, nor where an aligner found some words only).
+    Word times count only if there is one for each word of the text (not where an aligner found
+    some words only).
     """
     placed: list[list[Cue]] = [[] for _ in range(units)]
     edges = [unit * ticks for unit in range(1, units)]
     for cue in cues:
-        timed = len(cue.words) == len(cue.text.split())
+        timed = len(cue.words) == len(words_of(cue.text))
         parts = split(cue, edges) if timed else [(min(max(cue.start, 0) // ticks, units - 1), cue)]
         for unit, part in parts:
             placed[unit].append(part)

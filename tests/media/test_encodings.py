@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_lab.media.subtitles.encodings import LANGUAGES, decode_text
-from omni_lab.media.subtitles.reader import Cue, from_packet, read_subtitles
+from omni_lab.media.subtitles.reader import Cue, Packet, from_packets, read_subtitles
 from omni_lab.triplets.record import cue_from
 
 # Film dialogue, written for this test; each line stands by itself
@@ -240,7 +240,7 @@ def test_encoding_and_sureness_are_on_every_cue(tmp_path):
     assert len(cues) == 10
     assert {cue.encoding for cue in cues} == {"cp1250"}
     assert all(0.9 < cue.encoding_sure < 1 for cue in cues)
-    (cue,) = from_packet("Привет, как дела?".encode("cp1251"), "subrip", 0, 1, "rus")
+    (cue,) = from_packets([Packet("Привет, как дела?".encode("cp1251"), "subrip", 0, 1, "rus")])
     assert (cue.text, cue.encoding) == ("Привет, как дела?", "cp1251")
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_lab.media.subtitles.reader import Cue, Word, from_packet, parse, settle
+from omni_lab.media.subtitles.reader import Cue, Packet, Word, from_packets, parse
 from omni_lab.triplets.dialogues.roles import read_roles
 
 AUTOMATIC = """WEBVTT
@@ -70,12 +70,8 @@ def test_automatic_captions_that_were_converted():
 
 def test_a_rolling_text_track():
     shown = [(0, 2, "A b."), (2, 4, "A b.\nC."), (4, 6, "C.\nD.")]
-    packets = [
-        cue
-        for a, b, text in shown
-        for cue in from_packet(text.encode(), "subrip", a * 16_000, b * 16_000)
-    ]
-    assert shown_text(settle(packets)) == [(0, 2, "A b."), (2, 4, "C."), (4, 6, "D.")]
+    packets = [Packet(text.encode(), "subrip", a * 16_000, b * 16_000) for a, b, text in shown]
+    assert shown_text(from_packets(packets)) == [(0, 2, "A b."), (2, 4, "C."), (4, 6, "D.")]
 
 
 def test_captions_that_grow_by_the_word():
@@ -143,7 +139,7 @@ def test_words_take_their_times_from_the_text():
         "Karaoke <song>",
         [(10, 11.5, "Karaoke"), (11.5, 12, "<song>")],
     )
-    (cue,) = from_packet(b"So<00:00.500> what?", "webvtt", 16_000, 32_000)
+    (cue,) = from_packets([Packet(b"So<00:00.500> what?", "webvtt", 16_000, 32_000)])
     assert timed(cue) == [(1, 1.5, "So"), (1.5, 2, "what?")]
 
 

@@ -3,7 +3,6 @@
 import html
 import sys
 import tracemalloc
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,17 +11,15 @@ from media_files import write_film
 
 from omni_lab.media.decoding import decode
 from omni_lab.media.errors import SubtitleError
-from omni_lab.media.probe import TWO_TO_THREE, language_rank, two_letters
+from omni_lab.media.languages import NAMES, language_rank, two_letters
 from omni_lab.media.subtitles.encodings import LANGUAGES
-from omni_lab.media.subtitles.reader import (
-    Cue,
-    from_packet,
-    parse,
-    read_subtitles,
-    settle,
-    sidecars,
-)
+from omni_lab.media.subtitles.reader import Cue, Packet, from_packets, parse, read_subtitles
 from omni_lab.triplets.dialogues.roles import read_roles
+
+
+def from_packet(*packet) -> tuple[Cue, ...]:
+    """Cues of a track of one packet."""
+    return from_packets([Packet(*packet)])
 
 
 def test_a_file_without_any_time_is_no_subtitles(tmp_path):
@@ -49,10 +46,10 @@ def test_unknown_subtitles_are_one_line(tmp_path):
 def test_packets_of_text_tracks():
     boxes = b"\x00\x05Hello\x00\x00\x00\x0cstyl\x00\x00\x00\x00"
     assert from_packet(boxes, "mov_text", 0, 16_000)[0].text == "Hello"
-    assert from_packet(b"\x00\x00", "mov_text", 0, 16_000) == []
+    assert from_packet(b"\x00\x00", "mov_text", 0, 16_000) == ()
     (cue,) = from_packet(b"0,0,Default,Guide,0,0,0,,Red, {\\b1}blue.\\NGreen.", "ass", 0, 16_000)
     assert (cue.text, cue.role) == ("Red, blue.\nGreen.", "guide")
-    (cue,) = settle(from_packet(b"No length.", "subrip", 16_000, None))
+    (cue,) = from_packet(b"No length.", "subrip", 16_000, None)
     assert cue.end > cue.start
 
 
@@ -71,55 +68,24 @@ def test_packets_in_which_text_is_wrapped():
         ("guide", "Red."),
         ("ben", "Blue?"),
     ]
-    assert from_packet(box(b"vtte", b""), "webvtt", 0, 16) == []
+    assert from_packet(box(b"vtte", b""), "webvtt", 0, 16) == ()
     assert from_packet(b"<v Guide>Red.", "webvtt", 0, 16)[0].role == "guide"
     assert from_packet(b"Red.\0", "subrip", 0, 16)[0].text == "Red."
-    assert from_packet(b"0,0,Default,Guide", "ass", 0, 16) == []
+    assert from_packet(b"0,0,Default,Guide", "ass", 0, 16) == ()
 
 
-def test_sidecars_are_files_in_any_notation_of_a_language(tmp_path):
-    (tmp_path / "a.vtt").mkdir()
-    for name in ("a.fr.vtt", "a.eng.srt", "a.en-GB.ass"):
-        (tmp_path / name).write_text("x")
-    assert [p.name for p in sidecars(tmp_path / "a.mp4", "en")] == [
-        "a.eng.srt",
-        "a.en-GB.ass",
-        "a.fr.vtt",
-    ]
-
-
-def test_sidecars_belong_to_their_film(tmp_path):
-    for name in ("a.srt", "a.fr.srt", "ab.srt", "a.b.c.srt", "a.en.srt", "a.txt", "a.ass"):
-        (tmp_path / name).write_text("x")
-    assert [p.name for p in sidecars(tmp_path / "a.mp4", "en")] == [
-        "a.en.srt",
-        "a.srt",
-        "a.ass",
-        "a.fr.srt",
-    ]
-
-
-def test_sidecars_say_whom_they_are_for(tmp_path):
-    """The audience follows the language; forced lines are the last resort, `hi` alone is Hindi."""
-    for name in (
-        "a.en.forced.srt",
-        "a.EN.SDH.srt",
-        "a.hi.srt",
-        "a.cc.vtt",
-        "a.de.hi.ass",
-        "a.en.what.srt",
-    ):
-        (tmp_path / name).write_text("x")
-    found = ["a.EN.SDH.srt", "a.cc.vtt", "a.en.forced.srt", "a.hi.srt", "a.de.hi.ass"]
-    assert [p.name for p in sidecars(tmp_path / "a.mp4", "en")] == found
-    assert sidecars(tmp_path / "a.mp4", "hi")[0].name == "a.hi.srt"
-
-
-def test_a_film_is_no_subtitles_of_its_own(tmp_path):
-    """Whatever it is called."""
-    for name in ("a.srt", "a.en.srt"):
-        (tmp_path / name).write_text("x")
-    assert [p.name for p in sidecars(tmp_path / "a.srt")] == ["a.en.srt"]
+@pytest.mark.parametrize("codec", ["subrip", "text", "webvtt", "ass", "mov_text"])
+@pytest.mark.parametrize("rest", [b"", b"\0\0", b"garbage.", b"\xff\xfe\x80 \0more", b"\x00"])
+def test_text_ends_at_a_zero(codec, rest):
+    """As Matroska says; what stands behind it neither is text nor tells the encoding."""
+    data = "Über.".encode() + b"\0" + rest
+    if codec == "ass":
+        data = b"0,0,Default,,0,0,0,," + data
+    if codec == "mov_text":
+        data = len(data).to_bytes(2, "big") + data
+    (cue,) = from_packet(data, codec, 0, 16)
+    assert (cue.text, cue.encoding, cue.encoding_sure) == ("Über.", "utf-8", 1.0)
+    assert from_packet("Red.".encode("utf-16-le"), "subrip", 0, 16)[0].text == "Red."
 
 
 # words that no reader takes for markup, numbers, marks or times, and some that look as if they were
@@ -153,6 +119,7 @@ name = st.one_of(
 entries = st.lists(
     st.tuples(st.integers(0, 90_000), st.integers(0, 9_000), name, st.lists(words, max_size=3)),
     max_size=8,
+    unique_by=lambda entry: str(entry[3]),
 )
 
 
@@ -249,8 +216,10 @@ def cost(work, *arguments) -> tuple[int, int]:
         lambda n: "00:01 --> 00:02\n" + "- one more line\n" * n,  # all in one cue
         lambda n: "00:01 --> 00:02\n" + "<v Anna>a <v Ben>b\n" * n,
         lambda n: "00:01 --> 00:02\n" + "\n" * n,
+        lambda n: "00:01 --> 00:02\n" + "- One. - Two? >> three. >>> " * n,
+        lambda n: "00:01 --> 00:02\n" + "今日は、" * n,
     ],
-    ids=["many cues", "many lines", "many voices", "empty lines"],
+    ids=["many cues", "many lines", "many voices", "empty lines", "many marks", "no spaces"],
 )
 def test_four_times_the_text_costs_four_times_the_work(make):
     """Nothing is quadratic: neither in cues nor in what stands in one."""
@@ -263,35 +232,10 @@ def test_four_times_the_text_costs_four_times_the_work(make):
     assert many_more[1] < 4.5 * few[1] + 20_000
 
 
-def test_a_subtitle_file_that_cannot_be_read_is_an_error_of_the_film(tmp_path, monkeypatch):
-    """In any format: the film decodes, its source lists the error, and the next file is read."""
-    path = write_film(tmp_path / "a.mp4", seconds=0.4, sound=None)
-    for name in ("a.vtt", "a.ttml"):
-        (tmp_path / name).write_text("nothing that anybody knows")
-    (tmp_path / "a.srt").write_text("00:01 --> 00:02\nRed.\n")
-    reads = Path.read_bytes
-
-    def refuse(file):
-        if file.suffix == ".vtt":
-            raise PermissionError(13, "Permission denied")
-        return reads(file)
-
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    assert [file.name for file in sidecars(path)] == ["a.srt", "a.vtt", "a.ttml"]
-    assert [cue.text for cue in decode(path).cues] == ["Red."]
-    (tmp_path / "a.srt").unlink()
-    film = decode(path)
-    assert film.cues == ()
-    assert [error.split(": ")[1][:19] for error in film.source.errors] == [
-        "unreadable subtitle",
-        "subtitles in an unk",
-    ]
-
-
 @pytest.mark.parametrize("spoken", LANGUAGES, ids=lambda spoken: spoken.code)
 def test_languages_are_known_by_two_letters_and_by_three(spoken):
     """Tracks name them by three, settings and files by two: a hint or a wish must find either."""
-    for name in TWO_TO_THREE[spoken.code]:
+    for name in NAMES[spoken.code]:
         assert language_rank(name, spoken.code) == 0
         assert two_letters(f"{name.upper()}_XX") == spoken.code
 
@@ -313,12 +257,21 @@ def test_text_that_is_shown_before_the_film_begins_is_in_it(tmp_path):
     ]  # fmt: skip
 
 
+def test_text_in_matroska_ends_at_a_zero_and_speakers_change_in_its_lines(tmp_path):
+    """From the file to the roles; `>>` may be written as entities."""
+    cues = [(0.5, 1.5, "Who? &gt;&gt; Me.\0garbage"), (1.5, 2.0, "So.\0")]
+    path = write_film(
+        tmp_path / "a.mkv", text=[("eng", cues)], text_codec="subrip", seconds=2, sound=None
+    )
+    assert [cue.text for cue in read_roles(decode(path).cues)] == ["Who?", "Me.", "So."]
+
+
 def test_boxes_without_end_are_no_burden():
     """A packet of boxes in boxes in boxes, deeper than any stack."""
     packet = b""
     for _ in range(3000):
         packet = (8 + len(packet)).to_bytes(4, "big") + b"vttc" + packet
-    assert from_packet(packet, "webvtt", 0, 16) == []
+    assert from_packet(packet, "webvtt", 0, 16) == ()
 
 
 def test_a_name_of_blanks_is_no_name():

@@ -1,5 +1,6 @@
 """Clip segmentation by properties: lengths, whole words, whole text, least harm, bounded work."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -47,8 +48,9 @@ def cues_of(spans, with_words: bool = False) -> tuple[Cue, ...]:
 def tolls_of(duration: int, cues, silences=(), scenes=()) -> dict[int, tuple[int, int, float]]:
     """Harm and cost of a cut at every candidate time, written independently of the tested code.
 
-    Cuts through words, cuts through cues that could be whole, and the cost of the cut.
+    Words and cues that could be whole and are cut through, and the cost of the cut.
     """
+    cues = [as_spoken(cue, cues) for cue in cues]
     words = words_of(cues)
     kinds = {
         "grid": range(0, duration, GRID),
@@ -62,25 +64,32 @@ def tolls_of(duration: int, cues, silences=(), scenes=()) -> dict[int, tuple[int
     for kind, times in kinds.items():
         quiet = kind == "silence"
         for time in times:
+            harms = whole_at(time, words), whole_at(time, cues)
             if inside(time, words):
-                toll = (int(block(time, words) <= 15 * S), 0, COSTS["word" if quiet else "hard"])
+                toll = (*harms, COSTS["word" if quiet else "hard"])
             elif inside(time, cues):
-                toll = (0, int(block(time, cues) <= 15 * S), COSTS["silence" if quiet else "word"])
+                toll = (*harms, COSTS["silence" if quiet else "word"])
             else:
-                toll = (0, 0, COSTS[kind])
+                toll = (*harms, COSTS[kind])
             tolls[time] = min(toll, tolls.get(time, toll))
 
     return {time: toll for time, toll in tolls.items() if 0 < time < duration}
 
 
-def block(time: int, spans) -> int:
-    """Length of the uninterrupted speech around a time, ticks."""
-    found, wider = [], [span for span in spans if span.start < time < span.end]
-    while len(wider) > len(found):
-        found = wider
-        start, end = min(span.start for span in found), max(span.end for span in found)
-        wider = [span for span in spans if span.start < end and start < span.end]
-    return end - start
+def as_spoken(cue: Cue, cues) -> Cue:
+    """Cue that ends when its words are spoken, if it is too long for them: a sign, no speech.
+
+    A third of a second for each word, and one second; the words of these tests are short.
+    """
+    spoken = S * (3 + len(cue.text.split())) // 3
+    over = any(cue.start < other.start and other.end <= cue.end for other in cues)
+    stands = not cue.words and cue.end - cue.start > (3 if over else 20) * spoken
+    return replace(cue, end=cue.start + spoken) if stands else cue
+
+
+def whole_at(time: int, spans) -> int:
+    """Number of spans around a time that would fit into a clip."""
+    return sum(span.start < time < span.end and span.end - span.start <= 15 * S for span in spans)
 
 
 def inside(time: int, spans) -> bool:
@@ -127,7 +136,7 @@ def test_clips_cover_the_film_in_lengths_that_are_allowed(film, with_words):
 def test_no_word_and_no_cue_is_cut_unless_there_is_no_other_way(film, with_words):
     """A cut names its own harm, and does harm only where no chain of less harmful places exists.
 
-    The one exception is speech that goes on for more than 15 s: it has to be cut somewhere.
+    The one exception is a cue of more than 15 s: it has to be cut somewhere.
     """
     duration, spans, silences, scenes = film
     cues = cues_of(spans, with_words)
@@ -135,10 +144,11 @@ def test_no_word_and_no_cue_is_cut_unless_there_is_no_other_way(film, with_words
     tolls = tolls_of(duration, cues, silences, scenes)
     harms = [tolls[clip.end] for clip in clips[:-1]]
 
+    spoken = [as_spoken(cue, cues) for cue in cues]
     for clip in clips[:-1]:
-        if inside(clip.end, words_of(cues)):
+        if inside(clip.end, words_of(spoken)):
             assert clip.reason == "hard"
-        elif inside(clip.end, cues):
+        elif inside(clip.end, spoken):
             assert clip.reason == "word"
         else:
             assert clip.reason in COSTS
@@ -167,7 +177,7 @@ def test_a_scene_is_preferred_where_speech_allows(film):
             fits = all(
                 5 * S <= length <= 15 * S for length in (scene - left.start, right.end - scene)
             )
-            if fits and not inside(scene, cues):
+            if fits and not inside(scene, [as_spoken(cue, cues) for cue in cues]):
                 words, gaps, toll = tolls[left.end]
                 assert words == gaps == 0
                 here = misfit(left.start, left.end) + misfit(right.start, right.end) + toll
@@ -177,7 +187,7 @@ def test_a_scene_is_preferred_where_speech_allows(film):
 @settings(deadline=None, max_examples=60)
 @given(films(longest_s=45), st.booleans())
 def test_no_other_chain_of_cuts_is_better(film, with_words):
-    """Brute force over all chains: fewest cuts through words, then cues, then lowest cost."""
+    """Brute force over all chains: fewest words cut through, then cues, then lowest cost."""
     duration, spans, silences, scenes = film
     cues = cues_of(spans, with_words)
     tolls = {**tolls_of(duration, cues, silences, scenes), duration: (0, 0, 0.0)}
@@ -253,6 +263,78 @@ def test_five_minutes_of_speech_without_word_times_are_cut_all_the_same():
         assert " ".join(part.text for own in assigned for part in own) == text
         for clip, (part,) in zip(clips, assigned, strict=True):
             assert len(part.text.split()) == pytest.approx(2 * (clip.end - clip.start) / S, abs=1)
+
+
+def lines_of(count: int, length: int = 6 * S, pause: int = S) -> list[Cue]:
+    """Dialogue of lines that all end in the middle of a thought, with a pause after each."""
+    starts = [S + i * (length + pause) for i in range(count)]
+    return [Cue(start, start + length, f"line {i} goes on and") for i, start in enumerate(starts)]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [Cue(0, 120 * S, "Channel 4 News")],
+        [Cue(8 * S, 113 * S, "whose end is mistyped and"), Cue(0, 120 * S, "©")],
+        [Cue(i * 13 * S, i * 13 * S + 14 * S, f"sign {i}") for i in range(9)],
+        [Cue(0, 100 * S, " ".join(["so it is told"] * 80))],  # speech, four words in 1.25 s
+        [
+            Cue(0, 120 * S, "a b", words=(Word(0, 60 * S, "a"), Word(60 * S, 120 * S, "b"))),
+            Cue(0, 120 * S, "c"),
+        ],
+    ],
+    ids=["a sign", "a mistyped end", "signs in a row", "a speech", "words that never end"],
+)
+def test_a_long_text_over_the_dialogue_does_not_let_its_lines_be_cut(others):
+    """Whatever stands over them, lines that fit into clips are whole."""
+    lines = lines_of(17)
+    clips = cut(120 * S, [*others, *lines])
+    assert not [clip for clip in clips[:-1] if inside(clip.end, lines)]
+    assigned = assign(sorted([*others, *lines], key=lambda cue: cue.start), clips)
+    whole = [cue.text for own in assigned for cue in own if cue.text.startswith("line")]
+    assert whole == [line.text for line in lines]
+
+
+def test_a_sign_stays_whole_in_the_clip_where_it_begins():
+    """A sign over the dialogue, a mistyped end and a watermark: no cut parts their words."""
+    signs = [Cue(0, 60 * S, "All rights reserved"), Cue(22 * S, 110 * S, "with a mistyped end")]
+    clips = cut(120 * S, [*signs, *lines_of(17)])
+    assigned = assign([signs[0], *lines_of(17)[:3], signs[1], *lines_of(17)[3:]], clips)
+    for sign in signs:
+        (own,) = [own for own in assigned if any(cue.text == sign.text for cue in own)]
+        at = clips[assigned.index(own)]
+        assert at.start <= sign.start < at.end
+        (found,) = [cue for cue in own if cue.text == sign.text]
+        assert found.end - found.start <= 4 * S
+
+    (mark, *rest) = assign([Cue(0, 120 * S, "Channel 4")], cut(120 * S, [Cue(0, 120 * S, "ab c")]))
+    assert ([cue.text for cue in mark], any(rest)) == (["Channel 4"], False)
+
+
+def test_a_long_speech_is_still_shared_out_among_clips():
+    """Words enough for its time are speech, also under short lines of somebody else."""
+    speech = Cue(0, 60 * S, " ".join(f"w{i}" for i in range(120)))
+    lines = [Cue(at * S, at * S + S, "Hm?") for at in (5, 17, 33, 48)]
+    clips = cut(60 * S, [speech, *lines])
+    told = [
+        sum(len(cue.text.split()) for cue in own if cue.text.startswith("w"))
+        for own in assign([speech, *lines], clips)
+    ]
+    assert told == [pytest.approx(2 * (clip.end - clip.start) / S, abs=1) for clip in clips]
+
+
+def test_where_lines_always_overlap_the_fewest_are_cut():
+    """Two speakers without a pause: a cut where one of them begins goes through one line only."""
+    lines = [Cue(i * 4 * S, (i * 4 + 6) * S, f"line {i} goes on and") for i in range(20)]
+    for clip in cut(80 * S, lines)[:-1]:
+        assert sum(line.start < clip.end < line.end for line in lines) == 1
+
+
+def test_a_thousand_signs_at_once_are_no_worse_than_a_hundred():
+    """Harm is counted up to a limit, so that its sum stays exact."""
+    signs = [Cue(0, 14 * S, "sign sign sign sign sign sign sign sign sign")] * 1000
+    (first, *_) = cut(20 * S, [*signs, Cue(14 * S + S // 2, 19 * S, "line")])
+    assert (first.end, first.reason) == (14 * S, "cue")
 
 
 def test_between_words_the_end_of_a_sentence_is_preferred():

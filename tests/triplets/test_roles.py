@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_lab.media.subtitles.reader import Cue
+from omni_lab.media.subtitles.reader import Cue, Word
 from omni_lab.triplets.dialogues.roles import read_roles
 
 
@@ -93,6 +93,75 @@ def test_the_film_tells_names_from_words():
     assert found == [None, None, None, "anna"]
     found = roles("ANNA: GO ON.", "WAIT: WHAT?", "ANNA: SO.")
     assert found == ["anna", None, "anna"], "all in capitals: they carry no information"
+
+
+def dialogue(*texts: str, seconds: float = 2.0) -> list[tuple[str | None, str]]:
+    """Role and text of cues that follow each other."""
+    step = round(16_000 * seconds)
+    cues = tuple(Cue(i * step, i * step + 32_000, text) for i, text in enumerate(texts))
+    return [(cue.role, cue.text) for cue in read_roles(cues)]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("Who is it? >> Me.", [(None, "Who is it?"), (None, "Me.")]),
+        (">> Who is it? >> Me. >> You!", [(None, "Who is it?"), (None, "Me."), (None, "You!")]),
+        ("Is it?>>It is.", [(None, "Is it?"), (None, "It is.")]),
+        ("“Is it?” >>> [LAUGHS] It is.", [(None, "“Is it?”"), (None, "[LAUGHS] It is.")]),
+        ("Red. >> GUIDE: Blue.\nAnd green.", [(None, "Red."), ("guide", "Blue. And green.")]),
+        ("- Red. - Blue?", [(None, "Red."), (None, "Blue?")]),
+        ("-Red? -Anna said so.", [(None, "Red?"), (None, "Anna said so.")]),
+        # shifts, streams and quotes of programmers, asides, numbers
+        ("std::cin >> x shifts 1 >> 2", [(None, "std::cin >> x shifts 1 >> 2")]),
+        ("a list<list<int>> is it", [(None, "a list<list<int>> is it")]),
+        ("Wait >> for it", [(None, "Wait >> for it")]),
+        ("What? >>", [(None, "What? >>")]),
+        ("He said - well - nothing. - Nothing?", [(None, "He said - well - nothing. - Nothing?")]),
+        ("- It is cold. -5 degrees.", [(None, "- It is cold. -5 degrees.")]),
+        ("- Well - no.", [(None, "- Well - no.")]),
+    ],
+)
+def test_marks_inside_a_line(text, pieces):
+    assert dialogue(text) == pieces
+
+
+def test_arrows_that_open_lines_count_anywhere():
+    """Live captions without punctuation."""
+    assert dialogue(">> so what", "yeah okay >> right so") == [
+        (None, "so what"), (None, "yeah okay"), (None, "right so"),
+    ]  # fmt: skip
+
+
+def test_words_keep_their_times_when_a_line_has_several_speakers():
+    texts = ["Who?", ">>", "Me,", "Anna."]
+    words = tuple(Word(i, i + 1, text) for i, text in enumerate(texts))
+    first, second = read_roles((Cue(0, 4, " ".join(texts), words=words),))
+    assert (first.words, second.words) == (words[:1], words[2:])
+    assert (first.end, second.start, second.end) == (1, 2, 4)
+
+
+def test_a_sentence_that_runs_on_is_its_speakers():
+    found = dialogue("GUIDE: Look at the red", "and blue ones,", "which are new.", "they are.")
+    assert [role for role, _ in found] == ["guide", "guide", "guide", None]
+    assert dialogue("GUIDE: Look at", "Anna.")[1] == (None, "Anna.")
+    assert dialogue("GUIDE: Look at", "the sign.", seconds=9)[1] == (None, "the sign.")
+    assert dialogue("GUIDE: Look at", "- the sign?\n- No.")[1:] == [
+        (None, "the sign?"), (None, "No."),
+    ]  # fmt: skip
+    found = dialogue("GUIDE: Look at", "[MUSIC]", "the sign.", seconds=1)
+    assert [role for role, _ in found] == ["guide", None, "guide"]
+
+
+def test_a_speaker_stays_where_every_change_is_marked():
+    """As on television: `>>` opens each change, and only there a name."""
+    film = [">> GUIDE: It is red.", "It is also big.", "♪ la ♪", "Do you see?", ">> I do.", "Yes."]
+    assert [role for role, _ in dialogue(*film)] == [
+        "guide", "guide", None, "guide", None, None,
+    ]  # fmt: skip
+    without = [text.replace(">> ", "") for text in film]
+    assert [role for role, _ in dialogue(*without)] == ["guide", *[None] * 5]
+    assert dialogue(*film, seconds=9)[1][0] is None
 
 
 words = st.lists(

@@ -25,6 +25,7 @@ from jaxtyping import Int16
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.errors import UsageError
 from omni_lab.media.subtitles.reader import Cue, Word
+from omni_lab.media.subtitles.words import words_of
 
 FRAME = TICKS_PER_SECOND // 100  # pocketsphinx decides every 10 ms
 CENTRE = 205  # samples from a frame's start to the middle of its 25.6 ms
@@ -72,7 +73,7 @@ def align(
         pocketsphinx is not installed
     """
     aligner = _aligner()
-    words = [word for cue in cues for token in cue.text.split() for word in spoken(token)]
+    words = [word for cue in cues for token in words_of(cue.text) for word in spoken(token)]
     if sum(aligner.known(word) is not None for word in words) < ENGLISH * max(1, len(words)):
         return cues
 
@@ -80,7 +81,7 @@ def align(
     for cue in cues:
         first = max(0, cue.start - MARGIN - start)
         sound = audio[first : max(0, cue.end + MARGIN - start)]
-        words = () if cue.words else aligner.align(cue.text.split(), sound, start + first)
+        words = () if cue.words else aligner.align(words_of(cue.text), sound, start + first)
         aligned.append(replace(cue, words=words) if words else cue)
     return tuple(aligned)
 

@@ -8,6 +8,7 @@ that of the first window.
 from __future__ import annotations
 
 import functools
+from bisect import bisect_right
 
 import numpy as np
 from jaxtyping import Int16
@@ -17,6 +18,7 @@ from omni_lab.errors import UsageError
 from omni_lab.media.clock import ticks
 from omni_lab.media.speech.vad import WINDOW, loudness, voice_activity
 from omni_lab.media.subtitles.reader import Cue, Word
+from omni_lab.media.subtitles.words import word_spans
 
 LEFT_OVER = TICKS_PER_SECOND  # a rest of a window shorter than this is not read again
 
@@ -204,22 +206,26 @@ def windows(
 
 
 def _words(tokenizer, tokens: list[int], times: list[int], text: str) -> tuple[Word, ...]:
-    """Word timestamps from token timestamps: a word lasts until the next token begins.
+    """Word timestamps from token timestamps: a word lasts until the token after it begins.
 
-    No words where the pieces do not make up the text.
+    A character of several tokens, as rare ones are, is there with the last of them. No words where
+    the tokens do not make up the text.
     """
     special = set(tokenizer.all_special_ids)
     last_special = max(special)
-    pieces: list[tuple[int, int, list[int]]] = []
+    # timestamp tokens have the largest ids
+    kept = [i for i, t in enumerate(tokens) if t not in special and t <= last_special]
+    inside = [tokens[i] for i in kept]
+    whole = tokenizer.decode(inside)
+    if whole.split() != text.split():
+        return ()
 
-    for i, (token, time) in enumerate(zip(tokens, times, strict=True)):
-        if token in special or token > last_special:  # timestamp tokens have the largest ids
-            continue
-        end = times[min(i + 1, len(times) - 1)]
-        if not pieces or tokenizer.decode([token]).startswith(" "):
-            pieces.append((time, end, [token]))
-        else:
-            pieces[-1] = pieces[-1][0], end, [*pieces[-1][2], token]
-
-    words = tuple(Word(a, max(a, b), tokenizer.decode(inside).strip()) for a, b, inside in pieces)
-    return words if [word.text for word in words] == text.split() else ()
+    # characters that are written once each token is; a broken one at the end is not yet
+    written = [len(tokenizer.decode(inside[: n + 1]).rstrip("\ufffd")) for n in range(len(inside))]
+    written[-1:] = [len(whole)]
+    words = []
+    for start, end in word_spans(whole):
+        first, last = (kept[bisect_right(written, at)] for at in (start, end - 1))
+        until = times[min(last + 1, len(times) - 1)]
+        words.append(Word(times[first], max(times[first], until), whole[start:end]))
+    return tuple(words)

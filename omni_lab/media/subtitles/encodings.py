@@ -31,7 +31,7 @@ from collections import Counter
 from functools import cache
 from typing import NamedTuple
 
-from omni_lab.media.probe import two_letters
+from omni_lab.media.languages import two_letters
 
 HINT = 4.0  # nats in favour of the language that a file's name or the caller names
 RARER = 2.0  # nats against each further encoding of a language

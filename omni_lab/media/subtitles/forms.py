@@ -1,8 +1,8 @@
 """Subtitle formats: SRT, VTT, SBV, ASS and rarer ones as timed entries of text with speakers.
 
-SRT, VTT, SBV and ASS are parsed here: files in the wild lack numbers, blank lines and headers,
-carry one-digit seconds, and end in mid-cue, all of which common parsers drop or refuse. Rarer
-formats are parsed by pysubs2.
+SRT, VTT, SBV and ASS are parsed here, TTML and SAMI beside it: files in the wild lack numbers,
+blank lines and headers, carry one-digit seconds, and end in mid-cue, all of which common parsers
+drop or refuse. Formats that hold less are parsed by pysubs2.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.media.subtitles.sami import is_sami, read_sami
+from omni_lab.media.subtitles.ttml import is_ttml, read_ttml
 
 _MS = TICKS_PER_SECOND // 1000
 _TIME = r"(-?(?:\d{1,5}:\s?)?-?\d{1,3}:\s?-?\d{1,2}(?:[.,:]\s?\d+)?)"
@@ -21,13 +23,15 @@ _COMMA = re.compile(rf"\s*{_TIME}\s*,\s*{_TIME}\s*()$")
 _STAMP = re.compile(r"<((?:\d{1,5}:)?\d{1,3}:\d{1,2}[.,]\d+)>")
 _SETTING = re.compile(r"[\w-]+:\S*")
 _BLOCK = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
+_FRAMES = re.compile(r"\s*\{\s*\d+\s*\}\s*\{\s*\d+\s*\}")
+_RATE = re.compile(r"\s*\{[01]\}\{[01]\}\s*(\d+(?:[.,]\d+)?)\s*$", re.MULTILINE)
 _ASS_FORMAT = [
     "layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text",
 ]  # fmt: skip
 _ASS_DRAWING = re.compile(
     r"\{(?=[^{}]*\})[^{}]*?\\p[1-9][^{}]*\}.*?(?=\{[^{}]*\\p0[^{}]*\}|$)", re.DOTALL
 )
-_ASS_OVERRIDE = re.compile(r"\{[^{}]*\}")
+_ASS_BLOCK = re.compile(r"\{[^{}\\]*([^{}]*)\}")  # a comment, then override tags
 
 
 class Row(NamedTuple):
@@ -39,7 +43,7 @@ class Row(NamedTuple):
     name: str = ""
 
 
-def read_rows(text: str, kind: str) -> list[Row]:
+def read_rows(text: str, kind: str, language: str | None = None) -> list[Row]:
     """Subtitle entries of a file, in file order.
 
     The beginning of a file counts for more than its extension.
@@ -47,8 +51,9 @@ def read_rows(text: str, kind: str) -> list[Row]:
     Parameters
     ----------
     text : a file's whole text
-    kind : `srt`, `vtt`, `sbv`, `ass`, `ssa`, or another extension; pysubs2 then recognises the
-        format
+    kind : `srt`, `vtt`, `sbv`, `ass`, `ssa`, `smi`, or another extension; the format is then
+        recognised
+    language : the wanted one, two or three letters, where a file holds several
 
     Raises
     ------
@@ -64,6 +69,8 @@ def read_rows(text: str, kind: str) -> list[Row]:
         return _by_line(text.splitlines(), _ARROW, vtt=True)
     if kind in ("ass", "ssa") or head.startswith(("[script info]", "[events]", "[v4")):
         return _dialogues(text.splitlines())
+    if is_ttml(text) or kind in ("smi", "sami") or is_sami(text):
+        return _elements(text, language)
     if kind in ("srt", "vtt", "sbv"):
         return _by_line(text.splitlines(), _COMMA if kind == "sbv" else _ARROW, vtt=kind == "vtt")
     return _others(text)
@@ -72,6 +79,17 @@ def read_rows(text: str, kind: str) -> list[Row]:
 def clean(text: str) -> str:
     """Text without zero bytes, byte-order marks (of joined files) and doubled carriage returns."""
     return re.sub("\r+\n", "\n", text.replace("\0", "").replace("\ufeff", ""))
+
+
+def with_rate(text: str, rate: float | None) -> str:
+    """MicroDVD text with its frame rate as the first entry; any other text as it is.
+
+    >>> with_rate("{25}{50}Red.", 25.0)
+    '{1}{1}25.0\\n{25}{50}Red.'
+    """
+    if stated := _RATE.match(text):
+        return f"{{1}}{{1}}{stated[1].replace(',', '.')}\n{text[stated.end() :]}"
+    return f"{{1}}{{1}}{rate}\n{text}" if rate and _FRAMES.match(text) else text
 
 
 def stamps(text: str) -> tuple[str, list[int]]:
@@ -83,13 +101,37 @@ def stamps(text: str) -> tuple[str, list[int]]:
     return _STAMP.sub("\0", text), [_ticks(stamp) for stamp in _STAMP.findall(text)]
 
 
-def payload(data: bytes, codec: str) -> bytes:
-    """Text bytes in a packet of a text track; MP4 wraps them in lengths, boxes and styles."""
+def payload(data: bytes, codec: str) -> tuple[bytes, bytes]:
+    """Text bytes in a packet of a text track, and its boxes of styles; MP4 wraps both."""
     if codec == "mov_text":
-        return data[2 : 2 + int.from_bytes(data[:2], "big")]
+        end = 2 + int.from_bytes(data[:2], "big")
+        return data[2:end], data[end:]
     if codec == "webvtt" and data[4:8] in (b"vttc", b"vtte", b"vttx"):
-        return b"\n".join(_boxed(data))
-    return data
+        return b"\n".join(_boxed(data)), b""
+    return data, b""
+
+
+def with_styles(text: str, boxes: bytes) -> str:
+    """Text with its styles (3GPP TS 26.245, box `styl`) as markup: from, to, font, face, colour.
+
+    >>> record = bytes([0, 0, 0, 3, 0, 1, 4, 18, 255, 255, 255, 255])
+    >>> with_styles("One two", bytes([0, 0, 0, 22]) + b"styl" + bytes([0, 1]) + record)
+    '<c.00010412ffffffff>One</c> two'
+    """
+    at = boxes.find(b"styl") + 6
+    if at < 6:
+        return text
+    count = int.from_bytes(boxes[at - 2 : at], "big")
+    records = [boxes[i : i + 12] for i in range(at, min(at + 12 * count, len(boxes) - 11), 12)]
+
+    pieces, done = [], 0
+    for record in sorted(records):
+        start, end = (int.from_bytes(record[i : i + 2], "big") for i in (0, 2))
+        if done <= start < end:
+            styled = f"<c.{record[4:].hex()}>{text[start:end]}</c>"
+            pieces += [text[done:start], styled]
+            done = end
+    return "".join([*pieces, text[done:]])
 
 
 def ass_fields(packet: str) -> tuple[str, str]:
@@ -219,8 +261,10 @@ def _dialogues(lines: list[str]) -> list[Row]:
 
 
 def _ass_text(text: str) -> str:
-    """Plain text of an ASS event, without drawings and override tags."""
-    text = _ASS_OVERRIDE.sub("", _ASS_DRAWING.sub("", text))
+    """Text of an ASS event, without drawings and comments; its override tags are styles."""
+    text = _ASS_BLOCK.sub(
+        lambda block: f"{{{block[1]}}}" if block[1] else "", _ASS_DRAWING.sub("", text)
+    )
     return text.replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ").strip()
 
 
@@ -235,8 +279,23 @@ def _ticks(text: str) -> int | None:
     return 0 if "-" in text else ticks
 
 
+def _elements(text: str, language: str | None) -> list[Row]:
+    """Entries of TTML or SAMI.
+
+    Raises
+    ------
+    ValueError
+        the file is broken
+    """
+    try:
+        entries = read_ttml(text, language) if is_ttml(text) else read_sami(text, language)
+    except (ValueError, SyntaxError, ArithmeticError) as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    return [Row(*entry) for entry in entries]
+
+
 def _others(text: str) -> list[Row]:
-    """Entries in the formats of pysubs2: TTML, MicroDVD with its frame rate, SAMI, MPL2, TMPlayer.
+    """Entries in the formats of pysubs2: MicroDVD with its frame rate, MPL2, TMPlayer.
 
     Raises
     ------

@@ -1,25 +1,38 @@
 """Subtitle reading: files and text tracks of any common format as cues with times and speakers.
 
-Text is conserved: all text of a file is in the cues, once and in order; what roll-up captions only
-repeat counts once. `encodings` turns bytes into text and `forms` text into entries; here markup is
+Text is conserved: all text of a file is in the cues, once and in order; what is
+only displayed again counts once. `encodings` turns bytes into text and `forms` text into entries; here markup is
 removed, voices become roles, and times are repaired.
 """
 
 from __future__ import annotations
 
 import html.entities
-import os
 import re
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.media.clock import stamp
 from omni_lab.media.errors import SubtitleError
-from omni_lab.media.probe import language_rank
-from omni_lab.media.subtitles.encodings import decode_text
-from omni_lab.media.subtitles.forms import ass_fields, clean, payload, read_rows, stamps
-from omni_lab.media.subtitles.rolling import carried_words
+from omni_lab.media.subtitles.encodings import Decoded, decode_text
+from omni_lab.media.subtitles.forms import (
+    Row,
+    ass_fields,
+    clean,
+    payload,
+    read_rows,
+    stamps,
+    with_rate,
+    with_styles,
+)
+from omni_lab.media.subtitles.names import language_in
+from omni_lab.media.subtitles.repeats import STYLE, shown_once
+from omni_lab.media.subtitles.rolling import carried
+from omni_lab.media.subtitles.words import word_spans, words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +65,21 @@ class Cue:
         return replace(self, start=self.start + by, end=self.end + by, words=words)
 
 
-SIDECARS = (".vtt", ".srt", ".ass", ".ssa", ".ttml", ".sbv", ".smi")
-# In a subtitle file's name: its language, then its audience (`hi` alone is Hindi)
-_FOR = r"\.(?:sdh|cc|hi|forced|default)"
-_BESIDE = re.compile(
-    rf"(?:\.(?!(?:sdh|cc|forced|default)\b)([\w-]{{2,8}}))?((?:{_FOR})*)", re.IGNORECASE
-)
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:[ \t]+([^<>]*))?>|</v>", re.IGNORECASE)
-_TAG = re.compile(
-    r"</?(?:[ibus]|ruby|rt|font)(?:\.[^\s<>]*)?(?:\s+[\w-]+=[^<>]*)?\s*>"
-    r"|</?(?:c|lang)(?:[.\s][^<>]*)?>",
-    re.IGNORECASE,
-)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_OVERRIDE = re.compile(r"\{\\[^{}]*\}")  # SRT files borrow {\an8} from ASS
 _ENTITY = re.compile(r"&(#\d{1,7};|#x[\da-f]{1,6};|[a-z]\w{1,30};)", re.IGNORECASE)
 
 
-def read_subtitles(path: str | Path, language: str | None = None) -> tuple[Cue, ...]:
+def read_subtitles(
+    path: str | Path, language: str | None = None, rate: float | None = None
+) -> tuple[Cue, ...]:
     """Cues of a subtitle file of any format and encoding.
 
     Parameters
     ----------
     path : the file; a language in its name (`film.ru.srt`) helps to detect its encoding
     language : expected language where the name has none, two or three letters
+    rate : frames per second where times are frames and the file does not say
 
     Returns
     -------
@@ -92,27 +96,30 @@ def read_subtitles(path: str | Path, language: str | None = None) -> tuple[Cue, 
     except OSError as error:
         raise SubtitleError(path, f"unreadable subtitle file ({error.strerror})") from None
 
-    named = Path(re.sub(rf"(?:{_FOR})+$", "", path.stem, flags=re.IGNORECASE)).suffix[1:]
-    text, encoding, sure = decode_text(data, named or language)
+    wanted = language_in(path.stem) or language
+    text, encoding, sure = decode_text(data, wanted)
+    text, kind = with_rate(clean(text), rate), path.suffix[1:].lower()
+    wrong = "subtitles in an unknown format"
     try:
-        cues = parse(text, path.suffix[1:].lower())
+        cues = parse(text, kind, wanted)
+        if not cues and kind in ("srt", "vtt", "sbv") and text.strip() and "-->" not in text:
+            # any text parses as SRT without entries: another form under this name, or a diary
+            right = "give each entry its times, as 00:00:01,000 --> 00:00:02,000"
+            wrong = f"subtitles without a single time; {right}"
+            cues = parse(text, "", wanted)
     except ValueError as error:
-        raise SubtitleError(path, f"subtitles in an unknown format ({error})") from None
-
-    # Any text parses as SRT without entries: a diary must not count as a film without words.
-    if not cues and path.suffix.lower() == ".srt" and clean(text).strip() and "-->" not in text:
-        right = "give each entry its times, as 00:00:01,000 --> 00:00:02,000"
-        raise SubtitleError(path, f"subtitles without a single time; {right}")
+        raise SubtitleError(path, f"{wrong} ({error})") from None
     return tuple(replace(cue, encoding=encoding, encoding_sure=sure) for cue in cues)
 
 
-def parse(text: str, kind: str) -> tuple[Cue, ...]:
+def parse(text: str, kind: str, language: str | None = None) -> tuple[Cue, ...]:
     """Cues of a subtitle file's text.
 
     Parameters
     ----------
     text : a file's whole text
     kind : `srt`, `vtt`, or another extension, see `read_rows`
+    language : the wanted one, where a file holds several
 
     Raises
     ------
@@ -123,31 +130,49 @@ def parse(text: str, kind: str) -> tuple[Cue, ...]:
     [(24000, 40000, 'guide', 'Red.')]
     """
     cues: list[Cue] = []
-    for row in read_rows(text, kind):
+    for row in shown_once(read_rows(text, kind, language)).values():
         end = None if row.end == row.start else row.end  # an entry without length has no known end
         cues += _cues(row.text, row.start, end, row.name)
     return settle(cues)
 
 
-def from_packet(
-    data: bytes, codec: str, start: int, end: int | None, language: str | None = None
-) -> list[Cue]:
-    """Cues in one packet of a text track inside a film.
+def names_voices(text: str) -> bool:
+    """Speaker test: whether a VTT file's text names voices."""
+    return _VOICE.search(text) is not None
 
-    Parameters
-    ----------
-    data : the packet as the container holds it
-    codec : FFmpeg's name of the track's format (`mov_text`, `subrip`, `webvtt`, `ass` …)
-    start, end : ticks; an end of None is left to `settle`
-    language : of the track, two or three letters; it helps where the bytes are not UTF-8
-    """
-    text, encoding, sure = decode_text(payload(data, codec), language)
-    text = clean(text)
-    name, text = ass_fields(text) if codec in ("ass", "ssa") else ("", text)
-    cues = _cues(text, start, end, name)
-    return [
-        replace(cue, text_source="embedded", encoding=encoding, encoding_sure=sure) for cue in cues
-    ]
+
+class Packet(NamedTuple):
+    """Packet of a text track inside a film."""
+
+    data: bytes  # as the container holds it
+    codec: str  # FFmpeg's name of the track's format (`mov_text`, `subrip`, `webvtt`, `ass` …)
+    start: int  # ticks
+    end: int | None  # ticks; None is left to `settle`
+    language: str | None = None  # of the track; it helps where the bytes are not UTF-8
+
+
+def from_packets(packets: Iterable[Packet]) -> tuple[Cue, ...]:
+    """Cues of a text track inside a film, from its packets in order."""
+    read = [_from_packet(packet) for packet in packets]
+    cues: list[Cue] = []
+    for number, row in shown_once([row for row, _ in read]).items():
+        _, encoding, sure = read[number][1]
+        cues += [
+            replace(cue, text_source="embedded", encoding=encoding, encoding_sure=sure)
+            for cue in _cues(row.text, row.start, row.end, row.name)
+        ]
+    return settle(cues)
+
+
+def _from_packet(packet: Packet) -> tuple[Row, Decoded]:
+    """Entry in a packet, and how its bytes were read: up to a zero, as text ends in Matroska."""
+    data, styles = payload(packet.data, packet.codec)
+    read = decode_text(data, packet.language)
+    if b"\0" in data and "\0" in read.text:  # else in an encoding of wide characters
+        read = decode_text(data.lstrip(b"\0").partition(b"\0")[0], packet.language)
+    text = clean(with_styles(read.text, styles))
+    name, text = ass_fields(text) if packet.codec in ("ass", "ssa") else ("", text)
+    return Row(packet.start, packet.end, text, name), read
 
 
 def settle(cues: list[Cue]) -> tuple[Cue, ...]:
@@ -162,7 +187,7 @@ def settle(cues: list[Cue]) -> tuple[Cue, ...]:
         if settled and settled[-1].start > cue.start:
             following = settled[-1].start
         if cue.end < cue.start:
-            spoken = cue.start + TICKS_PER_SECOND * (3 + len(cue.text.split())) // 3
+            spoken = cue.start + TICKS_PER_SECOND * (3 + len(words_of(cue.text))) // 3
             cue = replace(cue, end=spoken if following is None else min(spoken, following))
         settled.append(cue)
     return _unrolled(settled[::-1])
@@ -171,30 +196,14 @@ def settle(cues: list[Cue]) -> tuple[Cue, ...]:
 def _unrolled(cues: list[Cue]) -> tuple[Cue, ...]:
     """Cues without the repetitions of roll-up captions; a cue lasts as long as it is repeated."""
     new: list[Cue] = []
-    carried = carried_words([(cue.start, cue.end, cue.text) for cue in cues])
-    for cue, count in zip(cues, carried, strict=True):
-        if count == len(cue.text.split()) > 0:
+    repeated = carried([(cue.start, cue.end, cue.text) for cue in cues])
+    for cue, count in zip(cues, repeated, strict=True):
+        if count == len(cue.text) > 0:
             new[-1] = replace(new[-1], end=max(new[-1].end, cue.end))
             continue
-        rest = re.sub(rf"(?:\s*\S+){{{count}}}\s*", "", cue.text, count=1) if count else cue.text
-        new.append(replace(cue, text=rest, words=cue.words[count:]))
+        rest, passed = cue.text[count:].lstrip(), len(words_of(cue.text[:count]))
+        new.append(replace(cue, text=rest, words=cue.words[passed:]) if count else cue)
     return tuple(new)
-
-
-def doubts(cues: tuple[Cue, ...], duration: int) -> list[str]:
-    """Plausibility check of cue times in a film of `duration` ticks: one line per doubt.
-
-    >>> doubts((Cue(0, 9, "In time."), Cue(32_000, 48_000, "Late.")), 16_000)
-    ['1 of 2 cues begin after the film ends at 0:01.000']
-    """
-    late = sum(cue.start > duration for cue in cues)
-    found = []
-    if late:
-        found.append(f"{late} of {len(cues)} cues begin after the film ends at {stamp(duration)}")
-    if len(cues) > 2 and cues[0].start == cues[-1].start:
-        at = stamp(cues[0].start)
-        found.append(f"all {len(cues)} cues begin at {at}: their times are meaningless")
-    return found
 
 
 def divide(cue: Cue, pieces: list[Cue]) -> list[Cue]:
@@ -213,45 +222,6 @@ def divide(cue: Cue, pieces: list[Cue]) -> list[Cue]:
         end = cue.start + (cue.end - cue.start) * done // total
         timed.append(replace(piece, start=start, end=end))
     return timed
-
-
-def sidecars(path: str | Path, language: str = "en") -> list[Path]:
-    """Subtitle files beside a film, best first; only the first that holds cues is used.
-
-    A file `film.vtt`, `film.en.vtt` or `film.en.sdh.vtt` belongs to `film.mp4`. One in the wanted
-    or an unknown language comes before one in another, a complete one before one with forced lines
-    only; then VTT if it names voices, else SRT, else the rest.
-
-    Parameters
-    ----------
-    path : the film
-    language : the wanted one, two or three letters
-    """
-    film = Path(path)
-    found = []
-    # Plain names first: of the ten thousand in a folder, few become paths.
-    names = [name for name in os.listdir(film.parent) if name.startswith(film.stem + ".")]
-    beside = (film.with_name(name) for name in names if name != film.name)
-
-    for file in beside:
-        tags = _BESIDE.fullmatch(file.name[len(film.stem) : -len(file.suffix)])
-        if not tags or file.suffix.lower() not in SIDECARS or not file.is_file():
-            continue
-        order = SIDECARS.index(file.suffix.lower())
-        if file.suffix.lower() == ".vtt" and not _names_voices(file):
-            order = SIDECARS.index(".srt") + 0.5
-        forced = ".forced" in tags[2].lower()
-        found.append((language_rank(tags[1], language) == 2, forced, order, file.name, file))
-
-    return [entry[-1] for entry in sorted(found)]
-
-
-def _names_voices(file: Path) -> bool:
-    """Speaker test: does a VTT file name voices?"""
-    try:
-        return _VOICE.search(decode_text(file.read_bytes()).text) is not None
-    except OSError:  # reported when the file is read
-        return False
 
 
 def _cues(text: str, start: int, end: int | None, name: str) -> list[Cue]:
@@ -283,8 +253,9 @@ def _role(name: str) -> str | None:
 def _timed(text: str, start: int, end: int) -> tuple[str, tuple[Word, ...]]:
     """Plain text, and its words with times where the text holds times.
 
-    These times are the film's, or counted from `start`. A word ends where the next one starts.
-    Times that do not rise from `start` to `end` are ignored.
+    These times are the film's, or counted from `start`. A word ends where the next one starts;
+    pieces of a text without spaces share what is between two times. Times that do not rise from `start` to
+    `end` are ignored.
     """
     marked, times = stamps(text)
     plain = _plain(marked)
@@ -293,22 +264,33 @@ def _timed(text: str, start: int, end: int) -> tuple[str, tuple[Word, ...]]:
 
     # A zero character stands where each time was, also inside a word (syllables).
     times = [start, *(times if times[0] >= start else [start + time for time in times]), end]
-    starts, passed = [], 0
-    for word in plain.split():
-        passed += len(word) - len(word.lstrip("\0"))
-        if word.strip("\0"):
-            starts.append(times[passed])
-        passed += word.lstrip("\0").count("\0")
-
+    before = [len("".join(part.split())) for part in plain.split("\0")]
     plain = _lines(plain.replace("\0", ""))
     if times != sorted(times):
         return plain, ()
-    return plain, tuple(map(Word, starts, [*starts[1:], end], plain.split()))
+
+    edges = list(accumulate(before[:-1]))  # characters, without spaces, before each time
+    groups: list[tuple[int, list[str]]] = []  # start, words without a space between
+    passed, last = 0, -1
+    for first, until in word_spans(plain):
+        begin = times[bisect_right(edges, passed)]
+        if first != last or begin != groups[-1][0]:
+            groups.append((begin, []))
+        groups[-1][1].append(plain[first:until])
+        passed, last = passed + until - first, until
+
+    timed: list[Word] = []
+    for (begin, words), until in zip(
+        groups, [*(start for start, _ in groups[1:]), end], strict=True
+    ):
+        shares = [begin + (until - begin) * i // len(words) for i in range(len(words) + 1)]
+        timed += map(Word, shares, shares[1:], words)
+    return plain, tuple(timed)
 
 
 def _plain(text: str) -> str:
     """Text without the markup of SRT and VTT; anything else between angle brackets is text."""
-    return _lines(_unescaped(_OVERRIDE.sub("", _TAG.sub("", _BREAK.sub("\n", text)))))
+    return _lines(_unescaped(STYLE.sub("", _BREAK.sub("\n", text))))
 
 
 def _lines(text: str) -> str:

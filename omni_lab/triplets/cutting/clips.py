@@ -20,7 +20,9 @@ from jaxtyping import Int16
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig, config_hash
 from omni_lab.media.decoding import Film
 from omni_lab.media.errors import MediaError
+from omni_lab.media.subtitles.doubts import spoken_time, standing
 from omni_lab.media.subtitles.reader import Cue
+from omni_lab.media.subtitles.words import word_spans
 from omni_lab.triplets.building.quality import measure
 from omni_lab.triplets.cutting.cut import Clip, cut, silence_middles
 from omni_lab.triplets.cutting.listen import heard
@@ -76,8 +78,9 @@ def assign(cues: Iterable[Cue], pieces: Sequence[Clip]) -> list[list[Cue]]:
     """Assignment of cues to clips, rebased; a cue across a cut is split between words.
 
     Text is conserved: read in order, the clips' cues are the film's. A cue that runs past the
-    film's end, or begins there, goes to the last clip. The work grows with the number of cues, not
-    with cues times clips.
+    film's end, or begins there, goes to the last clip. A sign that stands across a cut (see
+    `standing`) stays whole where it begins, and ends once its words could be spoken. The work grows
+    with the number of cues, not with cues times clips.
 
     Parameters
     ----------
@@ -90,8 +93,11 @@ def assign(cues: Iterable[Cue], pieces: Sequence[Clip]) -> list[list[Cue]]:
     """
     assigned: list[list[Cue]] = [[] for _ in pieces]
     cuts, last = [piece.end for piece in pieces[:-1]], pieces[-1].end
-    for cue in cues:
+    cues = list(cues)
+    for cue, stands in zip(cues, standing(cues), strict=True):
         start, end = (min(max(t, 0), last) for t in (cue.start, cue.end))
+        if stands and end > (first_cut := pieces[bisect_right(cuts, start)].end):
+            end = min(first_cut, start + spoken_time(cue.text))
         for number, part in split(replace(cue, start=start, end=end), cuts):
             assigned[number].append(part.moved(-pieces[number].start))
     return assigned
@@ -112,26 +118,27 @@ def split(cue: Cue, cuts: Sequence[int]) -> Iterator[tuple[int, Cue]]:
     """
     first = bisect_right(cuts, cue.start)
     last = max(first, bisect_left(cuts, cue.end))
-    texts = cue.text.split()
-    if first == last or not texts:
+    spans = word_spans(cue.text)
+    if first == last or not spans:
         yield first, cue
         return
 
     middles = [(word.start + word.end) / 2 for word in cue.words]
     length = cue.end - cue.start
-    even = [cue.start + (i + 0.5) * length / len(texts) for i in range(len(texts))]
+    even = [cue.start + (i + 0.5) * length / len(spans) for i in range(len(spans))]
     spoken, timed = defaultdict(list), defaultdict(list)
     # the running maximum keeps words in order even where their times run backwards
-    moments = accumulate(middles if len(middles) == len(texts) else even, max)
-    for text, middle in zip(texts, moments, strict=True):
-        spoken[min(max(bisect_right(cuts, middle), first), last)].append(text)
+    moments = accumulate(middles if len(middles) == len(spans) else even, max)
+    for span, middle in zip(spans, moments, strict=True):
+        spoken[min(max(bisect_right(cuts, middle), first), last)].append(span)
     for word, middle in zip(cue.words, accumulate(middles, max), strict=True):
         timed[min(max(bisect_right(cuts, middle), first), last)].append(word)
 
     for number, own in spoken.items():
         start = cuts[number - 1] if number > first else cue.start
         end = cuts[number] if number < last else cue.end
-        text = cue.text if len(spoken) == 1 else " ".join(own)
+        part = " ".join(cue.text[own[0][0] : own[-1][1]].split())
+        text = cue.text if len(spoken) == 1 else part
         yield number, replace(cue, start=start, end=end, text=text, words=tuple(timed[number]))
 
 

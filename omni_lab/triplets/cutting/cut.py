@@ -3,16 +3,17 @@
 Candidates are the ends of sentences and cues, the middles of silences and the beginnings of scenes,
 and, where nothing else is near, any quiet quarter of a second. A path's cost adds the cost of each
 cut and the squared deviation of each clip from the target length. Harm comes before cost: the best
-path has the fewest cuts through a possible word, among those the fewest cuts between two words of
-a cue, and among those the lowest cost. Only speech longer than the longest clip has to be cut
-somewhere: there a cut is no harm, and the best one is at a pause between words.
+path cuts through the fewest possible words, among those through the fewest cues, and has among
+those the lowest cost. Only a cue longer than the longest clip has to be cut somewhere: there a cut
+is no harm to it, and the best one is at a pause between words. Other speech at that time counts all
+the same.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
@@ -23,7 +24,8 @@ from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.errors import UsageError
 from omni_lab.media.clock import ticks
 from omni_lab.media.speech.vad import FAINTEST, WINDOW, loudness, runs
-from omni_lab.media.subtitles.reader import Cue
+from omni_lab.media.subtitles.doubts import spoken_time, standing
+from omni_lab.media.subtitles.reader import Cue, Word
 
 # cost of a cut by the kind of place, beside a clip's own cost of up to about 0.25
 COSTS = {
@@ -39,6 +41,7 @@ GRID = TICKS_PER_SECOND // 4  # ticks between candidates where nothing else is n
 SHORTEST = TICKS_PER_SECOND // 5  # shortest silence, ticks
 CROWD = 200  # places in one second, above which each `FINE` ticks keep only their best place
 FINE = TICKS_PER_SECOND // 100  # 10 ms, ticks
+MOST = 99  # words or cues that one cut is said to go through; more are no worse
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
 
@@ -67,7 +70,8 @@ def cut(
     Parameters
     ----------
     duration : of the film, ticks
-    cues : speech, ticks; a word is kept whole where its cue has word times, else the cue is
+    cues : speech, ticks; a word is kept whole where its cue has word times, else the cue is; a
+        sign that stands (see `standing`) counts for no longer than its words take to be spoken
     silences : middles of silences, ticks
     scenes : first ticks of new scenes
     config : shortest, longest and target length
@@ -86,7 +90,12 @@ def cut(
     if duration <= longest:
         return (Clip(0, duration, "end"),)
 
-    cues = [cue for cue in cues if cue.start < duration]
+    cues = list(cues)
+    cues = [
+        replace(cue, end=cue.start + spoken_time(cue.text)) if stands else cue
+        for cue, stands in zip(cues, standing(cues), strict=True)
+        if cue.start < duration
+    ]
     places = _thinned(_places(duration, shortest, longest, cues, silences, scenes))
     places = [_Place(0, 0.0, 0, ""), *places, _Place(0, 0.0, duration, "end")]
     chain = _shortest_path(places, shortest, longest, wanted)
@@ -139,9 +148,7 @@ def speech_blocks(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 class _Place(NamedTuple):
     """Candidate cut; of two at the same time the smaller is the better."""
 
-    # 2 through a possible word, 1 between two words of a cue, 0 outside of cues or in one that is
-    # longer than a clip
-    harm: int
+    harm: int  # of the words and cues that it goes through, without those longer than a clip
     toll: float  # cost of the cut
     time: int
     reason: str
@@ -156,21 +163,26 @@ def _places(
     scenes: Iterable[int],
 ) -> Iterator[_Place]:
     """Candidate cuts in order of time, the best one at each time."""
-    cue_at = _block_at(speech_blocks((cue.start, cue.end) for cue in cues))
-    word_at = _block_at(
-        speech_blocks((word.start, word.end) for cue in cues for word in cue.words or (cue,))
+    words = [word for cue in cues for word in cue.words or (cue,)]
+    words_at, cues_at = _around(words), _around(cues)
+    whole_words_at, whole_cues_at = (
+        _around(span for span in spans if span.end - span.start <= longest)
+        for spans in (words, cues)
     )
+    # cuts through any number of cues, between their words, weigh less than one through a word
+    word_harm = 1 + MOST * (1 + duration // max(1, shortest))
     best: dict[int, _Place] = {}
 
     def offer(time: int, kind: str) -> None:
-        if length := word_at(time):
+        harm = word_harm * whole_words_at(time) + whole_cues_at(time)
+        if words_at(time):
             pause = COSTS["word"] if kind == "silence" else COSTS["hard"]
-            place = _Place(2 * (length <= longest), pause, time, "hard")
-        elif length := cue_at(time):  # inside a cue a new scene is no reason to cut
+            place = _Place(harm, pause, time, "hard")
+        elif cues_at(time):  # inside a cue a new scene is no reason to cut
             toll = COSTS[kind] if kind in ("sentence", "silence") else COSTS["word"]
-            place = _Place(int(length <= longest), toll, time, "word")
+            place = _Place(harm, toll, time, "word")
         else:
-            place = _Place(0, COSTS[kind], time, kind)
+            place = _Place(harm, COSTS[kind], time, kind)
         if 0 < time < duration and (time not in best or place < best[time]):
             best[time] = place
 
@@ -206,15 +218,11 @@ def _thinned(places: Iterable[_Place]) -> Iterator[_Place]:
         yield from crowd
 
 
-def _block_at(blocks: list[tuple[int, int]]) -> Callable[[int], int]:
-    """Lookup of the block around a time: its length in ticks, 0 outside of blocks and at edges."""
-    starts = [start for start, _ in blocks]
-
-    def length(time: int) -> int:
-        i = bisect_left(starts, time) - 1
-        return blocks[i][1] - blocks[i][0] if i >= 0 and time < blocks[i][1] else 0
-
-    return length
+def _around(spans: Iterable[Cue | Word]) -> Callable[[int], int]:
+    """Lookup of the number of spans around a time, at most `MOST`; not those that it is an edge of."""
+    edges = [(span.start, span.end) for span in spans if span.start < span.end]
+    starts, ends = sorted(start for start, _ in edges), sorted(end for _, end in edges)
+    return lambda time: min(MOST, bisect_left(starts, time) - bisect_right(ends, time))
 
 
 def _shortest_path(places: list[_Place], shortest: int, longest: int, wanted: int) -> list[int]:
@@ -232,7 +240,6 @@ def _shortest_path(places: list[_Place], shortest: int, longest: int, wanted: in
     cost = np.full(len(at), np.inf)
     before = np.zeros(len(at), dtype=np.int64)
     harm[0], cost[0] = 0, 0.0
-    harms = (0, 1, len(at))  # any number of cuts between words weighs less than one through a word
 
     first = np.searchsorted(at, at - longest, "left")
     last = np.searchsorted(at, at - shortest, "right")
@@ -248,7 +255,7 @@ def _shortest_path(places: list[_Place], shortest: int, longest: int, wanted: in
         )
         best = int(np.argmin(paths))
         before[i] = first[i] + best
-        harm[i], cost[i] = least + harms[places[i].harm], paths[best] + places[i].toll
+        harm[i], cost[i] = least + places[i].harm, paths[best] + places[i].toll
 
     chain = [len(at) - 1]
     while chain[-1]:
