@@ -1,9 +1,12 @@
 """Text beside a film: what stands under its name is used, or said to be unused and why."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from media_files import write_film
 
 from omni_lab.media.decoding import decode
@@ -208,6 +211,29 @@ def test_work_in_a_large_folder_grows_with_the_folder(tmp_path):
     laid(tmp_path, *(f"talk_{i}.{form}" for i in range(300) for form in ("mp4", "srt")), "talk.mp4")
     assert sidecars(tmp_path / "talk.mp4") == ([], [], [])
     assert names_of(sidecars(tmp_path / "talk_7.mp4").files) == ["talk_7.srt"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(
+                [*"._- ([&", "en", "fr", "hi", "German", "forced", "2", "part2", "é", "İ", "ß"]
+            ),
+            max_size=5,
+        ).map("".join),
+        max_size=5,
+    ),
+    st.sampled_from([".srt", ".VTT", ".sub"]),
+)
+def test_every_file_under_the_name_is_used_or_said(rests, form):
+    """Whatever stands behind the film's name, unless its first character continues a word."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = {f"talk{rest}{form}" for rest in rests}
+        film = laid(Path(folder), *names)
+        files, strange, others = sidecars(film)
+        said = [*names_of(files), *(name for name, _ in strange), *others]
+        assert sorted(said) == sorted(name for name in names if not name[4].isalnum())
 
 
 # ---- what is read, and what is said of the rest ----------------------------------------------
