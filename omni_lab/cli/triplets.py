@@ -55,14 +55,18 @@ def _add_build(commands: Any) -> None:
 
 def _add_export(commands: Any) -> None:
     """Argument parser of `omni-lab triplets export`."""
-    message = "role-play dialogues of clips: chat messages (JSON lines) or OBELICS rows (Parquet)"
+    message = "role-play dialogues of clips for chat templates, LLaMA-Factory, ms-swift, or as OBELICS rows"
     example = "omni-lab triplets export runs/triplets --format chat --role guide --out runs/chat"
     parser = command(commands, "export", message, example, triplets_export)
     parser.add_argument("shards", type=Path, metavar="DIR", help="folder of shards")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
 
-    message = "layout: chat messages as JSON lines, obelics rows as Parquet (default: %(default)s)"
-    parser.add_argument("--format", choices=["chat", "obelics"], default="chat", help=message)
+    message = (
+        "layout: chat messages as JSON lines (chat templates, TRL, ms-swift), llamafactory strings "
+        "with placeholders, always strict, or obelics rows as Parquet (default: %(default)s)"
+    )
+    forms = ["chat", "llamafactory", "obelics"]
+    parser.add_argument("--format", choices=forms, default="chat", help=message)
     message = "role that the model plays (default: %(default)s)"
     parser.add_argument("--role", default="guide", help=message)
     message = (
@@ -145,8 +149,13 @@ def triplets_export(arguments: argparse.Namespace) -> None:
         arguments.shards, arguments.out, arguments.format, arguments.role,
         arguments.own_sound, arguments.strict, progress=not arguments.json,
     )  # fmt: skip
-    left_out = f", {done.left_out} clips without an answer left out" if done.left_out else ""
-    answer(arguments, asdict(done), f"{done.rows} dialogues in {done.path}{left_out}")
+    notes = {
+        "clips without an answer left out": done.left_out,
+        "answers before any question cut off": done.unasked,
+        "texts with a placeholder escaped": done.escaped,
+    }
+    notes = "".join(f", {count} {note}" for note, count in notes.items() if count)
+    answer(arguments, asdict(done), f"{done.rows} dialogues in {done.path}{notes}")
 
 
 def triplets_show(arguments: argparse.Namespace) -> None:

@@ -1,7 +1,8 @@
 """Data source `text`: plain text, cut into pieces of at most a row; places are held, not the text.
 
-A `.txt` file is one document; every line of a `.jsonl` file is one, under the key `text`. Text is
-read in blocks, so that a file may be larger than memory.
+A `.txt` file is one document; every line of a `.jsonl` file is one, under the key `text`. The last
+piece of a document has an end mark, where the vocabulary has one. Text is read in blocks, so that a
+file may be larger than memory.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from omni_lab.data.documents import Documents, seed_of
 from omni_lab.data.pieces import IDLE
 from omni_lab.data.table import Table, remembered
 from omni_lab.data.writing import Writing
 from omni_lab.errors import InputError
-from omni_lab.sequences.items import Item, Sequence
+from omni_lab.sequences.items import TEXT_END, Item, Sequence
+from omni_lab.sequences.vocabulary import has_control
 
 FILE, LINE, START, END, LENGTH = range(5)  # columns of the table of pieces
 FORMS = (".txt", ".jsonl")
@@ -59,6 +62,7 @@ class TextDocuments(Documents):
 
         table = remembered(self._measured, tables, self.name, self.fingerprint)
         self._pieces, self.left_out = table.columns, dict(table.left_out)
+        self._last = self._closing(self._pieces)
         self._lengths = table.columns[:, LENGTH]
         places = table.columns[:, FILE] * (1 << 32) + table.columns[:, LINE] // WINDOW_LINES
         self.files = places
@@ -67,7 +71,9 @@ class TextDocuments(Documents):
 
     def _measured(self) -> Table:
         """Places and tokens of all pieces."""
-        count, row = self._count, self.writing.row
+        vocabulary = self.writing.vocabulary
+        mark = int(has_control(vocabulary, TEXT_END))  # tokens that close a document
+        row = self.writing.row - mark
         found: list[tuple[int, int, int, int, int]] = []
         left_out: Counter[str] = Counter()
         for number, path in enumerate(self._paths):
@@ -75,13 +81,22 @@ class TextDocuments(Documents):
                 if not text.strip():
                     left_out[BRIEF] += 1
                     continue
-                for start, end, length in cut(text, row, count):
+                for start, end, length in cut(text, row, self._count):
                     # the first token of a document is no label: one alone teaches nothing
                     if length > 1:
                         found.append((number, line, start, end, length))
                     else:
                         left_out[IDLE] += length
-        return Table(np.array(found, np.int64).reshape(-1, 5), +left_out)
+        columns = np.array(found, np.int64).reshape(-1, 5)
+        columns[self._closing(columns), LENGTH] += mark
+        return Table(columns, +left_out)
+
+    def _closing(self, columns: Int64[np.ndarray, "pieces 5"]) -> Bool[np.ndarray, " pieces"]:
+        """Whether each piece is the last of its document: of a file, or of a line."""
+        lines = np.array([path.suffix == ".jsonl" for path in self._paths])
+        documents = columns[:, [FILE, LINE]]
+        documents[~lines[documents[:, 0]], 1] = 0
+        return np.append((documents[1:] != documents[:-1]).any(1), True)[: len(columns)]
 
     def _count(self, text: str) -> int:
         return len(self.writing.vocabulary.encode(text))
@@ -91,10 +106,12 @@ class TextDocuments(Documents):
         path = self._paths[file]
         text = _block_at(path, line)[start:end]
         name = f"{path.name}, byte {line}, characters {start} to {end}"
-        if (now := self._count(text)) != length:
+        whole = bool(self._last[number])
+        sequence = Sequence(name, (Item("text", 0, 0, text, loss=True),), whole=whole)
+        if (now := self.writing.length(sequence)) != length:
             message = f"{now} tokens, but {length} were planned: the file changed"
             raise InputError(f"{name}: {message}; start again with a new run")
-        return Sequence(name, (Item("text", 0, 0, text, loss=True),))
+        return sequence
 
 
 def cut(text: str, most: int, count: Count) -> Iterator[tuple[int, int, int]]:

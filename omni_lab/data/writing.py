@@ -15,10 +15,10 @@ from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig, config_hash
 from omni_lab.data.documents import seed_of
 from omni_lab.errors import UsageError
 from omni_lab.sequences.formats import FORMATS, lay_out
-from omni_lab.sequences.items import IMAGE_START, Sequence, role_token
+from omni_lab.sequences.items import IMAGE_START, TEXT_END, Sequence
 from omni_lab.sequences.stream import unit_ticks
 from omni_lab.sequences.tokens import Tokens, tokenize
-from omni_lab.sequences.vocabulary import Vocabulary
+from omni_lab.sequences.vocabulary import Vocabulary, has_control
 from omni_lab.triplets.record import Triplet
 
 WANTED = {"image": "picture", "audio": "sound"}  # in the words of messages
@@ -145,18 +145,18 @@ def writing_of(config: Config, stage: StageConfig, vocabulary: Vocabulary) -> Wr
 
 def _check_marks(stage: str, layout: str, vocabulary: Vocabulary) -> None:
     """Refuse a format whose marks around an image the vocabulary does not have."""
-    # a vocabulary gives `<someone>` for a control token that it does not have
-    unknown = vocabulary.control(IMAGE_START) == vocabulary.control(role_token(None))
-    if FORMATS[layout].marks and unknown:
+    if FORMATS[layout].marks and not has_control(vocabulary, IMAGE_START):
         right = f"set sequence.layout={layout}, or data.tokenizer"
         raise UsageError(f"stage {stage}: layout {layout} needs {IMAGE_START} tokens; {right}")
 
 
 def _hash_of(vocabulary: Vocabulary) -> str:
-    """Hash of a vocabulary: its size, and every token where it can tell them."""
+    """Hash of a vocabulary: its size, its end of a text, and every token where it can tell them."""
     backend = getattr(getattr(vocabulary, "tokenizer", None), "backend_tokenizer", None)
     words = getattr(vocabulary, "tokens", ())
     text = backend.to_str() if backend else "\0".join(words)
+    if has_control(vocabulary, TEXT_END):
+        text += f"\0{TEXT_END}={vocabulary.control(TEXT_END)}"
     return hashlib.blake2b(f"{len(vocabulary)}\0{text}".encode(), digest_size=8).hexdigest()
 
 

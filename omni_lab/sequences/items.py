@@ -17,10 +17,11 @@ from omni_lab.sequences.tiling import Tiling
 
 UNIT, LISTEN, SPEAK = "<unit>", "<listen>", "<speak>"  # of the omni stream
 IMAGE_START, IMAGE_END = "<im_start>", "<im_end>"  # around an image, in formats F1, F3 and F4
+TEXT_END = "<end>"  # after supervised text without a role, where the vocabulary has such a token
 KINDS = ("image", "audio", "text", "speech", "control")  # a token's modality number is its index
 # control tokens of other meaning: a role of such a name speaks as `<someone>`
 _RESERVED = (
-    "unit", "listen", "speak", "im_start", "im_end", "image", "audio", "pad", "unknown",
+    "unit", "listen", "speak", "im_start", "im_end", "end", "image", "audio", "pad", "unknown",
 )  # fmt: skip
 
 
@@ -54,6 +55,7 @@ class Sequence:
     # of every image item of a document: its picture's tiling, and which piece of it
     tilings: tuple[tuple[Tiling, int], ...] = ()
     missing: tuple[str, ...] = ()  # what the source lacks or the layout leaves out, in words
+    whole: bool = True  # False: its text goes on in another sequence, and has no end mark here
 
 
 def role_token(role: str | None) -> str:

@@ -8,7 +8,9 @@ that in a unit which the model opens its text stands in the place of `<listen>`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import UInt8
@@ -37,8 +39,8 @@ def omni_stream(triplet: Triplet, config: SequenceConfig, supervised: bool = Tru
 
     The text of `config.model_role` is supervised, with the `<speak>` before and the `<listen>`
     after it. Text stands in the unit in which it begins; where the time of every word is known,
-    each word stands in the unit of its time. A unit without picture or sound has no item of that
-    modality: none is filled in, and `missing` lists it.
+    each word stands in the unit of its time, after the white space before it. A unit without
+    picture or sound has no item of that modality: none is filled in, and `missing` lists it.
 
     Parameters
     ----------
@@ -125,9 +127,26 @@ def _by_unit(cues: tuple[Cue, ...], ticks: int, units: int) -> list[list[Cue]]:
     for cue in cues:
         timed = len(cue.words) == len(words_of(cue.text))
         parts = split(cue, edges) if timed else [(min(max(cue.start, 0) // ticks, units - 1), cue)]
-        for unit, part in parts:
+        for unit, part in _as_it_was(cue.text, parts):
             placed[unit].append(part)
     return placed
+
+
+def _as_it_was(text: str, parts: Iterable[tuple[int, Cue]]) -> Iterator[tuple[int, Cue]]:
+    """Parts of a cue with the white space that its text has within and before each of them."""
+    parts = list(parts)
+    if len(parts) == 1:
+        yield from parts
+        return
+    words = list(re.finditer(r"\S+", text))
+    first = end = 0
+    for unit, part in parts:
+        begin = words[first].start()
+        # a single space before a role's text is what `tokenize` writes there
+        begin = begin if part.role and text[end:begin] == " " else end
+        first += len(part.text.split())
+        end = words[first - 1].end()
+        yield unit, replace(part, text=text[begin:end])
 
 
 def spoken(cue: Cue, unit: int, config: SequenceConfig) -> Iterator[Item]:

@@ -143,7 +143,10 @@ def _of_one_kind(
             item, ids = sequence.items[number], tokens.ids[list(own)]
             reads = harmless(vocabulary.decode(ids))
             if kind == "control":
-                role = "" if reads == item.text else f"({harmless(item.role or item.text)})"
+                own = (
+                    item.kind == "text" or reads == item.text
+                )  # the end of a text, or its own name
+                role = "" if own else f"({harmless(item.role or item.text)})"
                 yield _Word(reads + role, kind, learned)
             else:
                 words = [

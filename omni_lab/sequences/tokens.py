@@ -1,18 +1,24 @@
 """Tokenization of sequences: ids with modality, loss mask, unit, time, item, role and document.
 
+Items are encoded one by one, and their text reads as one all the same: what follows other text of
+its role begins with a space, text without a role (of a document, or a prompt) with a new line,
+unless white space stands there already. Supervised text without a role closes with an end mark:
+text of a role has the control token after it.
+
 Glossary: T tokens · F frames per unit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from omni_lab.config import SequenceConfig
-from omni_lab.sequences.items import KINDS, Sequence, SequenceError
-from omni_lab.sequences.vocabulary import AUDIO, IMAGE, Vocabulary
+from omni_lab.sequences.items import KINDS, TEXT_END, Item, Sequence, SequenceError
+from omni_lab.sequences.vocabulary import AUDIO, IMAGE, Vocabulary, encode_after, has_control
 
 IMAGE_KIND, AUDIO_KIND, TEXT_KIND, SPEECH_KIND, CONTROL_KIND = range(len(KINDS))
 NO_ROLE = -1
@@ -53,12 +59,19 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, settings: SequenceConfi
         "audio": (vocabulary.control(AUDIO),) * settings.audio_tokens,
     }
     items = sequence.items
+    leads, ends = _leads(items), _ends(sequence) if has_control(vocabulary, TEXT_END) else set()
     ids: list[int] = []
     lengths: list[int] = []
+    closing: list[int] = []  # places of end marks
 
-    for item in items:
+    for number, item in enumerate(items):
         if item.kind == "text":
-            piece = vocabulary.encode(item.text)
+            lead = leads[number]
+            encode = vocabulary.encode if lead is None else partial(encode_after, vocabulary)
+            piece = encode((lead or "") + item.text)
+            if number in ends:
+                closing.append(len(ids) + len(piece))
+                piece = (*piece, vocabulary.control(TEXT_END))
         elif item.kind == "control":
             piece = (vocabulary.control(item.text),)
         elif item.kind in media:
@@ -76,6 +89,8 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, settings: SequenceConfi
     # what an item has, each of its tokens has
     index = np.repeat(np.arange(len(items)), lengths)
     kinds = np.array([KINDS.index(item.kind) for item in items])
+    kind = kinds[index]
+    kind[closing] = CONTROL_KIND
     starts, ends = (
         np.array([getattr(item, edge) for item in items], np.int64) for edge in ("start", "end")
     )
@@ -88,7 +103,7 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, settings: SequenceConfi
     return Tokens(
         name=sequence.name,
         ids=np.array(ids, np.int64),
-        kind=kinds[index],
+        kind=kind,
         loss=np.array([item.loss for item in items], bool)[index],
         unit=units[index],
         time=starts[index] + offset,
@@ -100,6 +115,39 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, settings: SequenceConfi
         waves=list(sequence.waves),
         vocabulary=len(vocabulary),
     )
+
+
+def _leads(items: tuple[Item, ...]) -> list[str | None]:
+    """What stands before the text of every item: None where no text precedes it, or white space."""
+    leads: list[str | None] = []
+    said: dict[str | None, str] = {}  # role → its last text, None → the last text of all
+    before = ""  # text of the item before, if it is one
+    for item in items:
+        text = item.text if item.kind == "text" else ""
+        earlier = before or said.get(item.role, "")
+        lead = None
+        if text and earlier:
+            apart = text[0].isspace() or earlier[-1].isspace()
+            lead = "" if apart else "\n" if item.role is None else " "
+        leads.append(lead)
+        if text:
+            said[item.role] = said[None] = text
+        before = text
+    return leads
+
+
+def _ends(sequence: Sequence) -> set[int]:
+    """Items whose text an end mark closes: the last of every run that is supervised without role."""
+    plain = [
+        item.kind == "text" and item.role is None and item.loss and bool(item.text)
+        for item in sequence.items
+    ]
+    ends = {
+        number
+        for number, (one, after) in enumerate(zip(plain, [*plain[1:], False], strict=True))
+        if one and not after
+    }
+    return ends if sequence.whole else ends - {len(plain) - 1}
 
 
 def _check_length(

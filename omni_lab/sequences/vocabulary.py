@@ -10,12 +10,21 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, SupportsInt, runtime_checkable
 
 from omni_lab.errors import ConfigError, InputError
-from omni_lab.sequences.items import IMAGE_END, IMAGE_START, LISTEN, SPEAK, UNIT, role_token
+from omni_lab.sequences.items import (
+    IMAGE_END,
+    IMAGE_START,
+    LISTEN,
+    SPEAK,
+    TEXT_END,
+    UNIT,
+    role_token,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PAD, IMAGE, AUDIO, UNKNOWN = "<pad>", "<image>", "<audio>", "<unknown>"
+_BEFORE = "x"  # a text that other text follows
 STREAM_TOKENS = (
     PAD, UNIT, IMAGE, AUDIO, LISTEN, SPEAK, role_token("visitor"), role_token(None), UNKNOWN,
 )  # fmt: skip
@@ -44,6 +53,7 @@ class Vocabulary(Protocol):
 class HubVocabulary:
     """Hugging Face tokenizer with our control tokens added after its special tokens.
 
+    The end of a text is the tokenizer's own end-of-text token, or an added one where it has none.
     Text is encoded with special tokens split, so that a subtitle which reads `<speak>` or
     `<|im_start|>` stays text.
 
@@ -56,13 +66,16 @@ class HubVocabulary:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
-        controls = (*STREAM_TOKENS, IMAGE_START, IMAGE_END)
+        end = tokenizer.eos_token_id
+        controls = (*STREAM_TOKENS, IMAGE_START, IMAGE_END, *((TEXT_END,) if end is None else ()))
         tokenizer.add_special_tokens(
             {"extra_special_tokens": list(controls)}, replace_extra_special_tokens=False
         )
         self.controls: dict[str, int] = {
             token: tokenizer.convert_tokens_to_ids(token) for token in controls
         }
+        if end is not None:
+            self.controls[TEXT_END] = end
         if set(self.encode("".join(controls))) & set(self.controls.values()):
             raise ConfigError(
                 f"{type(tokenizer).__name__}: text that looks like a special token becomes one"
@@ -95,6 +108,20 @@ class HubVocabulary:
     def control(self, token: str) -> int:
         """Id of a control token; a role that has none speaks as `<someone>`."""
         return self.controls.get(token, self.controls[role_token(None)])
+
+
+def has_control(vocabulary: Vocabulary, token: str) -> bool:
+    """Whether a vocabulary has a control token: it gives `<someone>` for one that it lacks."""
+    return vocabulary.control(token) != vocabulary.control(role_token(None))
+
+
+def encode_after(vocabulary: Vocabulary, text: str) -> tuple[int, ...]:
+    """Token ids of a text that follows other text, without the beginning that a first one has.
+
+    Tokenizers after SentencePiece write a space before the first word of whatever they are given.
+    """
+    before, ids = vocabulary.encode(_BEFORE), vocabulary.encode(_BEFORE + text)
+    return ids[len(before) :] if ids[: len(before)] == before else vocabulary.encode(text)
 
 
 def in_range(ids: Iterable[SupportsInt], size: int) -> list[int]:

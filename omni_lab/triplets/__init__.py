@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = public(
         "record": "Triplet EncodedClip",
         "shards.index": "Index ShardError",
         "shards.stream": "ClipStream",
-        "shards.tars": "read_shards",
+        "shards.tars": "clip_rows read_shards",
         "table": "clip_table",
     },
 )

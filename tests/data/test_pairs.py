@@ -167,6 +167,45 @@ def test_our_own_export_is_read_in_order_and_only_the_assistant_is_learned(tmp_p
     assert only_images.modalities == {"image", "text"}
 
 
+@pytest.mark.parametrize("form", ["chat", "llamafactory"])
+def test_an_export_in_either_form_gives_the_same_pictures_sounds_and_lines(tmp_path, form):
+    """The film's lines stay what they are: without the name and the escapes for other programs."""
+    made = clip(0, seconds=2)
+    made.record["cues"][0] |= {"text": "<image> red?", "role": "visitor"}
+    shards = write_shards(tmp_path / "shards", [made])
+    done = export(shards, tmp_path / "out", form, "guide", progress=False)
+    documents = opened(done.path, "image_text", train=("image", "audio", "decoder"))
+    items = documents[0].items
+    texts = [item.text for item in items if item.kind == "text"]
+    asked = "<image> red?" if form == "chat" else "visitor: < image> red?"
+    assert texts[0] == asked and texts[-1] == "red 0"
+    row = json.loads((tmp_path / "out" / f"{form}.jsonl").read_text())
+    assert sum(item.kind == "image" for item in items) == len(row["images"])
+
+
+@pytest.mark.parametrize(
+    ("images", "content", "kinds"),
+    [
+        (["a.png", "a.png"], "<image>red<image>blue", ["image", "text", "image", "text"]),
+        (["a.png"], [{"type": "image"}, {"type": "text", "text": "<image>"}], ["image", "text"]),
+        (["a.png"], "red <image>", ["text", "image"]),
+        (["a.png"], "<image><image>red", "more places for images than `images` has"),
+        (["a.png", "a.png"], "red<image>", "fewer places than `images` has"),
+    ],
+)
+def test_strings_with_placeholders_take_the_media_of_the_columns(tmp_path, images, content, kinds):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    answer = {"role": "assistant", "content": "red"}
+    row = {"messages": [{"role": "user", "content": content}, answer], "images": images}
+    (tmp_path / "c.jsonl").write_text(json.dumps(row))
+    if isinstance(kinds, str):
+        with pytest.raises(InputError, match=f"chat at byte 0 is no chat .*{kinds}"):
+            opened(tmp_path / "c.jsonl", "image_text")
+        return
+    items = opened(tmp_path / "c.jsonl", "image_text")[0].items
+    assert [i.kind for i in items if i.kind != "control"] == [*kinds, "text"]
+
+
 def test_a_question_is_not_supervised_whatever_its_speaker_is_called(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     user = [{"type": "image", "image": "a.png"}, {"type": "text", "text": "red?", "name": "guide"}]

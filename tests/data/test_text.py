@@ -6,7 +6,9 @@ import pytest
 from clip_shards import config_with, stage
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers_like import byte_level
 
+from omni_lab.config import override
 from omni_lab.data import text as text_source
 from omni_lab.data.sources import training_data
 from omni_lab.data.text import TextDocuments, cut
@@ -77,6 +79,44 @@ def test_a_file_larger_than_a_block_is_read_whole_and_letters_are_never_split(
     (tmp_path / "b.txt").write_text(one_line, encoding="utf-8")
     blocks = [text for _, text in text_source._blocks(tmp_path / "b.txt")]
     assert "".join(blocks) == one_line and len(blocks) > 2
+
+
+@pytest.mark.parametrize("form", ["txt", "jsonl"])
+def test_only_the_last_piece_of_a_document_has_an_end_to_learn(tmp_path, monkeypatch, form):
+    """With a byte-level tokenizer, whose learned text is the file's, to the last space."""
+    monkeypatch.setattr(text_source, "BLOCK", 64)
+    lines = [f"The cat sat on mat {number}.  It was red and\n" for number in range(9)]
+    for name in "ab":
+        lines_of = (
+            [json.dumps({"text": line}) + "\n" for line in lines] if form == "jsonl" else lines
+        )
+        (tmp_path / f"{name}.{form}").write_text("".join(lines_of))
+    byte_level().save_pretrained(tmp_path / "words")
+    config = override(config_with(text=tmp_path), [f"data.tokenizer={tmp_path / 'words'}"])
+    chosen = stage(sources=("text",), train=("decoder",), max_tokens=24, seconds=1)
+    vocabulary = build_vocabulary(config)
+    documents = TextDocuments(tmp_path, writing_of(config, chosen, vocabulary))
+
+    rows = [documents.writing.tokens(documents[number]) for number in range(len(documents))]
+    assert documents.lengths().tolist() == [len(row.ids) for row in rows]
+    assert (
+        max(documents.lengths()) <= 24 and len(rows) == 18 and all(row.loss.all() for row in rows)
+    )
+    learned = vocabulary.decode([token for row in rows for token in row.ids])
+    whole = [lines, lines] if form == "jsonl" else [["".join(lines)]] * 2
+    ends = "".join(f"{text}<|endoftext|>" for file in whole for text in file)
+    assert learned == ends
+
+
+def test_a_vocabulary_without_an_end_keeps_its_tables(tmp_path):
+    """The gallery's words are measured and hashed as ever; an end is part of the hash."""
+    config = config_with(text=tmp_path)
+    chosen = stage(sources=("text",), train=("decoder",))
+    byte_level().save_pretrained(tmp_path / "words")
+    hub = build_vocabulary(override(config, [f"data.tokenizer={tmp_path / 'words'}"]))
+    first = writing_of(config, chosen, hub).fingerprint()
+    hub.controls["<end>"] = hub.control("<pad>")
+    assert writing_of(config, chosen, hub).fingerprint() != first
 
 
 @pytest.mark.parametrize(

@@ -124,9 +124,11 @@ def test_a_stream_is_written_in_either_vocabulary_item_by_item(hub):
             ids = tokens.ids[tokens.item == number]
             if item.kind == "text":
                 decoded = words.decode(ids)
+                # a role that has spoken before goes on after a space
                 expected = item.text if words is hub else decoded
                 assert (
-                    decoded == expected and (tokens.kind[tokens.item == number] == TEXT_KIND).all()
+                    decoded.removeprefix(" ") == expected
+                    and (tokens.kind[tokens.item == number] == TEXT_KIND).all()
                 )
         assert tokens.vocabulary == len(words) and tokens.ids.max() < len(words)
 

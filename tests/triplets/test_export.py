@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from talks import HOSTILE, TALK, clip, drawn, shards_of
 
 from omni_lab.errors import UsageError
-from omni_lab.triplets.dialogues import export as exporting
+from omni_lab.triplets.dialogues import obelics
 from omni_lab.triplets.dialogues.export import (
     ExportError,
     export,
@@ -93,7 +93,7 @@ def test_a_path_is_made_of_a_plain_id_or_not_at_all(clip_id):
 
 
 def test_a_chat_loads_with_datasets_and_keeps_its_order_through_a_template(tmp_path):
-    """Parts keep their own keys and get no others: `'image' in part` holds for images only."""
+    """Every part has every key, so that none is filled in: `'image' in part` holds for none."""
     datasets = pytest.importorskip("datasets")
     from transformers import ByT5Tokenizer
 
@@ -115,11 +115,11 @@ def test_a_chat_loads_with_datasets_and_keeps_its_order_through_a_template(tmp_p
         for row in loaded
     ]
     assert shown[0].splitlines() == [
-        "<user>[image][audio]Colour?", "<assistant>Red.",
-        "<user>[image][image][audio][audio]Word?[audio]",
-        "<assistant>Music.Louder now.", "<user>[image][image][audio]",
+        "<user>[image][audio]visitor: Colour?", "<assistant>Red.",
+        "<user>[image][image][audio][audio]visitor: Word?[audio]",
+        "<assistant>Music. Louder now.", "<user>[image][image][audio]",
     ]  # fmt: skip
-    assert shown[1].splitlines() == ["<user><script>../x\0", "<assistant>Yes."]
+    assert shown[1].splitlines() == ["<user>< script>", "curator: ../x\0", "<assistant>Yes."]
 
 
 def test_obelics_rows_load_with_datasets_and_their_pictures_and_sounds_decode(tmp_path):
@@ -150,7 +150,7 @@ def test_obelics_rows_load_with_datasets_and_their_pictures_and_sounds_decode(tm
                 assert samples.tolist() == list(range(part.start, part.end))
                 assert sound["path"] == media_path(part, made.clip_id)
             else:
-                assert text == part.text
+                assert text.endswith(part.text)
         general = {"clip_id": made.clip_id, "model_role": "guide"}
         assert json.loads(row["general_metadata"]) == general
 
@@ -169,7 +169,7 @@ def test_obelics_rows_are_written_in_groups(tmp_path, monkeypatch):
     parts = [part for part in dialogue(TALK, "guide", "never").parts if part.kind != "text"]
     row = sum(len(media_bytes(part, TALK)) for part in parts)
     for limit, groups in ((1, 5), (2 * row, 3), (1 << 30, 1)):
-        monkeypatch.setattr(exporting, "ROW_GROUP_BYTES", limit)
+        monkeypatch.setattr(obelics, "ROW_GROUP_BYTES", limit)
         done = export(shards, tmp_path / "out", "obelics", "guide", "never", progress=False)
         assert pyarrow.parquet.ParquetFile(done.path).num_row_groups == groups
 
@@ -196,7 +196,7 @@ def test_wrong_calls_and_broken_files_are_named(tmp_path):
     assert not (tmp_path / "out" / "chat.jsonl").exists()
     assert export(shards, tmp_path / "out", "chat", "guide", progress=False).left_out == 1
 
-    with pytest.raises(UsageError, match="one of chat, obelics"):
+    with pytest.raises(UsageError, match="one of chat, llamafactory, obelics"):
         export(shards, tmp_path / "out", "csv", "guide", progress=False)
     with pytest.raises(UsageError, match="is a file"):
         export(shards, shards / "index.parquet", "chat", "guide", progress=False)

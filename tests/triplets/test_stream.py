@@ -13,9 +13,15 @@ from PIL import Image
 from omni_lab.errors import UsageError
 from omni_lab.triplets.record import EncodedClip
 from omni_lab.triplets.shards.index import FilmEntry, read_index
-from omni_lab.triplets.shards.members import members_of
+from omni_lab.triplets.shards.members import members_of, to_flac
 from omni_lab.triplets.shards.stream import ClipStream
-from omni_lab.triplets.shards.tars import ShardError, ShardWriter, read_clip, read_shards
+from omni_lab.triplets.shards.tars import (
+    ShardError,
+    ShardWriter,
+    clip_rows,
+    read_clips,
+    read_shards,
+)
 
 FILMS = (1, 3, 2, 2, 4, 1, 1, 5, 2, 3)  # clips of each
 
@@ -205,18 +211,6 @@ def test_webdataset_shuffles_and_splits_the_shards_over_ranks(out, monkeypatch):
     assert read != expected
 
 
-def clips_in(shards: list[str], folder: str):
-    """Clips of some shards as rows for Hugging Face's datasets."""
-    for row in read_index(folder):
-        if row["shard"] in shards:
-            clip = read_clip(folder, row)
-            yield {
-                "clip_id": clip.clip_id,
-                "json": json.dumps(clip.record),
-                "jpegs": list(clip.jpegs),
-            }
-
-
 def test_datasets_streams_shuffles_and_splits_the_shards(out):
     """Rows from a generator: `load_dataset("webdataset")` needs equal members in all samples."""
     datasets = pytest.importorskip("datasets")
@@ -224,7 +218,7 @@ def test_datasets_streams_shuffles_and_splits_the_shards(out):
 
     shards = sorted({row["shard"] for row in read_index(out)})
     data = datasets.IterableDataset.from_generator(
-        clips_in, gen_kwargs={"shards": shards, "folder": str(out)}
+        clip_rows, gen_kwargs={"folder": str(out), "shards": shards}
     )
     data = data.shuffle(seed=1, buffer_size=4)
     read = []
@@ -234,6 +228,19 @@ def test_datasets_streams_shuffles_and_splits_the_shards(out):
     expected = [row["clip_id"] for row in read_index(out)]
     assert sorted(read) == sorted(expected)
     assert read != expected
+
+
+def test_rows_of_equal_columns_hold_every_member_as_it_is_in_the_tar(out):
+    rows = list(clip_rows(out))
+    assert [row["clip_id"] for row in rows] == [row["clip_id"] for row in read_index(out)]
+    for row, clip in zip(rows, read_clips(out), strict=True):
+        assert json.loads(row["json"]) == clip.record and tuple(row["jpegs"]) == clip.jpegs
+        assert (row["flac"] is None) == (clip.audio is None)
+        if clip.audio is not None:
+            assert row["flac"] == to_flac(clip.audio)
+    first = rows[0]["clip_id"]
+    assert next(clip_rows(out, ["shard-000000.tar"]))["clip_id"] == first
+    assert not list(clip_rows(out, []))
 
 
 @pytest.mark.parametrize(("shuffle", "rank", "ranks"), [(True, 0, 1), (True, 1, 3), (False, 2, 3)])

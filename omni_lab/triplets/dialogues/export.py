@@ -1,37 +1,44 @@
-"""Export of dialogues: chat messages as JSON lines, OBELICS-style interleaved rows as Parquet.
+"""Export of dialogues: chat messages and LLaMA-Factory rows as JSON lines, OBELICS rows as Parquet.
 
-`chat.jsonl` holds a dialogue per line, in the layout of Hugging Face chat templates and fine-tuning
-frameworks, with pictures and audio as files beside it. `obelics.parquet` holds a clip per row,
-after OBELICS (Laurençon et al. 2023): `images` and `texts` of equal length, None where the other
-has a value, and an added column `audios` of the same kind.
-
-No name from a film, its subtitles or its records ever becomes part of a path.
+`chat.jsonl` holds a dialogue per line, in the layout of Hugging Face chat templates, TRL and
+ms-swift, with pictures and audio as files beside it. Every part has every key, and a medium stands
+under `path`: loaders fill absent keys with None, and a text with a key `image` would be a picture.
+`llamafactory.jsonl` holds messages as strings, with a placeholder for every picture and sound;
+`dataset_info.json` beside it describes them. `obelics.parquet` holds a clip per row.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from omni_lab.errors import InputError, UsageError
+from omni_lab.errors import UsageError
 from omni_lab.progress import tracked
-from omni_lab.storage import rename_into_place
+from omni_lab.triplets.dialogues.files import (
+    Add,
+    ExportError,
+    in_one_step,
+    lead_with,
+    media_bytes,
+    media_path,
+)
+from omni_lab.triplets.dialogues.obelics import obelics_writer
 from omni_lab.triplets.dialogues.roleplay import Dialogue, Part, Turn, dialogue, say, trimmed, watch
+from omni_lab.triplets.dialogues.texts import escaped, told
 from omni_lab.triplets.record import EncodedClip
-from omni_lab.triplets.shards.members import to_flac
 from omni_lab.triplets.shards.tars import read_clips
 
-FILES = {"chat": "chat.jsonl", "obelics": "obelics.parquet"}
-ROW_GROUP_BYTES = 32 << 20  # pictures and audio held in memory before a row group is written
-Add = Callable[[EncodedClip, Dialogue], None]
-
-
-class ExportError(InputError):
-    """Clip that does not export, or unreadable export; the message names the clip or the line."""
+FILES = {
+    "chat": "chat.jsonl",
+    "llamafactory": "llamafactory.jsonl",
+    "obelics": "obelics.parquet",
+}
+DATASET_INFO = "dataset_info.json"  # where LLaMA-Factory looks for what a file holds
+MEDIA = {"images": "image", "audios": "audio"}  # columns of paths
+INFERRED = 1 << 20  # bytes of rows from which loaders may infer the type of a column
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class Exported:
     path: str  # of the file
     rows: int  # dialogues in it
     left_out: int  # clips without a row: the model's role is silent in them, or they are empty
+    unasked: int = 0  # answers cut off at the start of their clip, where turns are strict
+    escaped: int = 0  # texts in which a placeholder or special token was escaped
 
 
 def export(
@@ -55,9 +64,9 @@ def export(
     Parameters
     ----------
     shards : folder that `build` wrote
-    out : folder for `chat.jsonl`, `images/` and `audio/`, or for `obelics.parquet`; created if
-        missing
-    form : chat or obelics
+    out : folder for `chat.jsonl` or `llamafactory.jsonl`, `images/` and `audio/`, or for
+        `obelics.parquet`; created if missing
+    form : chat, llamafactory (always strict) or obelics
     model_role : the role that the model plays
     own_sound : later, never or first (see `dialogue`)
     strict : begin with a user turn and end with an answer, as some frameworks demand (see
@@ -72,7 +81,7 @@ def export(
     ShardError
         the index, a tar or a member is missing or damaged
     ExportError
-        a clip's record is broken
+        a clip's record is broken, or a `dataset_info.json` that is already there
     """
     if form not in FILES:
         raise UsageError(f"format {form!r} is not known: it must be one of {', '.join(FILES)}")
@@ -80,9 +89,13 @@ def export(
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; dialogues are written into a folder")
 
+    strict |= form == "llamafactory"
+    writers = {
+        "chat": _chat_writer, "llamafactory": _llamafactory_writer, "obelics": obelics_writer
+    }  # fmt: skip
     roles: set[str] = set()
-    rows = left_out = 0
-    with {"chat": _chat_writer, "obelics": _obelics_writer}[form](out) as add:
+    rows = left_out = unasked = changed = 0
+    with writers[form](out / FILES[form]) as add:
         for clip in tracked(read_clips(shards), "clips", "clip", shown=progress):
             try:
                 spoken = dialogue(clip, model_role, own_sound)
@@ -92,36 +105,72 @@ def export(
                 ) from None
 
             roles |= {turn.role for turn in spoken.turns if turn.role}
+            answers = spoken.answers
             spoken = trimmed(spoken) if strict else spoken
+            unasked += answers - spoken.answers
             if spoken.answers or (spoken.turns and form == "obelics"):
                 add(clip, spoken)
                 rows += 1
+                changed += sum(escaped(part.text) != part.text for part in spoken.parts)
             else:
                 left_out += 1
 
         # inside the block: the error keeps the empty file from taking the place of an earlier one
-        if not rows and form == "chat":
+        if not rows and form != "obelics":
             names = ", ".join(sorted(roles))
             known = f"the roles there are {names}" if roles else "no role is known in them"
+            right = f"only unasked, which {form} rows cannot hold" if unasked else known
             raise UsageError(
-                f"{shards}: in none of its {left_out} clips does {model_role!r} answer; {known}"
+                f"{shards}: in none of its {left_out} clips does {model_role!r} answer; {right}"
             )
 
-    return Exported(str(out / FILES[form]), rows, left_out)
+    return Exported(str(out / FILES[form]), rows, left_out, unasked, changed)
 
 
 def messages(spoken: Dialogue) -> list[dict]:
     """Chat messages of a dialogue, in which user and assistant strictly alternate.
 
-    Consecutive turns of several roles other than the model's are one user message; each of its text
-    parts names its role (`name`, empty where unknown). Chat templates ignore unknown keys.
+    Consecutive turns of several roles other than the model's are one user message, whose text
+    names them (see `told`). Every part has the same keys: `type`, `text`, `path` of the medium, and
+    for reading back, which chat templates ignore, `name` of the role, the `cue` as the film has it,
+    `index`, `start` and `end`.
     """
     chat: list[dict] = []
-    for turn in spoken.turns:
+    for turn, part, text in told(spoken):
         if not chat or chat[-1]["role"] != turn.speaker:
             chat.append({"role": turn.speaker, "content": []})
-        chat[-1]["content"] += [_content(part, turn.role, spoken.clip_id) for part in turn.parts]
+        is_text = part.kind == "text"
+        content = {
+            "type": part.kind,
+            "text": text,
+            "path": "" if is_text else media_path(part, spoken.clip_id),
+            "name": turn.role or "" if is_text else "",
+            "cue": part.text,
+            "index": part.index,
+            "start": part.start,
+            "end": part.end,
+        }
+        chat[-1]["content"].append(content)
     return chat
+
+
+def strings(chat: list[dict]) -> list[dict]:
+    """Messages as LLaMA-Factory takes them: strings, `<image>` or `<audio>` where a medium stands.
+
+    >>> part = {"type": "image", "text": ""}
+    >>> strings([{"role": "user", "content": [part, {"type": "text", "text": "Colour?"}]}])
+    [{'role': 'user', 'content': '<image>Colour?'}]
+    """
+    return [
+        {
+            "role": message["role"],
+            "content": "".join(
+                part["text"] if part["type"] == "text" else f"<{part['type']}>"
+                for part in message["content"]
+            ),
+        }
+        for message in chat
+    ]
 
 
 def read_chat(path: str | Path) -> Iterator[Dialogue]:
@@ -148,44 +197,6 @@ def read_chat(path: str | Path) -> Iterator[Dialogue]:
         raise ExportError(f"{path}: unreadable as a UTF-8 text file ({error})") from None
 
 
-def media_path(part: Part, clip_id: str) -> str:
-    """Relative path of a picture or a span of audio, made of the clip's id and numbers alone.
-
-    >>> media_path(Part("image", 8000, 8000, index=3), "a1b2_0_160000")
-    'images/a1b2_0_160000/003.jpg'
-
-    Raises
-    ------
-    ExportError
-        the id holds characters other than letters, digits, `_`, `-` and `.`, or begins with a
-        sign
-    """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", clip_id):
-        raise ExportError(
-            f"{clip_id!r}: unsafe as a file name; a clip_id has letters, digits, _, - and ., "
-            "and begins with a letter or digit"
-        )
-    if part.kind == "image":
-        return f"images/{clip_id}/{part.index:03d}.jpg"
-    return f"audio/{clip_id}/{part.start}_{part.end}.flac"
-
-
-def media_bytes(part: Part, clip: EncodedClip) -> bytes:
-    """Bytes of a part: a picture as the JPEG of the shard, a span of audio as FLAC."""
-    if part.kind == "image":
-        return clip.jpegs[part.index]
-    return to_flac(clip.audio[part.start : part.end])
-
-
-def _content(part: Part, role: str | None, clip_id: str) -> dict:
-    """Content part of a chat message, with its time in ticks."""
-    times = {"start": part.start, "end": part.end}
-    if part.kind == "text":
-        return {"type": "text", "text": part.text, "name": role or "", "index": part.index, **times}
-    picture = {"index": part.index} if part.kind == "image" else {}
-    return {"type": part.kind, part.kind: media_path(part, clip_id), **picture, **times}
-
-
 def _turns(message: dict) -> list[Turn]:
     """Turns that one message was made of: a text part ends the frames and audio before it."""
     turns: list[Turn] = []
@@ -194,7 +205,7 @@ def _turns(message: dict) -> list[Turn]:
         kind = content["type"]
         if kind not in ("image", "audio", "text"):
             raise ValueError(f"part of type {kind!r}, not image, audio or text")
-        text = content["text"] if kind == "text" else ""
+        text = content["cue"] if kind == "text" else ""
         waiting.append(Part(kind, content["start"], content["end"], content.get("index"), text))
         if kind == "text":
             say(turns, content["name"] or None, message["role"], waiting)
@@ -204,106 +215,87 @@ def _turns(message: dict) -> list[Turn]:
 
 
 @contextmanager
-def _in_one_step(final: Path) -> Iterator[Path]:
-    """Temporary path, renamed to `final` if the block succeeds, else removed."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f"{final.name}.tmp")
-    try:
-        yield temporary
-        rename_into_place(temporary, final)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _chat_writer(path: Path) -> Iterator[Add]:
+    """Writer of chat messages, part by part."""
+    with _lines_writer(path, lambda chat: chat) as add:
+        yield add
 
 
 @contextmanager
-def _chat_writer(out: Path) -> Iterator[Add]:
-    """Writer of `chat.jsonl`; all media files exist before the file is renamed into place."""
+def _llamafactory_writer(path: Path) -> Iterator[Add]:
+    """Writer of messages as strings, and of the file's entry in `dataset_info.json` beside it."""
+    info = path.with_name(DATASET_INFO)
+    described = _dataset_info(info, path.name)  # a broken one is refused before any work
+    with _lines_writer(path, strings) as add:
+        yield add
+    with in_one_step(info) as temporary:
+        temporary.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _dataset_info(path: Path, exported: str) -> dict:
+    """Data sets of LLaMA-Factory in a folder, with `dialogues` for the exported file.
+
+    Raises
+    ------
+    ExportError
+        there is a file of that name which holds no JSON object
+    """
+    described: dict = {}
+    if path.exists():
+        try:
+            described = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ExportError(f"{path}: unreadable as JSON ({error})") from None
+        if not isinstance(described, dict):
+            raise ExportError(f"{path}: holds no JSON object; move it, or choose another folder")
+    names = {"user_tag": "user", "assistant_tag": "assistant"}
+    dialogues = {
+        "file_name": exported,
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages", **{column: column for column in MEDIA}},
+        "tags": {"role_tag": "role", "content_tag": "content", **names},
+    }
+    return {**described, "dialogues": dialogues}
+
+
+@contextmanager
+def _lines_writer(path: Path, form: Callable[[list[dict]], list[dict]]) -> Iterator[Add]:
+    """Writer of a JSON-lines file; all media files exist before it is renamed into place.
+
+    Rows are in the order of the clips, but for the first ones with pictures and with sound: where
+    they come late, they lead, since loaders infer from the first rows what a column holds.
+
+    Parameters
+    ----------
+    form : chat messages → messages as they are written
+    """
+    first: dict[str, tuple[int, int]] = {}  # column → place of the first row that fills it
 
     def add(clip: EncodedClip, spoken: Dialogue) -> None:
+        chat = messages(spoken)
+        parts = [part for message in chat for part in message["content"]]
         line = {
             "clip_id": spoken.clip_id,
             "model_role": spoken.model_role,
-            "messages": messages(spoken),
+            "messages": form(chat),
         }
+        for column, kind in MEDIA.items():
+            line[column] = [part["path"] for part in parts if part["type"] == kind]
+
         for part in spoken.parts:
             if part.kind != "text":
-                path = out / media_path(part, spoken.clip_id)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(media_bytes(part, clip))
+                medium = path.parent / media_path(part, spoken.clip_id)
+                medium.parent.mkdir(parents=True, exist_ok=True)
+                medium.write_bytes(media_bytes(part, clip))
 
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+        for column in MEDIA:
+            if line[column]:
+                first.setdefault(column, (file.tell(), len(data)))
+        file.write(data)
 
-    with (
-        _in_one_step(out / FILES["chat"]) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="\n") as file,
-    ):
-        yield add
-
-
-@contextmanager
-def _obelics_writer(out: Path) -> Iterator[Add]:
-    """Writer of `obelics.parquet`; a row group is written when media fill `ROW_GROUP_BYTES`."""
-    import pyarrow
-    import pyarrow.parquet
-
-    text = pyarrow.string()
-    media = pyarrow.struct({"bytes": pyarrow.binary(), "path": text})
-    columns = {
-        "images": pyarrow.list_(media),
-        "audios": pyarrow.list_(media),
-        "texts": pyarrow.list_(text),
-    }
-    schema = pyarrow.schema({**columns, "metadata": text, "general_metadata": text})
-    rows: list[dict] = []
-    size = 0
-
-    def flush() -> None:
-        nonlocal size
-        if rows:
-            file.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
-        rows.clear()
-        size = 0
-
-    def add(clip: EncodedClip, spoken: Dialogue) -> None:
-        nonlocal size
-        row = _obelics_row(clip, spoken)
-        rows.append(row)
-        size += sum(len(cell["bytes"]) for cell in row["images"] + row["audios"] if cell)
-        if size >= ROW_GROUP_BYTES:
-            flush()
-
-    with (
-        _in_one_step(out / FILES["obelics"]) as temporary,
-        pyarrow.parquet.ParquetWriter(temporary, schema) as file,
-    ):
-        yield add
-        flush()
-
-
-def _obelics_row(clip: EncodedClip, spoken: Dialogue) -> dict:
-    """OBELICS-style row: one of image, audio, text per position.
-
-    `metadata` holds the time, role and speaker of each position.
-    """
-    row: dict = {"images": [], "audios": [], "texts": []}
-    metadata = []
-
-    for turn in spoken.turns:
-        for part in turn.parts:
-            here = {"images": None, "audios": None, "texts": None}
-            if part.kind == "text":
-                here["texts"] = part.text
-            else:
-                path = media_path(part, spoken.clip_id)
-                column = "images" if part.kind == "image" else "audios"
-                here[column] = {"bytes": media_bytes(part, clip), "path": path}
-            for column, cell in here.items():
-                row[column].append(cell)
-            metadata.append(
-                {"start": part.start, "end": part.end, "role": turn.role, "speaker": turn.speaker}
-            )
-
-    about = {"clip_id": spoken.clip_id, "model_role": spoken.model_role}
-    row["metadata"] = json.dumps(metadata, ensure_ascii=False)
-    row["general_metadata"] = json.dumps(about, ensure_ascii=False)
-    return row
+    with in_one_step(path) as temporary:
+        with open(temporary, "wb") as file:
+            yield add
+        if late := sorted({place for place in first.values() if place[0] >= INFERRED}):
+            lead_with(temporary, late)

@@ -191,6 +191,46 @@ def read_clip(folder: str | Path, row: dict) -> EncodedClip:
     ShardError
         the tar or a member is missing or damaged; the message names it
     """
+    members = [data for _, data in _members(folder, row)]
+    try:
+        return clip_from(row["clip_id"], members, row["audio"])
+    except ValueError as error:
+        raise ShardError(f"{Path(folder) / row['shard']}: {row['clip_id']}.{error}") from None
+
+
+def clip_rows(folder: str | Path, shards: Sequence[str] | None = None) -> Iterator[dict]:
+    """Clips as rows of equal columns, for loaders that want the same members in every sample.
+
+    `load_dataset("webdataset")` is one: clips have as many frames as they are long. Give this to
+    `datasets.IterableDataset.from_generator` instead; its workers share the list `shards`.
+
+    Parameters
+    ----------
+    shards : names of the tars to read, such as `shard-000000.tar`; None reads all
+
+    Yields
+    ------
+    `clip_id`, `json` (the record as text), `jpegs` (bytes of every frame), `flac` (bytes, or None)
+
+    Raises
+    ------
+    ShardError
+        the index, a tar or a member is missing or damaged; the message names it
+    """
+    for row in read_index(folder):
+        if shards is not None and row["shard"] not in shards:
+            continue
+        (_, record), *media = _members(folder, row)
+        yield {
+            "clip_id": row["clip_id"],
+            "json": record.decode(),
+            "jpegs": [data for name, data in media if name.endswith(".jpg")],
+            "flac": next((data for name, data in media if name.endswith(".flac")), None),
+        }
+
+
+def _members(folder: str | Path, row: dict) -> list[tuple[str, bytes]]:
+    """Names and bytes of a clip's members, checked against their CRC-32."""
     path = Path(folder) / row["shard"]
     members = []
     try:
@@ -202,13 +242,10 @@ def read_clip(folder: str | Path, row: dict) -> EncodedClip:
                     raise ShardError(f"{path}: {name} is cut off")
                 if zlib.crc32(data) != crc:
                     raise ShardError(f"{path}: {name} is broken: its CRC-32 differs from the index")
-                members.append(data)
-
-        return clip_from(row["clip_id"], members, row["audio"])
+                members.append((name, data))
     except FileNotFoundError:
         raise ShardError(f"{path}: is missing, but {INDEX} names it") from None
-    except ValueError as error:
-        raise ShardError(f"{path}: {row['clip_id']}.{error}") from None
+    return members
 
 
 def decoded(clip: EncodedClip, shard: Path) -> Triplet:
