@@ -8,7 +8,6 @@ that in a unit which the model opens its text stands in the place of `<listen>`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from jaxtyping import UInt8
 
 from omni_lab.config import TICKS_PER_SECOND, SequenceConfig
 from omni_lab.media.subtitles.reader import Cue
-from omni_lab.media.subtitles.words import words_of
+from omni_lab.media.subtitles.words import word_spans, words_of
 from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, Item, Sequence, SequenceError, role_token
 from omni_lab.triplets.cutting.clips import split
 from omni_lab.triplets.record import Triplet
@@ -138,14 +137,14 @@ def _as_it_was(text: str, parts: Iterable[tuple[int, Cue]]) -> Iterator[tuple[in
     if len(parts) == 1:
         yield from parts
         return
-    words = list(re.finditer(r"\S+", text))
+    spans = word_spans(text)
     first = end = 0
     for unit, part in parts:
-        begin = words[first].start()
+        begin = spans[first][0]
         # a single space before a role's text is what `tokenize` writes there
         begin = begin if part.role and text[end:begin] == " " else end
-        first += len(part.text.split())
-        end = words[first - 1].end()
+        first += len(words_of(part.text))
+        end = spans[first - 1][1]
         yield unit, replace(part, text=text[begin:end])
 
 
