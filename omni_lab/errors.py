@@ -29,13 +29,15 @@ class ConfigError(UsageError):
 
 
 def reason(error: BaseException) -> str:
-    """One line about a foreign exception: its type, and the first line of its message.
+    """One line about a foreign exception: its type, and what its message begins with.
 
-    >>> reason(ValueError("no such layer\nsee above")), reason(KeyError())
+    >>> reason(ValueError("no such layer")), reason(KeyError())
     ('ValueError: no such layer', 'KeyError')
     """
-    lines = (line.strip() for line in str(error).splitlines())
-    return ": ".join([type(error).__name__, *[line for line in lines if line][:1]])
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # a heading alone says nothing
+    told = lines[: 2 if lines and lines[0].endswith(":") else 1]
+    return " ".join([f"{type(error).__name__}:", *told]) if told else type(error).__name__
 
 
 @contextmanager
