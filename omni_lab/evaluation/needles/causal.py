@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from omni_lab.errors import InputError, UsageError, reason, typed
 from omni_lab.evaluation.needles.contents import digest_of, digest_of_weights
 from omni_lab.evaluation.needles.interface import Trial
-from omni_lab.evaluation.needles.loading import load_causal
+from omni_lab.evaluation.needles.loading import load_causal, rows_of
 from omni_lab.evaluation.needles.passage import NUMBERS, lay_out, lost, shortest
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ class CausalNeedleModel:
         with typed(f"{self.name}: its tokenizer fails"):
             passage = lay_out(trial, self.tokenizer)
         ids = torch.tensor(passage.ids)
-        if ids.max() >= (rows := self.model.get_input_embeddings().num_embeddings):
+        if ids.max() >= (rows := rows_of(self.model)):
             wrong = f"the tokenizer writes token {ids.max()}, the model has {rows}"
             raise InputError(f"{self.name}: {wrong}; use the model's own tokenizer")
         return ids, passage.answer

@@ -64,6 +64,13 @@ def load_causal(
     return model, tokenizer
 
 
+def rows_of(model: PreTrainedModel) -> int:
+    """Rows of a model's input embedding, also of one inside an adapter's layer."""
+    table = model.get_input_embeddings()
+    parts = (part for part in table.modules() if isinstance(part, torch.nn.Embedding))
+    return next(parts, table).num_embeddings
+
+
 def _base(source: str) -> str | None:
     """Name of an adapter's base model; None for a model, also for one with an adapter inside."""
     if (file := _file(source, _ADAPTER)) is None:
@@ -103,9 +110,7 @@ def _adapt(model: PreTrainedModel, source: str) -> PreTrainedModel:
         )
         raise InputError(f"{source}: {wrong}; merge it, or name another adapter")
     weights = peft.load_peft_weights(source, device="cpu")
-    rows = _rows(model, weights)
-    if rows != model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(rows, mean_resizing=False)
+    _resize(model, weights, source)
 
     config.inference_mode = True
     with warnings.catch_warnings():
@@ -125,12 +130,24 @@ def _adapt(model: PreTrainedModel, source: str) -> PreTrainedModel:
     return adapted.get_base_model()
 
 
-def _rows(model: PreTrainedModel, weights: dict[str, torch.Tensor]) -> int:
-    """Rows of the embedding that an adapter brings with it, or else the model's own."""
-    table = model.get_input_embeddings()
-    name = next(name for name, part in model.named_modules() if part is table)
-    saved = (key for key in weights if f".{name}." in key and key.endswith(".weight"))
-    return next((len(weights[key]) for key in saved if "lora" not in key), table.num_embeddings)
+def _resize(model: PreTrainedModel, weights: dict[str, torch.Tensor], source: str) -> None:
+    """Vocabulary of a base model as large as that of its adapter, which must bring all its rows."""
+    tables = (model.get_input_embeddings(), model.get_output_embeddings())
+    names = [name for name, part in model.named_modules() if any(part is one for one in tables)]
+    rows = {
+        name: len(weight)
+        for name in names
+        for key, weight in weights.items()
+        if f".{name}." in key and key.endswith(".weight") and "lora" not in key
+    }
+    if not rows or (most := max(rows.values())) == rows_of(model):
+        return
+
+    tied = model.config.get_text_config().tie_word_embeddings
+    if lacking := [name for name in names if rows.get(name) != most and not tied]:
+        wrong = f"brings {most} tokens, but no such rows of {lacking[0]}"
+        raise InputError(f"{source}: {wrong}; save it with save_embedding_layers=True")
+    model.resize_token_embeddings(most, mean_resizing=False)
 
 
 def _check_whole(source: str, missing: Iterable, mismatched: Iterable) -> None:
