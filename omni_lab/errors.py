@@ -1,4 +1,9 @@
-"""The two kinds of fault a person can meet, and the exit codes they end in."""
+"""The two kinds of fault a person can meet, and the exit codes they end in; foreign exceptions as one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class OmniLabError(Exception):
@@ -21,3 +26,26 @@ class UsageError(OmniLabError):
 
 class ConfigError(UsageError):
     """A config key does not exist or its value cannot be; the message names the nearest right one."""
+
+
+def reason(error: BaseException) -> str:
+    """One line about a foreign exception: its type, and what its message begins with.
+
+    >>> reason(ValueError("no such layer")), reason(KeyError())
+    ('ValueError: no such layer', 'KeyError')
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # a heading alone says nothing
+    told = lines[: 2 if lines and lines[0].endswith(":") else 1]
+    return " ".join([f"{type(error).__name__}:", *told]) if told else type(error).__name__
+
+
+@contextmanager
+def typed(wrong: str, kind: type[OmniLabError] = InputError) -> Iterator[None]:
+    """Foreign exceptions raised inside as one typed line, `wrong (reason)`; ours pass as they are."""
+    try:
+        yield
+    except OmniLabError:
+        raise
+    except Exception as error:
+        raise kind(f"{wrong} ({reason(error)})") from error

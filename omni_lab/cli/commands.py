@@ -35,8 +35,15 @@ def command(
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_debug(parser)
     parser.set_defaults(handler=run, parser=parser)
     return parser
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Option `--debug`, before or behind the name of a command."""
+    message = "traceback of an error, and what the libraries say"
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=message)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -15,10 +15,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import nn
 
-from omni_lab.errors import UsageError
+from omni_lab.errors import UsageError, reason
 
 
 class Rope(NamedTuple):
@@ -36,24 +37,26 @@ def set_rope(model: nn.Module, theta: float | None = None, factor: float = 1.0) 
     Raises
     ------
     UsageError
-        `theta` is not above 1 or `factor` below 1, the model has no rotary positions, or it scales them in a way of
-        its own (yarn, llama3, or another way for some of its layers), which this would undo
+        `theta` is not above 1 or `factor` below 1, the model has no rotary positions with a base in its
+        configuration, it scales them in a way of its own (yarn, llama3), which this would undo, its layers have bases
+        of their own, or its family cannot be changed so
     """
     if (theta is not None and not 1 < theta < math.inf) or not 1 <= factor < math.inf:
         raise UsageError(
             f"theta={theta}, factor={factor}: theta must be above 1 and factor 1 or more"
         )
-    for owner, name, rotary in _rotaries(model):
-        old = rotary.config.rope_parameters
-        new = {key: value for key, value in old.items() if key not in ("factor", "type")}
-        new |= {
-            "rope_type": "default",
-            "rope_theta": float(old["rope_theta"] if theta is None else theta),
-        }
-        if factor != 1:
-            new |= {"rope_type": "linear", "factor": float(factor)}
-        rotary.config.rope_parameters = new
-        setattr(owner, name, type(rotary)(config=rotary.config).to(rotary.inv_freq.device))
+    found = _rotaries(model)
+    kept = [(rotary.config, rotary.config.rope_parameters) for _, _, rotary in found]
+
+    try:
+        changed = [_changed(rotary, theta, factor) for _, _, rotary in found]
+    except Exception as error:
+        for config, parameters in kept:
+            config.rope_parameters = parameters
+        wrong = f"its rotary positions cannot be changed so ({reason(error)})"
+        raise UsageError(f"{type(model).__name__}: {wrong}") from error
+    for (owner, name, _), rotary in zip(found, changed, strict=True):
+        setattr(owner, name, rotary)
     return rope_of(model)
 
 
@@ -69,24 +72,54 @@ def rope_of(model: nn.Module) -> Rope:
     return Rope(parameters["rope_theta"], parameters.get("factor", 1.0))
 
 
+def _changed(rotary: nn.Module, theta: float | None, factor: float) -> nn.Module:
+    """Rotary embedding made anew with another base and factor, which its configuration keeps."""
+    old = rotary.config.rope_parameters
+    theta = float(old["rope_theta"] if theta is None else theta)
+    new = {key: value for key, value in old.items() if key not in ("factor", "type")}
+    new |= {"rope_type": "default", "rope_theta": theta}
+    if factor != 1:
+        new |= {"rope_type": "linear", "factor": float(factor)}
+    rotary.config.rope_parameters = new
+    changed = type(rotary)(config=rotary.config).to(rotary.inv_freq.device)
+
+    # a family may read other settings than these, and then says nothing; on meta there are no values yet
+    found, pairs = changed.inv_freq, rotary.inv_freq.numel()
+    if found.is_meta:
+        return changed
+    found, right = found.float().cpu(), theta ** (-torch.arange(pairs) / pairs) / factor
+    if found.shape != right.shape or not torch.allclose(found, right, rtol=1e-3, atol=0):
+        raise ValueError(f"{type(rotary).__name__} does not follow its configuration")
+    return changed
+
+
 def _rotaries(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
     """Every rotary embedding that has a base, with the module and the name it hangs on."""
     found = [
         (owner, name, rotary)
         for owner in model.modules()
         for name, rotary in owner.named_children()
-        if hasattr(rotary, "original_inv_freq") and getattr(rotary.config, "rope_parameters", None)
+        if any(buffer.endswith("inv_freq") for buffer, _ in rotary.named_buffers(recurse=False))
+        and getattr(getattr(rotary, "config", None), "rope_parameters", None)
     ]
+    kind = type(model).__name__
     if not found:
-        raise UsageError(
-            f"{type(model).__name__}: has no rotary positions, so there is no base to raise"
-        )
+        wrong = "has no rotary positions with a base in its configuration"
+        raise UsageError(f"{kind}: {wrong}, so there is no base to raise")
+
     for _, _, rotary in found:
-        kind = rotary.config.rope_parameters.get("rope_type", "another for some layers")
-        if kind not in ("default", "linear"):
-            raise UsageError(
-                f"{type(model).__name__}: scales its rotary positions its own way ({kind}); leave them alone"
+        parameters = rotary.config.rope_parameters
+        if "rope_theta" not in parameters:
+            layers = ", ".join(
+                f"{layers} θ {own['rope_theta']:g}"
+                for layers, own in sorted(parameters.items())
+                if isinstance(own, dict) and "rope_theta" in own
             )
+            wrong = f"has a base for each kind of layer ({layers})"
+            raise UsageError(f"{kind}: {wrong}; leave its rotary positions alone")
+        if (scaling := parameters.get("rope_type", "unknown")) not in ("default", "linear"):
+            wrong = f"scales its rotary positions its own way ({scaling})"
+            raise UsageError(f"{kind}: {wrong}; leave them alone")
     return found
 
 

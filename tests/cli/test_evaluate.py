@@ -119,6 +119,12 @@ def test_a_run_folder_is_asked_about_all_its_kinds(capsys, own_folder, monkeypat
             reader.name = folder
             return reader
 
+        def contents(self):
+            return {}
+
+        def vet(self, trials):
+            pass
+
         def read(self, trials):
             return [trial.present and trial.kind == "what" for trial in trials]
 

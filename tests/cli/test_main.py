@@ -152,13 +152,77 @@ def test_what_stops_a_command_becomes_a_line_and_a_code(raised, code, message, m
     assert message in capsys.readouterr().err
 
 
-def test_a_bug_of_our_own_keeps_its_traceback(monkeypatch):
+class Panic(BaseException):
+    """What a library written in Rust raises: no Exception."""
+
+
+FOREIGN = [
+    (ModuleNotFoundError("No module named 'omni_lab.lost'", name="omni_lab.lost"), "omni_lab.lost"),
+    (
+        RuntimeError("DefaultCPUAllocator: can't allocate memory\nframe 1\nframe 2"),
+        "can't allocate",
+    ),
+    (KeyError("rope_theta"), "KeyError: 'rope_theta'"),
+    (OSError(28, "No space left on device", "runs/x/cells.jsonl"), "runs/x/cells.jsonl: No space"),
+    (MemoryError(), "omni-lab: MemoryError"),
+    (AssertionError(), "omni-lab: AssertionError"),
+    (Panic("index out of range"), "Panic: index out of range"),
+]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, parser in commands() if parser.get_default("handler")], ids=" ".join
+)
+def test_no_foreign_exception_leaves_a_command_and_debug_shows_where_it_was(
+    path, monkeypatch, capsys
+):
+    parser = build_parser()
+    inner = dict(commands(parser))[path]
+    monkeypatch.setattr("omni_lab.cli.main.build_parser", lambda: parser)
+    called = shlex.split(inner.epilog.splitlines()[1])[1:]
+    for raised, message in FOREIGN:
+
+        def foreign(_, raised=raised):
+            raise raised
+
+        inner.set_defaults(handler=foreign)
+        assert main(called) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.startswith("omni-lab: ") and error.count("\n") == 1
+        for debugged in (["--debug", *called], [*called, "--debug"]):
+            assert main(debugged) == 1
+            *trace, last = capsys.readouterr().err.splitlines()
+            assert f"{last}\n" == error and trace[0].startswith("Traceback")
+            assert any("in foreign" in line for line in trace)
+
+
+def test_debug_shows_what_an_error_of_ours_was_raised_from(demo, monkeypatch, capsys):
     def run_demo(*_):
-        raise ModuleNotFoundError("No module named 'omni_lab.lost'", name="omni_lab.lost")
+        try:
+            raise KeyError("inside")
+        except KeyError:
+            raise InputError("film.mp4: no sound") from None
 
     monkeypatch.setitem(sys.modules, "omni_lab.demo", types.SimpleNamespace(run_demo=run_demo))
-    with pytest.raises(ModuleNotFoundError, match=r"omni_lab\.lost"):
-        main(["demo"])
+    assert main(["demo"]) == 1
+    assert capsys.readouterr().err == "omni-lab: film.mp4: no sound\n"
+    assert main(["demo", "--debug"]) == 1
+    error = capsys.readouterr().err
+    assert "KeyError: 'inside'" in error and error.endswith("omni-lab: film.mp4: no sound\n")
+
+
+def test_a_full_disk_behind_stdout_is_one_line():
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    call = "import sys; from omni_lab.cli.main import main; sys.exit(main(['config']))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-c", call], stdout=full, stderr=subprocess.PIPE, env=environment
+        )
+    assert process.returncode == 1
+    assert process.stderr.startswith(b"omni-lab: No space left on device")
+    assert process.stderr.count(b"\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -27,14 +27,23 @@ class Rule:
     kinds = ("text", "what")
     trained = 100
 
-    def __init__(self, right=lambda trial: trial.present, name="rule", stop_after=None):
+    def __init__(
+        self, right=lambda trial: trial.present, name="rule", stop_after=None, weights="1a2b"
+    ):
         self.right, self.name, self.left, self.asked = right, name, stop_after, []
+        self.weights, self.vetted = weights, []
 
     def chance(self, kind):
         return {"text": 0.01, "what": 0.125}[kind]
 
     def shortest(self, kind):
         return 20
+
+    def contents(self):
+        return {"weights": self.weights}
+
+    def vet(self, trials):
+        self.vetted.append(trials)
 
     def read(self, trials):
         if self.left == 0:
@@ -161,10 +170,13 @@ def test_a_folder_of_another_model_or_other_trials_is_refused_by_name_and_left_a
         (Rule(name="other"), {}, "holds needles of model 'rule', not 'other'"),
         (Rule(), {"trials": 7}, "holds needles of trials 6, not 7"),
         (trained_longer, {}, "holds needles of trained 100, not 200"),
+        (Rule(weights="3c4d"), {}, "holds needles of weights '1a2b', not '3c4d'"),
     ):
         with pytest.raises(InputError, match=message):
             measured(reader, own_folder, **changes)
-        assert not reader.asked and (own_folder / CELLS).read_bytes() == before
+        assert (
+            not reader.asked and not reader.vetted and (own_folder / CELLS).read_bytes() == before
+        )
 
 
 @pytest.mark.parametrize("line", ["", "{", "[]", "3", '{"kind": "text"}', "\udcff"])
@@ -233,3 +245,33 @@ def test_a_reader_that_loses_an_answer_is_noticed():
     reader.read = lambda trials: [True] * (len(trials) - 1)
     with pytest.raises(ValueError, match="shorter"):
         measured(reader)
+
+
+def test_premises_are_checked_once_on_the_longest_trial_of_each_kind_that_is_missing(own_folder):
+    reader = Rule()
+    measured(reader, own_folder, kinds=("text",), lengths=(128, 64))
+    measured(reader, own_folder)
+    measured(reader, own_folder)
+    vetted = [[(trial.kind, trial.length) for trial in trials] for trials in reader.vetted]
+    assert vetted == [[("text", 128)], [("what", 128)]], "nothing is missing the third time"
+
+
+def test_a_reader_that_fails_its_premises_leaves_no_folder(own_folder):
+    reader = Rule()
+
+    def vet(trials):
+        raise InputError("rule: its logits are not finite")
+
+    reader.vet = vet
+    with pytest.raises(InputError, match="not finite"):
+        measured(reader, own_folder / "out")
+    assert not reader.asked and not (own_folder / "out").exists()
+
+
+def test_cells_of_an_earlier_version_that_noted_no_weights_are_not_reused(own_folder):
+    measured(Rule(), own_folder)
+    settings = json.loads((own_folder / SETTINGS).read_text())
+    del settings["weights"]
+    (own_folder / SETTINGS).write_text(json.dumps(settings))
+    with pytest.raises(InputError, match="holds needles of weights 'unknown', not '1a2b'"):
+        measured(Rule(), own_folder)

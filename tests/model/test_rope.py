@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     GPT2Config,
     GPT2Model,
     GPTNeoXConfig,
@@ -136,3 +138,56 @@ def test_a_head_of_the_full_scale_at_every_stage():
 def test_what_cannot_be_is_refused_by_name(make, asked, message):
     with pytest.raises(UsageError, match=message):
         set_rope(make(), *asked)
+
+
+def causal(family, **sizes):
+    """A small random causal model of a family."""
+    config = AutoConfig.for_model(family, pad_token_id=0, **SIZES | sizes)
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        ("gemma3_text", r"full_attention θ 1e\+06, sliding_attention θ 10000"),
+        ("modernbert-decoder", r"full_attention θ 160000, sliding_attention θ 10000"),
+    ],
+)
+def test_layers_with_bases_of_their_own_are_named_with_them(family, message):
+    model = causal(family, head_dim=16)
+    for asked in ((9.0, 1.0), (None, 2.0)):
+        with pytest.raises(UsageError, match=message) as error:
+            set_rope(model, *asked)
+        assert "\n" not in str(error.value) and "no rotary" not in str(error.value)
+
+
+def test_rotary_positions_without_a_base_in_the_configuration_are_not_denied():
+    sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64, "rotary_dim": 8}
+    with pytest.raises(UsageError, match="no rotary positions with a base in its configuration"):
+        set_rope(causal("gptj", **sizes), 9.0)
+
+
+def test_a_family_that_cannot_divide_positions_is_refused_and_left_as_it_was():
+    model = causal("recurrent_gemma", num_key_value_heads=1, head_dim=16, lru_width=32,
+                   block_types=("recurrent", "attention"))  # fmt: skip
+    ids = torch.arange(20)[None]
+    before, plain = rope_of(model), model(ids).logits
+    with pytest.raises(UsageError, match="RecurrentGemmaForCausalLM: .*positions cannot be") as no:
+        set_rope(model, factor=2.0)
+    assert "\n" not in str(no.value) and rope_of(model) == before
+    torch.testing.assert_close(model(ids).logits, plain, rtol=0, atol=0)
+    assert set_rope(model, 777.0).theta == 777.0, "its base can be raised"
+
+
+def test_a_change_that_a_family_does_not_follow_is_refused(monkeypatch):
+    from transformers.models.qwen2 import modeling_qwen2
+
+    class Deaf(modeling_qwen2.Qwen2RotaryEmbedding):
+        def __init__(self, config):
+            super().__init__(config)
+            self.inv_freq = 100.0 ** (-torch.arange(8) / 8)
+
+    monkeypatch.setattr(modeling_qwen2, "Qwen2RotaryEmbedding", Deaf)
+    for asked in ((9.0, 1.0), (None, 2.0)):
+        with pytest.raises(UsageError, match="Qwen2ForCausalLM: .*does not follow"):
+            set_rope(qwen(), *asked)

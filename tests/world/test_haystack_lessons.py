@@ -236,6 +236,22 @@ def test_an_answer_is_right_when_every_token_of_it_is(whole, monkeypatch):
         assert reader.read(trials) == right
 
 
+def test_a_reader_whose_training_diverged_is_refused_and_other_weights_are_another_content(whole):
+    import copy
+
+    model = copy.deepcopy(whole[1])
+    reader = OmniNeedleModel(model, CONFIG, "diverged")
+    assert reader.contents() == OmniNeedleModel(whole[1], CONFIG, "whole").contents()
+    trials = [Trial(kind, 64, 0.5, 1) for kind in reader.kinds]
+    reader.vet(trials)
+    with torch.no_grad():
+        next(model.decoder.parameters()).fill_(float("nan"))
+    assert reader.contents()["weights"] != OmniNeedleModel(whole[1], CONFIG).contents()["weights"]
+    for asked in (reader.vet, reader.read):
+        with pytest.raises(InputError, match="diverged: its logits are not finite"):
+            asked(trials)
+
+
 def test_a_run_of_another_layout_is_refused(tmp_path):
     RunFolder(tmp_path / "other", tiny())
     with pytest.raises(InputError, match=r"not trained on haystacks; .*sequence\.layout=haystack"):

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from omni_lab.config import Config
+from omni_lab.config import Config, config_hash
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import InputError
+from omni_lab.evaluation.needles.contents import digest_of, digest_of_weights
 from omni_lab.evaluation.needles.interface import Trial
 from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
@@ -84,6 +85,15 @@ class OmniNeedleModel:
         """Minimum length of a trial, tokens."""
         return self._writer.shortest(kind)
 
+    def contents(self) -> dict[str, str]:
+        """Digests of the weights, and of the settings around them."""
+        around = [config_hash(self.config), *rope_of(self.model.decoder)]
+        return {"weights": digest_of_weights(self.model), "settings": digest_of(around)}
+
+    def vet(self, trials: Sequence[Trial]) -> None:
+        """Premises of a measurement: finite logits, and memory for the longest trials."""
+        self.read(trials)
+
     def read(self, trials: Sequence[Trial]) -> list[bool]:
         """Correctness of every trial, in batches of up to `TOKENS` tokens."""
         longest = max((trial.length for trial in trials), default=1)
@@ -105,6 +115,9 @@ class OmniNeedleModel:
         batch = haystack_batch(rows, self.config.sequence, self.config.model.image.size)
         batch = batch.to(self.model.device)
         output = forward_batch(self.model, batch, self._seen)
+        if not output.logits.isfinite().all():
+            wrong = "its logits are not finite: training diverged, or its weights are damaged"
+            raise InputError(f"{self.name}: {wrong}")
         owner = batch.loss_mask[:, 1:].nonzero()[:, 0]
         wrong = owner[output.logits.argmax(-1) != output.targets]
         return (~torch.isin(torch.arange(len(rows), device=wrong.device), wrong)).tolist()

@@ -6,25 +6,29 @@ for the answer's tokens only, so that memory grows with length and not with leng
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, Int
 
-from omni_lab.errors import InputError, UsageError
+from omni_lab.errors import InputError, UsageError, reason, typed
+from omni_lab.evaluation.needles.contents import digest_of, digest_of_weights
 from omni_lab.evaluation.needles.interface import Trial
-from omni_lab.evaluation.needles.passage import NUMBERS, lay_out, shortest, writes_numbers
+from omni_lab.evaluation.needles.loading import load_causal, rows_of
+from omni_lab.evaluation.needles.passage import NUMBERS, lay_out, lost, shortest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # names of learned position embeddings, a table with one row per position
 _TABLES = {"wpe", "embed_positions", "position_embeddings", "positions_embed", "pos_encoding"}
+# entries of a configuration that say where it comes from, not what it computes
+_MADE_WITH = {"_name_or_path", "transformers_version", "base_model_name_or_path", "peft_version"}
+PROBE = 128  # tokens, at most, on which causality is checked
 
 
 class CausalNeedleModel:
@@ -41,7 +45,8 @@ class CausalNeedleModel:
     Raises
     ------
     InputError
-        the tokenizer does not round-trip numbers, or the model has no `logits_to_keep`
+        the tokenizer does not give back numbers, spaces and line breaks, or the model has no
+        `logits_to_keep`
     """
 
     kinds = ("text",)
@@ -50,9 +55,11 @@ class CausalNeedleModel:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
     ) -> None:
         self.model, self.tokenizer, self.name = model.eval(), tokenizer, name
-        if not writes_numbers(tokenizer):
-            right = "the folder needs all of the tokenizer's files, and a vocabulary with digits"
-            raise InputError(f"{name}: its tokenizer cannot write numbers; {right}")
+        with typed(f"{name}: its tokenizer fails"):
+            wrong = lost(tokenizer)
+        if wrong:
+            right = "the folder needs all of the tokenizer's files, and of its own kind"
+            raise InputError(f"{name}: its tokenizer {wrong}; {right}")
         if "logits_to_keep" not in inspect.signature(model.forward).parameters:
             right = "its forward needs logits_to_keep, for logits of the answer only"
             raise InputError(f"{name}: {type(model).__name__} has no logits_to_keep; {right}")
@@ -90,7 +97,7 @@ class CausalNeedleModel:
         changed = [f"θ {rope_theta:g}"] if rope_theta is not None else []
         changed += [f"positions / {rope_factor:g}"] if rope_factor != 1 else []
         changed += [dtype] if dtype != "auto" else []
-        model, tokenizer = _load(source, device, dtype)
+        model, tokenizer = load_causal(source, device, dtype)
         if rope_theta is not None or rope_factor != 1:
             from omni_lab.model.rope import set_rope
 
@@ -113,7 +120,56 @@ class CausalNeedleModel:
 
     @cached_property
     def _shortest(self) -> int:
-        return shortest(self.tokenizer)
+        with typed(f"{self.name}: its tokenizer fails"):
+            return shortest(self.tokenizer)
+
+    def contents(self) -> dict[str, str]:
+        """Digests of the weights, of the settings around them, and of the tokenizer's work."""
+        settings = self.model.config.to_diff_dict()
+        adapters = getattr(self.model, "peft_config", {})
+        around = [
+            {key: value for key, value in part.items() if key not in _MADE_WITH}
+            for part in (settings, *(adapter.to_dict() for adapter in adapters.values()))
+        ]
+        trials = [Trial("text", self._shortest + 512, 0.5, seed) for seed in range(8)]
+        written = [self._laid_out(trial)[0].tolist() for trial in trials]
+        return {
+            "weights": digest_of_weights(self.model),
+            "settings": digest_of(around),
+            "tokenizer": digest_of([self.tokenizer.get_vocab(), written]),
+        }
+
+    def vet(self, trials: Sequence[Trial]) -> None:
+        """Premises of a measurement: causal, with finite logits, up to the longest trials.
+
+        Raises
+        ------
+        InputError
+            the model fails on a short text, its logits are not finite, or later tokens move them
+        UsageError
+            the trials are too long for the model or the memory
+        """
+        self.check(max(trial.length for trial in trials))
+        self._check_causal()
+        self.read(trials)
+
+    @torch.inference_mode()
+    def _check_causal(self) -> None:
+        """Refusal of a model whose logits change with tokens that come later."""
+        text = self._laid_out(Trial("text", self._shortest, 0.5, 0))[0][-PROBE:]
+        half = len(text) // 2
+        other = torch.cat([text[:half], text[: len(text) - half].flip(0)])
+        with typed(f"{self.name}: fails on a text of {len(text)} tokens"):
+            alone, moved = (self._logits(ids[None], len(text))[0] for ids in (text, other))
+            least, moved = 1e-5 * _spread(alone[:half]), _apart(alone[:half], moved[:half])
+            if moved <= least:
+                return
+            # experts compute other numbers in other company, without seeing it
+            both = self._logits(torch.stack([text, other]), len(text))[0]
+        if moved > least + 4 * _apart(alone[:half], both[:half]):
+            wrong = "is not causal: later tokens change its logits, so that it sees the answer"
+            right = "an encoder needs is_decoder=true in its config, and training with it"
+            raise InputError(f"{self.name}: {wrong}; {right}")
 
     def check(self, length: int) -> None:
         """Length limit of learned position embeddings; rotary positions have none.
@@ -150,45 +206,51 @@ class CausalNeedleModel:
     @torch.inference_mode()
     def _read(self, trial: Trial) -> bool:
         self.check(trial.length)
-        passage = lay_out(trial, self.tokenizer)
-        ids = torch.tensor([passage.ids])
-        if ids.max() >= (rows := self.model.get_input_embeddings().num_embeddings):
+        ids, kept = self._laid_out(trial)
+        try:
+            logits = self._logits(ids[None, :-1], kept)
+        except InputError:
+            raise
+        except Exception as error:
+            wrong = f"{self.name} cannot read it ({reason(error)})"
+            if _out_of_memory(error):
+                wrong = f"does not fit into the memory of {self.model.device}"
+            raise UsageError(f"length {trial.length}: {wrong}; choose shorter --lengths") from error
+        return bool((logits[0].argmax(-1).cpu() == ids[-kept:]).all())
+
+    def _laid_out(self, trial: Trial) -> tuple[Int[torch.Tensor, " T"], int]:
+        """Token ids of a trial, and how many of them, at the end, are the answer."""
+        with typed(f"{self.name}: its tokenizer fails"):
+            passage = lay_out(trial, self.tokenizer)
+        ids = torch.tensor(passage.ids)
+        if ids.max() >= (rows := rows_of(self.model)):
             wrong = f"the tokenizer writes token {ids.max()}, the model has {rows}"
             raise InputError(f"{self.name}: {wrong}; use the model's own tokenizer")
+        return ids, passage.answer
 
-        ids, kept = ids.to(self.model.device), passage.answer
-        try:
-            output = self.model(input_ids=ids[:, :-1], use_cache=False, logits_to_keep=kept)
-        except torch.OutOfMemoryError:
-            wrong = f"does not fit into the memory of {ids.device}; choose shorter --lengths"
-            raise UsageError(f"length {trial.length}: {wrong}") from None
-        return bool((output.logits[0].argmax(-1) == ids[0, -kept:]).all())
-
-
-def _load(source: str, device: str, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer of a folder or hub name; an adapter's tokenizer is its base model's."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    if (Path(source) / "adapter_config.json").exists() and importlib.util.find_spec("peft") is None:
-        raise UsageError(f"{source}: an adapter needs peft: pip install -e '.[real]'")
-    try:
-        torch.empty(0, device=None if device == "auto" else device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {device}: {_reason(error)}") from None
-
-    # loading fails in more ways than transformers documents; each becomes one line
-    try:
-        model, found = AutoModelForCausalLM.from_pretrained(
-            source, device_map=device, dtype=dtype, output_loading_info=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(model.name_or_path)
-    except Exception as error:
-        raise InputError(f"{source}: failed to load ({_reason(error)})") from error
-    if missing := sorted(found["missing_keys"]):
-        raise InputError(f"{source}: {len(missing)} weights are missing, such as {missing[0]}")
-    return model, tokenizer
+    def _logits(self, ids: Int[torch.Tensor, "B T"], kept: int) -> Float[torch.Tensor, "B t V"]:
+        """Logits of the last `kept` tokens, all finite."""
+        ids = ids.to(self.model.device)
+        logits = self.model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits
+        logits = logits[:, -kept:]
+        # some models rule tokens out with -inf
+        if not logits.amax(-1).isfinite().all():
+            wrong = f"its logits for {ids.shape[1]} tokens are not finite in {logits.dtype}"
+            right = "choose --dtype float32 or bfloat16, or whole weights"
+            raise InputError(f"{self.name}: {wrong}; {right}")
+        return logits
 
 
-def _reason(error: BaseException) -> str:
-    """First line of an error's message, or its type where it has none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def _apart(one: Float[torch.Tensor, "T V"], other: Float[torch.Tensor, "T V"]) -> float:
+    """Largest difference of each token's logits, mean over tokens."""
+    return (one.float() - other.float()).abs().amax(-1).mean().item()
+
+
+def _spread(logits: Float[torch.Tensor, "T V"]) -> float:
+    """Standard deviation of each token's logits, mean over tokens."""
+    return logits.float().std(-1).mean().item()
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed; on a CPU torch says so in words only."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "alloc" in str(error)

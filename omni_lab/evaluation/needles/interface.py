@@ -30,5 +30,17 @@ class NeedleModel(Protocol):
     def shortest(self, kind: str) -> int:
         """Minimum length of a trial, tokens: needle, question and answer, without filler."""
 
+    def contents(self) -> dict[str, str]:
+        """Digests of all that the answers depend on, such as weights; equal names may hide others."""
+
+    def vet(self, trials: Sequence[Trial]) -> None:
+        """Premises of a measurement, checked before its first cell on its longest trials.
+
+        Raises
+        ------
+        OmniLabError
+            answers of this model would mean nothing, or it cannot read the trials
+        """
+
     def read(self, trials: Sequence[Trial]) -> list[bool]:
         """Correctness of every trial: each answer token is the likeliest, given the true ones."""

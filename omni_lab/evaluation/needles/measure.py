@@ -7,8 +7,10 @@ the likeliest, given the true ones before it. The control asks the same question
 needle: an answer that is right there was guessed, not read.
 
 A cell (one kind, length and depth) is written as one line of `cells.jsonl` once all its trials are
-answered; an interrupted measurement resumes with the missing cells. Trials are seeded by what they
-test, so that every model answers the same ones.
+answered; an interrupted measurement resumes with the missing cells, if the model is still the same
+in content. Trials are seeded by what they test, so that every model answers the same ones. Before
+the first cell the reader checks its premises (`NeedleModel.vet`): a table of zeros from a model that
+computes nothing would look like a result.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from omni_lab.errors import InputError, UsageError
@@ -93,10 +96,20 @@ def measure(
         the reader has no such kind, a length is too short for needle, question and answer, a depth
         is outside 0 to 1, or `out` is not writable
     InputError
-        `out` holds cells of another model or number of trials, or a line that is no cell
+        `out` holds cells of another model, other weights under its name, or another number of
+        trials, or a line that is no cell
+    OmniLabError
+        the reader fails its premises
     """
     plan = list(_plan(reader, kinds, lengths, depths, trials))
-    done = {} if out is None else _open(out, reader, trials)
+    own = {} if out is None else _settings(reader, trials)
+    done = {} if out is None else _finished(out, own)
+    longest = {kind: length for kind, length, _ in sorted(set(plan) - set(done), key=itemgetter(1))}
+    if longest:
+        reader.vet([_trial(kind, length, 0.5, 0) for kind, length in longest.items()])
+    if out is not None:
+        _open(out, own)
+
     for kind, length, depth in tracked(plan, "needles", "cell", len(plan), progress):
         if (kind, length, depth) not in done:
             cell = _cell(reader, kind, length, depth, trials)
@@ -167,50 +180,54 @@ def _plan(
 
 
 def _cell(reader: NeedleModel, kind: str, length: int, depth: float | None, trials: int) -> Cell:
-    present = depth is not None
-    asked = [
-        Trial(
-            kind,
-            length,
-            depth if present else 0.0,
-            trial_seed(kind, length, depth, number),
-            present,
-        )
-        for number in range(trials)
-    ]
+    asked = [_trial(kind, length, depth, number) for number in range(trials)]
     right = sum(answered for _, answered in zip(asked, reader.read(asked), strict=True))
-    return Cell(kind, length, depth, present, right, trials, reader.chance(kind))
+    return Cell(kind, length, depth, depth is not None, right, trials, reader.chance(kind))
 
 
-def _open(out: Path, reader: NeedleModel, trials: int) -> dict[tuple[str, int, float | None], Cell]:
-    """Finished cells of the folder `out`, which is created, or refused if another measurement's."""
+def _trial(kind: str, length: int, depth: float | None, number: int) -> Trial:
+    seed = trial_seed(kind, length, depth, number)
+    return Trial(kind, length, 0.0 if depth is None else depth, seed, depth is not None)
+
+
+def _settings(reader: NeedleModel, trials: int) -> dict:
+    """What all cells of a folder have in common."""
     own = {"model": reader.name, "trained": reader.trained, "trials": trials}
+    return own | reader.contents()
+
+
+def _finished(out: Path, own: dict) -> dict[tuple[str, int, float | None], Cell]:
+    """Finished cells of the folder `out`, which is refused if another measurement's."""
     settings = out / SETTINGS
-
-    if settings.exists():
-        if differs := _difference(settings, own):
-            raise InputError(f"{out}: holds needles of {differs}; choose another --out")
-    else:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            write_json(settings, own)
-        except OSError as error:
-            right = "choose a writable --out"
-            raise UsageError(f"{out}: not writable ({error.strerror}); {right}") from None
-
-    with (out / CELLS).open("ab+") as file:
-        file.seek(0)
-        # the next cell would be appended to an incomplete line
-        file.truncate(file.read().rfind(b"\n") + 1)
+    if settings.exists() and (differs := _difference(settings, own)):
+        raise InputError(f"{out}: holds needles of {differs}; choose another --out")
     return {(cell.kind, cell.length, cell.depth): cell for cell in read_cells(out)}
+
+
+def _open(out: Path, own: dict) -> None:
+    """Folder of cells, ready for the next one."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not (out / SETTINGS).exists():
+            write_json(out / SETTINGS, own)
+        with (out / CELLS).open("ab+") as file:
+            file.seek(0)
+            # the next cell would be appended to an incomplete line
+            file.truncate(file.read().rfind(b"\n") + 1)
+    except OSError as error:
+        right = "choose a writable --out"
+        raise UsageError(f"{out}: not writable ({error.strerror}); {right}") from None
 
 
 def _difference(settings: Path, own: dict) -> str:
     """First difference between the settings of a folder and those of this measurement, if any."""
     try:
         there = json.loads(settings.read_text(encoding="utf-8"))
-        differing = (key for key in own if there[key] != own[key])
-        return next((f"{key} {there[key]!r}, not {own[key]!r}" for key in differing), "")
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
+        there = None
+    if not isinstance(there, dict) or "model" not in there:
         wrong = "not the settings of a measurement of needles; choose another --out"
-        raise InputError(f"{settings}: {wrong}") from None
+        raise InputError(f"{settings}: {wrong}")
+    # earlier versions noted no contents
+    differing = ((key, there.get(key, "unknown"), value) for key, value in own.items())
+    return next((f"{key} {old!r}, not {new!r}" for key, old, new in differing if old != new), "")

@@ -36,6 +36,7 @@ TOWNS = (
     "Seoul", "Taipei", "Manila", "Jakarta", "Sydney", "Perth", "Auckland",
 )  # fmt: skip
 NUMBERS = range(1000, 10_000)
+_SAMPLE = "Is it 4821, or 9037?\n\nQuestion: Which one?\nAnswer: It is 1265"
 LETTERS_PER_TOKEN = 8  # of filler at first; doubled where the tokens are longer
 
 
@@ -86,10 +87,22 @@ def lay_out(trial: Trial, tokenizer: PreTrainedTokenizerBase) -> Passage:
     return Passage(ids, slice(len(head), len(head) + len(needle)), len(answer))
 
 
-def writes_numbers(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Round trip of numbers through a tokenizer; False where its vocabulary lacks digits."""
-    decoded = tokenizer.decode(_encode("is 4821 9037 1265", tokenizer))
-    return "482190371265" in decoded.replace(" ", "")
+def lost(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What a tokenizer loses of a text on the way to tokens and back, in words; empty for nothing.
+
+    Neither case nor a space before the text counts.
+    """
+    back = tokenizer.decode(_encode(_SAMPLE, tokenizer))
+    if back.strip().casefold() == _SAMPLE.casefold():
+        return ""
+    digits, letters = (
+        "".join(filter(kind, _SAMPLE)) == "".join(filter(kind, back))
+        for kind in (str.isdigit, str.isalnum)
+    )
+    if not digits:
+        return "cannot write numbers"
+    what = "spaces or line breaks" if letters else "letters"
+    return f"loses {what}: {_SAMPLE!r} comes back as {back!r}"
 
 
 def shortest(tokenizer: PreTrainedTokenizerBase) -> int:
