@@ -30,7 +30,8 @@ NUMBERS = {  # option → the machine's field, one of its units, and its help li
 }
 LEGEND = (
     "CP: context-parallel size, GPUs per sequence; tokens: on each GPU; wait: for busier ranks;",
-    "attn, weights: exposed communication; tokens/s: per GPU; MFU: model FLOPs utilization",
+    "attn, weights: exposed communication; other: gathered weights, and all logits or one layer;",
+    "all: peak of a step; tokens/s: per GPU; MFU: model FLOPs utilization",
 )
 
 
@@ -159,11 +160,15 @@ def _written(record: dict[str, Any]) -> str:
 
 
 def _assumptions(record: dict[str, Any]) -> list[str]:
-    """Model, machine, fractions of the peak and sharding, one line each."""
+    """Model, machine, fractions of the peak, sharding and memory, one line each."""
+    from omni_lab.planner.memory import LOGIT
+
     decoder, machine = record["decoder"], record["machine"]
     heads = f"{decoder['heads']} query and {decoder['kv_heads']} K/V heads of {decoder['head_dim']}"
     sizes = f"{decoder['layers']} layers, width {decoder['width']}, {heads}"
-    total = f"vocabulary {decoder['vocabulary']:,}: {record['parameters'] / 1e9:.2f} B parameters"
+    output = "tied to it" if decoder["tie_word_embeddings"] else "of its own"
+    words = f"vocabulary {decoder['vocabulary']:,}, output layer {output}"
+    total = f"{words}: {record['parameters'] / 1e9:.2f} B parameters"
 
     gpu = f"{machine['peak_flops'] / 1e12:g} TFLOP/s, {machine['memory'] / GIB:g} GiB"
     nvlink = f"NVLink {machine['nvlink'] / GIGA:g} GB/s in nodes of {machine['node']}"
@@ -182,7 +187,17 @@ def _assumptions(record: dict[str, Any]) -> list[str]:
         f"assumed  {reached}; {free}; encoders and optimizer step cost nothing",
         f"engine   {record['engine']}, {record['layout']}, {again}, {loss}; "
         "weights sharded over all GPUs",
+        f"memory   all logits of a GPU's supervised tokens at once, {LOGIT} bytes each with their "
+        "gradients, as `omni-lab train` makes them",
+        *_beyond(record),
     ]
+
+
+def _beyond(record: dict[str, Any]) -> list[str]:
+    """What saves memory in the plan and is not in the trainer."""
+    sharded = any(plan["gpus"] > 1 for plan in record["plans"])
+    saved = ["weights sharded"] * sharded + ["layers run forward twice"] * record["recompute"]
+    return [f"beyond   what `omni-lab train` does: {', '.join(saved)}"] if saved else []
 
 
 def _crossings(record: dict[str, Any]) -> list[str]:
@@ -211,8 +226,7 @@ def _table(plans: list[dict[str, Any]]) -> list[str]:
     times = ("step", "work", "waiting", "exposed_attention", "exposed_weights")
     for plan in plans:
         memory = {name: size / GIB for name, size in plan["memory"].items()}
-        # what lives for one layer or one piece of logits only
-        memory["other"] = memory["gathered"] + memory["buffers"] + memory["logits"]
+        memory["other"] = memory["gathered"] + memory["working"]
         seconds = "".join(f"{plan[f'{name}_s']:>8.3f}" for name in times)
         held = "".join(
             f"{memory[name]:>7.1f}" for name in ("optimizer", "activations", "other", "total")

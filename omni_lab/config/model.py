@@ -43,6 +43,7 @@ class DecoderConfig:
     head_dim: Count = 32  # width of a head's queries, keys and values
     mlp: Count = 288  # inner width of the gated feed-forward
     rope_theta: Positive = 10_000.0  # base of the rotary positions; larger reaches further
+    tie_word_embeddings: bool = True  # output layer is the embedding; a pretrained decoder decides
     previous_token_init: NonNegative = 0.0  # previous-token bias of first-layer heads; 0 is off
     pretrained: str | None = None  # local path or hub name; None builds it from this config
 

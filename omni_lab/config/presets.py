@@ -122,7 +122,7 @@ def full_7b() -> Config:
                 ),
                 decoder=replace(
                     base.model.decoder, width=3584, layers=28, heads=28, kv_heads=4, head_dim=128, mlp=18_944,
-                    rope_theta=1_000_000.0, pretrained="Qwen/Qwen2.5-7B-Instruct",
+                    rope_theta=1_000_000.0, tie_word_embeddings=False, pretrained="Qwen/Qwen2.5-7B-Instruct",
                 ),
                 wide_init=False,
             ),

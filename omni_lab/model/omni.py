@@ -8,7 +8,7 @@ Glossary: B batch · T tokens · N supervised tokens · D decoder width · V voc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from transformers import PretrainedConfig, PreTrainedModel, Qwen2Config, Qwen2Mo
 from transformers.utils import ModelOutput
 
 from omni_lab.config import ModelConfig, SequenceConfig, section_from_dict, to_dict
+from omni_lab.errors import InputError
 from omni_lab.model.audio import AudioEncoder, LogMel
 from omni_lab.model.connector import Connector
 from omni_lab.model.image import ImageEncoder
@@ -72,7 +73,7 @@ class OmniOutput(ModelOutput):
 
 
 class OmniModel(PreTrainedModel):
-    """SigLIP and Whisper encoders, connectors, a Qwen2 decoder with tied output, projection heads.
+    """SigLIP and Whisper encoders, connectors, a Qwen decoder, projection heads.
 
     Parameters
     ----------
@@ -93,11 +94,15 @@ class OmniModel(PreTrainedModel):
 
         self.image = ImageEncoder(model.image, sequence, parts.get("image"))
         self.audio = AudioEncoder(model.audio, sequence, parts.get("audio"))
-        self.decoder = parts.get("decoder") or self._new_decoder(config.vocabulary)
+        loaded = parts.get("decoder")
+        self.decoder = loaded.model if loaded else self._new_decoder(config.vocabulary)
+        width, rms = self.decoder.config.hidden_size, model.connector_rms
+        if not model.decoder.tie_word_embeddings:
+            head = loaded.lm_head if loaded else nn.Linear(width, config.vocabulary, bias=False)
+            self.decoder.lm_head = head
         if config.rope:
             set_rope(self.decoder, *config.rope)
 
-        width, rms = self.decoder.config.hidden_size, model.connector_rms
         self.connector = nn.ModuleDict(
             {
                 "image": Connector(self.image.width, width, sequence.image_tokens, rms),
@@ -129,6 +134,9 @@ class OmniModel(PreTrainedModel):
     def build(cls, model: ModelConfig, sequence: SequenceConfig, vocabulary: int) -> OmniModel:
         """New model: pretrained parts are loaded, the others initialised for their size."""
         parts = load_parts(model, sequence, vocabulary)
+        if "decoder" in parts:  # it decides whether it has an output layer of its own
+            tied = parts["decoder"].config.tie_word_embeddings
+            model = replace(model, decoder=replace(model.decoder, tie_word_embeddings=tied))
         configs = {name: part.config.to_dict() for name, part in parts.items()}
         settings = {"model": to_dict(model), "sequence": to_dict(sequence)}
         built = cls(OmniConfig(settings, vocabulary, configs), parts)
@@ -140,9 +148,21 @@ class OmniModel(PreTrainedModel):
 
     @classmethod
     def load(cls, folder: Path | str) -> OmniModel:
-        """Trained model of a checkpoint folder (safetensors)."""
+        """Trained model of a checkpoint folder (safetensors).
+
+        Raises
+        ------
+        InputError
+            its weights are not those of its configuration
+        """
         with library_bars_off():
-            return cls.from_pretrained(folder, use_safetensors=True).eval()
+            model, found = cls.from_pretrained(
+                folder, use_safetensors=True, output_loading_info=True
+            )
+        for wrong in ("missing", "unexpected"):
+            if names := sorted(found[f"{wrong}_keys"]):
+                raise InputError(f"{folder}: {len(names)} weights are {wrong}, such as {names[0]}")
+        return model.eval()
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Save weights, and the rotary positions that they were last trained with."""
@@ -153,6 +173,13 @@ class OmniModel(PreTrainedModel):
         """Towers and decoder initialise themselves; mel filters, in no checkpoint, are recomputed."""
         if isinstance(module, LogMel):
             module.fill()
+
+    @property
+    def output_weight(self) -> Float[Tensor, "V D"]:
+        """Weight of the output layer: the decoder's own, or that of its token embedding."""
+        if self.model_settings.decoder.tie_word_embeddings:
+            return self.decoder.embed_tokens.weight
+        return self.decoder.lm_head.weight
 
     def see(self, frames: UInt8[Tensor, "U F S S 3"]) -> Float[Tensor, "U image_tokens D"]:
         """Image tokens of every unit's frames."""
@@ -221,7 +248,7 @@ class OmniModel(PreTrainedModel):
             use_cache=use_cache,
             **attention,
         )
-        hidden, head = out.last_hidden_state, self.decoder.embed_tokens.weight.T
+        hidden, head = out.last_hidden_state, self.output_weight.T
         if labels is None:
             logits = hidden[:, -logits_to_keep:] @ head
             return OmniOutput(logits, embeddings=embeddings, past_key_values=out.past_key_values)

@@ -1,7 +1,8 @@
 """Memory of one GPU while a decoder trains on a long context, in bytes by purpose.
 
 Weights, optimizer states, activations, attention buffers, logits. The decoder is the project's:
-gated feed-forward, grouped K/V heads with biases on q, k and v, output tied to the embedding.
+gated feed-forward, grouped K/V heads with biases on q, k and v, an output layer that is tied to the
+embedding or not. Logits are counted as training makes them: of all supervised tokens at once.
 Weights, gradients and optimizer states are sharded over all GPUs (ZeRO stage 3, Rajbhandari et al.
 2020; FSDP in PyTorch), tokens over the ranks of one sequence. Image and audio encoders are not
 counted.
@@ -12,29 +13,37 @@ Glossary: T tokens · W ranks · t tokens per rank · D width · V vocabulary ·
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from omni_lab.config import DecoderConfig
 from omni_lab.parallel.cost import BF16, FLOAT32, ulysses_heads
 
-# rows of logits that exist at a time: the output layer runs on supervised tokens, in pieces
-LOGIT_ROWS = 1024
+# bytes of a logit at the loss's peak, its backward, whatever the matrix products' precision: its
+# log-probability, the gradient of that, and its own gradient, in float32
+LOGIT = 3 * FLOAT32
 
 
 class Memory(NamedTuple):
-    """Memory of one GPU, in bytes by purpose."""
+    """Memory of one GPU, in bytes by purpose, each at its own peak."""
 
     weights: int  # its shard of the weights and their gradients, in float32
     optimizer: int  # its shard of Adam's two moments, in float32
     gathered: int  # whole weights and gradients of the layers in use, in bf16
-    activations: int  # kept from forward for backward
+    activations: int  # kept of all layers from forward for backward
+    layer: int  # all activations of the one layer that has run forward again
     buffers: int  # of attention across ranks, besides the rank's own keys and values
-    logits: int  # a piece of the logits and its gradient, in float32
+    logits: int  # of all supervised tokens at once, with their gradients
+
+    @property
+    def working(self) -> int:
+        """What lives for a moment: the logits are gone before the backward of a layer begins."""
+        return max(self.layer + self.buffers, self.logits)
 
     @property
     def total(self) -> int:
-        """Sum over all purposes, in bytes."""
-        return sum(self)
+        """Peak of a step, in bytes."""
+        return self.weights + self.optimizer + self.gathered + self.activations + self.working
 
 
 def layer_matrices(decoder: DecoderConfig) -> int:
@@ -47,15 +56,31 @@ def layer_matrices(decoder: DecoderConfig) -> int:
 
 
 def parameters(decoder: DecoderConfig, vocabulary: int) -> int:
-    """Parameter count of the decoder, embedding included; the output layer is tied to it.
+    """Parameter count of the decoder, embedding and output layer included.
 
     >>> from omni_lab.config import full_7b
-    >>> parameters(full_7b().model.decoder, 152_064)  # Qwen2.5-7B's 7.6 B, less its untied output
-    7070619136
+    >>> parameters(full_7b().model.decoder, 152_064)  # Qwen2.5-7B's
+    7615616512
     """
     biases = (decoder.heads + 2 * decoder.kv_heads) * decoder.head_dim
     layer = layer_matrices(decoder) + biases + 2 * decoder.width
-    return decoder.layers * layer + decoder.width + vocabulary * decoder.width
+    return decoder.layers * layer + decoder.width + word_matrices(decoder, vocabulary)
+
+
+def word_matrices(decoder: DecoderConfig, vocabulary: int) -> int:
+    """Weights of the embedding and of the output layer, which are one where they are tied."""
+    return (1 if decoder.tie_word_embeddings else 2) * vocabulary * decoder.width
+
+
+def logits_memory(supervised_tokens: int, vocabulary: int) -> int:
+    """Memory of logits and loss of a GPU's supervised tokens at their peak, in bytes.
+
+    The model makes all of them at once, and their loss in float32.
+
+    >>> logits_memory(16_384, 152_064) // 2**30
+    27
+    """
+    return supervised_tokens * vocabulary * LOGIT
 
 
 def token_activations(decoder: DecoderConfig) -> int:
@@ -100,22 +125,25 @@ def memory_per_gpu(
     ranks: int,
     engine: str,
     recompute: bool,
+    supervised: float = 1.0,
 ) -> Memory:
     """Memory of one of `gpus` GPUs where `ranks` of them hold one sequence, in bytes.
 
     `recompute` is activation checkpointing: a layer keeps only its input and runs forward again
     before its backward (Chen et al. 2016); one layer at a time then has all its activations.
+    `supervised` is the fraction of tokens with a loss.
     """
     count = parameters(decoder, vocabulary)
-    # two layers, since the next is gathered while one computes, and the tied embedding
-    whole = min(2, decoder.layers) * layer_matrices(decoder) + vocabulary * decoder.width
+    # two layers, since the next is gathered while one computes
+    whole = min(2, decoder.layers) * layer_matrices(decoder) + word_matrices(decoder, vocabulary)
     full = token_activations(decoder) * shard_tokens
     kept = BF16 * decoder.width * shard_tokens
     return Memory(
         weights=-(-count // gpus) * 2 * FLOAT32,
         optimizer=-(-count // gpus) * 2 * FLOAT32,
         gathered=whole * 2 * BF16,
-        activations=decoder.layers * kept + full if recompute else decoder.layers * full,
+        activations=decoder.layers * (kept if recompute else full),
+        layer=full if recompute else 0,
         buffers=attention_buffers(decoder, shard_tokens, ranks, engine),
-        logits=min(LOGIT_ROWS, shard_tokens) * vocabulary * 2 * FLOAT32,
+        logits=logits_memory(math.ceil(supervised * shard_tokens), vocabulary),
     )

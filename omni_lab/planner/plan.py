@@ -15,6 +15,9 @@ assumes, and where it is too kind:
   crosses from node to node over one card.
 - Gathering keys and values, and Ulysses' exchanges, come before and after attention: nothing hides
   them.
+- Weights, gradients and optimizer states are sharded over all GPUs, and layers are recomputed unless
+  `recompute` is off. This package's own trainer does neither yet: every GPU holds the whole model
+  and keeps all activations. The logits are counted as it makes them, all at once.
 - The optimizer's step, data loading, and the image and audio encoders cost nothing here.
 
 Glossary: T tokens · W ranks, the context-parallel size · t tokens per rank · D width
@@ -93,7 +96,8 @@ def plan_step(task: Task, machine: Machine) -> dict[str, Any]:
     """Plan of one training step, as a record in seconds, bytes and tokens.
 
     Returns `work_s`, `waiting_s` (for busier ranks), `exposed_attention_s`, `exposed_weights_s` and
-    their sum `step_s`; `memory` of one GPU by purpose, and whether it `fits`; `sent` by one GPU in
+    their sum `step_s`; `memory` of one GPU by purpose, what of it is `working` memory, the `total` at
+    the peak, and whether it `fits`; `sent` by one GPU in
     one layer's attention; `hides`, whether that communication is hidden except for its last hop;
     `tokens_per_s` of one GPU; and `mfu`, the model FLOPs utilization: the model's operations,
     without masked pairs and without recomputing, over what the peak allows in that time (Chowdhery
@@ -129,9 +133,8 @@ def plan_step(task: Task, machine: Machine) -> dict[str, Any]:
     }
     step_s = sum(times.values())
 
-    memory = memory_per_gpu(
-        decoder, task.vocabulary, held, task.gpus, task.ranks, task.engine, task.recompute
-    )
+    split = task.gpus, task.ranks, task.engine, task.recompute
+    memory = memory_per_gpu(decoder, task.vocabulary, held, *split, task.supervised)
     pairs = task.tokens * (task.tokens + 1) // 2
     pair_flops = attention_flops(pairs, decoder.heads, decoder.head_dim)
     token_flops = 2 * decoder.layers * layer_matrices(decoder) + head_flops
@@ -144,7 +147,7 @@ def plan_step(task: Task, machine: Machine) -> dict[str, Any]:
         "tokens_per_gpu": held,
         "step_s": step_s,
         **times,
-        "memory": {**memory._asdict(), "total": memory.total},
+        "memory": {**memory._asdict(), "working": memory.working, "total": memory.total},
         "fits": memory.total + machine.reserve <= machine.memory,
         "sent": sent_in_a_layer(task)._asdict(),
         "hides": forward.hides and backward.hides,

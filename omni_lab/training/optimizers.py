@@ -8,6 +8,8 @@ from torch import nn
 from omni_lab.config import StageConfig, TrainingConfig
 from omni_lab.training.muon import Muon
 
+_NO_MUON = ("embed", "place", "lm_head")  # matrices that words or positions enter or leave by
+
 
 def part_of(name: str) -> str:
     """Which part of the model a parameter belongs to, wrapped or not: image, audio, connector, align or decoder."""
@@ -28,14 +30,14 @@ def choose_trained(model: nn.Module, parts: tuple[str, ...]) -> None:
 def build_optimizers(
     model: nn.Module, training: TrainingConfig, stage: StageConfig
 ) -> list[torch.optim.Optimizer]:
-    """Muon for hidden matrices; AdamW for embeddings, norms, biases and convolutions.
+    """Muon for hidden matrices; AdamW for embeddings, output layer, norms, biases, convolutions.
 
     Each group keeps its full learning rate as `full_lr`, which a schedule's factor multiplies.
     """
     matrices, others = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            hidden = parameter.ndim == 2 and "embed" not in name and "place" not in name
+            hidden = parameter.ndim == 2 and not any(part in name for part in _NO_MUON)
             (matrices if hidden else others).append(parameter)
 
     built: list[torch.optim.Optimizer] = []

@@ -39,7 +39,7 @@ def test_both_lengths_are_planned_on_every_number_of_gpus(record):
     for step in record["plans"]:
         assert step["ranks"] == step["gpus"]
         assert step["hides"] == (step["gpus"] <= record["most_ranks"][str(step["tokens"])])
-    assert record["parameters"] == 7_070_619_136
+    assert record["parameters"] == 7_615_616_512
     assert record["machine"]["nvlink"] == 450e9 and record["engine"] == "ring"
 
 
@@ -51,6 +51,13 @@ def test_the_table_names_its_assumptions_and_shows_the_records_numbers(capsys, r
         and "NVLink 450 GB/s in nodes of 8, network 50 GB/s, 10 µs a message" in out
     )
     assert "matrix products reach 0.65 of the peak, attention 0.55; 6 GiB are kept free" in out
+    assert "vocabulary 152,064, output layer of its own: 7.62 B parameters" in out
+    (assumed,) = re.findall(r"^memory .*$", out, re.M)
+    assert "all logits of a GPU's supervised tokens at once, 12 bytes each" in assumed
+    beyond = "beyond   what `omni-lab train` does: weights sharded, layers run forward twice"
+    assert beyond in out
+    alone = plan(capsys, "--tokens", 8192, "--gpus", 1, "--no-recompute")[1]
+    assert "memory " in alone and "beyond" not in alone
     most = record["most_ranks"]["131072"]
     assert f"131,072 tokens: communication hides up to {most} GPUs per sequence" in out
     rows = re.findall(r"^ +\d+ +\d+ +\d+ \|.*$", out, re.M)
@@ -62,6 +69,25 @@ def test_the_table_names_its_assumptions_and_shows_the_records_numbers(capsys, r
         assert float(cells[12]) == pytest.approx(step["memory"]["total"] / 2**30, abs=0.06)
         assert cells[13:15] == ["yes" if step[name] else "NO" for name in ("fits", "hides")]
     assert max(map(len, rows)) <= 125
+
+
+def test_logits_are_planned_for_every_supervised_token_of_a_gpu(capsys, record):
+    for step in record["plans"]:
+        memory = step["memory"]
+        assert memory["logits"] == 12 * 152_064 * step["tokens_per_gpu"]
+        assert memory["working"] == max(memory["logits"], memory["layer"] + memory["buffers"])
+        parts = ("weights", "optimizer", "gathered", "activations", "working")
+        assert memory["total"] == sum(memory[part] for part in parts)
+    few = ("--tokens", 131_072, "--gpus", 8, "--supervised", 0.1, "--json")
+    (step,) = json.loads(plan(capsys, *few)[1])["plans"]
+    assert step["memory"]["logits"] == 12 * 152_064 * 1639  # of 16,384 tokens
+    assert step["memory"]["total"] < record["plans"][0]["memory"]["total"]
+
+
+def test_a_tied_output_layer_is_planned_once(capsys):
+    tied = ("--set", "model.decoder.tie_word_embeddings=true")
+    out = plan(capsys, "--tokens", 131_072, "--gpus", 8, *tied)[1]
+    assert "output layer tied to it: 7.07 B parameters" in out
 
 
 def test_every_number_of_the_machine_can_be_put_in(capsys):

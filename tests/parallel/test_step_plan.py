@@ -1,5 +1,6 @@
 """Plan of a training step: memory and operations against a real decoder, time against its parts."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -7,12 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from omni_lab.config import DecoderConfig, full_7b
+from omni_lab.config import DecoderConfig, full_7b, override, tiny
+from omni_lab.data.batch import TrainingBatch
 from omni_lab.errors import UsageError
+from omni_lab.model.omni import OmniModel
 from omni_lab.parallel.cost import BF16, FLOAT32, attention_flops
 from omni_lab.planner.machine import MACHINES, Machine
 from omni_lab.planner.memory import layer_matrices, memory_per_gpu, parameters, token_activations
 from omni_lab.planner.plan import Task, collective_s, exchange_s, plan_step
+from omni_lab.sequences.batch import Batch
+from omni_lab.sequences.tokens import TEXT_KIND
+from omni_lab.training.objective import Objective
 
 SEVEN = full_7b().model.decoder
 SMALL = DecoderConfig(width=64, layers=2, heads=4, kv_heads=2, head_dim=16, mlp=96)
@@ -44,7 +50,9 @@ def block():
 def test_parameters_are_those_of_the_real_module(block):
     assert parameters(SMALL, 50) == sum(weight.numel() for weight in block.parameters())
     # Qwen2.5-7B's own output layer is not tied to the embedding
-    assert parameters(SEVEN, 152_064) + 152_064 * SEVEN.width == 7_615_616_512
+    assert parameters(SEVEN, 152_064) == 7_615_616_512
+    tied = replace(SEVEN, tie_word_embeddings=True)
+    assert parameters(tied, 152_064) == 7_615_616_512 - 152_064 * SEVEN.width
 
 
 def test_operations_are_those_that_torch_counts(block):
@@ -86,13 +94,89 @@ def test_memory_is_sharded_and_recomputing_keeps_only_inputs():
         for recompute in (False, True)
     )
     assert plain.weights == plain.optimizer == 8 * parameters(SEVEN, 152_064) // 8
-    assert spared.activations == 28 * 16_384 * 3584 * 2 + 16_384 * token_activations(SEVEN)
-    assert plain.activations == 28 * 16_384 * token_activations(SEVEN)
-    assert plain.logits == 1024 * 152_064 * 8 < 16_384 * 152_064 * 4
-    assert plain.total == sum(plain)
+    assert spared.activations == 28 * 16_384 * 3584 * 2 and plain.layer == 0
+    assert spared.layer == 16_384 * token_activations(SEVEN)
+    assert plain.activations == 28 * spared.layer
     assert memory_per_gpu(SEVEN, 152_064, 4096, 8, 1, "ring", True).buffers == 0
     everything = memory_per_gpu(SEVEN, 152_064, 4096, 8, 8, "allgather", True).buffers
     assert everything == 8 * 4096 * 2 * 4 * 128 * (BF16 + FLOAT32)
+
+
+def peak(function):
+    """Peak of the bytes that torch allocates while a function runs."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        function()
+    events = profiled.profiler.kineto_results.events()
+    sizes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    return int(np.cumsum([size for _, size in sizes]).max())
+
+
+def words(vocabulary, tokens, supervised):
+    """One row of text whose second token and those after it are supervised."""
+    ids, place = torch.randint(vocabulary, (1, tokens)), torch.arange(tokens)[None]
+    none = torch.zeros(0, dtype=torch.int64)
+    return Batch(
+        input_ids=ids, kind=torch.full_like(ids, TEXT_KIND), loss_mask=(place > 0) & (place <= supervised),
+        unit=ids * 0, document=ids * 0, position=place,
+        frames=torch.zeros((0, 2, 48, 48, 3), dtype=torch.uint8), waves=torch.zeros((0, 16_000)),
+        seen=none, heard=none,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("supervised", [1.0, 0.25])
+def test_the_logits_that_are_planned_are_those_that_training_makes(precision, supervised):
+    """Peak of a real step of the real objective, where little but the logits takes memory."""
+    decoder = {"width": 16, "layers": 1, "heads": 1, "kv_heads": 1, "head_dim": 16, "mlp": 16}
+    config = override(tiny(), [f"model.decoder.{name}={size}" for name, size in decoder.items()])
+    vocabulary, tokens = 20_000, 256
+    model = OmniModel.build(config.model, config.sequence, vocabulary)
+    batch = TrainingBatch(words(vocabulary, tokens + 1, int(supervised * tokens)))
+    objective = Objective(model, caption_weight=0.0, align_units=1)
+
+    def step():
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss = objective(batch, 0.0, (1.0, 1.0))["loss"]
+        loss.backward()
+
+    step()  # gradients of the weights are there already
+    alone = (tokens, 1, 1, "ring", False)
+    planned = memory_per_gpu(config.model.decoder, vocabulary, *alone, supervised)
+    copy = vocabulary * 16 * BF16 if precision == "bf16" else 0  # of the weights, by autocast
+    assert peak(step) == pytest.approx(planned.logits + planned.activations + copy, rel=0.02)
+
+
+def test_the_peak_is_of_the_logits_or_of_a_layer_whichever_is_larger():
+    for supervised in (1.0, 0.01):
+        memory = memory_per_gpu(SEVEN, 152_064, 16_384, 8, 8, "ring", True, supervised)
+        assert memory.logits == math.ceil(supervised * 16_384) * 152_064 * 12
+        held = memory.weights + memory.optimizer + memory.gathered + memory.activations
+        moments = (memory.logits, memory.layer + memory.buffers)
+        assert memory.total == held + max(moments)
+        assert (moments[0] > moments[1]) is (supervised == 1)
+
+
+# GiB at the peak of a step, as others measured it, and the sizes of their decoders
+QWEN3_4B = DecoderConfig(width=2560, layers=36, heads=32, kv_heads=8, head_dim=128, mlp=9728)
+LLAMA_8B = DecoderConfig(
+    width=4096, layers=32, heads=32, kv_heads=8, head_dim=128, mlp=14_336, tie_word_embeddings=False
+)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "vocabulary", "tokens", "published", "supervised"),
+    [
+        (QWEN3_4B, 151_936, 16_384, 54.6, 1.0),  # prime-rl, supervised fine-tuning
+        (QWEN3_4B, 151_936, 16_384, 17.1, 0.0),  # and reinforcement learning, logits in pieces
+        (QWEN3_4B, 151_936, 65_536, 36.1, 0.0),
+        (LLAMA_8B, 128_256, 32_768, 84.2, 1.0),  # torchtitan, so many tokens on every GPU
+    ],
+)
+def test_planned_peaks_are_near_published_ones(decoder, vocabulary, tokens, published, supervised):
+    memory = memory_per_gpu(decoder, vocabulary, tokens, 8, 1, "ring", True, supervised)
+    assert 0.7 < memory.total / 2**30 / published < 1.1
 
 
 def test_a_step_without_communication_takes_its_operations_alone():

@@ -23,9 +23,8 @@ _HELD = {
     "weights": ("weights, gradients", "#17838F"),
     "optimizer": ("optimizer", "#B5BD61"),
     "activations": ("activations", "#6B6ECF"),
-    "other": ("gathered, buffers, logits", LINE),
+    "other": ("gathered, logits or a layer", LINE),
 }
-_OTHER = ("gathered", "buffers", "logits")
 _GIB = 2**30
 
 
@@ -103,10 +102,10 @@ def _draw_times(ax: Axes, plans: list[dict[str, Any]], tokens: int) -> None:
 
 def _draw_memory(ax: Axes, plans: list[dict[str, Any]], tokens: int) -> None:
     """Stacked bars of memory per GPU by part, in GiB."""
-    held = [
-        {**plan["memory"], "other": sum(plan["memory"][name] for name in _OTHER)} for plan in plans
-    ]
-    rows = [{part: memory[part] / _GIB for part in _HELD} for memory in held]
+    rows = []
+    for memory in (plan["memory"] for plan in plans):
+        held = {**memory, "other": memory["gathered"] + memory["working"]}
+        rows.append({part: held[part] / _GIB for part in _HELD})
     _bars(ax, rows, _HELD, "memory", tokens)
 
 
