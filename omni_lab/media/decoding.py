@@ -94,7 +94,7 @@ class _Pass:
         self.format = container.format.name
         self.damage = DamageLog()
         self.pictures = PictureLine(config, self.format, self.damage)
-        self.sound = SoundLine()
+        self.sound = SoundLine(self.damage)
         self.sound_reached = 0  # tick of the newest sound
         self.sound_unit = 0  # samples of one audio frame, at 16 kHz
         self.embedded: list[subtitles.Cue] = []
