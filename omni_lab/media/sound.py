@@ -21,11 +21,11 @@ from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.media.changepoints import SLACK, STAYS, lasting_moves
 from omni_lab.media.clock import seconds
 from omni_lab.media.damage import DamageLog
+from omni_lab.media.downmix import Downmix
 
 if TYPE_CHECKING:
     import av
 
-RECENT = 16  # timestamps whose mean predicts where the next frame should lie
 STEEPEST = 0.1  # ticks of drift per tick; timestamps that drift faster are no clock
 SMOOTH = SLACK / 10  # jitter of a second's mean that is followed
 BLOCK = 1 << 20  # samples stretched at a time
@@ -39,7 +39,6 @@ class _Run:
     counted: Float[np.ndarray, " stamps"]  # of each timestamp: ticks since the run began
     offsets: Float[np.ndarray, " stamps"]  # and the timestamp less those ticks
     grain: float  # ticks per unit of the container's time base
-    at: float  # tick at which the run begins if no timestamp says otherwise
 
     def laid(
         self,
@@ -47,7 +46,7 @@ class _Run:
         """Placed run: the first sample's tick, the samples, and how far off each timestamp is."""
         offsets, samples = self.offsets, self.samples
         if not offsets.size or not samples.size:
-            return round(self.at), samples, np.zeros(0)
+            return 0, samples, np.zeros(0)
         if np.ptp(offsets) <= self.grain + 2:  # nothing but rounding
             return self._rounded(), samples, np.zeros(0)
 
@@ -77,19 +76,14 @@ class _Run:
 
 
 class _Line:
-    """Samples of one form (format, layout, rate), counted, with all of their timestamps.
+    """Samples in the order of the file, counted, with all of their timestamps."""
 
-    Parameters
-    ----------
-    at : tick at which they begin if no timestamp says otherwise
-    """
-
-    def __init__(self, at: float):
-        self.at = at
+    def __init__(self) -> None:
         self.parts: list[np.ndarray] = []
         self.length = Fraction(0)  # of the source's samples so far, in ticks
         self.counted: list[float] = []  # of each timestamp: ticks since the line began
         self.offsets: list[float] = []  # and the timestamp less those ticks
+        self.cuts: list[int] = []  # timestamps at which another form begins, with its own place
         self.grain = 0.0  # ticks per unit of the container's time base
 
     def stamp(self, time: int, grain: float) -> None:
@@ -98,24 +92,27 @@ class _Line:
         self.offsets.append(time - float(self.length))
         self.grain = max(self.grain, grain)
 
-    def expected(self) -> float:
-        """Expected tick of the next sample: by the mean of the recent timestamps."""
-        recent = self.offsets[-RECENT:] or [self.at]
-        return float(self.length) + sum(recent) / len(recent)
+    def settle(self) -> None:
+        """Make the samples so far as many as were counted: a filter's end may be one off."""
+        samples = sum(part.size for part in self.parts)
+        lacking = round(self.length) - samples
+        if lacking > 0:
+            self.parts.append(np.zeros(lacking, dtype=np.int16))
+        elif lacking < 0:
+            self.parts = [np.concatenate(self.parts)[:lacking]]
 
     def runs(self) -> list[_Run]:
         """Unbroken runs: the samples, cut where the timestamps move for good."""
         samples = np.concatenate(self.parts) if self.parts else np.zeros(0, dtype=np.int16)
         counted, offsets = np.array(self.counted), np.array(self.offsets)
-        moves = lasting_moves(counted, offsets)
+        moves = sorted({*lasting_moves(counted, offsets), *self.cuts} - {0, counted.size})
         starts = [0, *(round(counted[move]) for move in moves)]
-        groups = np.split(np.arange(counted.size), moves)
+        pieces = np.split(samples, starts[1:])
+        stamps = np.split(np.arange(counted.size), moves)
 
         return [
-            _Run(piece, counted[group] - start, offsets[group] + start, self.grain, self.at)
-            for start, piece, group in zip(
-                starts, np.split(samples, starts[1:]), groups, strict=True
-            )
+            _Run(piece, counted[own] - start, offsets[own] + start, self.grain)
+            for start, piece, own in zip(starts, pieces, stamps, strict=True)
         ]
 
 
@@ -137,6 +134,11 @@ def _jitter(offsets: Float[np.ndarray, " stamps"], blocks: list[np.ndarray]) -> 
     return np.median([offsets[block].std() / np.sqrt(block.size) for block in blocks])
 
 
+def _form(frame: av.AudioFrame) -> tuple[str, str, int]:
+    """Sample format, channel layout and rate of a frame."""
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
 class SoundLine:
     """Audio placement: decoded frames, in order, as 16 kHz mono int16 samples on the clock.
 
@@ -147,9 +149,11 @@ class SoundLine:
 
     def __init__(self, damage: DamageLog | None = None):
         self._damage = damage or DamageLog()
-        self._lines: list[_Line] = []
+        self._line = _Line()
+        self._downmix = Downmix()
         self._resampler = None
-        self._form: tuple | None = None
+        self._source: tuple | None = None  # form of the newest frame
+        self._form: tuple | None = None  # and of what is mixed
 
     def add(self, frame: av.AudioFrame, time: int | None, grain: float = 0.0) -> None:
         """Place the next frame.
@@ -167,29 +171,44 @@ class SoundLine:
         """
         import av
 
-        self._begin_line(frame)
-        line = self._lines[-1]
+        line, source = self._line, _form(frame)
+        if source != self._source:
+            line.cuts.append(len(line.counted))
+            self._source = source
         if time is not None:
             line.stamp(time, grain)
 
-        frame.pts = None  # else the resampler would fill gaps: time is kept here, by counting
+        frame.pts = None  # else resamplers would fill gaps: time is kept here, by counting
+        length = Fraction(frame.samples * TICKS_PER_SECOND, frame.sample_rate)
         try:
-            self._lay(self._resampler.resample(frame))
+            mixed = self._mixed(frame, time)
+            self._begin_form(mixed)
+            self._lay(self._resampler.resample(mixed))
         except av.error.FFmpegError:  # unknown downmix: there is nothing to flush later
             self._resampler = self._form = None
             raise
-        line.length += Fraction(frame.samples * TICKS_PER_SECOND, frame.sample_rate)
+        line.length += length
 
-    def _begin_line(self, frame: av.AudioFrame) -> None:
-        """Begin a new line, with its own resampler, where the format changes."""
+    def _mixed(self, frame: av.AudioFrame, time: int | None) -> av.AudioFrame:
+        """Audio frame whose channels do not cancel in the mix, which is listed where they would."""
+        before = self._downmix.alone
+        mixed = self._downmix.heard(frame)
+        if before is None and self._downmix.alone is not None:
+            cancel = "the channels of the sound cancel in the mix to mono"
+            self._damage.note(f"{cancel}: the loudest is heard alone", time)
+        return mixed
+
+    def _begin_form(self, frame: av.AudioFrame) -> None:
+        """Begin a new resampler where the format changes."""
         from av.audio.resampler import AudioResampler
 
-        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        form = _form(frame)
         if form != self._form:
-            self._flush()
+            if self._resampler is not None:
+                self._flush()
+                self._line.settle()
             self._resampler = AudioResampler(format="s16", layout="mono", rate=TICKS_PER_SECOND)
             self._form = form
-            self._lines.append(_Line(self._lines[-1].expected() if self._lines else 0.0))
 
     def finish(
         self, span_end: int | None = None, padding: int = 0, moved: int = 0
@@ -209,8 +228,8 @@ class SoundLine:
         (start, end) in ticks
         """
         self._flush()
-        laid = [run.laid() for line in self._lines for run in line.runs()]
-        self._lines = []
+        laid = [run.laid() for run in self._line.runs()]
+        self._line = _Line()
         self._note_jitter(np.concatenate([np.zeros(0), *(off for _, _, off in laid)]))
 
         laid = [(at + moved, samples) for at, samples, _ in laid]
@@ -227,12 +246,12 @@ class SoundLine:
         return self._joined(runs, start, end)
 
     def _flush(self) -> None:
-        """Fetch the last milliseconds of a line, which the resampler's filter still holds."""
+        """Fetch the last milliseconds, which the resampler's filter still holds."""
         if self._resampler is not None:
             self._lay(self._resampler.resample(None))
 
     def _lay(self, frames: list[av.AudioFrame]) -> None:
-        self._lines[-1].parts.extend(frame.to_ndarray().reshape(-1) for frame in frames)
+        self._line.parts.extend(frame.to_ndarray().reshape(-1) for frame in frames)
 
     def _note_jitter(self, off: Float[np.ndarray, " stamps"]) -> None:
         """List timestamps that lie off (ticks) the samples' place by more than the slack."""
