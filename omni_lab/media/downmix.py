@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import av
 
 CANCELS, MIXES = 0.1, 0.5  # relative power at which the sum is given up, and taken up again
+QUIET = 1e-6  # mean power (full scale 1) below which channels may be what they like: -60 dB
 MEMORY_S = 0.1  # seconds for which powers are remembered
 PLANES = 8  # PyAV reads beyond the planes of as many channels
 
@@ -29,6 +30,7 @@ class Downmix:
         self._form: tuple | None = None
         self._weights = np.zeros((0, 0))  # of every two channels in the power of the sum
         self._products = np.zeros((0, 0))  # weighted, over the time that is remembered
+        self._samples = 0.0  # in that time
 
     def heard(self, frame: av.AudioFrame) -> av.AudioFrame:
         """Audio frame for the mix: as it is, or a mono frame of its loudest channel.
@@ -42,22 +44,25 @@ class Downmix:
         if form != self._form:
             weights = _weights(frame.layout.name)
             self._weights = np.outer(weights, weights)
-            self._products, self.alone = np.zeros_like(self._weights), None
+            self._products, self._samples = np.zeros_like(self._weights), 0.0
+            self.alone = None
             self._form = form
         if self._weights.size == 1:
             return frame
 
         channels = _channels(frame)
-        self._measure(channels, frame.samples / frame.sample_rate)
+        self._measure(channels, exp(-frame.samples / frame.sample_rate / MEMORY_S))
         return frame if self.alone is None else _mono(channels[self.alone], frame.sample_rate)
 
-    def _measure(self, channels: Float32[np.ndarray, "channels samples"], length_s: float) -> None:
-        """Take one frame into account, and choose."""
-        self._products *= exp(-length_s / MEMORY_S)
+    def _measure(self, channels: Float32[np.ndarray, "channels samples"], kept: float) -> None:
+        """Take one frame into account, beside what is kept of those before, and choose."""
+        self._samples = kept * self._samples + channels.shape[1]
+        self._products *= kept
         self._products += self._weights * (channels @ channels.T)
         mixed, apart = self._products.sum(), self._products.trace()
 
-        if self.alone is None and mixed < CANCELS * apart:
+        audible = apart > QUIET * self._samples
+        if self.alone is None and audible and mixed < CANCELS * apart:
             self.alone = int(self._products.diagonal().argmax())
         elif self.alone is not None and mixed > MIXES * apart:
             self.alone = None

@@ -119,3 +119,9 @@ def test_polarity_that_changes_on_the_way(tmp_path):
         heard = film.audio[16_000 * second + 8_000 : 16_000 * second + 14_000]
         assert level(heard) == pytest.approx(level(32_768 * tone()), rel=0.02)
     assert "(2 times" in film.source.errors[0]
+
+
+def test_what_nobody_hears_is_left_alone(tmp_path):
+    """The rest that encoders leave in pauses is often inverted: nothing to mend, nothing to list."""
+    film = decode(written(tmp_path / "a.wav", 1e-3 * tone(), -1e-3 * tone(), subtype="FLOAT"))
+    assert film.source.errors == ()
