@@ -42,7 +42,9 @@ class Downmix:
         """
         form = (frame.format.name, frame.layout.name)
         if form != self._form:
-            weights = _weights(frame.layout.name)
+            # Of layouts that list their channels PyAV frees twice what it makes of their name.
+            listed = " (" in frame.layout.name or "ambisonic" in frame.layout.name
+            weights = np.ones(1) if listed else _weights(frame.layout.name)
             self._weights = np.outer(weights, weights)
             self._products, self._samples = np.zeros_like(self._weights), 0.0
             self.alone = None
@@ -86,7 +88,7 @@ def _channels(frame: av.AudioFrame) -> Float32[np.ndarray, "channels samples"]:
     from av.audio.resampler import AudioResampler
 
     count = frame.layout.nb_channels
-    if count >= PLANES:
+    if count >= PLANES or frame.format.name.startswith("s64"):
         (frame,) = AudioResampler(format="flt").resample(frame)
     samples = frame.to_ndarray()
     kind = samples.dtype

@@ -125,3 +125,24 @@ def test_what_nobody_hears_is_left_alone(tmp_path):
     """The rest that encoders leave in pauses is often inverted: nothing to mend, nothing to list."""
     film = decode(written(tmp_path / "a.wav", 1e-3 * tone(), -1e-3 * tone(), subtype="FLOAT"))
     assert film.source.errors == ()
+
+
+@pytest.mark.parametrize("layout", ["stereo", "3.0", "7.1(wide)", "22.2", "2 channels"])
+@pytest.mark.parametrize("form", ["s64", "s16", "dblp"])
+def test_any_layout_and_any_format_is_mixed(layout, form):
+    """Formats that NumPy is not handed, planes beyond eight, channels without names."""
+    import av
+    from av.audio.resampler import AudioResampler
+
+    from omni_lab.media.sound import SoundLine
+
+    channels = int(layout.split()[0]) if " " in layout else av.AudioLayout(layout).nb_channels
+    samples = np.full((1, RATE * channels), 0.25, np.float32)
+    frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=layout)
+    frame.sample_rate = RATE
+    (frame,) = AudioResampler(format=form).resample(frame)
+    line = SoundLine()
+    line.add(frame, 0)
+    audio, *_ = line.finish()
+    assert audio.size == 16_000
+    assert audio[8_000] == pytest.approx(8192, abs=2)
