@@ -26,6 +26,7 @@ from omni_lab.media.downmix import Downmix
 if TYPE_CHECKING:
     import av
 
+LISTED = TICKS_PER_SECOND // 100  # 10 ms: nobody hears less, and block switches often err by 9
 STEEPEST = 0.1  # ticks of drift per tick; timestamps that drift faster are no clock
 SMOOTH = SLACK / 10  # jitter of a second's mean that is followed
 BLOCK = 1 << 20  # samples stretched at a time
@@ -254,8 +255,8 @@ class SoundLine:
         self._line.parts.extend(frame.to_ndarray().reshape(-1) for frame in frames)
 
     def _note_jitter(self, off: Float[np.ndarray, " stamps"]) -> None:
-        """List timestamps that lie off (ticks) the samples' place by more than the slack."""
-        far = np.abs(off)[np.abs(off) > SLACK]
+        """List timestamps that lie too far off (ticks) the place of their samples."""
+        far = np.abs(off)[np.abs(off) > LISTED]
         if far.size:
             most = seconds(round(1000 * far.max()))
             self._damage.note(

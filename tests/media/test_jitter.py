@@ -55,8 +55,9 @@ def test_block_switches_of_vorbis_cut_nothing(tmp_path, rate):
     film = decode(path)
     assert film.audio_gaps == ()
     assert film.audio.size == 64_000
-    (error,) = film.source.errors
-    assert "timestamps of the sound are off by up to" in error
+    # less than 10 ms is nothing to list
+    listed = [error for error in film.source.errors if "off by up to 10 ms" in error]
+    assert len(listed) == len(film.source.errors) == (rate == 44_100)
 
     samples, _ = soundfile.read(path)
     plain = tmp_path / "drums.wav"
@@ -96,7 +97,7 @@ def test_recorders_that_stamp_on_arrival_cut_nothing(tmp_path, name, sound, by_m
     assert 0 <= before + film.audio_start <= 2 * by_ms * MS
     np.testing.assert_array_equal(film.audio, plain.audio[before:])
     (error,) = film.source.errors
-    assert int(error.split()[0]) > 100
+    assert int(error.split()[0]) > 30
 
 
 def test_lost_packets_are_silence_where_they_were(tmp_path):
