@@ -32,6 +32,8 @@ from omni_lab.media.timestamps import Timeline, varies
 if TYPE_CHECKING:
     import av
 
+# Containers that state where each stream ends; what FFmpeg gives for others is often a guess
+STATES_END = ("mov,mp4,m4a,3gp,3g2,mj2",)
 EARLY = TICKS_PER_SECOND // 10  # more than the time from a picture's decoding to its display
 
 
@@ -96,7 +98,7 @@ class _Pass:
         self.format = container.format.name
         self.damage = DamageLog()
         self.pictures = PictureLine(config, self.format, self.damage)
-        self.sound = SoundLine()
+        self.sound = SoundLine(self.damage)
         self.sound_reached = 0  # tick of the newest sound
         self.sound_unit = 0  # samples of one audio frame, at 16 kHz
         self.embedded: list[subtitles.Packet] = []
@@ -268,7 +270,8 @@ class _Pass:
     def _sound(self, moved: int) -> tuple[np.ndarray | None, int, list[tuple[int, int]]]:
         """Complete sound track (see `SoundLine.finish`), cut where the container says it ends."""
         stream, stated = self.source.stream("audio"), None
-        if stream and stream.start is not None and stream.duration:
+        states = self.format in STATES_END
+        if states and stream and stream.start is not None and stream.duration:
             stated = stream.start + stream.duration
         return self.sound.finish(stated, padding=2 * self.sound_unit, moved=moved)
 

@@ -1,15 +1,16 @@
 """Audio resampling and placement on the clock: 16 kHz, mono, every sample at the tick of its PTS.
 
-Within an unbroken run of frames the samples are counted, and all timestamps together place the run:
-in a container that writes whole milliseconds each timestamp leaves half a millisecond open, and
-what all of them leave open is less. Where the timestamps drift away from the count (a recorder
-whose clock runs fast), the run is stretched to follow them. Where they leave it at once by more
-than `SLACK` (a gap, a jump), the resampler is flushed and a new run begins. Gaps stay gaps: they
-are zeros in the array and are listed.
+Samples that follow one another in the file follow one another in time: they are counted, and all
+timestamps together place them. In a container that writes whole milliseconds each timestamp leaves
+half a millisecond open, and what all of them leave open is less. Timestamps that jitter around the
+count, however far, move nothing, and are listed as errors. Where they leave the count for good (see
+`changepoints`) there is a gap: zeros in the array, and listed. Where they drift away from it (a
+recorder whose clock runs fast), the samples are stretched to follow them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -17,69 +18,108 @@ import numpy as np
 from jaxtyping import Float, Int16
 
 from omni_lab.config import TICKS_PER_SECOND
+from omni_lab.media.changepoints import SLACK, STAYS, lasting_moves
+from omni_lab.media.clock import seconds
+from omni_lab.media.damage import DamageLog
+from omni_lab.media.downmix import Downmix
 
 if TYPE_CHECKING:
     import av
 
-SLACK = TICKS_PER_SECOND // 100  # 10 ms: more than containers round, less than anybody hears
-RECENT = 16  # timestamps whose mean predicts where the next frame should lie
+LISTED = TICKS_PER_SECOND // 100  # 10 ms: nobody hears less, and block switches often err by 9
 STEEPEST = 0.1  # ticks of drift per tick; timestamps that drift faster are no clock
+SMOOTH = SLACK / 10  # jitter of a second's mean that is followed
 BLOCK = 1 << 20  # samples stretched at a time
 
 
+@dataclass(frozen=True)
 class _Run:
-    """Unbroken run of samples, with the timestamps that place it.
+    """Unbroken run of samples, with the timestamps that place it."""
 
-    Parameters
-    ----------
-    at : tick at which the run begins if no timestamp says otherwise
-    """
+    samples: Int16[np.ndarray, " samples"]
+    counted: Float[np.ndarray, " stamps"]  # of each timestamp: ticks since the run began
+    offsets: Float[np.ndarray, " stamps"]  # and the timestamp less those ticks
+    grain: float  # ticks per unit of the container's time base
 
-    def __init__(self, at: float):
-        self.at = at
-        self.parts: list[np.ndarray] = []
-        self.length = Fraction(0)  # of the source's samples so far, in ticks
-        self.counted: list[float] = []  # of each timestamp: ticks since the run began
-        self.offsets: list[float] = []  # and the timestamp less those ticks
-        self.grain = 0.0  # ticks per unit of the container's time base
-
-    def expected(self) -> tuple[float, float]:
-        """Expected tick of the next frame: by the recent timestamps' mean, by the newest alone."""
-        recent = self.offsets[-RECENT:] or [self.at]
-        return float(self.length) + sum(recent) / len(recent), float(self.length) + recent[-1]
-
-    def laid(self) -> tuple[int, Int16[np.ndarray, " samples"]]:
-        """Placed run: the tick of the first sample, and the samples, stretched if they drift."""
-        samples = np.concatenate(self.parts) if self.parts else np.zeros(0, dtype=np.int16)
-        if not self.offsets or not samples.size:
-            return round(self.at), samples
-        if np.ptp(self.offsets) <= self.grain + 2:  # nothing but rounding
-            return self._rounded(), samples
-
-        counted, offsets = np.array(self.counted), np.array(self.offsets)
-        blocks = _by_second(counted)
-        knots = np.array([counted[block].mean() for block in blocks])
-        shifts = np.array([offsets[block].mean() for block in blocks])
+    def laid(
+        self,
+    ) -> tuple[int, Int16[np.ndarray, " laid"], Float[np.ndarray, " stamps"]]:
+        """Placed run: the first sample's tick, the samples, and how far off each timestamp is."""
+        offsets, samples = self.offsets, self.samples
+        if not offsets.size or not samples.size:
+            return 0, samples, np.zeros(0)
+        if np.ptp(offsets) <= self.grain + 2:  # nothing but rounding
+            return self._rounded(), samples, np.zeros(0)
 
         # Timestamps that jitter, or err for a while (Ogg), say where the run lies, not how long.
-        if abs(_drift(offsets, blocks)) <= self.grain + 2 + 6 * _jitter(offsets, blocks):
-            return round(float(np.median(offsets))), samples
+        blocks = _blocks(self.counted, TICKS_PER_SECOND)
+        jitter = _jitter(offsets, blocks)
+        if abs(_drift(offsets, blocks)) <= self.grain + 2 + 9 * jitter:
+            middle = float(np.median(offsets))
+            return round(middle), samples, offsets - middle
+
+        # else the pitch would follow the jitter
+        if jitter > SMOOTH and self.counted[-1] > 2 * STAYS:
+            blocks = _blocks(self.counted, STAYS)
+        knots = np.array([self.counted[block].mean() for block in blocks])
+        shifts = np.array([offsets[block].mean() for block in blocks])
         # Stretching along a steeper slope would squeeze sound to nothing.
-        if np.abs(np.diff(shifts) / np.diff(knots)).max() > STEEPEST:
-            return round(self.offsets[0]), samples
-        return stretch(samples, knots, shifts)
+        if np.abs(np.diff(shifts) / np.diff(knots)).max(initial=0) > STEEPEST:
+            return round(offsets[0]), samples, offsets - offsets[0]
+        return *stretch(samples, knots, shifts), offsets - np.interp(self.counted, knots, shifts)
 
     def _rounded(self) -> int:
         """Start tick where timestamps differ by rounding alone: the first, if the others agree."""
         open_by = (self.grain + 1) / 2  # timestamps are also rounded to ticks
-        low, high = max(self.offsets) - open_by, min(self.offsets) + open_by
+        low, high = self.offsets.max() - open_by, self.offsets.min() + open_by
         first = self.offsets[0]
         return round(float(first if low <= first <= high else (low + high) / 2))
 
 
-def _by_second(counted: Float[np.ndarray, " stamps"]) -> list[np.ndarray]:
-    """Indices of the timestamps in each second of a run."""
-    edges = np.flatnonzero(np.diff(counted // TICKS_PER_SECOND)) + 1
+class _Line:
+    """Samples in the order of the file, counted, with all of their timestamps."""
+
+    def __init__(self) -> None:
+        self.parts: list[np.ndarray] = []
+        self.length = Fraction(0)  # of the source's samples so far, in ticks
+        self.counted: list[float] = []  # of each timestamp: ticks since the line began
+        self.offsets: list[float] = []  # and the timestamp less those ticks
+        self.cuts: list[int] = []  # timestamps at which another form begins, with its own place
+        self.grain = 0.0  # ticks per unit of the container's time base
+
+    def stamp(self, time: int, grain: float) -> None:
+        """Take the timestamp (tick) of the next sample."""
+        self.counted.append(float(self.length))
+        self.offsets.append(time - float(self.length))
+        self.grain = max(self.grain, grain)
+
+    def settle(self) -> None:
+        """Make the samples so far as many as were counted: a filter's end may be one off."""
+        samples = sum(part.size for part in self.parts)
+        lacking = round(self.length) - samples
+        if lacking > 0:
+            self.parts.append(np.zeros(lacking, dtype=np.int16))
+        elif lacking < 0:
+            self.parts = [np.concatenate(self.parts)[:lacking]]
+
+    def runs(self) -> list[_Run]:
+        """Unbroken runs: the samples, cut where the timestamps move for good."""
+        samples = np.concatenate(self.parts) if self.parts else np.zeros(0, dtype=np.int16)
+        counted, offsets = np.array(self.counted), np.array(self.offsets)
+        moves = sorted({*lasting_moves(counted, offsets), *self.cuts} - {0, counted.size})
+        starts = [0, *(round(counted[move]) for move in moves)]
+        pieces = np.split(samples, starts[1:])
+        stamps = np.split(np.arange(counted.size), moves)
+
+        return [
+            _Run(piece, counted[own] - start, offsets[own] + start, self.grain)
+            for start, piece, own in zip(starts, pieces, stamps, strict=True)
+        ]
+
+
+def _blocks(counted: Float[np.ndarray, " stamps"], length: int) -> list[np.ndarray]:
+    """Indices of the timestamps in each `length` ticks of a run."""
+    edges = np.flatnonzero(np.diff(counted // length)) + 1
     return np.split(np.arange(counted.size), edges)
 
 
@@ -95,13 +135,26 @@ def _jitter(offsets: Float[np.ndarray, " stamps"], blocks: list[np.ndarray]) -> 
     return np.median([offsets[block].std() / np.sqrt(block.size) for block in blocks])
 
 
-class SoundLine:
-    """Audio placement: decoded frames, in order, as 16 kHz mono int16 samples on the clock."""
+def _form(frame: av.AudioFrame) -> tuple[str, str, int]:
+    """Sample format, channel layout and rate of a frame."""
+    return frame.format.name, frame.layout.name, frame.sample_rate
 
-    def __init__(self):
-        self._runs: list[_Run] = []
+
+class SoundLine:
+    """Audio placement: decoded frames, in order, as 16 kHz mono int16 samples on the clock.
+
+    Parameters
+    ----------
+    damage : where timestamps that were passed over, and samples laid over others, are listed
+    """
+
+    def __init__(self, damage: DamageLog | None = None):
+        self._damage = damage or DamageLog()
+        self._line = _Line()
+        self._downmix = Downmix()
         self._resampler = None
-        self._form: tuple | None = None
+        self._source: tuple | None = None  # form of the newest frame
+        self._form: tuple | None = None  # and of what is mixed
 
     def add(self, frame: av.AudioFrame, time: int | None, grain: float = 0.0) -> None:
         """Place the next frame.
@@ -119,33 +172,44 @@ class SoundLine:
         """
         import av
 
-        self._begin_run(frame, time)
-        run = self._runs[-1]
+        line, source = self._line, _form(frame)
+        if source != self._source:
+            line.cuts.append(len(line.counted))
+            self._source = source
         if time is not None:
-            run.counted.append(float(run.length))
-            run.offsets.append(time - float(run.length))
-            run.grain = max(run.grain, grain)
+            line.stamp(time, grain)
 
-        frame.pts = None  # else the resampler would fill gaps: time is kept here, by counting
+        frame.pts = None  # else resamplers would fill gaps: time is kept here, by counting
+        length = Fraction(frame.samples * TICKS_PER_SECOND, frame.sample_rate)
         try:
-            self._lay(self._resampler.resample(frame))
+            mixed = self._mixed(frame, time)
+            self._begin_form(mixed)
+            self._lay(self._resampler.resample(mixed))
         except av.error.FFmpegError:  # unknown downmix: there is nothing to flush later
             self._resampler = self._form = None
             raise
-        run.length += Fraction(frame.samples * TICKS_PER_SECOND, frame.sample_rate)
+        line.length += length
 
-    def _begin_run(self, frame: av.AudioFrame, time: int | None) -> None:
-        """Begin a new run, with its own resampler, where the format changes or the clock jumps."""
+    def _mixed(self, frame: av.AudioFrame, time: int | None) -> av.AudioFrame:
+        """Audio frame whose channels do not cancel in the mix, which is listed where they would."""
+        before = self._downmix.alone
+        mixed = self._downmix.heard(frame)
+        if before is None and self._downmix.alone is not None:
+            cancel = "the channels of the sound cancel in the mix to mono"
+            self._damage.note(f"{cancel}: the loudest is heard alone", time)
+        return mixed
+
+    def _begin_form(self, frame: av.AudioFrame) -> None:
+        """Begin a new resampler where the format changes."""
         from av.audio.resampler import AudioResampler
 
-        form = (frame.format.name, frame.layout.name, frame.sample_rate)
-        expected = self._runs[-1].expected() if self._runs else (0.0, 0.0)
-        jumps = time is not None and min(abs(time - tick) for tick in expected) > SLACK
-        if not self._runs or form != self._form or jumps:
-            self._flush()
+        form = _form(frame)
+        if form != self._form:
+            if self._resampler is not None:
+                self._flush()
+                self._line.settle()
             self._resampler = AudioResampler(format="s16", layout="mono", rate=TICKS_PER_SECOND)
             self._form = form
-            self._runs.append(_Run(expected[0]))
 
     def finish(
         self, span_end: int | None = None, padding: int = 0, moved: int = 0
@@ -165,9 +229,12 @@ class SoundLine:
         (start, end) in ticks
         """
         self._flush()
-        laid = ((at + moved, samples) for at, samples in (run.laid() for run in self._runs))
+        laid = [run.laid() for run in self._line.runs()]
+        self._line = _Line()
+        self._note_jitter(np.concatenate([np.zeros(0), *(off for _, _, off in laid)]))
+
+        laid = [(at + moved, samples) for at, samples, _ in laid]
         runs = [(max(at, 0), samples[max(0, -at) :]) for at, samples in laid]
-        self._runs = []
         runs = sorted((run for run in runs if run[1].size), key=lambda run: run[0])
         if not runs:
             return None, 0, []
@@ -177,33 +244,51 @@ class SoundLine:
         span_end = None if span_end is None else span_end + moved
         if span_end is not None and start < span_end < end <= span_end + padding:
             end = span_end
-        return _joined(runs, start, end)
+        return self._joined(runs, start, end)
 
     def _flush(self) -> None:
-        """Fetch the last milliseconds of a run, which the resampler's filter still holds."""
+        """Fetch the last milliseconds, which the resampler's filter still holds."""
         if self._resampler is not None:
             self._lay(self._resampler.resample(None))
 
     def _lay(self, frames: list[av.AudioFrame]) -> None:
-        self._runs[-1].parts.extend(frame.to_ndarray().reshape(-1) for frame in frames)
+        self._line.parts.extend(frame.to_ndarray().reshape(-1) for frame in frames)
 
+    def _note_jitter(self, off: Float[np.ndarray, " stamps"]) -> None:
+        """List timestamps that lie too far off (ticks) the place of their samples."""
+        far = np.abs(off)[np.abs(off) > LISTED]
+        if far.size:
+            most = seconds(round(1000 * far.max()))
+            self._damage.note(
+                f"{far.size} timestamps of the sound are off by up to {most:.0f} ms and passed "
+                "over: its samples follow one another as counted"
+            )
 
-def _joined(
-    runs: list[tuple[int, np.ndarray]], start: int, end: int
-) -> tuple[np.ndarray, int, list[tuple[int, int]]]:
-    """One array from `start` to `end` (ticks) of runs in order of time, and the gaps between."""
-    audio = np.zeros(end - start, dtype=np.int16)
-    heard, gaps = start, []
+    def _joined(
+        self, runs: list[tuple[int, np.ndarray]], start: int, end: int
+    ) -> tuple[np.ndarray, int, list[tuple[int, int]]]:
+        """One array from `start` to `end` (ticks) of runs in order of time, and the gaps between.
 
-    for at, samples in runs:
-        if at >= end:
-            break
-        samples = samples[: end - at]
-        audio[at - start : at - start + samples.size] = samples
-        if at > heard:
-            gaps.append((heard, at))
-        heard = max(heard, at + samples.size)
-    return audio[: heard - start], start, gaps
+        Runs that overlap by no more than the slack are joined; else the later one is heard.
+        """
+        audio = np.zeros(end - start, dtype=np.int16)
+        heard, gaps = start, []
+
+        for at, samples in runs:
+            if 0 < heard - at <= SLACK:
+                at = heard
+            if at >= end:
+                break
+            samples = samples[: end - at]
+            audio[at - start : at - start + samples.size] = samples
+            if at > heard:
+                gaps.append((heard, at))
+            if at < heard:
+                lost = min(heard - at, samples.size)
+                twice = f"{seconds(lost):.3f} s of sound are stamped twice: the later is kept"
+                self._damage.note(twice, at)
+            heard = max(heard, at + samples.size)
+        return audio[: heard - start], start, gaps
 
 
 def stretch(

@@ -160,6 +160,33 @@ def test_padding_is_trimmed(tmp_path):
     assert film.audio.size == ticks(2.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "sound", "options"),
+    [
+        ("a.ts", "mp2", {}),
+        ("a.ts", "aac", {}),
+        ("a.mpg", "mp2", {}),
+        ("a.mpg", "ac3", {}),
+        ("a.wma", "libmp3lame", {}),
+        ("a.ac3", "ac3", {}),
+        ("a.mp3", "libmp3lame", {"write_xing": "0"}),
+        ("a.wav", "ac3", {}),
+        ("a.aac", "aac", {}),
+        ("a.mkv", "aac", {}),
+    ],
+)
+def test_an_end_that_ffmpeg_guesses_cuts_nothing(tmp_path, name, sound, options):
+    """Where no header states how long the sound is, all of it that is in the file is kept."""
+    import av
+
+    path = write_film(
+        tmp_path / name, 2.01, picture=None, sound=sound, rate=48_000, options=options
+    )
+    with av.open(str(path)) as container:
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert decode(path, EVERY).audio.size == -(-samples // 3)
+
+
 def test_gap_stays_a_gap(tmp_path):
     """Where packets are missing, what follows keeps its time, and the hole is listed."""
     film = decode(write_film(tmp_path / "a.mp4", sound_gap=(1.2, 2.2)), EVERY)
