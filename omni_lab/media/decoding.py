@@ -21,6 +21,8 @@ from omni_lab.media.avi_offset import PRIMING, PacketOrder
 from omni_lab.media.clock import rescale, ticks
 from omni_lab.media.damage import DamageLog
 from omni_lab.media.errors import NothingDecodableError, SubtitleError
+from omni_lab.media.headers import cropping
+from omni_lab.media.images.cropping import Borders
 from omni_lab.media.pictures import PictureLine
 from omni_lab.media.probe import MAX_PIXELS, Source, Stream, describe, open_media
 from omni_lab.media.sound import SoundLine
@@ -93,7 +95,11 @@ class _Pass:
         self.container, self.source, self.config = container, source, config
         self.format = container.format.name
         self.damage = DamageLog()
-        self.pictures = PictureLine(config, self.format, self.damage)
+        for error in source.errors:
+            self.damage.note(error)
+        picture = source.stream("video")
+        borders = cropping(container.streams[picture.index]) if picture else Borders()
+        self.pictures = PictureLine(config, self.format, self.damage, borders)
         self.sound = SoundLine()
         self.sound_reached = 0  # tick of the newest sound
         self.sound_unit = 0  # samples of one audio frame, at 16 kHz

@@ -16,7 +16,9 @@ from jaxtyping import Int64
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.media.clock import rescale
 from omni_lab.media.damage import DamageLog
+from omni_lab.media.images.cropping import Borders, Cropper
 from omni_lab.media.images.sampling import FramePicker
+from omni_lab.media.images.side_data import has_captions
 from omni_lab.media.scenes import ContentDetector, scene_changes
 
 PACKETS_TIMED = ("avi", "asf")  # containers that time packets, not pictures
@@ -31,9 +33,16 @@ class PictureLine:
     config : frames per second, size, quality, scene detector
     container_format : FFmpeg's name of the container
     damage : log of decoding errors
+    borders : of every picture, which are not displayed
     """
 
-    def __init__(self, config: TripletConfig, container_format: str, damage: DamageLog):
+    def __init__(
+        self,
+        config: TripletConfig,
+        container_format: str,
+        damage: DamageLog,
+        borders: Borders,
+    ):
         self.picker = FramePicker(config)
         self.reached = 0  # tick of the newest picture
         self.standing = 0  # tick up to which the newest picture is known to be displayed
@@ -42,7 +51,9 @@ class PictureLine:
         self.packet_times: list[int] = []  # of the pictures' packets, in such containers
         self.held_back: int | None = None  # pictures that a decoder keeps until later ones come
         self._detector = ContentDetector() if config.scenes == "pyscenedetect" else None
+        self._cropper = Cropper(borders)
         self._format, self._damage = container_format, damage
+        self._captioned = False  # closed captions were met and noted
         self._place = -1  # among packets, of the one with which the newest picture came out
         self._frame_length = 0  # ticks that the newest picture is displayed, 0 until known
 
@@ -70,13 +81,24 @@ class PictureLine:
         elif times:
             self._frame_length = time - times[-1]
 
+        if not self._captioned and has_captions(frame):
+            self._captioned = True
+            self._damage.note("closed captions in the pictures (CEA-608 or 708) not read", time)
         if self._is_damaged(frame, time):
             self.left_out += 1
             return
+        frame = self._displayed(frame, time)
         # An unset aspect ratio is None, or a ratio that is false.
         self.picker.add(frame, time, float(stream.sample_aspect_ratio or 1))
         if self._detector:
             self._detector.add(frame, time)
+
+    def _displayed(self, frame, time: int):
+        """Part of a picture that is displayed: all of it, where nothing would be left."""
+        if min(self._cropper.borders.leave(frame.width, frame.height)) > 0:
+            return self._cropper.crop(frame)
+        self._damage.note("cropping declared by the container leaves no picture: ignored", time)
+        return frame
 
     def _time(self, frame, stream, zero: int) -> int:
         """Presentation time (ticks) of a picture: by its timestamp, else after the one before."""
