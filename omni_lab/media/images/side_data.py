@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +42,7 @@ def _side_data(frame: av.VideoFrame, name: str) -> av.sidedata.sidedata.SideData
     return next((data for data in frame.side_data if data.type.name == name), None)
 
 
+@cache
 def _accept_unknown_types() -> None:
     """Let PyAV's list of side data types hold others, once met.
 
