@@ -21,8 +21,11 @@ from omni_lab.media.avi_offset import PRIMING, PacketOrder
 from omni_lab.media.clock import rescale, ticks
 from omni_lab.media.damage import DamageLog
 from omni_lab.media.errors import NothingDecodableError
+from omni_lab.media.headers import cropping
+from omni_lab.media.images.cropping import Borders
 from omni_lab.media.pictures import PictureLine
 from omni_lab.media.probe import MAX_PIXELS, Source, Stream, describe, open_media
+from omni_lab.media.recovery import RecoveryPoints
 from omni_lab.media.sound import SoundLine
 from omni_lab.media.subtitles import reader as subtitles
 from omni_lab.media.subtitles.beside import read_beside
@@ -97,7 +100,9 @@ class _Pass:
         self.container, self.source, self.config = container, source, config
         self.format = container.format.name
         self.damage = DamageLog()
-        self.pictures = PictureLine(config, self.format, self.damage)
+        for error in source.errors:
+            self.damage.note(error)
+        self.pictures = PictureLine(config, self.format, self.damage, *_stated(container, source))
         self.sound = SoundLine(self.damage)
         self.sound_reached = 0  # tick of the newest sound
         self.sound_unit = 0  # samples of one audio frame, at 16 kHz
@@ -185,7 +190,7 @@ class _Pass:
                 self.pictures.repeat(packet, stated, self.source.zero)
             return
         if is_video and packet is not None:
-            self.pictures.take_packet(packet)
+            self.pictures.take_packet(packet, self.source.zero)
 
         known = packet is not None and packet.pts is not None
         time = rescale(packet.pts, packet.time_base) - self.source.zero if known else None
@@ -193,8 +198,8 @@ class _Pass:
             frames = stream.codec_context.decode(packet)
         except av.error.FFmpegError as error:
             self._note(f"{stream.type} does not decode", time, error)
-            if is_video and self.pictures.damaged_from is None:
-                self.pictures.damaged_from = time or 0
+            if is_video:
+                self.pictures.lose_packet(time or 0)
             return
 
         for frame in frames:
@@ -311,8 +316,23 @@ class _Pass:
         return (text.cues, str(text.file)) if text.file else (inside, None)
 
 
+def _stated(container, source: Source) -> tuple[Borders, RecoveryPoints | None]:
+    """Borders and renewals of the pictures, as the chosen video stream states them."""
+    stream = source.stream("video")
+    if stream is None:
+        return Borders(), None
+    chosen = container.streams[stream.index]
+    renewing = stream.codec == "h264"
+    return cropping(chosen), RecoveryPoints(chosen.codec_context.extradata) if renewing else None
+
+
 def _bound(codec: av.VideoCodecContext, threads: int) -> None:
     """Limit a decoder's threads where pictures are large: every thread holds one in memory."""
+    from av.codec.context import Flags
+
     codec.options = {"max_pixels": str(MAX_PIXELS)}
+    # HEVC's decoder would drop pictures whose reference is lost, so that nobody could count them.
+    if codec.name == "hevc":
+        codec.flags |= Flags.output_corrupt
     codec.thread_type = "AUTO"
     codec.thread_count = min(threads, max(1, MAX_PIXELS // max(1, codec.width * codec.height)))

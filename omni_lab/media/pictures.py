@@ -2,7 +2,7 @@
 
 Most containers stamp each picture. AVI and ASF stamp packets only, so that a picture takes the time
 of a packet. A picture that is broken, or predicted from a broken one, is left out up to the next
-key frame.
+key frame, or to where the stream says that the whole picture is renewed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from jaxtyping import Int64
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
 from omni_lab.media.clock import rescale
 from omni_lab.media.damage import DamageLog
+from omni_lab.media.images.cropping import Borders, Cropper
 from omni_lab.media.images.sampling import FramePicker
+from omni_lab.media.images.side_data import has_captions
+from omni_lab.media.recovery import RecoveryPoints
 from omni_lab.media.scenes import ContentDetector, scene_changes
 
 PACKETS_TIMED = ("avi", "asf")  # containers that time packets, not pictures
@@ -31,25 +34,52 @@ class PictureLine:
     config : frames per second, size, quality, scene detector
     container_format : FFmpeg's name of the container
     damage : log of decoding errors
+    borders : of every picture, which are not displayed
+    recovery : where the stream is whole again without a key frame, if it can say so
     """
 
-    def __init__(self, config: TripletConfig, container_format: str, damage: DamageLog):
+    def __init__(
+        self,
+        config: TripletConfig,
+        container_format: str,
+        damage: DamageLog,
+        borders: Borders,
+        recovery: RecoveryPoints | None,
+    ):
         self.picker = FramePicker(config)
         self.reached = 0  # tick of the newest picture
         self.standing = 0  # tick up to which the newest picture is known to be displayed
         self.damaged_from: int | None = None  # tick from which pictures build on a broken one
         self.left_out = 0  # damaged pictures
+        self._recovery = recovery
+        self._broken = 0  # tick of the newest broken picture
         self.packet_times: list[int] = []  # of the pictures' packets, in such containers
         self.held_back: int | None = None  # pictures that a decoder keeps until later ones come
         self._detector = ContentDetector() if config.scenes == "pyscenedetect" else None
+        self._cropper = Cropper(borders)
         self._format, self._damage = container_format, damage
+        self._captioned = False  # closed captions were met and noted
         self._place = -1  # among packets, of the one with which the newest picture came out
         self._frame_length = 0  # ticks that the newest picture is displayed, 0 until known
 
-    def take_packet(self, packet) -> None:
-        """Keep the time of a video packet, in containers that time packets."""
+    def take_packet(self, packet, zero: int) -> None:
+        """Keep what a video packet states: its time, where the container times packets; renewals."""
         if self._format in PACKETS_TIMED and packet.dts is not None:
             self.packet_times.append(packet.dts)
+        stated = packet.dts if packet.pts is None else packet.pts
+        if self._recovery and stated is not None:
+            self._recovery.take(bytes(packet), rescale(stated, packet.time_base) - zero)
+
+    def lose_packet(self, time: int) -> None:
+        """Note a packet that does not decode; `time` is its picture's (ticks), 0 if unknown."""
+        if self._recovery:
+            self._recovery.forget()
+        self._break(time)
+
+    def _break(self, time: int) -> None:
+        """Note that the picture at a time is broken, and what is predicted from it."""
+        self.damaged_from = time if self.damaged_from is None else self.damaged_from
+        self._broken = max(self._broken, time)
 
     def repeat(self, packet, time: int, zero: int) -> None:
         """Extend the display of the newest picture: an empty packet repeats it."""
@@ -70,13 +100,24 @@ class PictureLine:
         elif times:
             self._frame_length = time - times[-1]
 
+        if not self._captioned and has_captions(frame):
+            self._captioned = True
+            self._damage.note("closed captions in the pictures (CEA-608 or 708) not read", time)
         if self._is_damaged(frame, time):
             self.left_out += 1
             return
+        frame = self._displayed(frame, time)
         # An unset aspect ratio is None, or a ratio that is false.
         self.picker.add(frame, time, float(stream.sample_aspect_ratio or 1))
         if self._detector:
             self._detector.add(frame, time)
+
+    def _displayed(self, frame, time: int):
+        """Part of a picture that is displayed: all of it, where nothing would be left."""
+        if min(self._cropper.borders.leave(frame.width, frame.height)) > 0:
+            return self._cropper.crop(frame)
+        self._damage.note("cropping declared by the container leaves no picture: ignored", time)
+        return frame
 
     def _time(self, frame, stream, zero: int) -> int:
         """Presentation time (ticks) of a picture: by its timestamp, else after the one before."""
@@ -103,13 +144,14 @@ class PictureLine:
         return self.packet_times[place] if 0 <= place < len(self.packet_times) else None
 
     def _is_damaged(self, frame, time: int) -> bool:
-        """Damage test: is a picture broken, or predicted from one that is, up to a key frame?"""
-        if frame.is_corrupt and self.damaged_from is None:
-            self.damaged_from = time
+        """Damage test: is a picture broken, or predicted from one that is and not yet renewed?"""
+        if frame.is_corrupt:
+            self._break(time)
         if self.damaged_from is None or time < self.damaged_from:
             return False
-        if frame.key_frame and not frame.is_corrupt:
-            self.damaged_from = None
+        is_key = frame.key_frame and not frame.is_corrupt
+        if is_key or (self._recovery and self._recovery.is_whole(time, self._broken)):
+            self.damaged_from = self._broken if self._broken > time else None
             return False
         return True
 

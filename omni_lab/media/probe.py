@@ -23,13 +23,13 @@ from omni_lab.media.errors import (
     NothingDecodableError,
     NotMediaError,
 )
+from omni_lab.media.headers import TEXT_CODECS, codec_names, unread
 from omni_lab.media.languages import language_rank
 
 if TYPE_CHECKING:
     import av
 
 _MICROSECOND = Fraction(1, 1_000_000)
-TEXT_CODECS = ("mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text")
 MAX_PIXELS = 1 << 26  # of a decoded picture: twice as many as 8K has
 PLAYLISTS = ("hls", "dash", "concat", "sdp", "imf")
 REFUSED = "points to other files or addresses, which are not opened: name the films themselves"
@@ -210,7 +210,7 @@ def describe(
     Raises
     ------
     NothingDecodableError
-        the container holds neither pictures nor sound
+        the container holds neither pictures nor sound, or none that has a decoder
     MissingFileError
         reading the file fails before its end
     """
@@ -221,6 +221,11 @@ def describe(
     sound = choose(container, "audio", language, picture)
     text = choose(container, "subtitle", language, picture)
     programme = _programme(picture or sound or timed[0])
+    whole = [s for s in container.streams if _programme(s) == programme and not _is_cover(s)]
+    codecs = codec_names(container)
+    errors = unread(whole, codecs)
+    if picture is None and sound is None:
+        raise NothingDecodableError(path, f"nothing in it can be decoded: {'; '.join(errors)}")
 
     # Other programmes of a broadcast run on separate clocks: only this one sets the zero.
     beside = [s for s in timed if _programme(s) == programme]
@@ -228,7 +233,8 @@ def describe(
     zero = min(starts, default=0)
     taken = (picture, sound, text)
     streams = tuple(
-        _stream(s, zero, any(s is chosen for chosen in taken)) for s in container.streams
+        _stream(s, codec, zero, any(s is chosen for chosen in taken))
+        for s, codec in zip(container.streams, codecs, strict=True)
     )
 
     stated = rescale(container.duration, _MICROSECOND) if container.duration else 0
@@ -238,7 +244,8 @@ def describe(
         source_id = source_id or content_id(path)
     except OSError as error:
         raise MissingFileError(path, f"cannot be read to its end ({_reason(error)})") from None
-    return Source(source_id, str(path), streams, max(ends, default=stated), zero)
+    length = max(ends, default=stated)
+    return Source(source_id, str(path), streams, length, zero, errors=errors)
 
 
 def choose(
@@ -305,15 +312,14 @@ def _programme(stream: av.stream.Stream) -> tuple[int | None, ...]:
     return tuple(None if other is None else other.index for other in best)
 
 
-def _stream(stream: av.stream.Stream, zero: int, chosen: bool) -> Stream:
+def _stream(stream: av.stream.Stream, name: str, zero: int, chosen: bool) -> Stream:
     """Stream description from one stream's header."""
     codec = stream.codec_context
     start, duration = stream.start_time, stream.duration
     common = {
         "index": stream.index,
         "kind": stream.type if stream.type in ("video", "audio", "subtitle") else "other",
-        # the canonical name is the same whichever decoder FFmpeg was built with
-        "codec": codec.codec.canonical_name if codec else "unknown",
+        "codec": name,
         "start": None if start is None else rescale(start, stream.time_base) - zero,
         "duration": rescale(duration, stream.time_base) if duration else None,
         "language": stream.language,

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
+from omni_lab.media.images.side_data import display_matrix
 
 if TYPE_CHECKING:
     import av
@@ -202,7 +203,7 @@ def upright(
     The matrix maps (x, y) to (a x + c y, b x + d y), y pointing down; an angle that no camera
     writes becomes the nearest quarter turn.
     """
-    a, b, c, d = _display_matrix(frame)
+    a, b, c, d = display_matrix(frame)
     if is_turned(frame):
         picture = picture.transpose(1, 0, 2)
         a, d = c, b
@@ -215,14 +216,5 @@ def upright(
 
 def is_turned(frame: av.VideoFrame) -> bool:
     """Quarter turn test: are a frame's columns displayed as rows?"""
-    a, b, _, _ = _display_matrix(frame)
+    a, b, _, _ = display_matrix(frame)
     return abs(b) > abs(a)
-
-
-def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    """Display matrix (a, b, c, d) of a frame; the identity where it has none."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d, *_ = np.frombuffer(data, np.int32)
-            return int(a), int(b), int(c), int(d)
-    return 1, 0, 0, 1
