@@ -118,13 +118,15 @@ class Index:
         import pyarrow.parquet
 
         try:
-            table = pyarrow.parquet.read_table(
+            # not `read_table`, which starts a thread whatever it is told: one that is still
+            # starting when the process ends aborts it
+            file = pyarrow.parquet.ParquetFile(
                 pyarrow.BufferReader(data),
-                use_threads=False,  # an immediate exit would abort in pyarrow's threads
                 pre_buffer=False,
                 page_checksum_verification=True,
                 thrift_string_size_limit=1 << 30,
             )
+            table = file.read(use_threads=False)
             ledger = json.loads((table.schema.metadata or {}).get(_LEDGER, b"{}"))
         except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
             why = (str(error) or repr(error)).splitlines()[0]
