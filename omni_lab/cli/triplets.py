@@ -112,6 +112,8 @@ def triplets_build(arguments: argparse.Namespace) -> int:
     lines += [f"{clip_id}: dropped, {why}" for clip_id, why in done.dropped[:NAMED]]
     if (more := len(done.dropped) - NAMED) > 0:
         lines.append(f"and {more} more clips dropped: {out / REPORT} names them all")
+    if others := ", ".join(f"{n} {kind or 'without extension'}" for kind, n in done.passed_over):
+        lines.append(f"passed over in folders: {others}; a file named on its own is tried")
     lines += [f"{done.clips} clips of {done.films} films in {done.out}"]
 
     report = json.loads((out / REPORT).read_text(encoding="utf-8"))

@@ -7,7 +7,6 @@ not on the number of workers or on interruptions.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -29,6 +28,7 @@ from omni_lab.triplets.building.report import (
     report_bytes,
     summary,
 )  # fmt: skip
+from omni_lab.triplets.building.search import find, passed_over
 from omni_lab.triplets.building.workers import Built, Failure, Job
 from omni_lab.triplets.cutting.cut import check_lengths
 from omni_lab.triplets.cutting.film import Work, clips_of_film, content_settings
@@ -39,16 +39,6 @@ from omni_lab.triplets.shards.tars import ShardWriter
 
 SPOOL = ".spool"  # folder of one tar per film whose clips are not in a shard yet
 NO_TEXT = "its name is not UTF-8, as JSON records need it; rename the file"
-# files that a folder is searched for; a file named on its own is tried whatever its extension
-EXTENSIONS = frozenset(
-    f".{name}"
-    for name in (
-        "3g2", "3gp", "aac", "aif", "aiff", "amr", "asf", "avi", "caf", "divx", "dv", "f4v",
-        "flac", "flv", "m2ts", "m2v", "m4a", "m4v", "mka", "mkv", "mov", "mp3", "mp4", "mpeg",
-        "mpg", "mts", "mxf", "oga", "ogg", "ogm", "ogv", "opus", "rm", "rmvb", "ts", "vob", "wav",
-        "webm", "wma", "wmv", "wv",
-    )
-)  # fmt: skip
 
 
 def build(
@@ -95,8 +85,11 @@ def build(
             "with 1 worker or more"
         )
 
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    found = find(paths)
+    others = passed_over(paths, found, out)
     # records are UTF-8: other names fail here, under an escaped uri
-    uris = {str(path): str(path).encode(errors="backslashreplace").decode() for path in find(paths)}
+    uris = {str(path): str(path).encode(errors="backslashreplace").decode() for path in found}
     named = [path for path, uri in uris.items() if path == uri]
     films: list[FilmEntry] = []
     failures = [Failure(uri, "BadName", NO_TEXT) for path, uri in uris.items() if path != uri]
@@ -127,7 +120,7 @@ def build(
             shutil.rmtree(spool)
             atomic_write(writer.out / FAILURES, failures_bytes(before + failures))
 
-        summed = summary(writer.index, before + failures, skipped)
+        summed = summary(writer.index, before + failures, skipped, others)
         atomic_write(writer.out / REPORT, report_bytes(summed))
 
     return Report(
@@ -137,25 +130,9 @@ def build(
         dropped=tuple(pair for film in films for pair in film.dropped.items()),
         failures=tuple(failures),
         skipped=tuple(skipped),
+        passed_over=tuple(others.items()),
         damaged=tuple((film.uri, film.errors) for film in films if film.errors),
     )
-
-
-def find(paths: str | Path | Iterable[str | Path]) -> Iterator[Path]:
-    """Media files among the given paths and in the given folders, each once, in order.
-
-    A path that is no folder with media files in it comes as it is, whether or not it exists.
-    """
-    seen: set[str] = set()
-    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-        inside = sorted(
-            p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()
-        )
-        for file in inside or [path]:
-            real = os.path.realpath(file)  # `resolve` raises on a link to itself
-            if real not in seen:
-                seen.add(real)
-                yield file
 
 
 def _add(film: Built, spool: Path, writer: ShardWriter, sieve: Sieve) -> FilmEntry:
