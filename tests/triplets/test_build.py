@@ -139,7 +139,8 @@ def test_a_build_that_is_done_changes_nothing(films, whole, tmp_path):
 
 def test_what_is_dropped_is_named_and_stays_dropped(films, tmp_path, monkeypatch):
     """A black film is done without a kept clip; a resumed run knows the near-duplicates too."""
-    write_film(films / "a_black.mp4", seconds=2, fps=5, frames=np.zeros((10, 48, 64, 3), np.uint8))
+    dark = np.zeros((10, 48, 64, 3), np.uint8)
+    write_film(films / "a_black.mp4", seconds=2, fps=5, frames=dark, sound=None)
     write_film(films / "film1_smaller.mp4", seconds=2.5, fps=10, size=(48, 36))
     config = replace(CONFIG, near_duplicate_bits=3)
     report = build(["films"], "whole", config, progress=False)

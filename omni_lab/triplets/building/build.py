@@ -15,9 +15,9 @@ from pathlib import Path
 from omni_lab.config import TripletConfig, config_hash
 from omni_lab.errors import UsageError
 from omni_lab.progress import tracked
-from omni_lab.storage import atomic_write
+from omni_lab.storage import atomic_write, canonical_json
 from omni_lab.triplets.building.engines import ENGINES, in_order
-from omni_lab.triplets.building.quality import Sieve
+from omni_lab.triplets.building.quality import Sieve, unseen
 from omni_lab.triplets.building.report import (
     ALREADY,
     FAILURES,
@@ -101,7 +101,7 @@ def build(
         before = [failure for failure in read_failures(writer.out) if failure.uri not in tried]
         (writer.out / REPORT).unlink(missing_ok=True)  # a folder without a report is unfinished
         spool = _emptied(writer.out / SPOOL)
-        sieve = Sieve(config, writer.index.rows())
+        sieve = Sieve(config, writer.index.rows(), writer.clip)
         jobs = (Job(path, str(Path.cwd()), config, work) for path in named)
 
         try:
@@ -137,16 +137,23 @@ def build(
 
 def _add(film: Built, spool: Path, writer: ShardWriter, sieve: Sieve) -> FilmEntry:
     """Quality filter of one film: kept clips go to the shard, dropped ones to the ledger."""
-    clips = ticks = 0
+    clips = ticks = black = 0
     dropped: dict[str, str] = {}
     for clip, members in read_spool(spool):
+        if heard := unseen(clip, sieve.config):
+            clip, members = heard, [canonical_json(heard.record), members[-1]]
         why = sieve.judge(clip)
         if why is None:
             writer.add(clip, members)
             clips, ticks = clips + 1, ticks + clip.record["end"] - clip.record["start"]
+            black += heard is not None
         else:
             dropped[clip.clip_id] = why
-    entry = FilmEntry(film.source_id, film.uri, clips, ticks, film.errors, dropped)
+
+    errors = film.errors
+    if black:
+        errors += (f"{black} clips keep their sound only: their picture is black",)
+    entry = FilmEntry(film.source_id, film.uri, clips, ticks, errors, dropped)
     writer.end_film(entry)
     return entry
 

@@ -66,6 +66,7 @@ class ShardWriter:
             self._lock.close()
             raise
 
+        self._begun = self.index.table
         self.sources = {film.source_id: film.uri for film in self.index.films}
         self._tar: tarfile.TarFile | None = None
         self._rows: list[dict] = []
@@ -90,6 +91,17 @@ class ShardWriter:
     def name(self) -> str:
         """File name of the shard that is being written."""
         return f"shard-{len(self.index.shards):06d}.tar"
+
+    def clip(self, place: int) -> EncodedClip:
+        """Encoded clip of the n-th row that the index had when this writer began.
+
+        Raises
+        ------
+        ShardError
+            its tar or a member is missing or damaged
+        """
+        (row,) = self._begun.slice(place, 1).to_pylist()
+        return read_clip(self.out, row)
 
     def add(self, clip: EncodedClip, members: Sequence[bytes]) -> None:
         """Append of one clip, given with the bytes of its members."""
