@@ -108,6 +108,7 @@ def triplets_build(arguments: argparse.Namespace) -> int:
     done = build(paths, out, config.triplets, progress, arguments.workers, arguments.engine)
 
     lines = [f"{uri}: skipped, {why}" for uri, why in done.skipped]
+    lines += [f"{uri}: {why}" for uri, why in done.replaced]
     lines += [f"{uri}: clips made, but {'; '.join(errors)}" for uri, errors in done.damaged]
     lines += [f"{clip_id}: dropped, {why}" for clip_id, why in done.dropped[:NAMED]]
     if (more := len(done.dropped) - NAMED) > 0:
@@ -117,7 +118,7 @@ def triplets_build(arguments: argparse.Namespace) -> int:
     lines += [f"{done.clips} clips of {done.films} films in {done.out}"]
 
     report = json.loads((out / REPORT).read_text(encoding="utf-8"))
-    answer(arguments, report, "\n".join(lines))
+    answer(arguments, {**report, "replaced": dict(done.replaced)}, "\n".join(lines))
     for failure in done.failures:
         print(f"omni-lab: {failure.uri}: {failure.reason}", file=sys.stderr)
     return done.exit_code

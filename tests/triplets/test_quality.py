@@ -211,7 +211,7 @@ def test_a_sieve_with_the_clips_kept_before_resumes_as_if_never_stopped(original
         verdicts = zip(every[:stop], whole, strict=False)
         clips_kept = [clip for clip, reason in verdicts if reason is None]
         rows = [row_of(clip, "", 0, [], []) for clip in clips_kept]
-        sieve = Sieve(CONFIG, rows, clips_kept.__getitem__)
+        sieve = Sieve(CONFIG, rows, {clip.clip_id: clip for clip in clips_kept}.__getitem__)
         assert [sieve.judge(clip) for clip in every[stop:]] == whole[stop:]
 
 

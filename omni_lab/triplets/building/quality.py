@@ -7,6 +7,7 @@ clip is dropped for it. A black picture with good sound costs the clip its pictu
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -100,14 +101,14 @@ class Sieve:
     ----------
     config : thresholds
     known : rows of the index, of the clips kept by earlier runs
-    read : the clip of the n-th of these rows, for those that a later clip may be a copy of
+    read : a clip of these rows by its clip_id, asked of those that a later clip may be a copy of
     """
 
     def __init__(
         self,
         config: TripletConfig,
         known: Iterable[Mapping] = (),
-        read: Callable[[int], EncodedClip] | None = None,
+        read: Callable[[str], EncodedClip] | None = None,
     ):
         self.config = config
         self.seen = (
@@ -116,12 +117,19 @@ class Sieve:
             else None
         )
         self._read = read
-        self._kept: list[Likeness | int] = []  # of clips in `seen`; of unread ones their row
-        for place, row in enumerate(known if self.seen else ()):
+        # of the clips in `seen`; of unread ones their clip_id, and None of those that are replaced
+        self._kept: list[Likeness | str | None] = []
+        self._numbers: dict[str, list[int]] = defaultdict(list)  # in `seen`, by source id
+        for row in known if self.seen else ():
             has = [kind for kind in ("image", "audio") if row[kind]]
             if _telling(has, row["picture_hash"], row["sound_hash"]):
-                self.seen.add(row["clip_id"], row["picture_hash"], row["sound_hash"])
-                self._kept.append(place)
+                hashes = row["picture_hash"], row["sound_hash"]
+                self._insert(row["clip_id"], *hashes, row["clip_id"])
+
+    def forget(self, source_id: str) -> None:
+        """Removal of a film's clips: nothing is a copy of what will be replaced."""
+        for number in self._numbers.pop(source_id, []):
+            self._kept[number] = None
 
     def judge(self, clip: EncodedClip) -> str | None:
         """Reason to drop a clip; None keeps it, and later near-duplicates of it are dropped.
@@ -154,18 +162,26 @@ class Sieve:
         if self.seen is None or not _telling(clip.record["has"], *hashes):
             return None
         own = likeness(clip)
-        found = self.seen.find(*hashes, lambda number: self._likeness(number).alike(own))
+        found = self.seen.find(*hashes, lambda number: self._alike(number, own))
         if found:
             return f"near-duplicate of {found[0]} ({found[1]} bits)"
-        self.seen.add(clip.clip_id, *hashes)
-        self._kept.append(own)
+        self._insert(clip.clip_id, *hashes, own)
         return None
 
-    def _likeness(self, number: int) -> Likeness:
-        """Likeness of the n-th clip in `seen`, read where it is of an earlier run."""
-        if isinstance(found := self._kept[number], int):
+    def _insert(
+        self, clip_id: str, picture: str | None, sound: str | None, kept: Likeness | str
+    ) -> None:
+        """Insertion of a kept clip, which later clips may be copies of."""
+        self._numbers[clip_id.split("_")[0]].append(len(self._kept))
+        self.seen.add(clip_id, picture, sound)
+        self._kept.append(kept)
+
+    def _alike(self, number: int, other: Likeness) -> bool:
+        """Whether a clip is like the n-th in `seen`, which is read if it is of an earlier run."""
+        found = self._kept[number]
+        if isinstance(found, str):
             found = self._kept[number] = likeness(self._read(found))
-        return found
+        return found is not None and found.alike(other)
 
 
 def unseen(clip: EncodedClip, config: TripletConfig) -> EncodedClip | None:

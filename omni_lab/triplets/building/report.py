@@ -36,6 +36,7 @@ class Report:
     damaged: tuple[tuple[str, tuple[str, ...]], ...]  # (uri, errors): films with clips all the same
     # (extension, number): files in searched folders that are no films
     passed_over: tuple[tuple[str, int], ...] = ()
+    replaced: tuple[tuple[str, str], ...] = ()  # (uri, reason): films whose old clips are gone
 
     @property
     def exit_code(self) -> int:
