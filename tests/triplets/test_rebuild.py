@@ -121,6 +121,26 @@ def test_an_edited_film_is_no_copy_of_what_it_was(films, tmp_path):
     assert len(texts()) == 3
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_copy_of_what_is_gone_gets_its_clips_back(films, tmp_path, known):
+    """Its clips were dropped as near-duplicates; in this build, or in the next one that has it."""
+    copy = films / "a_copy.mp4"
+    copy.write_bytes((films / "a.mp4").read_bytes() + bytes([0, 0, 0, 8]) + b"free")
+    assert len(build("films", "out", CONFIG, progress=False).dropped) == 1
+    (tmp_path / "d.mp4").rename(films / "a.mp4")
+
+    if not known:
+        assert (
+            build(films.relative_to(tmp_path) / "a.mp4", "out", CONFIG, progress=False).clips == 1
+        )
+    report = build("films", "out", CONFIG, progress=False)
+    why = "built again, since clips that its clips were copies of are gone"
+    assert ("films/a_copy.mp4", why) in report.replaced
+    assert report.clips == 1 + known
+    assert len(texts()) == 4
+    assert build("films", "out", CONFIG, progress=False).films == 0
+
+
 def test_films_that_change_places_are_kept(films, tmp_path):
     """Swapped names, and a name that another film takes over, lose nothing."""
     before = texts()

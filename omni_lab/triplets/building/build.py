@@ -11,13 +11,21 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from omni_lab.config import TripletConfig, config_hash
 from omni_lab.errors import UsageError
 from omni_lab.progress import tracked
 from omni_lab.storage import atomic_write, canonical_json
-from omni_lab.triplets.building.current import CHANGED, REMADE, is_current, replaced_by
+from omni_lab.triplets.building.current import (
+    CHANGED,
+    ORPHANED,
+    REMADE,
+    is_current,
+    orphans,
+    replaced_by,
+)  # fmt: skip
 from omni_lab.triplets.building.engines import ENGINES, in_order
 from omni_lab.triplets.building.quality import Sieve, unseen
 from omni_lab.triplets.building.report import (
@@ -103,14 +111,15 @@ def build(
         (writer.out / REPORT).unlink(missing_ok=True)  # a folder without a report is unfinished
         spool = _emptied(writer.out / SPOOL)
         run = _Run(writer, Sieve(config, writer.index.rows(), writer.clip), failures)
-        jobs = (Job(path, str(Path.cwd()), config, work) for path in named)
 
         try:
-            pool = ENGINES[engine](workers, writer.sources)
-            with closing(in_order(pool, jobs, workers, spool)) as outcomes:
-                for outcome, place in tracked(outcomes, "films", "film", len(named), progress):
-                    run.take(outcome, place)
-            run.finish()
+            while named:
+                jobs = (Job(path, str(Path.cwd()), config, work) for path in named)
+                pool = ENGINES[engine](workers, writer.sources)
+                with closing(in_order(pool, jobs, workers, spool)) as outcomes:
+                    for outcome, place in tracked(outcomes, "films", "film", len(named), progress):
+                        run.take(outcome, place)
+                named = run.finish()
         finally:
             shutil.rmtree(spool)
             atomic_write(writer.out / FAILURES, failures_bytes(before + failures))
@@ -151,6 +160,7 @@ class _Run:
         self._before: dict[str, set[str]] = defaultdict(set)  # content that a path had
         for film in writer.index.films:
             self._before[film.uri].add(film.source_id)
+        self._mark_orphans()
 
     def take(self, outcome: Built | Failure, spool: Path) -> None:
         """Outcome of the next film: a failure, clips that are up to date, or new ones in a tar."""
@@ -169,16 +179,32 @@ class _Run:
             self.skipped.append((outcome.uri, why + other))
             return
         if known is not None:
-            self.replaced.append((outcome.uri, REMADE))
+            self.replaced.append((outcome.uri, ORPHANED if known.text == ORPHANED else REMADE))
             self.sieve.forget(outcome.source_id)
         self.films.append(self._add(outcome, spool))
 
-    def finish(self) -> None:
-        """End of the last shard, without the clips of films that were replaced under their names."""
+    def finish(self) -> list[str]:
+        """End of the last shard, without the clips of films that were replaced under their names.
+
+        Returns
+        -------
+        paths of this run's films that are to be built again: they were copies of what is gone
+        """
         for film in replaced_by(self._found, list(self.writer.sources.values())):
             self.replaced.append((film.uri, f"{CHANGED}; {film.clips} clips of before are gone"))
             self.writer.remove(film.source_id)
         self.writer.close()
+        again = [uri for uri in self._mark_orphans() if uri in self._found] if self.replaced else []
+        self.skipped = [pair for pair in self.skipped if pair[0] not in again]
+        return again
+
+    def _mark_orphans(self) -> list[str]:
+        """Films whose dropped clips are copies of nothing any more: none of them is up to date."""
+        index = self.writer.index
+        lost = orphans(index.films, index.table["clip_id"].to_pylist())
+        for film in lost:
+            self.writer.sources[film.source_id] = replace(film, text=ORPHANED)
+        return [film.uri for film in lost]
 
     def _is_current(self, known: FilmEntry, outcome: Built) -> bool:
         """Whether a film that this run built has come out of another file with the same content."""

@@ -8,6 +8,7 @@ and its new clips take the place of the old ones.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from omni_lab.media.probe import content_id
 from omni_lab.media.subtitles.reader import sidecars
 from omni_lab.triplets.shards.index import FilmEntry
 
+ORPHANED = "built again, since clips that its clips were copies of are gone"
 REMADE = "built again, since the text beside it has changed"
 CHANGED = "built anew, since its content has changed"
+_COPY_OF = re.compile(r"near-duplicate of (\S+)")
 
 
 def identify(path: Path) -> str | None:
@@ -81,4 +84,20 @@ def replaced_by(found: Mapping[str, str], films: Iterable[FilmEntry]) -> list[Fi
         film
         for film in films
         if found.get(film.uri, film.source_id) != film.source_id and film.source_id not in present
+    ]
+
+
+def orphans(films: Iterable[FilmEntry], clip_ids: Iterable[str]) -> list[FilmEntry]:
+    """Films with a clip that was dropped as a copy of one that is in no shard any more.
+
+    Parameters
+    ----------
+    films : entries of the ledger
+    clip_ids : of the clips in the shards
+    """
+    there = set(clip_ids)
+    return [
+        film
+        for film in films
+        if any((of := _COPY_OF.match(why)) and of[1] not in there for why in film.dropped.values())
     ]
