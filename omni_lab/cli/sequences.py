@@ -129,9 +129,9 @@ def _content(arguments: argparse.Namespace, config: Config) -> tuple[Any, bool, 
 
 def _is_clip(target: Path) -> bool:
     """Whether a target holds clips: a folder of shards or a film."""
-    from omni_lab.triplets.building.build import EXTENSIONS
+    from omni_lab.sequences.documents import is_film
 
-    return target.is_dir() or target.suffix.lower() in EXTENSIONS
+    return target.is_dir() or is_film(target)
 
 
 def _clip_of_film(film: Path, which: str, config: Config) -> tuple[Any, bool, list[str]]:

@@ -112,14 +112,17 @@ def triplets_build(arguments: argparse.Namespace) -> int:
     done = build(paths, out, config.triplets, progress, arguments.workers, arguments.engine)
 
     lines = [f"{uri}: skipped, {why}" for uri, why in done.skipped]
+    lines += [f"{uri}: {why}" for uri, why in done.replaced]
     lines += [f"{uri}: clips made, but {'; '.join(errors)}" for uri, errors in done.damaged]
     lines += [f"{clip_id}: dropped, {why}" for clip_id, why in done.dropped[:NAMED]]
     if (more := len(done.dropped) - NAMED) > 0:
         lines.append(f"and {more} more clips dropped: {out / REPORT} names them all")
+    if others := ", ".join(f"{n} {kind or 'without extension'}" for kind, n in done.passed_over):
+        lines.append(f"passed over in folders: {others}; a file named on its own is tried")
     lines += [f"{done.clips} clips of {done.films} films in {done.out}"]
 
     report = json.loads((out / REPORT).read_text(encoding="utf-8"))
-    answer(arguments, report, "\n".join(lines))
+    answer(arguments, {**report, "replaced": dict(done.replaced)}, "\n".join(lines))
     for failure in done.failures:
         print(f"omni-lab: {failure.uri}: {failure.reason}", file=sys.stderr)
     return done.exit_code

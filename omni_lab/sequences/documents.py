@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from omni_lab.config import TICKS_PER_SECOND, TripletConfig
-from omni_lab.media.images.stills import open_still
+from omni_lab.media.images.stills import more_pictures, open_still
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.sequences.items import SequenceError
-from omni_lab.triplets.building.build import EXTENSIONS
+from omni_lab.triplets.building.search import EXTENSIONS
 from omni_lab.triplets.cutting.film import clips_of_film
 from omni_lab.triplets.record import EncodedClip, Triplet
 
@@ -74,12 +74,13 @@ def as_document(
     pieces: list[Any] = []
     damage: list[str] = []
     for piece in content if several else [content]:
-        if isinstance(piece, Path) and piece.suffix.lower() in EXTENSIONS:
+        if isinstance(piece, Path) and is_film(piece):
             source, clips = clips_of_film(piece, cutting or TripletConfig())
             pieces += map(_on_the_films_clock, clips)
             damage += [f"{piece.name} is damaged: {error}" for error in source.errors]
         else:
             pieces.append(piece)
+            damage += _unread(piece)
     parts = [part for piece in pieces for part in _parts(piece, name)]
 
     # sound has no place in a document: that is reported, never dropped in silence
@@ -93,6 +94,22 @@ def as_document(
         there = f"; it has {unheard[0]}: lay it out as the omni stream" if sound else ""
         raise SequenceError(f"clip {name}: an empty document, without a picture or a word{there}")
     return Document(name, tuple(parts), (*unheard, *damage))
+
+
+def is_film(path: Path) -> bool:
+    """Whether a file is a film or a sound; a GIF is one if it moves."""
+    suffix = path.suffix.lower()
+    return suffix in EXTENSIONS and (suffix != ".gif" or more_pictures(path) > 0)
+
+
+def _unread(piece: Any) -> list[str]:
+    """Pages or frames of an image beside the one that a document holds, in words."""
+    if not isinstance(piece, Path) and not _is_image(piece):
+        return []
+    count = more_pictures(piece)
+    name = getattr(piece, "name", None) or f"the given {type(piece).__name__}"
+    left = f"{count} more pages or frames of {name}, of which a document holds the first"
+    return [f"{left}; give each as a picture of its own"] if count else []
 
 
 def _on_the_films_clock(encoded: EncodedClip) -> Triplet:
@@ -125,12 +142,16 @@ def _parts(piece: Any, name: str) -> Iterable[Picture | Cue]:
 
     if isinstance(piece, np.ndarray) and piece.ndim == 4:
         return [Picture(open_still(pixels), True) for pixels in piece]
-    pil_image = hasattr(piece, "getexif")  # without importing PIL
-    if isinstance(piece, Path | np.ndarray) or pil_image:
+    if isinstance(piece, Path | np.ndarray) or _is_image(piece):
         return [Picture(open_still(piece))]
 
     kinds = "a picture (Path, PIL image, array), a video (array of frames), a clip, nor text"
     raise SequenceError(f"clip {name}: {type(piece).__name__} in it is neither {kinds}")
+
+
+def _is_image(piece: Any) -> bool:
+    """Whether something is a PIL image, without importing PIL."""
+    return hasattr(piece, "getexif")
 
 
 def _is_file(text: str) -> bool:

@@ -13,8 +13,8 @@ __getattr__, __dir__, __all__ = public(
         "dialogues.roles": "read_roles",
         "record": "Triplet EncodedClip",
         "shards.index": "Index ShardError",
-        "shards.stream": "ClipStream",
-        "shards.tars": "clip_rows read_shards",
+        "shards.stream": "ClipStream clip_rows",
+        "shards.tars": "read_shards",
         "table": "clip_table",
     },
 )

@@ -14,7 +14,7 @@ from omni_lab.media.errors import (
     NotPictureError,
 )
 from omni_lab.media.images import stills
-from omni_lab.media.images.stills import open_still
+from omni_lab.media.images.stills import more_pictures, open_still
 
 # Options for the least loss that a format allows
 EXACT = {
@@ -211,6 +211,33 @@ def test_an_animation_gives_its_first_picture(tmp_path, form):
         encoded(first, form, save_all=True, append_images=[second], **EXACT.get(form, {}))
     )
     assert apart(open_still(tmp_path / "a"), RED) <= 1
+
+
+@pytest.mark.parametrize("form", ["AVIF", "GIF", "PNG", "WEBP", "TIFF"])
+def test_further_pages_and_frames_are_counted(tmp_path, form):
+    """Of a file and of a PIL image, which stays at its page."""
+    pages = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE, GREEN)]
+    body = encoded(pages[0], form, save_all=True, append_images=pages[1:])
+    (tmp_path / "a").write_bytes(body)
+    assert more_pictures(tmp_path / "a") == 2
+    image = Image.open(io.BytesIO(body))
+    image.seek(1)
+    assert (more_pictures(image), image.tell()) == (2, 1)
+    (tmp_path / "a").write_bytes(encoded(pages[0], form))
+    assert more_pictures(tmp_path / "a") == 0
+
+
+def test_smaller_copies_of_a_picture_are_no_pages(tmp_path):
+    """Levels of a pyramid in a TIFF, a preview behind a camera's JPEG; broken files have none."""
+    pages = [Image.new("RGB", (side, side), RED) for side in (8, 4, 2)]
+    for page in pages[1:]:
+        page.encoderinfo = {"tiffinfo": {0x00FE: 1}}
+    body = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    assert Image.open(io.BytesIO(body)).n_frames == 3
+    bodies = [body, encoded(pages[0], "MPO", save_all=True, append_images=pages[1:]), b"no picture"]
+    for body in bodies:
+        (tmp_path / "a").write_bytes(body)
+        assert more_pictures(tmp_path / "a") == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 100), (100, 1), (3, 2)])

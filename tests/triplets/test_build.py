@@ -18,7 +18,7 @@ from omni_lab.config import TripletConfig
 from omni_lab.errors import UsageError
 from omni_lab.media.decoding import decode
 from omni_lab.media.errors import MediaError
-from omni_lab.triplets.building.build import build, find
+from omni_lab.triplets.building.build import build
 from omni_lab.triplets.building.report import read_failures
 from omni_lab.triplets.cutting.clips import clips_of, read_truth
 from omni_lab.triplets.shards.tars import ShardError, read_clips, read_index, read_shards
@@ -139,7 +139,8 @@ def test_a_build_that_is_done_changes_nothing(films, whole, tmp_path):
 
 def test_what_is_dropped_is_named_and_stays_dropped(films, tmp_path, monkeypatch):
     """A black film is done without a kept clip; a resumed run knows the near-duplicates too."""
-    write_film(films / "a_black.mp4", seconds=2, fps=5, frames=np.zeros((10, 48, 64, 3), np.uint8))
+    dark = np.zeros((10, 48, 64, 3), np.uint8)
+    write_film(films / "a_black.mp4", seconds=2, fps=5, frames=dark, sound=None)
     write_film(films / "film1_smaller.mp4", seconds=2.5, fps=10, size=(48, 36))
     config = replace(CONFIG, near_duplicate_bits=3)
     report = build(["films"], "whole", config, progress=False)
@@ -363,21 +364,6 @@ def test_an_unwritable_folder_is_one_line_and_nothing_is_lost(films, whole, tmp_
     (tmp_path / "out" / "failures.jsonl").unlink()
     build("films", "out", CONFIG, progress=False)
     assert contents(tmp_path / "out") == whole
-
-
-def test_a_file_is_found_once(films):
-    film = films / "film2.mp4"
-    assert list(find(str(film))) == list(find(film)) == [film]
-    names = [path.name for path in find([films / "film2.mp4", films, films / "more"])]
-    assert names == ["film2.mp4", "film0.mp4", "film1.mp4", "film3.mp4", "long.mp4"]
-
-
-def test_folders_hold_films_of_every_age(tmp_path):
-    """Old and rare containers are found like new ones; files beside a film are not."""
-    films = ["a.3g2", "a.AMR", "a.aiff", "a.asf", "a.dv", "a.mp4", "a.rm", "a.webm"]
-    for name in (*films, "a.jpg", "a.srt", "a.truth.json", "a.txt"):
-        (tmp_path / name).touch()
-    assert [path.name for path in find([tmp_path])] == sorted(films)
 
 
 def test_a_window_of_a_clip_is_a_clip(films, tmp_path):

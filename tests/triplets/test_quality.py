@@ -16,6 +16,7 @@ from omni_lab.triplets.building.fingerprints import picture_hash, sound_hash
 from omni_lab.triplets.building.quality import Sieve, clipped
 from omni_lab.triplets.cutting.clips import clips_of
 from omni_lab.triplets.record import EncodedClip
+from omni_lab.triplets.shards.index import row_of
 
 S = 16_000
 SAMPLES = Path(__file__).resolve().parents[2] / "data_samples"
@@ -206,13 +207,11 @@ def test_a_sieve_with_the_clips_kept_before_resumes_as_if_never_stopped(original
     assert None in whole
     assert any(whole)
 
-    names = ("clip_id", "picture_hash", "sound_hash")
     for stop in range(len(every)):
         verdicts = zip(every[:stop], whole, strict=False)
         clips_kept = [clip for clip, reason in verdicts if reason is None]
-        rows = [{"clip_id": clip.clip_id, **clip.record["quality"]} for clip in clips_kept]
-        kept = [{name: row[name] for name in names} for row in rows]
-        sieve = Sieve(CONFIG, kept)
+        rows = [row_of(clip, "", 0, [], []) for clip in clips_kept]
+        sieve = Sieve(CONFIG, rows, {clip.clip_id: clip for clip in clips_kept}.__getitem__)
         assert [sieve.judge(clip) for clip in every[stop:]] == whole[stop:]
 
 

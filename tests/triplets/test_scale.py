@@ -146,7 +146,7 @@ def test_a_film_is_hashed_once(films, tmp_path):
     job = Job("film1.mp4", str(films), CONFIG, film_work.unhashed)
     worker = Worker()
     try:
-        outcome = worker.build(job, tmp_path / "film.tar", ())
+        outcome = worker.build(job, tmp_path / "film.tar", {})
     finally:
         worker.close()
     assert outcome == Built("film1.mp4", content_id(films / "film1.mp4"))

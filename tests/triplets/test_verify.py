@@ -1,7 +1,10 @@
 """Integrity check: `verify` finds every changed byte of a folder of shards and names it."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -177,6 +180,21 @@ def test_a_report_that_disagrees_is_found(out):
     assert lines_of(out) == ["failures.jsonl: byte 0: does not agree with report.json"]
     (out / "report.json").unlink()
     assert lines_of(out) == ["report.json: is missing: the build did not finish; run it again"]
+
+
+def test_reading_and_writing_an_index_starts_no_thread(built, tmp_path):
+    """A thread that is still starting when its process ends aborts it; also without a clip."""
+    build(tmp_path / "none.mp4", tmp_path / "bare", CONFIG, progress=False)
+    for folder in (built, tmp_path / "bare"):
+        code = (
+            "import psutil, pyarrow.parquet; from omni_lab.triplets.shards.index import Index; "
+            "threads = psutil.Process().num_threads; before = threads(); "
+            f"index = Index.load({str(folder)!r}); read = threads(); index.to_bytes(); "
+            "print(before, read, threads())"
+        )
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        printed = subprocess.check_output([sys.executable, "-c", code], text=True, env=env)
+        assert len(set(printed.split())) == 1, printed
 
 
 def test_the_command_prints_one_line_each_and_ends_with_1(out, capsys):

@@ -37,6 +37,8 @@ TURNS = (  # EXIF orientations 2 to 8, as what undoes them
     "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90",
 )  # fmt: skip
 ORIENTATION = 0x0112  # EXIF tag
+SUBFILE = 0x00FE  # TIFF tag: bit 0 marks a smaller copy of another page
+MP_ENTRIES = 0xB002  # tag of the list of pictures in an MPO file
 # What Pillow's readers raise on broken bytes: most parse headers without checking each step
 BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
@@ -51,9 +53,10 @@ def open_still(
 
     Parameters
     ----------
-    source : a local file (of an animation the first picture); a PIL image (it is not changed); or
-        an array, height × width or height × width × channels (1 grey, 2 grey and alpha, 3 RGB,
-        4 RGB and alpha) of uint8, uint16, bool, or floats from 0 to 1
+    source : a local file (of pages or an animation the first picture, see `more_pictures`); a PIL
+        image (it is not changed); or an array, height × width or height × width × channels (1
+        grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha) of uint8, uint16, bool, or floats from 0
+        to 1
 
     Raises
     ------
@@ -87,6 +90,47 @@ def open_still(
             why = str(error) or type(error).__name__
             broken = f"is a broken or cut-off picture ({why}); fetch or save it again"
             raise NotPictureError(name, broken) from None
+
+
+def more_pictures(source: str | Path | PIL.Image.Image) -> int:
+    """Number of further pages or frames of a still image, which `open_still` leaves out.
+
+    Smaller copies of a picture are none: thumbnails, the levels of a pyramid, a gain map. A file
+    that `open_still` refuses has none.
+
+    >>> import PIL.Image
+    >>> more_pictures(PIL.Image.new("L", (1, 1)))
+    0
+    """
+    import PIL.Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if isinstance(source, PIL.Image.Image):
+                return _count(source) - 1
+            with open_file(source) as file, PIL.Image.open(file, formats=_formats()) as image:
+                return _count(image) - 1
+        except (MediaError, PIL.Image.DecompressionBombError, *BROKEN):
+            return 0
+
+
+def _count(image: PIL.Image.Image) -> int:
+    """Number of pictures in an open image, without smaller copies; it stays where it is."""
+    total = getattr(image, "n_frames", 1)
+    if image.format == "MPO":  # a JPEG with others behind it: a camera's two eyes, or previews
+        entries = image.mpinfo[MP_ENTRIES]
+        kinds = [entry["Attribute"]["MPType"] for entry in entries]
+        return max(1, sum(kind.startswith("Multi-Frame") for kind in kinds))
+    if image.format != "TIFF" or total == 1:
+        return total
+
+    place, smaller = image.tell(), 0
+    for page in range(1, total):
+        image.seek(page)
+        smaller += image.tag_v2.get(SUBFILE, 0) & 1
+    image.seek(place)
+    return total - smaller
 
 
 def _read(

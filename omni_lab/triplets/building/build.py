@@ -7,18 +7,27 @@ not on the number of workers or on interruptions.
 
 from __future__ import annotations
 
-import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from omni_lab.config import TripletConfig, config_hash
 from omni_lab.errors import UsageError
 from omni_lab.progress import tracked
-from omni_lab.storage import atomic_write
+from omni_lab.storage import atomic_write, canonical_json
+from omni_lab.triplets.building.current import (
+    CHANGED,
+    ORPHANED,
+    REMADE,
+    is_current,
+    orphans,
+    replaced_by,
+)  # fmt: skip
 from omni_lab.triplets.building.engines import ENGINES, in_order
-from omni_lab.triplets.building.quality import Sieve
+from omni_lab.triplets.building.quality import Sieve, unseen
 from omni_lab.triplets.building.report import (
     ALREADY,
     FAILURES,
@@ -29,6 +38,7 @@ from omni_lab.triplets.building.report import (
     report_bytes,
     summary,
 )  # fmt: skip
+from omni_lab.triplets.building.search import find, passed_over
 from omni_lab.triplets.building.workers import Built, Failure, Job
 from omni_lab.triplets.cutting.cut import check_lengths
 from omni_lab.triplets.cutting.film import Work, clips_of_film, content_settings
@@ -39,16 +49,6 @@ from omni_lab.triplets.shards.tars import ShardWriter
 
 SPOOL = ".spool"  # folder of one tar per film whose clips are not in a shard yet
 NO_TEXT = "its name is not UTF-8, as JSON records need it; rename the file"
-# files that a folder is searched for; a file named on its own is tried whatever its extension
-EXTENSIONS = frozenset(
-    f".{name}"
-    for name in (
-        "3g2", "3gp", "aac", "aif", "aiff", "amr", "asf", "avi", "caf", "divx", "dv", "f4v",
-        "flac", "flv", "m2ts", "m2v", "m4a", "m4v", "mka", "mkv", "mov", "mp3", "mp4", "mpeg",
-        "mpg", "mts", "mxf", "oga", "ogg", "ogm", "ogv", "opus", "rm", "rmvb", "ts", "vob", "wav",
-        "webm", "wma", "wmv", "wv",
-    )
-)  # fmt: skip
 
 
 def build(
@@ -63,8 +63,9 @@ def build(
     """Build of films into shards of clips under `out`; run again, it resumes with unfinished films.
 
     Folders are searched for media files, in order of name. A file that fails, hangs or takes too
-    much memory is recorded in `failures.jsonl` and in the report; the others go on. Read the result
-    with `read_shards(out)` or `ClipStream(out)`.
+    much memory is recorded in `failures.jsonl` and in the report; the others go on. A film whose
+    text has changed, or that is another one under the same path, is built again, and its new clips
+    take the place of the old ones. Read the result with `read_shards(out)` or `ClipStream(out)`.
 
     Parameters
     ----------
@@ -95,12 +96,13 @@ def build(
             "with 1 worker or more"
         )
 
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    found = find(paths)
+    others = passed_over(paths, found, out)
     # records are UTF-8: other names fail here, under an escaped uri
-    uris = {str(path): str(path).encode(errors="backslashreplace").decode() for path in find(paths)}
+    uris = {str(path): str(path).encode(errors="backslashreplace").decode() for path in found}
     named = [path for path, uri in uris.items() if path == uri]
-    films: list[FilmEntry] = []
     failures = [Failure(uri, "BadName", NO_TEXT) for path, uri in uris.items() if path != uri]
-    skipped: list[tuple[str, str]] = []
     settings = config_hash(content_settings(config))
 
     with _on_disk(out), ShardWriter(out, settings, config.clips_per_shard) as writer:
@@ -108,70 +110,128 @@ def build(
         before = [failure for failure in read_failures(writer.out) if failure.uri not in tried]
         (writer.out / REPORT).unlink(missing_ok=True)  # a folder without a report is unfinished
         spool = _emptied(writer.out / SPOOL)
-        sieve = Sieve(config, writer.index.rows())
-        jobs = (Job(path, str(Path.cwd()), config, work) for path in named)
+        run = _Run(writer, Sieve(config, writer.index.rows(), writer.clip), failures)
 
         try:
-            pool = ENGINES[engine](workers, writer.sources)
-            with closing(in_order(pool, jobs, workers, spool)) as outcomes:
-                for outcome, place in tracked(outcomes, "films", "film", len(named), progress):
-                    if isinstance(outcome, Failure):
-                        failures.append(outcome)
-                    elif (known := writer.sources.get(outcome.source_id)) is not None:
-                        why = ALREADY if known == outcome.uri else f"same content as {known}"
-                        skipped.append((outcome.uri, why))
-                    else:
-                        films.append(_add(outcome, place, writer, sieve))
-            writer.close()
+            while named:
+                jobs = (Job(path, str(Path.cwd()), config, work) for path in named)
+                pool = ENGINES[engine](workers, writer.sources)
+                with closing(in_order(pool, jobs, workers, spool)) as outcomes:
+                    for outcome, place in tracked(outcomes, "films", "film", len(named), progress):
+                        run.take(outcome, place)
+                named = run.finish()
         finally:
             shutil.rmtree(spool)
             atomic_write(writer.out / FAILURES, failures_bytes(before + failures))
 
-        summed = summary(writer.index, before + failures, skipped)
+        summed = summary(writer.index, before + failures, run.skipped, others)
         atomic_write(writer.out / REPORT, report_bytes(summed))
 
+    films = run.films
     return Report(
         str(out),
         clips=sum(film.clips for film in films),
         films=len(films),
         dropped=tuple(pair for film in films for pair in film.dropped.items()),
         failures=tuple(failures),
-        skipped=tuple(skipped),
+        skipped=tuple(run.skipped),
         damaged=tuple((film.uri, film.errors) for film in films if film.errors),
+        passed_over=tuple(others.items()),
+        replaced=tuple(run.replaced),
     )
 
 
-def find(paths: str | Path | Iterable[str | Path]) -> Iterator[Path]:
-    """Media files among the given paths and in the given folders, each once, in order.
+class _Run:
+    """One run of a build: takes the outcome of each film in order, and keeps account of them.
 
-    A path that is no folder with media files in it comes as it is, whether or not it exists.
+    Parameters
+    ----------
+    writer : of the shards
+    sieve : quality filter that knows the clips in them
+    failures : list to which failed films are added
     """
-    seen: set[str] = set()
-    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-        inside = sorted(
-            p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()
-        )
-        for file in inside or [path]:
-            real = os.path.realpath(file)  # `resolve` raises on a link to itself
-            if real not in seen:
-                seen.add(real)
-                yield file
 
+    def __init__(self, writer: ShardWriter, sieve: Sieve, failures: list[Failure]):
+        self.writer, self.sieve, self.failures = writer, sieve, failures
+        self.films: list[FilmEntry] = []
+        self.skipped: list[tuple[str, str]] = []  # path and reason
+        self.replaced: list[tuple[str, str]] = []  # the same
+        self._found: dict[str, str] = {}  # content of every readable file of this run, by its path
+        self._before: dict[str, set[str]] = defaultdict(set)  # content that a path had
+        for film in writer.index.films:
+            self._before[film.uri].add(film.source_id)
+        self._mark_orphans()
 
-def _add(film: Built, spool: Path, writer: ShardWriter, sieve: Sieve) -> FilmEntry:
-    """Quality filter of one film: kept clips go to the shard, dropped ones to the ledger."""
-    clips = ticks = 0
-    dropped: dict[str, str] = {}
-    for clip, members in read_spool(spool):
-        why = sieve.judge(clip)
-        if why is None:
-            writer.add(clip, members)
-            clips, ticks = clips + 1, ticks + clip.record["end"] - clip.record["start"]
-        else:
-            dropped[clip.clip_id] = why
-    entry = FilmEntry(film.source_id, film.uri, clips, ticks, film.errors, dropped)
-    writer.end_film(entry)
-    return entry
+    def take(self, outcome: Built | Failure, spool: Path) -> None:
+        """Outcome of the next film: a failure, clips that are up to date, or new ones in a tar."""
+        if isinstance(outcome, Failure):
+            self.failures.append(outcome)
+            return
+
+        self._found[outcome.uri] = outcome.source_id
+        for earlier in self._before[outcome.uri] - {outcome.source_id}:
+            self.sieve.forget(earlier)  # a film that was edited is no copy of what it was
+
+        known = self.writer.sources.get(outcome.source_id)
+        if known is not None and (not spool.exists() or self._is_current(known, outcome)):
+            why = ALREADY if known.uri == outcome.uri else f"same content as {known.uri}"
+            other = ", and the text beside it is left out" if known.text != outcome.text else ""
+            self.skipped.append((outcome.uri, why + other))
+            return
+        if known is not None:
+            self.replaced.append((outcome.uri, ORPHANED if known.text == ORPHANED else REMADE))
+            self.sieve.forget(outcome.source_id)
+        self.films.append(self._add(outcome, spool))
+
+    def finish(self) -> list[str]:
+        """End of the last shard, without the clips of films that were replaced under their names.
+
+        Returns
+        -------
+        paths of this run's films that are to be built again: they were copies of what is gone
+        """
+        for film in replaced_by(self._found, list(self.writer.sources.values())):
+            self.replaced.append((film.uri, f"{CHANGED}; {film.clips} clips of before are gone"))
+            self.writer.remove(film.source_id)
+        self.writer.close()
+        again = [uri for uri in self._mark_orphans() if uri in self._found] if self.replaced else []
+        self.skipped = [pair for pair in self.skipped if pair[0] not in again]
+        return again
+
+    def _mark_orphans(self) -> list[str]:
+        """Films whose dropped clips are copies of nothing any more: none of them is up to date."""
+        index = self.writer.index
+        lost = orphans(index.films, index.table["clip_id"].to_pylist())
+        for film in lost:
+            self.writer.sources[film.source_id] = replace(film, text=ORPHANED)
+        return [film.uri for film in lost]
+
+    def _is_current(self, known: FilmEntry, outcome: Built) -> bool:
+        """Whether a film that this run built has come out of another file with the same content."""
+        twin = known.uri != outcome.uri and self._found.get(known.uri) == outcome.source_id
+        return twin or is_current(known, outcome.uri, outcome.text, Path())
+
+    def _add(self, film: Built, spool: Path) -> FilmEntry:
+        """Quality filter of one film: kept clips go to the shard, dropped ones to the ledger."""
+        clips = ticks = black = 0
+        dropped: dict[str, str] = {}
+        for clip, members in read_spool(spool):
+            if heard := unseen(clip, self.sieve.config):
+                clip, members = heard, [canonical_json(heard.record), members[-1]]
+            why = self.sieve.judge(clip)
+            if why is None:
+                self.writer.add(clip, members)
+                clips, ticks = clips + 1, ticks + clip.record["end"] - clip.record["start"]
+                black += heard is not None
+            else:
+                dropped[clip.clip_id] = why
+
+        errors = film.errors
+        if black:
+            errors += (f"{black} clips keep their sound only: their picture is black",)
+        entry = FilmEntry(film.source_id, film.uri, clips, ticks, errors, dropped, film.text)
+        self.writer.end_film(entry)
+        return entry
 
 
 def _emptied(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from omni_lab.errors import UsageError
 from omni_lab.triplets.building.workers import Built, Failure, Job, Worker
+from omni_lab.triplets.shards.index import FilmEntry
 
 LOOK_AHEAD = 4  # films per worker that may wait for an earlier one: it bounds the spool
 
@@ -37,10 +38,10 @@ class LocalEngine:
     Parameters
     ----------
     workers : processes
-    known : source ids that are in the shards already, looked up at each film
+    known : films in the shards by their source ids, looked up at each film
     """
 
-    def __init__(self, workers: int, known: Collection[str]):
+    def __init__(self, workers: int, known: Mapping[str, FilmEntry]):
         self._known = known
         self._workers = [Worker() for _ in range(workers)]
         self._idle: SimpleQueue[Worker] = SimpleQueue()
@@ -71,7 +72,7 @@ class RayEngine:
     Parameters
     ----------
     workers : unused here, Ray schedules by free CPUs
-    known : source ids that are in the shards already, at the start of the build
+    known : films in the shards by their source ids, at the start of the build
 
     Raises
     ------
@@ -79,7 +80,7 @@ class RayEngine:
         Ray is not installed
     """
 
-    def __init__(self, workers: int, known: Collection[str]):
+    def __init__(self, workers: int, known: Mapping[str, FilmEntry]):
         try:
             import ray
         except ModuleNotFoundError:
@@ -90,7 +91,7 @@ class RayEngine:
         if self._own:
             ray.init(log_to_driver=False, logging_level="error")
         self._task = ray.remote(num_cpus=1)(build_on_node)
-        self._known = ray.put(frozenset(known))
+        self._known = ray.put(dict(known))
         self._waiting: set = set()
 
     def build(self, job: Job, spool: Path) -> Built | Failure:
@@ -124,7 +125,7 @@ class RayEngine:
 ENGINES = {"local": LocalEngine, "ray": RayEngine}
 
 
-def build_on_node(job: Job, known: frozenset[str]) -> tuple[Built | Failure, bytes | None]:
+def build_on_node(job: Job, known: Mapping[str, FilmEntry]) -> tuple[Built | Failure, bytes | None]:
     """Ray task: build of one film in the node's worker process; clips as the bytes of a tar."""
     with tempfile.TemporaryDirectory() as folder:
         spool = Path(folder) / "film.tar"

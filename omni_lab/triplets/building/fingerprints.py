@@ -2,7 +2,8 @@
 
 A copy that was encoded again, scaled or brightened differs in a few bits; other clips differ in
 about half of them. Two clips are near-duplicates only where both their pictures and their sounds
-are: one slide with other words stays.
+are: one slide with other words stays. What has too little detail (a plain wall, a steady tone) has
+no hash: nothing can be told of it.
 
 Sources: perceptual hashes of pictures take the low frequencies of a cosine transform (Zauner,
 2010); audio fingerprints take the signs of changes between neighbouring bands (Haitsma & Kalker,
@@ -16,11 +17,11 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, combinations, pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float, Int16
+from jaxtyping import Float, Int16
 
 from omni_lab.config import TICKS_PER_SECOND
 
@@ -29,6 +30,7 @@ PIECES, WIDTH = 4, 16  # a hash of 64 bits is looked up by 4 pieces of 16 bits
 SIDE = 32  # pixels per side of the grey pictures that are hashed
 STANDS = 40  # bits from the mean picture
 CHANGES = 24  # bits from the difference between the clip's second half and its first
+DETAIL = 16  # fewest bits of 64 that must come from more than noise: fewer tell nothing apart
 FAINT = 8.0  # cosine weight (amplitude in grey levels × 16) up to which it may be encoder noise
 WINDOW = 512  # samples of one spectrum
 BANDS, PARTS = 9, 9  # of frequency, of time
@@ -50,7 +52,7 @@ def picture_hash(jpegs: Sequence[bytes], times: Sequence[int], length: int) -> s
 
     Returns
     -------
-    16 hexadecimal digits; None without frames
+    16 hexadecimal digits; None without frames, or where they show too little detail
     """
     if not jpegs:
         return None
@@ -63,7 +65,7 @@ def picture_hash(jpegs: Sequence[bytes], times: Sequence[int], length: int) -> s
     )
     # without the lowest frequency, which is the brightness
     stands = _low_frequencies(greys.mean(axis=0))[1 : STANDS + 1]
-    return _digits(np.r_[stands, _low_frequencies(change)[:CHANGES]] > FAINT)
+    return _digits(np.r_[stands, _low_frequencies(change)[:CHANGES]], FAINT)
 
 
 def sound_hash(audio: Int16[np.ndarray, " samples"] | None) -> str | None:
@@ -75,7 +77,7 @@ def sound_hash(audio: Int16[np.ndarray, " samples"] | None) -> str | None:
 
     Returns
     -------
-    16 hexadecimal digits; None without sound, or where it is shorter than 0.3 s
+    16 hexadecimal digits; None without sound, or where it is shorter than 0.3 s or too steady
     """
     if audio is None or audio.size < PARTS * WINDOW:
         return None
@@ -89,7 +91,7 @@ def sound_hash(audio: Int16[np.ndarray, " samples"] | None) -> str | None:
     bands = np.stack([power[:, a:b].sum(axis=1) for a, b in pairwise(edges)], axis=1)
     parts = np.stack([part.mean(axis=0) for part in np.array_split(bands, PARTS)])
     loudness = np.log(parts + QUIET * parts.max() + 1e-9)
-    return _digits(np.diff(np.diff(loudness, axis=0), axis=1).ravel() > STEP)
+    return _digits(np.diff(np.diff(loudness, axis=0), axis=1).ravel(), STEP)
 
 
 def distance(one: str, other: str) -> int:
@@ -128,10 +130,20 @@ class Fingerprints:
                 self._files[_senses(codes), sense, i][piece].append(len(self._known))
         self._known.append((clip_id, codes))
 
-    def find(self, picture: str | None, sound: str | None) -> tuple[str, int] | None:
+    def find(
+        self,
+        picture: str | None,
+        sound: str | None,
+        confirmed: Callable[[int], bool] = lambda number: True,
+    ) -> tuple[str, int] | None:
         """First near-duplicate in order of insertion, with its Hamming distance; None without one.
 
         Near-duplicates have the same modalities, and each differs in no more bits than its limit.
+
+        Parameters
+        ----------
+        picture, sound : hashes
+        confirmed : second test of a clip whose hashes agree, by its number in order of insertion
         """
         codes = _codes(picture, sound)
         # picture or sound alone finds every near-duplicate: take the one with fewer candidates
@@ -148,7 +160,8 @@ class Fingerprints:
                 (a ^ b).bit_count() if a is not None else 0
                 for a, b in zip(codes, others, strict=True)
             ]
-            if all(bits <= limit for bits, limit in zip(apart, self.limits, strict=True)):
+            near = all(bits <= limit for bits, limit in zip(apart, self.limits, strict=True))
+            if near and confirmed(number):
                 return clip_id, sum(apart)
         return None
 
@@ -189,12 +202,19 @@ def _masks(bits: int) -> list[int]:
     ]
 
 
-def _digits(bits: Bool[np.ndarray, " bits"]) -> str:
-    """Hash of 64 bits, dealt out over its pieces.
+def _digits(figures: Float[np.ndarray, " bits"], noise: float) -> str | None:
+    """Hash of 64 bits, dealt out over its pieces; None where noise alone decides nearly all.
 
     So bits with little information (the changes of a still picture) do not fill one piece alone.
+
+    Parameters
+    ----------
+    figures : a bit is set where its figure is above `noise`
+    noise : size of a figure up to which it may be the encoder's noise
     """
-    return np.packbits(bits.reshape(-1, PIECES).T.ravel()).tobytes().hex()
+    if (np.abs(figures) > noise).sum() < DETAIL:
+        return None
+    return np.packbits((figures > noise).reshape(-1, PIECES).T.ravel()).tobytes().hex()
 
 
 def _grey(jpeg: bytes) -> Float[np.ndarray, "side side"]:

@@ -2,12 +2,13 @@
 
 `measure` writes numbers into every clip's record; a `Sieve` compares them with the thresholds of
 the settings and gives the reason for each dropped clip. An unknown figure is None or absent, and no
-clip is dropped for it.
+clip is dropped for it. A black picture with good sound costs the clip its picture only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int16
@@ -18,10 +19,12 @@ from omni_lab.media.speech.vad import runs
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.triplets.building.av_offset import av_offset, onsets_of
 from omni_lab.triplets.building.fingerprints import Fingerprints, picture_hash, sound_hash
+from omni_lab.triplets.building.likeness import Likeness, likeness
 from omni_lab.triplets.cutting.cut import Clip, speech_blocks
 from omni_lab.triplets.record import EncodedClip
 
 BLACK = 0.04  # mean brightness (of 1) below which a picture is black
+QUIET = 0.001  # root mean square (of 1) below which a sound is silence
 STATIC = 0.002  # mean change (of 1) below which a picture repeats the one before
 FULL_SCALE = 31_129  # half a decibel below the limit: codecs round the corners of clipped peaks
 RUN = 3  # samples at full scale in a row: a single one may be a peak
@@ -97,28 +100,50 @@ class Sieve:
     Parameters
     ----------
     config : thresholds
-    known : clips kept by earlier runs, each with `clip_id`, `picture_hash` and `sound_hash`, such
-        as rows of the index
+    known : rows of the index, of the clips kept by earlier runs
+    read : a clip of these rows by its clip_id, asked of those that a later clip may be a copy of
     """
 
-    def __init__(self, config: TripletConfig, known: Iterable[Mapping] = ()):
+    def __init__(
+        self,
+        config: TripletConfig,
+        known: Iterable[Mapping] = (),
+        read: Callable[[str], EncodedClip] | None = None,
+    ):
         self.config = config
         self.seen = (
             Fingerprints(config.near_duplicate_bits, SOUND_BITS)
             if config.near_duplicate_bits >= 0
             else None
         )
+        self._read = read
+        # of the clips in `seen`; of unread ones their clip_id, and None of those that are replaced
+        self._kept: list[Likeness | str | None] = []
+        self._numbers: dict[str, list[int]] = defaultdict(list)  # in `seen`, by source id
         for row in known if self.seen else ():
-            self.seen.add(row["clip_id"], row["picture_hash"], row["sound_hash"])
+            has = [kind for kind in ("image", "audio") if row[kind]]
+            if _telling(has, row["picture_hash"], row["sound_hash"]):
+                hashes = row["picture_hash"], row["sound_hash"]
+                self._insert(row["clip_id"], *hashes, row["clip_id"])
+
+    def forget(self, source_id: str) -> None:
+        """Removal of a film's clips: nothing is a copy of what will be replaced."""
+        for number in self._numbers.pop(source_id, []):
+            self._kept[number] = None
 
     def judge(self, clip: EncodedClip) -> str | None:
-        """Reason to drop a clip; None keeps it, and later near-duplicates of it are dropped."""
+        """Reason to drop a clip; None keeps it, and later near-duplicates of it are dropped.
+
+        A clip with a black picture and good sound has to lose its picture first (see `unseen`).
+        """
         quality, config = clip.record["quality"], self.config
         offset = quality["av_offset_s"]
         apart = None if offset is None else abs(offset)
+        black = quality.get("black_share") if clip.jpegs else None
+        static = quality.get("static_share") if clip.jpegs else None
         for name, value, most in (
-            ("black picture", quality.get("black_share"), config.max_black_fraction),
-            ("static picture", quality.get("static_share"), config.max_static_fraction),
+            ("black picture", black, config.max_black_fraction),
+            ("static picture", static, config.max_static_fraction),
             ("clipped sound", quality.get("clipped_share"), config.max_clipped_fraction),
             ("sound away from picture by", apart, config.max_av_offset_s),
         ):
@@ -126,14 +151,55 @@ class Sieve:
                 return f"{name} {value:g} > {most:g}"
         if quality["speech_share"] < config.min_speech_fraction:
             return f"speech {quality['speech_share']:g} < {config.min_speech_fraction:g}"
-        return self._repeats(clip.clip_id, quality["picture_hash"], quality["sound_hash"])
+        return self._repeats(clip)
 
-    def _repeats(self, clip_id: str, picture: str | None, sound: str | None) -> str | None:
-        """Near-duplicate check; a clip without one is inserted."""
-        if self.seen is None:
+    def _repeats(self, clip: EncodedClip) -> str | None:
+        """Near-duplicate check; a clip without one is inserted.
+
+        Where a picture or a sound has no detail, there is no verdict: nothing can be told of it.
+        """
+        hashes = [clip.record["quality"][name] for name in ("picture_hash", "sound_hash")]
+        if self.seen is None or not _telling(clip.record["has"], *hashes):
             return None
-        found = self.seen.find(picture, sound)
+        own = likeness(clip)
+        found = self.seen.find(*hashes, lambda number: self._alike(number, own))
         if found:
             return f"near-duplicate of {found[0]} ({found[1]} bits)"
-        self.seen.add(clip_id, picture, sound)
+        self._insert(clip.clip_id, *hashes, own)
         return None
+
+    def _insert(
+        self, clip_id: str, picture: str | None, sound: str | None, kept: Likeness | str
+    ) -> None:
+        """Insertion of a kept clip, which later clips may be copies of."""
+        self._numbers[clip_id.split("_")[0]].append(len(self._kept))
+        self.seen.add(clip_id, picture, sound)
+        self._kept.append(kept)
+
+    def _alike(self, number: int, other: Likeness) -> bool:
+        """Whether a clip is like the n-th in `seen`, which is read if it is of an earlier run."""
+        found = self._kept[number]
+        if isinstance(found, str):
+            found = self._kept[number] = likeness(self._read(found))
+        return found is not None and found.alike(other)
+
+
+def unseen(clip: EncodedClip, config: TripletConfig) -> EncodedClip | None:
+    """Clip without its black picture, where its sound is good; None for every other clip."""
+    quality, record = clip.record["quality"], clip.record
+    black = quality.get("black_share", 0) > config.max_black_fraction
+    silent = clip.audio is None or quality["audio_rms"] < QUIET
+    if not clip.jpegs or not black or silent:
+        return None
+    has = [kind for kind in record["has"] if kind != "image"]
+    quality = {**quality, "picture_hash": None}
+    return EncodedClip(
+        clip.clip_id, {**record, "has": has, "frame_times": [], "quality": quality}, (), clip.audio
+    )
+
+
+def _telling(has: Iterable[str], picture: str | None, sound: str | None) -> bool:
+    """Whether a clip has a picture or a sound, and each that it has a hash."""
+    hashes = {"image": picture, "audio": sound}
+    present = [hashes[kind] for kind in has if kind in hashes]
+    return bool(present) and None not in present

@@ -1,8 +1,8 @@
 """Build report: failures.jsonl lists every file without a clip, report.json sums up the folder.
 
 `report.json` follows from the index and from `failures.jsonl`, and is written last: a folder
-without one is unfinished. It adds only the films that were skipped because another file has the
-same content.
+without one is unfinished. It adds only what the last run skipped, because another file has the same
+content, and what it passed over in folders.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ class Report:
     # (uri, reason): already built, or the same content under another name
     skipped: tuple[tuple[str, str], ...]
     damaged: tuple[tuple[str, tuple[str, ...]], ...]  # (uri, errors): films with clips all the same
+    # (extension, number): files in searched folders that are no films
+    passed_over: tuple[tuple[str, int], ...] = ()
+    replaced: tuple[tuple[str, str], ...] = ()  # (uri, reason): films whose old clips are gone
 
     @property
     def exit_code(self) -> int:
@@ -66,7 +69,12 @@ def failures_bytes(failures: list[Failure]) -> bytes:
     ).encode()
 
 
-def summary(index: Index, failures: list[Failure], skipped: list[tuple[str, str]]) -> dict:
+def summary(
+    index: Index,
+    failures: list[Failure],
+    skipped: list[tuple[str, str]],
+    passed_over: dict[str, int],
+) -> dict:
     """Summary of a folder of shards: its contents, dropped clips with reasons, failures."""
     dropped = {clip_id: why for film in index.films for clip_id, why in film.dropped.items()}
     data = {
@@ -80,6 +88,8 @@ def summary(index: Index, failures: list[Failure], skipped: list[tuple[str, str]
         "skipped": [list(pair) for pair in skipped if pair[1] != ALREADY],
         "damaged": {film.uri: list(film.errors) for film in index.films if film.errors},
     }
+    if passed_over:
+        data["passed_over"] = passed_over
     return {**data, "digest": digest(data)}
 
 

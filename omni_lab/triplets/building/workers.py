@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Container
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -24,8 +24,9 @@ from pathlib import Path
 from omni_lab.config import TripletConfig
 from omni_lab.errors import UsageError
 from omni_lab.media.errors import MediaError, MissingFileError
-from omni_lab.media.probe import content_id
+from omni_lab.triplets.building.current import identify, is_current, text_digest
 from omni_lab.triplets.cutting.film import Work, content_settings
+from omni_lab.triplets.shards.index import FilmEntry
 from omni_lab.triplets.shards.members import write_clip
 
 LOOK_EVERY_S = 0.05  # polling interval of a busy process
@@ -43,15 +44,17 @@ class Job:
     config: TripletConfig
     work: Work  # a function that another process can import
     source_id: str | None = None  # hash of the film's content, once known
+    text: str = ""  # digest of the text beside it, once known
 
 
 @dataclass(frozen=True)
 class Built:
-    """Built film: its clips lie in its tar; a film of known content has no tar."""
+    """Built film: its clips lie in its tar; a film that is up to date has no tar."""
 
     uri: str
     source_id: str
     errors: tuple[str, ...] = ()
+    text: str = ""  # digest of the text beside it
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ class Worker:
         self._pipe: Connection | None = None
         self._closed = False
 
-    def build(self, job: Job, spool: Path, known: Container[str]) -> Built | Failure:
-        """Build of one film into the tar `spool`, unless its content is known already.
+    def build(self, job: Job, spool: Path, known: Mapping[str, FilmEntry]) -> Built | Failure:
+        """Build of one film into the tar `spool`, unless its clips are up to date.
 
         A process that crashes or takes too much memory may have been spoilt by earlier films: then
         a fresh process decides.
@@ -81,7 +84,7 @@ class Worker:
         ----------
         job : the film, the settings and the function that builds it
         spool : tar to write
-        known : source ids that are in the shards already
+        known : films in the shards by their source ids
 
         Raises
         ------
@@ -89,9 +92,12 @@ class Worker:
             the settings ask for a package or checkpoint that this machine lacks, or its disk is
             full
         """
-        job = replace(job, source_id=_identify(Path(job.folder, job.path)))
-        if job.source_id in known:
-            return Built(job.path, job.source_id)
+        path, folder = Path(job.folder, job.path), Path(job.folder)
+        text = text_digest(path, job.config.language)  # before the film: a later change counts
+        job = replace(job, source_id=identify(path), text=text)
+        film = known.get(job.source_id)
+        if film is not None and is_current(film, job.path, text, folder):
+            return Built(job.path, job.source_id, text=text)
 
         fresh = self._process is None
         outcome = self._attempt(job, spool)
@@ -193,7 +199,7 @@ def _outcome(job: Job, spool: Path) -> Built | Failure | UsageError:
         with tarfile.open(spool, "w", format=tarfile.USTAR_FORMAT) as tar:
             for clip in clips:
                 write_clip(tar, clip)
-        return Built(job.path, source.id, source.errors)
+        return Built(job.path, source.id, source.errors, job.text)
 
     except MediaError as error:
         return Failure(job.path, type(error).__name__, error.reason)
@@ -208,14 +214,6 @@ def _outcome(job: Job, spool: Path) -> Built | Failure | UsageError:
             return UsageError(f"{why}; make room there, then build again")
         why = " ".join(str(error).split())
         return Failure(job.path, type(error).__name__, f"unexpected error ({why})")
-
-
-def _identify(path: Path) -> str | None:
-    """Content hash of a file; None where it is unreadable, which the worker will report."""
-    try:
-        return content_id(path) if path.is_file() else None
-    except OSError:
-        return None
 
 
 def _end_with_parent() -> None:

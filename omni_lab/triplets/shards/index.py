@@ -60,6 +60,7 @@ class FilmEntry:
     ticks: int  # total duration of these clips
     errors: tuple[str, ...] = ()  # decoding errors of a damaged film that gave clips all the same
     dropped: dict[str, str] = field(default_factory=dict)  # clip_id: reason
+    text: str = ""  # digest of the subtitle and truth files beside it; empty without any
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,15 @@ class Index:
         import pyarrow.parquet
 
         try:
-            table = pyarrow.parquet.read_table(
+            # not `read_table`, which starts a thread whatever it is told: one that is still
+            # starting when the process ends aborts it
+            file = pyarrow.parquet.ParquetFile(
                 pyarrow.BufferReader(data),
-                use_threads=False,  # an immediate exit would abort in pyarrow's threads
                 pre_buffer=False,
                 page_checksum_verification=True,
                 thrift_string_size_limit=1 << 30,
             )
+            table = file.read(use_threads=False)
             ledger = json.loads((table.schema.metadata or {}).get(_LEDGER, b"{}"))
         except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
             why = (str(error) or repr(error)).splitlines()[0]
@@ -165,7 +168,7 @@ class Index:
         ledger = {
             "config_hash": self.config_hash,
             "writer": self.writer,
-            "films": [asdict(film) for film in self.films],
+            "films": [_entry(film) for film in self.films],
             "shards": [asdict(shard) for shard in self.shards],
         }
         ledger["digest"] = digest(ledger)
@@ -224,6 +227,11 @@ def places(row: dict) -> Iterator[tuple[str, int, int, int]]:
     for suffix, size, crc in zip(names, row["sizes"], row["crc32"], strict=True):
         yield f"{row['clip_id']}.{suffix}", at, size, crc
         at += BLOCK + filled(size)
+
+
+def _entry(film: FilmEntry) -> dict:
+    """Ledger entry of a film as JSON values; one without text beside it has no such key."""
+    return {key: value for key, value in asdict(film).items() if key != "text" or value}
 
 
 def digest(data: Any) -> str:

@@ -10,7 +10,7 @@ reader touches another's bytes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from jaxtyping import Int64
 
 from omni_lab.errors import UsageError
 from omni_lab.triplets.record import Triplet
-from omni_lab.triplets.shards.index import Index, digest
+from omni_lab.triplets.shards.copying import read_members
+from omni_lab.triplets.shards.index import Index, digest, places, read_index
 from omni_lab.triplets.shards.order import windowed_shuffle
 from omni_lab.triplets.shards.tars import decoded, read_clip
 
@@ -170,3 +171,35 @@ class ClipStream:
         if worker is None:
             return self.world_size, self.rank
         return self.world_size * worker.num_workers, self.rank + self.world_size * worker.id
+
+
+def clip_rows(folder: str | Path, shards: Sequence[str] | None = None) -> Iterator[dict]:
+    """Clips as rows of equal columns, for loaders that want the same members in every sample.
+
+    `load_dataset("webdataset")` is one: clips have as many frames as they are long. Give this to
+    `datasets.IterableDataset.from_generator` instead; its workers share the list `shards`.
+
+    Parameters
+    ----------
+    shards : names of the tars to read, such as `shard-000000.tar`; None reads all
+
+    Yields
+    ------
+    `clip_id`, `json` (the record as text), `jpegs` (bytes of every frame), `flac` (bytes, or None)
+
+    Raises
+    ------
+    ShardError
+        the index, a tar or a member is missing or damaged; the message names it
+    """
+    for row in read_index(folder):
+        if shards is not None and row["shard"] not in shards:
+            continue
+        names = [name for name, *_ in places(row)]
+        (_, record), *media = zip(names, read_members(folder, row), strict=True)
+        yield {
+            "clip_id": row["clip_id"],
+            "json": record.decode(),
+            "jpegs": [data for name, data in media if name.endswith(".jpg")],
+            "flac": next((data for name, data in media if name.endswith(".flac")), None),
+        }

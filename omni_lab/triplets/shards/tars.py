@@ -11,25 +11,27 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omni_lab.errors import UsageError
-from omni_lab.storage import rename_into_place
 from omni_lab.triplets.record import EncodedClip, Triplet
+from omni_lab.triplets.shards.copying import copy_clips, finished, read_members
 from omni_lab.triplets.shards.index import (
     INDEX,
     FilmEntry,
     Index,
     ShardEntry,
     ShardError,
-    digest,
-    digest_of_file,
-    places,
     read_index,
     row_of,
     table_of,
 )  # fmt: skip
-from omni_lab.triplets.shards.members import BLOCK, clip_from, suffixes, write_member
+from omni_lab.triplets.shards.members import clip_from, suffixes, write_member
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 class ShardWriter:
@@ -66,14 +68,12 @@ class ShardWriter:
             self._lock.close()
             raise
 
-        self.sources = {film.source_id: film.uri for film in self.index.films}
+        self.sources = {film.source_id: film for film in self.index.films}
         self._tar: tarfile.TarFile | None = None
         self._rows: list[dict] = []
         self._films: list[FilmEntry] = []
-
-        # leftovers of a killed run: a half-written tar, or a whole one that never reached the index
-        for leftover in [*self.out.glob("shard-*.tar.tmp"), self.out / self.name]:
-            leftover.unlink(missing_ok=True)
+        self._replaced: set[str] = set()  # source ids whose clips in the index are out of date
+        self._clear()
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -89,7 +89,26 @@ class ShardWriter:
     @property
     def name(self) -> str:
         """File name of the shard that is being written."""
-        return f"shard-{len(self.index.shards):06d}.tar"
+        return _named(self._number)
+
+    @property
+    def _number(self) -> int:
+        """Number of the shard that is being written: one above all in the index."""
+        return 1 + max((int(shard.name[6:-4]) for shard in self.index.shards), default=-1)
+
+    def clip(self, clip_id: str) -> EncodedClip:
+        """Encoded clip of a finished shard.
+
+        Raises
+        ------
+        ShardError
+            its tar or a member is missing or damaged
+        """
+        import pyarrow.compute
+
+        place = pyarrow.compute.index(self.index.table["clip_id"], clip_id).as_py()
+        (row,) = self.index.table.slice(place, 1).to_pylist()
+        return read_clip(self.out, row)
 
     def add(self, clip: EncodedClip, members: Sequence[bytes]) -> None:
         """Append of one clip, given with the bytes of its members."""
@@ -105,39 +124,92 @@ class ShardWriter:
         self._rows.append(row_of(clip, self.name, offset, sizes, sums))
 
     def end_film(self, film: FilmEntry) -> None:
-        """End of a film: it enters the ledger, and a full shard is closed."""
+        """End of a film: it enters the ledger, in the place of an earlier entry of the same content.
+
+        A full shard is closed.
+        """
+        if film.source_id in self.sources:
+            self._replaced.add(film.source_id)
         self._films.append(film)
-        self.sources[film.source_id] = film.uri
+        self.sources[film.source_id] = film
         if len(self._rows) >= self.clips_per_shard:
             self.close()
 
+    def remove(self, source_id: str) -> None:
+        """Removal of a film and its clips, with the next `close`."""
+        del self.sources[source_id]
+        self._replaced.add(source_id)
+
     def close(self) -> None:
-        """End of the open shard: rename of its tar, then a new index with its clips and films."""
+        """End of the open shard: rename of its tar, then a new index with its clips and films.
+
+        What the new films replace is in neither from then on.
+        """
         import pyarrow
 
-        if not self._films:
+        if not self._films and not self._replaced:
             return
 
-        shards = self.index.shards
+        number, shards, table = self._number, self.index.shards, self.index.table
+        added = []
         if self._tar is not None:
             self._tar.close()
-            temporary = self.out / f"{self.name}.tmp"
-            entry = ShardEntry(
-                self.name, temporary.stat().st_size, digest_of_file(temporary), digest(self._rows)
-            )
-            rename_into_place(temporary, self.out / self.name)
-            shards = (*shards, entry)
+            added = [finished(self.out / f"{self.name}.tmp", self.name, self._rows)]
+        if self._replaced:
+            shards, table = self._without_replaced(number + len(added))
 
         # after the rename: a tar counts only once the index names it
-        index = replace(
+        films = (film for film in self.index.films if film.source_id not in self._replaced)
+        self.index = replace(
             self.index,
             writer=pyarrow.__version__,
-            table=pyarrow.concat_tables([self.index.table, table_of(self._rows)]),
-            films=(*self.index.films, *self._films),
-            shards=shards,
+            table=pyarrow.concat_tables([table, table_of(self._rows)]),
+            films=(*films, *self._films),
+            shards=(*shards, *added),
         )
-        index.write(self.out)
-        self.index, self._tar, self._rows, self._films = index, None, [], []
+        self.index.write(self.out)
+        if self._replaced:
+            self._clear()
+        self._tar, self._rows, self._films, self._replaced = None, [], [], set()
+
+    def _without_replaced(self, number: int) -> tuple[list[ShardEntry], pyarrow.Table]:
+        """Finished shards and their rows without the replaced films' clips.
+
+        A shard that held one is copied without it, under a new number.
+
+        Parameters
+        ----------
+        number : of the first copy
+        """
+        shards, rows = [], []
+        entries = {shard.name: shard for shard in self.index.shards}
+        for name, held in self.index.rows_by_shard():
+            entry, kept = entries[name], held
+            if any(row["source_id"] in self._replaced for row in held):
+                kept = [row for row in held if row["source_id"] not in self._replaced]
+                if not kept:
+                    continue
+                entry, kept = copy_clips(self.out, kept, _named(number))
+                number += 1
+            shards.append(entry)
+            rows += kept
+        return shards, table_of(rows)
+
+    def _clear(self) -> None:
+        """Removal of what the index does not name: leftovers of a killed run, replaced shards.
+
+        These are tars with a number that this folder has used, and those that would come next.
+        """
+        for leftover in self.out.glob("shard-*.tar.tmp"):
+            leftover.unlink(missing_ok=True)
+        named = {shard.name for shard in self.index.shards}
+        for number in range(self._number):
+            if _named(number) not in named:
+                (self.out / _named(number)).unlink(missing_ok=True)
+        for number in count(self._number):
+            if not (self.out / _named(number)).exists():
+                break
+            (self.out / _named(number)).unlink()
 
     def _opened(self, config_hash: str) -> Index:
         """Index of the folder, created if missing.
@@ -158,6 +230,10 @@ class ShardWriter:
         index = Index.empty(config_hash)
         index.write(self.out)
         return index
+
+
+def _named(number: int) -> str:
+    return f"shard-{number:06d}.tar"
 
 
 def read_shards(folder: str | Path) -> Iterator[Triplet]:
@@ -191,61 +267,11 @@ def read_clip(folder: str | Path, row: dict) -> EncodedClip:
     ShardError
         the tar or a member is missing or damaged; the message names it
     """
-    members = [data for _, data in _members(folder, row)]
     try:
-        return clip_from(row["clip_id"], members, row["audio"])
+        return clip_from(row["clip_id"], read_members(folder, row), row["audio"])
     except ValueError as error:
-        raise ShardError(f"{Path(folder) / row['shard']}: {row['clip_id']}.{error}") from None
-
-
-def clip_rows(folder: str | Path, shards: Sequence[str] | None = None) -> Iterator[dict]:
-    """Clips as rows of equal columns, for loaders that want the same members in every sample.
-
-    `load_dataset("webdataset")` is one: clips have as many frames as they are long. Give this to
-    `datasets.IterableDataset.from_generator` instead; its workers share the list `shards`.
-
-    Parameters
-    ----------
-    shards : names of the tars to read, such as `shard-000000.tar`; None reads all
-
-    Yields
-    ------
-    `clip_id`, `json` (the record as text), `jpegs` (bytes of every frame), `flac` (bytes, or None)
-
-    Raises
-    ------
-    ShardError
-        the index, a tar or a member is missing or damaged; the message names it
-    """
-    for row in read_index(folder):
-        if shards is not None and row["shard"] not in shards:
-            continue
-        (_, record), *media = _members(folder, row)
-        yield {
-            "clip_id": row["clip_id"],
-            "json": record.decode(),
-            "jpegs": [data for name, data in media if name.endswith(".jpg")],
-            "flac": next((data for name, data in media if name.endswith(".flac")), None),
-        }
-
-
-def _members(folder: str | Path, row: dict) -> list[tuple[str, bytes]]:
-    """Names and bytes of a clip's members, checked against their CRC-32."""
-    path = Path(folder) / row["shard"]
-    members = []
-    try:
-        with open(path, "rb") as tar:
-            for name, offset, size, crc in places(row):
-                tar.seek(offset + BLOCK)
-                data = tar.read(size)
-                if len(data) < size:
-                    raise ShardError(f"{path}: {name} is cut off")
-                if zlib.crc32(data) != crc:
-                    raise ShardError(f"{path}: {name} is broken: its CRC-32 differs from the index")
-                members.append((name, data))
-    except FileNotFoundError:
-        raise ShardError(f"{path}: is missing, but {INDEX} names it") from None
-    return members
+        path = Path(folder) / row["shard"]
+        raise ShardError(f"{path}: {row['clip_id']}.{error}") from None
 
 
 def decoded(clip: EncodedClip, shard: Path) -> Triplet:

@@ -223,7 +223,8 @@ def _report(folder: Path, index: Index) -> Iterator[Damage]:
         content = {key: value for key, value in report.items() if key != "digest"}
         written = report_bytes({**report, "digest": digest(content)})
         failures = [Failure(**failure) for failure in report["failures"]]
-        expected = summary(index, failures, [(uri, why) for uri, why in report["skipped"]])
+        skipped = [(uri, why) for uri, why in report["skipped"]]
+        expected = summary(index, failures, skipped, report.get("passed_over", {}))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         yield Damage(REPORT, f"is no build report ({error!r})")
         return
