@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from omni_lab.media.probe import content_id
-from omni_lab.media.subtitles.reader import sidecars
+from omni_lab.media.subtitles.beside import sidecars
 from omni_lab.triplets.shards.index import FilmEntry
 
 ORPHANED = "built again, since clips that its clips were copies of are gone"
@@ -42,7 +42,7 @@ def text_digest(path: Path, language: str) -> str:
     """
     found = hashlib.blake2b(digest_size=16)
     try:
-        files = sorted({*sidecars(path, language), path.with_suffix(".truth.json")})
+        files = sorted({*sidecars(path, language).files, path.with_suffix(".truth.json")})
         there = [file for file in files if file.is_file()]
         for file in there:
             data = file.read_bytes()

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from omni_lab.media.subtitles.names import folded
+
 # Files that a folder is searched for; a file named on its own is tried whatever its extension.
 # Left out are names that mostly mean something else: .avs and .ps (scripts), .mod (music), .dat.
 EXTENSIONS = frozenset(
@@ -48,7 +50,7 @@ def passed_over(
 ) -> dict[str, int]:
     """Number of files by lower-cased extension that lie in searched folders and are no films.
 
-    Files named after a film (`talk.en.srt`, `talk.truth.json`) go with it; hidden files and the
+    Files named after a film (`talk_en.srt`, `talk.truth.json`) go with it; hidden files and the
     shards in `out` are not counted either.
 
     Parameters
@@ -58,14 +60,14 @@ def passed_over(
     out : folder of the shards
     """
     films, own = set(films), os.path.realpath(out)
-    named = {(film.parent, film.stem) for film in films}
+    named = {(film.parent, folded(film.stem)) for film in films}
     others: set[Path] = set()
     for path in _listed(paths):
         for file in path.rglob("*"):
-            first, *rest = file.name.split(".")
-            stems = [".".join([first, *rest[:count]]) for count in range(len(rest))]
+            name = folded(file.name)
+            stems = [name[:at] for at, character in enumerate(name) if not character.isalnum()]
             with_a_film = file in films or any((file.parent, stem) in named for stem in stems)
-            if first and not with_a_film and file.is_file():
+            if not name.startswith(".") and not with_a_film and file.is_file():
                 others.add(file)
 
     away = (file for file in others if not os.path.realpath(file).startswith(own + os.sep))
