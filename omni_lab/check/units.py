@@ -158,7 +158,8 @@ def _misplaced(given: list[str], right: list[str], texts: list[str]) -> str | No
     at = f"{where}: {given[place]!r} stands where {right[place]!r} should"
     if {given[place], right[place]} == {"image", "audio"}:
         return f"{at}; first what is seen, then what is heard, in every unit alike"
-    if {given[place], right[place]} == {SPEAK, "<visitor>"}:
+    same_text = given[place + 1] == right[place + 1]
+    if {given[place], right[place]} == {SPEAK, "<visitor>"} and same_text:
         return f"{at}; every text opens with its role: {_ROLES}"
     order = f"role, text, and {LISTEN} after the model's own"
     return f"{at}; after the senses comes {LISTEN}, then text by text as time goes by: {order}"

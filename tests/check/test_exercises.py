@@ -236,7 +236,7 @@ def test_empty_rebasing_is_not_attempted(attempt):
          "one cue stays one"),
         (pops_what_is_done, "changed the film's list of cues"),
         (by(lambda word: word.start), "'beside' is in clip 0–10.3 s, but spoken in 10.3–20 s"),
-        (by(lambda word: word.end - 1), "'walk' is in clip 25.7–31 s, but spoken in 20–25.7 s"),
+        (by(lambda word: word.end - 1), "'walk' is in clip 25.7–34.5 s, but spoken in 20–25.7 s"),
         (then(lambda cue, start, end: replace(cue, end=cue.words[-1].end)),
          "a part of a split cue ends at the cut, not with its last word"),
         (then(lambda cue, start, end: replace(cue, start=max(0, cue.words[0].start))),

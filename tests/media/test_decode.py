@@ -291,7 +291,7 @@ def test_text_that_cannot_be_this_films_is_kept_and_named(tmp_path, starts, erro
     """Subtitles of a longer film, or without times; one that only outlasts the film is no error."""
     path = write_film(tmp_path / "a.mp4", sound=None)
     (tmp_path / "a.srt").write_text(
-        "".join(f"00:00:{at:06.3f} --> 00:01:10\nLine.\n\n" for at in starts)
+        "".join(f"00:00:{at:06.3f} --> 00:01:10\nLine {n}.\n\n" for n, at in enumerate(starts))
     )
     film = decode(path, EVERY)
     assert len(film.cues) == len(starts)

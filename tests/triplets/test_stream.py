@@ -14,14 +14,8 @@ from omni_lab.errors import UsageError
 from omni_lab.triplets.record import EncodedClip
 from omni_lab.triplets.shards.index import FilmEntry, read_index
 from omni_lab.triplets.shards.members import members_of, to_flac
-from omni_lab.triplets.shards.stream import ClipStream
-from omni_lab.triplets.shards.tars import (
-    ShardError,
-    ShardWriter,
-    clip_rows,
-    read_clips,
-    read_shards,
-)
+from omni_lab.triplets.shards.stream import ClipStream, clip_rows
+from omni_lab.triplets.shards.tars import ShardError, ShardWriter, read_clips, read_shards
 
 FILMS = (1, 3, 2, 2, 4, 1, 1, 5, 2, 3)  # clips of each
 
