@@ -38,8 +38,12 @@ def has_captions(frame: av.VideoFrame) -> bool:
 
 def _side_data(frame: av.VideoFrame, name: str) -> av.sidedata.sidedata.SideData | None:
     """Side data of a frame by PyAV's name of its type, None where the frame has none."""
+    from av.sidedata.sidedata import SideDataContainer
+
     _accept_unknown_types()
-    return next((data for data in frame.side_data if data.type.name == name), None)
+    # `frame.side_data` would keep the container in the frame, and it the frame: pictures of 50 MB
+    # that only the garbage collector frees
+    return next((data for data in SideDataContainer(frame) if data.type.name == name), None)
 
 
 @cache
