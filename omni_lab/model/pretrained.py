@@ -17,7 +17,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from omni_lab.config import ModelConfig, SequenceConfig
-from omni_lab.errors import ConfigError, UsageError
+from omni_lab.errors import ConfigError, UsageError, typed
 from omni_lab.model.rope import rope_of
 from omni_lab.progress import library_bars_off
 
@@ -88,18 +88,13 @@ def empty_part(name: str, data: dict) -> PreTrainedModel:
 
 def _load(name: str, source: str) -> PreTrainedModel:
     """One part with all its weights."""
-    try:
-        with library_bars_off(), _library_reports_off():
-            config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
-            family = _family(name, config)
-            part, found = getattr(transformers, family.load).from_pretrained(
-                source, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
-            )
-    except ConfigError:
-        raise
-    except Exception as fault:  # loading fails in more ways than transformers documents
-        reason = (str(fault).strip() or repr(fault)).splitlines()[0]
-        raise ConfigError(f"cannot be loaded ({reason})") from fault
+    # loading fails in more ways than transformers documents
+    with typed("cannot be loaded", ConfigError), library_bars_off(), _library_reports_off():
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+        family = _family(name, config)
+        part, found = getattr(transformers, family.load).from_pretrained(
+            source, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+        )
 
     if getattr(part, "_hf_peft_config_loaded", False):
         raise ConfigError("an adapter beside the weights; merge it into them, or take it away")

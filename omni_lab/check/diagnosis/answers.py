@@ -1,6 +1,6 @@
 """Right answers to the exercises, in several styles; the first of each is the one that is mutated.
 
-A comment `#: word` names what a slip on its line may rightly be called (`power.MEANT`).
+A comment `#: word` names what a slip on its line may rightly be called (`Exercise.meant`).
 """
 
 from __future__ import annotations
