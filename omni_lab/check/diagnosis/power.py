@@ -12,6 +12,7 @@ import math
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,8 +80,7 @@ def power(exercise: Exercise, seed: int = 0) -> Power:
             continue
 
         found.wrong += 1
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
+        with _without_warnings():
             verdict = exercise.checker(attempt)
         said = f"{mutant.change}: {verdict.message}"
         if verdict.right:
@@ -110,12 +110,19 @@ def _same(one: Callable, other: Callable, exercise: Exercise, source: random.Ran
     """Whether two attempts agree on random inputs."""
     for _ in range(_PROBES):
         given = exercise.inputs(source)
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
+        with _without_warnings():
             values = [tried(attempt, *_copied(given)) for attempt in (one, other)]
         if not _equal(*values):
             return False
     return True
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """No warnings of a mutant's arithmetic: dividing by zero is what some of them do."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _copied(given: tuple) -> tuple:
