@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CANCELS, MIXES = 0.1, 0.5  # relative power at which the sum is given up, and taken up again
 QUIET = 1e-6  # mean power (full scale 1) below which channels may be what they like: -60 dB
 MEMORY_S = 0.1  # seconds for which powers are remembered
+BLOCK = 1024  # samples of a whole sound that are watched at a time
 PLANES = 8  # PyAV reads beyond the planes of as many channels
 
 
@@ -44,10 +45,7 @@ class Downmix:
         if form != self._form:
             # Of layouts that list their channels PyAV frees twice what it makes of their name.
             listed = " (" in frame.layout.name or "ambisonic" in frame.layout.name
-            weights = np.ones(1) if listed else _weights(frame.layout.name)
-            self._weights = np.outer(weights, weights)
-            self._products, self._samples = np.zeros_like(self._weights), 0.0
-            self.alone = None
+            self._begin(np.ones(1) if listed else _weights(frame.layout.name))
             self._form = form
         if self._weights.size == 1:
             return frame
@@ -55,6 +53,26 @@ class Downmix:
         channels = _channels(frame)
         self._measure(channels, exp(-frame.samples / frame.sample_rate / MEMORY_S))
         return frame if self.alone is None else _mono(channels[self.alone], frame.sample_rate)
+
+    def mean(
+        self, wave: Float32[np.ndarray, "samples channels"], rate: int
+    ) -> Float32[np.ndarray, " samples"]:
+        """Mono of a whole sound: the mean of its channels, or its loudest where they cancel."""
+        count = wave.shape[1]
+        self._begin(np.full(count, 1 / count))
+        out = wave.mean(axis=1)
+        for start in range(0, len(wave) if count > 1 else 0, BLOCK):
+            block = wave[start : start + BLOCK]
+            self._measure(block.T, exp(-len(block) / rate / MEMORY_S))
+            if self.alone is not None:
+                out[start : start + BLOCK] = block[:, self.alone]
+        return out
+
+    def _begin(self, weights: Float[np.ndarray, " channels"]) -> None:
+        """Start over with channels that a downmix weights so."""
+        self._weights = np.outer(weights, weights)
+        self._products, self._samples = np.zeros_like(self._weights), 0.0
+        self.alone = None
 
     def _measure(self, channels: Float32[np.ndarray, "channels samples"], kept: float) -> None:
         """Take one frame into account, beside what is kept of those before, and choose."""

@@ -165,3 +165,13 @@ def test_a_weight_of_another_shape_is_named_with_both(bases, own_folder):
     (own_folder / "base" / "config.json").write_text(json.dumps(settings | {"vocab_size": 700}))
     with pytest.raises(InputError, match=r"weight: \[600, 32\], where \[700, 32\] are expected"):
         CausalNeedleModel.load("base")
+
+
+def test_weights_without_a_place_in_a_model_are_refused_by_name(capsys, own_folder):
+    small_model("llama", 600).save_pretrained("deeper")
+    trained("byte").save_pretrained("deeper")
+    file = own_folder / "deeper" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"num_hidden_layers": 1}))
+    assert " weights have no place in LlamaForCausalLM, such as model.layers.1." in told(
+        capsys, "deeper"
+    )

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from omni_lab.media.decoding import decode
+from omni_lab.media.downmix import Downmix
 
 RATE = 48_000
 
@@ -146,3 +147,17 @@ def test_any_layout_and_any_format_is_mixed(layout, form):
     audio, *_ = line.finish()
     assert audio.size == 16_000
     assert audio[8_000] == pytest.approx(8192, abs=2)
+
+
+def test_a_whole_sound_is_the_mean_of_its_channels_unless_they_cancel():
+    rate, time = 16_000, np.arange(32_000) / 16_000
+    wave = np.sin(2 * np.pi * 440 * time).astype(np.float32)
+    alike = np.stack([wave, 0.5 * wave], axis=1)
+    assert np.allclose(Downmix().mean(alike, rate), 0.75 * wave, atol=1e-6)
+    assert np.array_equal(Downmix().mean(wave[:, None], rate), wave)
+
+    # its right channel is inverted from the second second on
+    turned = np.stack([wave, np.where(time < 1, wave, -wave)], axis=1)
+    mixed = Downmix().mean(turned, rate)
+    assert np.allclose(mixed[:16_000], wave[:16_000], atol=1e-6)
+    assert np.allclose(np.abs(mixed[22_400:]), np.abs(wave[22_400:]), atol=1e-6)

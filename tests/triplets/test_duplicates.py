@@ -81,6 +81,10 @@ APART = {
         {"picture": plain(c), "wave": voice(1)} for c in ((255, 0, 0), (0, 0, 255))
     ],
     "tones and silence": [{"wave": tone(hz)} for hz in (300, 440, 1000)] + [{"wave": tone(0)}],
+    "silence twice": [{"wave": tone(0)}] * 2,
+    "a slide, silent and not": [
+        {"picture": drawing(), "wave": wave} for wave in (tone(0), voice(4), tone(300))
+    ],
     "tones over a slide": [{"picture": drawing(), "wave": tone(hz)} for hz in (300, 440, 1000)],
     "beeps in one band": [{"wave": tone(hz, beeps=True)} for hz in (400, 430, 460)],
     "beeps over a slide": [
@@ -119,6 +123,7 @@ def test_what_differs_in_anything_is_no_copy(clips):
         {"picture": drawing(), "text": "It is red."}, {"wave": voice(1)},
         {"picture": drawing(1, RED), "wave": voice(1), "text": "Red."},
         {"picture": drawing(2)}, {"picture": drawing(3, BLUE), "wave": voice(2)},
+        {"picture": drawing(4), "wave": tone(0)},
     ],
 )  # fmt: skip
 def test_a_copy_of_a_clip_with_detail_is_found(clip):

@@ -18,6 +18,7 @@ from jaxtyping import Float32, UInt8
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.data.writing import Writing
+from omni_lab.media.downmix import Downmix
 from omni_lab.media.errors import MediaError, NotMediaError, NotPictureError
 from omni_lab.media.images.stills import BROKEN, FORMATS, READABLE, open_still
 from omni_lab.media.subtitles.reader import Cue
@@ -229,7 +230,7 @@ def samples(media: Media) -> Float32[np.ndarray, " samples"]:
     except (soundfile.LibsndfileError, ValueError) as error:
         raise NotMediaError(media.name, f"is a broken sound ({error})") from None
 
-    wave, divisor = wave.mean(1), math.gcd(rate, TICKS_PER_SECOND)
+    wave, divisor = Downmix().mean(wave, rate), math.gcd(rate, TICKS_PER_SECOND)
     if rate != TICKS_PER_SECOND:
         wave = resample_poly(wave, TICKS_PER_SECOND // divisor, rate // divisor)
     out = np.zeros(length, np.float32)

@@ -34,8 +34,8 @@ def load_causal(
     Raises
     ------
     InputError
-        model, adapter or tokenizer fails to load; weights are missing, of another shape, or the
-        adapter has some that the model has no place for
+        model, adapter or tokenizer fails to load; weights are missing, of another shape, or there
+        are some that the model has no place for
     UsageError
         the device does not exist, or peft is not installed
     """
@@ -57,6 +57,7 @@ def load_causal(
             output_loading_info=True,
         )
         _check_whole(base or source, found["missing_keys"], found["mismatched_keys"])
+        _check_placed(base or source, found["unexpected_keys"], type(model).__name__)
         if base:
             model = _adapt(model, source)
         own = base is None or any(_file(source, name) for name in _TOKENIZER)
@@ -123,9 +124,7 @@ def _adapt(model: PreTrainedModel, source: str) -> PreTrainedModel:
         for tables in (False, True)
     )
     _check_whole(source, needed - weights.keys(), [])
-    if unused := weights.keys() - possible:
-        wrong = f"{len(unused)} weights have no place in the base model, such as {min(unused)}"
-        raise InputError(f"{source}: {wrong}; is it an adapter of another one?")
+    _check_placed(source, weights.keys() - possible, "the base model")
     peft.set_peft_model_state_dict(adapted, weights)
     return adapted.get_base_model()
 
@@ -158,3 +157,11 @@ def _check_whole(source: str, missing: Iterable, mismatched: Iterable) -> None:
         name, there, here = min(mismatched)
         wrong = f"{len(mismatched)} weights do not fit, such as {name}"
         raise InputError(f"{source}: {wrong}: {list(there)}, where {list(here)} are expected")
+
+
+def _check_placed(source: str, unused: Iterable, model: str) -> None:
+    """Refusal of weights that a model has no place for: they are another model's."""
+    if unused:
+        wrong = f"{len(list(unused))} weights have no place in {model}, such as {min(unused)}"
+        right = "give the model, or the base model, that they were saved from"
+        raise InputError(f"{source}: {wrong}; {right}")

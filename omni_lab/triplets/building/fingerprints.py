@@ -3,7 +3,7 @@
 A copy that was encoded again, scaled or brightened differs in a few bits; other clips differ in
 about half of them. Two clips are near-duplicates only where both their pictures and their sounds
 are: one slide with other words stays. What has too little detail (a plain wall, a steady tone) has
-no hash: nothing can be told of it.
+no hash: nothing can be told of it. Silence has one, the same for all.
 
 Sources: perceptual hashes of pictures take the low frequencies of a cosine transform (Zauner,
 2010); audio fingerprints take the signs of changes between neighbouring bands (Haitsma & Kalker,
@@ -35,6 +35,8 @@ FAINT = 8.0  # cosine weight (amplitude in grey levels × 16) up to which it may
 WINDOW = 512  # samples of one spectrum
 BANDS, PARTS = 9, 9  # of frequency, of time
 LOW_HZ, HIGH_HZ = 150, 4500  # the range that every codec keeps
+SILENT = 0.001  # root mean square (of 1) below which a sound is silence
+SILENCE = "0" * 16  # hash of silence
 QUIET = 1e-4  # power floor, relative to the loudest part of a clip
 STEP = 0.3  # change of a band's loudness (natural log) up to which it may be encoder noise
 
@@ -77,10 +79,13 @@ def sound_hash(audio: Int16[np.ndarray, " samples"] | None) -> str | None:
 
     Returns
     -------
-    16 hexadecimal digits; None without sound, or where it is shorter than 0.3 s or too steady
+    16 hexadecimal digits, `SILENCE` for silence; None without sound, or where it is shorter than
+    0.3 s or too steady
     """
     if audio is None or audio.size < PARTS * WINDOW:
         return None
+    if np.sqrt((audio.astype(np.float32) ** 2).mean()) < SILENT * 32768:
+        return SILENCE
     windows = (
         np.lib.stride_tricks.sliding_window_view(audio, WINDOW)[:: WINDOW // 2].astype(np.float32)
         / 32768

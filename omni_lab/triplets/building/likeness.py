@@ -45,7 +45,9 @@ class Likeness:
         (one, two), (first, second) = pairs
         if one is not None and np.abs(one.astype(int) - two).max() > COLOURS:
             return False
-        return first is None or float(first @ second) >= SPECTRA
+        if first is None or not (first.any() or second.any()):
+            return True
+        return float(first @ second) >= SPECTRA
 
 
 def likeness(clip: EncodedClip) -> Likeness:

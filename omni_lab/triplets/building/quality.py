@@ -18,13 +18,18 @@ from omni_lab.media.decoding import Film
 from omni_lab.media.speech.vad import runs
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.triplets.building.av_offset import av_offset, onsets_of
-from omni_lab.triplets.building.fingerprints import Fingerprints, picture_hash, sound_hash
+from omni_lab.triplets.building.fingerprints import (
+    SILENCE,
+    SILENT,
+    Fingerprints,
+    picture_hash,
+    sound_hash,
+)
 from omni_lab.triplets.building.likeness import Likeness, likeness
 from omni_lab.triplets.cutting.cut import Clip, speech_blocks
 from omni_lab.triplets.record import EncodedClip
 
 BLACK = 0.04  # mean brightness (of 1) below which a picture is black
-QUIET = 0.001  # root mean square (of 1) below which a sound is silence
 STATIC = 0.002  # mean change (of 1) below which a picture repeats the one before
 FULL_SCALE = 31_129  # half a decibel below the limit: codecs round the corners of clipped peaks
 RUN = 3  # samples at full scale in a row: a single one may be a peak
@@ -188,7 +193,7 @@ def unseen(clip: EncodedClip, config: TripletConfig) -> EncodedClip | None:
     """Clip without its black picture, where its sound is good; None for every other clip."""
     quality, record = clip.record["quality"], clip.record
     black = quality.get("black_share", 0) > config.max_black_fraction
-    silent = clip.audio is None or quality["audio_rms"] < QUIET
+    silent = clip.audio is None or quality["audio_rms"] < SILENT
     if not clip.jpegs or not black or silent:
         return None
     has = [kind for kind in record["has"] if kind != "image"]
@@ -199,7 +204,7 @@ def unseen(clip: EncodedClip, config: TripletConfig) -> EncodedClip | None:
 
 
 def _telling(has: Iterable[str], picture: str | None, sound: str | None) -> bool:
-    """Whether a clip has a picture or a sound, and each that it has a hash."""
+    """Whether a clip has detail in a picture or a sound, and each that it has a hash."""
     hashes = {"image": picture, "audio": sound}
-    present = [hashes[kind] for kind in has if kind in hashes]
-    return bool(present) and None not in present
+    present = {hashes[kind] for kind in has if kind in hashes}
+    return None not in present and bool(present - {SILENCE})
