@@ -21,6 +21,7 @@ from omni_lab.world.script import Script
 
 SIZE = 96  # pixels, twice the tiny model's
 FRAME_RATE = 8  # Hz
+LENGTH = 64  # of one film, s
 PAUSE = 160  # ticks between two captions
 SEEN, HEARD, ALL = ("image", "text"), ("audio", "text"), ("image", "audio", "text")
 
@@ -69,7 +70,7 @@ KINDS = {
 
 
 def write_lesson_films(
-    folder: Path, kind: str, seconds: int, world: WorldConfig, length: int = 64, first: int = 0
+    folder: Path, kind: str, seconds: int, world: WorldConfig, length: int = LENGTH, first: int = 0
 ) -> int:
     """Lesson films of one kind, `kind-000000.mp4` and so on; how many.
 

@@ -46,9 +46,11 @@ def test_the_call_of_a_course_is_one_that_omni_lab_train_takes(tmp_path):
         assert settings.data.shards == str(tmp_path / "data")
 
 
-def test_a_gap_is_what_all_films_lack():
-    rows = {part: {"facts": dict.fromkeys(FACTS, 0.9 * part)} for part in PARTS}
+def test_a_gap_is_what_all_films_lack_and_what_twice_as_many_lack():
+    rows = {part: {"facts": dict.fromkeys(FACTS, 0.9 * min(part, 1))} for part in PARTS}
+    rows[2.0] = {"facts": dict.fromkeys(FACTS, 0.94)}
     found = numbers(rows, {f"facts.{fact}": 0.95 for fact in FACTS})
     assert found["gap.colour"] == pytest.approx(0.05)
+    assert found["gap_2.colour"] == pytest.approx(0.01)
     assert found["films_0.125.motion"] == pytest.approx(0.1125)
     assert found["generated.lowest"] == 0.95

@@ -42,7 +42,7 @@ def draw_films(record: dict[str, Any]) -> Figure:
         return notice("No films were learned from in this run.")
 
     described = "; ".join(
-        f"{in_words(fact)} {metrics[f'{_FILMS}{parts[-1]:g}.{fact}']['mean']:.2f} from all films, "
+        f"{in_words(fact)} {metrics[f'{_FILMS}{parts[-1]:g}.{fact}']['mean']:.2f} from most films, "
         f"{metrics[f'generated.{fact}']['mean']:.2f} generated"
         for fact in facts
     )
@@ -94,7 +94,7 @@ def _panel(
 def _fraction(part: float) -> str:
     """Part of a whole in words of a chart.
 
-    >>> _fraction(0.125), _fraction(1.0)
-    ('1/8', 'all')
+    >>> _fraction(0.125), _fraction(2.0)
+    ('1/8', '2')
     """
-    return "all" if part == 1 else f"1/{round(1 / part)}"
+    return f"{part:g}" if part >= 1 else f"1/{round(1 / part)}"

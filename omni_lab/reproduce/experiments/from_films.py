@@ -4,9 +4,10 @@ Does the whole way from film files teach what the generator teaches? Films are w
 subtitles, built by `triplets build`, and learned from by `omni-lab train` with no other source, at
 the steps, rates and clips a step of the demo; generated lessons never repeat a scene, films do.
 
-Command: `omni-lab reproduce from_films --seeds 3`. Hardware: 2 CPU cores, no GPU; 5.5 h of film,
-about 10 minutes to write and build, and 7 to 10 minutes for each of 4 runs a seed.
-Expected: from all films, every fact within .03 of the demo's runs of the same seeds.
+Command: `omni-lab reproduce from_films --seeds 3`. Hardware: 2 CPU cores, no GPU; 11 h of film,
+about 20 minutes to write and build, and 7 to 10 minutes for each of 5 runs a seed.
+Expected, written down first: from 5.5 h, every fact within .03 of the demo's runs of the same
+seeds. Two facts of ten missed it; twice the films, with the same bar, was added after that was seen.
 """
 
 from __future__ import annotations
@@ -23,16 +24,21 @@ from omni_lab.reproduce.experiments import demo
 from omni_lab.reproduce.record import Criterion, kept_row, write_record
 
 CLAIM = "Films alone teach what the generator of their scenes teaches, at the same number of steps"
-PARTS = (0.125, 0.25, 0.5, 1.0)  # of the films
+PARTS = (0.125, 0.25, 0.5, 1.0, 2.0)  # of the films of the first plan
 GAP = 0.03  # the most that a fact may lie below the generator's
-OF_GENERATED = 0.125  # film time that there is, of what the generator shows in as many steps
+OF_GENERATED = 0.125  # film time of the first plan, of what the generator shows in as many steps
 FACTS = (
     "colour", "shape", "position", "motion", "sign", "word", "speaker", "beeps",
     "shape_to_colour", "colour_to_shape",
 )  # fmt: skip
 CRITERIA = (
-    *(Criterion(f"gap.{fact}", GAP, at_least=False) for fact in FACTS),
-    Criterion("generated.lowest", 0.75),  # nothing is near to what has learned nothing
+    *(
+        Criterion(f"{gap}.{fact}", GAP, at_least=False, claim=claim)
+        for gap, claim in (("gap", "from 5.5 h of film"), ("gap_2", "from 11 h, added later"))
+        for fact in FACTS
+    ),
+    # nothing is near to what has learned nothing
+    Criterion("generated.lowest", 0.75, claim="control: the generator teaches"),
 )
 
 
@@ -77,7 +83,7 @@ COURSES = (
 
 
 def film_seconds(course: Course, kind: str, config: Config) -> int:
-    """Film time of one kind, s."""
+    """Film time of one kind in the first plan, s."""
     of_clip = 8 if course.stage == "omni" else 2
     shown = course.steps(config) * course.films[kind] * of_clip
     return max(of_clip, round(shown * OF_GENERATED))
@@ -94,7 +100,7 @@ def films_of(course: Course, config: Config, folder: Path) -> dict[str, list[Pat
         if not into.is_dir():
             unfinished = into.with_name(f"{kind}.unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
-            seconds = film_seconds(course, kind, config)
+            seconds = round(PARTS[-1] * film_seconds(course, kind, config))
             first = 1_000_000 * COURSES.index(course) + number
             write_lesson_films(unfinished, kind, seconds, config.world, first=first)
             replace_folder(unfinished, into)
@@ -105,12 +111,13 @@ def films_of(course: Course, config: Config, folder: Path) -> dict[str, list[Pat
 def shards_of(course: Course, part: float, config: Config, folder: Path) -> tuple[Path, int]:
     """Shards of a part of a course's films, and the number of films."""
     from omni_lab.triplets.building.build import build
+    from omni_lab.world.lesson_films import LENGTH
 
-    chosen = [
-        film
-        for films in films_of(course, config, folder / "films").values()
-        for film in films[: max(1, round(part * len(films)))]
-    ]
+    chosen = []
+    for kind, films in films_of(course, config, folder / "films").items():
+        planned = -(-film_seconds(course, kind, config) // LENGTH)
+        first_plan = sum(int(film.stem[-6:]) < planned for film in films)
+        chosen += films[: max(1, round(part * first_plan))]
     out = folder / "shards" / f"{course.name}-{part:g}"
     build(chosen, out, config.triplets)  # films that are built already are skipped
     return out, len(chosen)
@@ -151,16 +158,19 @@ def from_films(config: Config, part: float, folder: Path) -> dict[str, Any]:
 
 
 def numbers(rows: dict[float, dict], generated: dict[str, float]) -> dict[str, float]:
-    """Metrics of one seed, flat: `films_<part>.<fact>`, `generated.<fact>` and `gap.<fact>`.
+    """Metrics of one seed, flat: `films_<part>.<fact>`, `generated.<fact>` and gaps.
 
-    A gap is how far the fact lies below the generator's with all films.
+    `gap.<fact>` is how far the fact lies below the generator's with the films of the first plan,
+    `gap_2.<fact>` with twice as many.
     """
     out = {}
     for fact in FACTS:
         own = {part: row["facts"][fact] for part, row in rows.items()}
         out |= {f"films_{part:g}.{fact}": accuracy for part, accuracy in own.items()}
         out[f"generated.{fact}"] = generated[f"facts.{fact}"]
-        out[f"gap.{fact}"] = generated[f"facts.{fact}"] - own[PARTS[-1]]
+        for gap, part in (("gap", 1.0), ("gap_2", 2.0)):
+            if part in own:
+                out[f"{gap}.{fact}"] = generated[f"facts.{fact}"] - own[part]
     return out | {"generated.lowest": min(generated[f"facts.{fact}"] for fact in FACTS)}
 
 
@@ -171,7 +181,7 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
 
     name = f"from_films{'-quick' if quick else ''}"
     config = override(config, QUICK if quick else demo.SETTINGS)
-    parts = PARTS[-1:] if quick else PARTS
+    parts = (1.0,) if quick else PARTS
     folder, flat, films = results / name, [], {}
     for seed in range(seeds):
         own = override(config, [f"seed={seed}"])
@@ -192,7 +202,8 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
     }
     details = {"films": films, "film_seconds": seconds, "of_generated": OF_GENERATED}
     call = f"omni-lab reproduce from_films --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(folder, CLAIM, call, range(seeds), metrics, CRITERIA, details)
+    criteria = [criterion for criterion in CRITERIA if criterion.metric in metrics]
+    record = write_record(folder, CLAIM, call, range(seeds), metrics, criteria, details)
 
     figures = results.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
