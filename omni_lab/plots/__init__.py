@@ -5,6 +5,7 @@ from omni_lab.faces import public
 __getattr__, __dir__, __all__ = public(
     __name__,
     {
+        "course": "draw_course",
         "data.cuts": "draw_cuts",
         "data.documents": "draw_document draw_formats",
         "data.masks": "draw_mask",

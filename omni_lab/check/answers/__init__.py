@@ -1,0 +1,1 @@
+"""Right answers in several styles: of the long exercises, and of each notebook's small ones."""

@@ -1,0 +1,1 @@
+"""Small fill-in exercises of the notebooks, one file for each notebook."""

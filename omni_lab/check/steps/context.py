@@ -1,0 +1,1 @@
+"""Small exercises of notebook 07: rotary positions, growing contexts, needles."""

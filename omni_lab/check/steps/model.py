@@ -1,0 +1,1 @@
+"""Small exercises of notebook 03: patches, frames of sound, connectors, positions."""

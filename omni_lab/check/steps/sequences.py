@@ -1,0 +1,1 @@
+"""Small exercises of notebook 02: formats, packing, attention between modalities."""

@@ -1,0 +1,1 @@
+"""Small exercises of notebook 01: films on one clock, and where to cut them."""
