@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 # Containers that state where each stream ends; what FFmpeg gives for others is often a guess
 STATES_END = ("mov,mp4,m4a,3gp,3g2,mj2",)
+COUNTS_PACKETS = "mpegts"  # container that counts its packets, so that a lost one is known
 EARLY = TICKS_PER_SECOND // 10  # more than the time from a picture's decoding to its display
 
 
@@ -194,6 +195,10 @@ class _Pass:
 
         known = packet is not None and packet.pts is not None
         time = rescale(packet.pts, packet.time_base) - self.source.zero if known else None
+        if is_video and known and packet.is_corrupt and self.format == COUNTS_PACKETS:
+            # a whole picture may be missing behind it, which the decoder conceals
+            self.damage.note("packets of the transport stream are missing", time)
+            self.pictures.lose_packet(time + packet.is_keyframe)
         try:
             frames = stream.codec_context.decode(packet)
         except av.error.FFmpegError as error:

@@ -139,3 +139,22 @@ def test_a_broken_message_is_no_recovery_point(data):
         points = RecoveryPoints(extradata)
         points.take(data, 0)
         assert not points.is_whole(100, broken=-1)
+
+
+def test_a_picture_that_a_transport_stream_lost_whole_is_missed(tmp_path):
+    """The decoder conceals it; what is predicted from it is left out up to the next key frame."""
+    path = write(tmp_path / "a.ts", options={"preset": "ultrafast", "bf": "0"})
+    packets = [path.read_bytes()[at : at + 188] for at in range(0, path.stat().st_size, 188)]
+    video = [at for at, p in enumerate(packets) if (p[1] & 31) << 8 | p[2] == 256]
+    begins = [at for at in video if packets[at][1] & 64]
+    lost = {at for at in video if begins[27] <= at < begins[28]}
+    broken = tmp_path / "b.ts"
+    broken.write_bytes(b"".join(p for at, p in enumerate(packets) if at not in lost))
+
+    whole, film = decode(path, EVERY), decode(broken, EVERY)
+    assert whole.source.errors == ()
+    assert film.source.errors[0].startswith("packets of the transport stream are missing near 0:01")
+    assert "damaged pictures are left out" in film.source.errors[1]
+    kept, true = pictures(film), pictures(whole)
+    assert {*range(25), *range(40, 80)} <= kept.keys() <= {*range(27), *range(40, 80)}
+    assert all(np.abs(kept[number] - true[number]).mean() < 1 for number in kept)
