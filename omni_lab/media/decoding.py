@@ -105,6 +105,7 @@ class _Pass:
             self.damage.note(error)
         self.pictures = PictureLine(config, self.format, self.damage, *_stated(container, source))
         self.sound = SoundLine(self.damage)
+        self.lacking = 0  # counts down to the video packet before which others are missing
         self.sound_reached = 0  # tick of the newest sound
         self.sound_unit = 0  # samples of one audio frame, at 16 kHz
         self.embedded: list[subtitles.Packet] = []
@@ -195,10 +196,8 @@ class _Pass:
 
         known = packet is not None and packet.pts is not None
         time = rescale(packet.pts, packet.time_base) - self.source.zero if known else None
-        if is_video and known and packet.is_corrupt and self.format == COUNTS_PACKETS:
-            # a whole picture may be missing behind it, which the decoder conceals
-            self.damage.note("packets of the transport stream are missing", time)
-            self.pictures.lose_packet(time + packet.is_keyframe)
+        if is_video and known:
+            self._miss(packet, time)
         try:
             frames = stream.codec_context.decode(packet)
         except av.error.FFmpegError as error:
@@ -215,6 +214,18 @@ class _Pass:
                     self._take_sound(frame, stream)
             except av.error.FFmpegError as error:
                 self._note(f"{stream.type} cannot be converted", time, error)
+
+    def _miss(self, packet, time: int) -> None:
+        """Note that pictures are missing before a packet: a decoder conceals one that is lost whole.
+
+        A key frame builds on none of them: there the stream may as well be joined.
+        """
+        self.lacking = 0 if packet.is_keyframe else max(0, self.lacking - 1)
+        if self.lacking == 1:
+            self.damage.note("packets of the transport stream are missing", time)
+            self.pictures.lose_packet(time)
+        if packet.is_corrupt and self.format == COUNTS_PACKETS:
+            self.lacking = 3  # FFmpeg's parser is two pictures behind the container
 
     def _note(self, what: str, time: int | None, error: av.error.FFmpegError) -> None:
         self.damage.note(what, self.reached if time is None else time, error.strerror)
