@@ -15,7 +15,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check notebooks lab bench figures
+.PHONY: help demo test check notebooks lab bench figures docs
 .DELETE_ON_ERROR:
 
 help: ## what can be made
@@ -46,6 +46,9 @@ bench: .venv/.installed ## run every benchmark and print one table
 
 figures: .venv/.installed ## write the pictures under figures/ again
 	$(BIN)/omni-lab demo
+
+docs: .venv/.installed ## write docs/claims.md again, after a new record or a changed notebook
+	$(BIN)/omni-lab reproduce --claims docs/claims.md
 
 # Reinstalls only when what is to be installed has changed; an unfinished .venv is made anew.
 .venv/.installed: pyproject.toml $(CONSTRAINTS)

@@ -22,6 +22,10 @@ def add_reproduce(commands: Any) -> None:
     parser.add_argument("--quick", action="store_true", help=message)
     message = "list of the experiments, with the claims they bear on"
     parser.add_argument("--list", action="store_true", help=message)
+    message = (
+        "write the page on the claims of the source articles, with what the records say of each"
+    )
+    parser.add_argument("--claims", type=Path, metavar="PATH", help=message)
     message = "folder of records (default: %(default)s)"
     parser.add_argument("--out", type=Path, default=Path("results"), help=message)
     add_settings(parser)
@@ -32,6 +36,9 @@ def reproduce(arguments: argparse.Namespace) -> int:
     """`omni-lab reproduce`: exit code 1 where a criterion does not hold."""
     from omni_lab.reproduce.registry import experiment
 
+    if arguments.claims:
+        _write_claims(arguments)
+        return 0
     if arguments.list or not arguments.experiment:
         _list(arguments)
         return 0
@@ -46,6 +53,16 @@ def reproduce(arguments: argparse.Namespace) -> int:
     ]
     answer(arguments, record, "\n".join([*lines, f"\n{record['id']}: {record['verdict']}"]))
     return 0 if record["verdict"] == "reproduced" else 1
+
+
+def _write_claims(arguments: argparse.Namespace) -> None:
+    """Page on the claims, written where `--claims` says."""
+    from omni_lab.reproduce.claims.page import claims_page
+    from omni_lab.storage import atomic_write
+
+    arguments.claims.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(arguments.claims, claims_page())
+    answer(arguments, {"written": str(arguments.claims)}, f"wrote {arguments.claims}")
 
 
 def _list(arguments: argparse.Namespace) -> None:
