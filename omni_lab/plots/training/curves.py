@@ -25,7 +25,9 @@ _PARTS = {
 
 
 @styled
-def draw_losses(records: list[dict[str, Any]], levels: Mapping[str, float] | None = None) -> Figure:
+def draw_losses(
+    records: list[dict[str, Any]], levels: Mapping[str, tuple[str, float]] | None = None
+) -> Figure:
     """Training loss of every stage side by side, with the learning rate below.
 
     Faint lines are single steps, strong ones their geometric mean over a twentieth of the stage.
