@@ -36,17 +36,32 @@ def shipped_films() -> Path:
 
 
 def finished_run() -> Path:
-    """The run that notebooks show: your own `runs/demo` where it is finished, else the recorded `results/demo`.
+    """The run that is at hand: your own `runs/demo` where it is finished, else the recorded `results/demo`."""
+    return own_run() or recorded_run()
 
-    Both are looked for here and in the project's folder. A quick run is passed over: it has learned nothing.
+
+def own_run() -> Path | None:
+    """Your own run, `runs/demo`, where `make demo` finished one; None where it did not.
+
+    It is looked for here and in the project's folder. A quick run is passed over: it has learned nothing.
     """
-    for folder in (folder for kind in ("runs", "results") for folder in in_project(kind, "demo")):
-        summary = folder / "summary.json"
-        if summary.exists() and not json.loads(summary.read_text(encoding="utf-8")).get("quick"):
+    return next((folder for folder in in_project("runs", "demo") if _finished(folder)), None)
+
+
+def recorded_run() -> Path:
+    """The run that came with the project, `results/demo`: what notebooks say is about this one."""
+    for folder in in_project("results", "demo"):
+        if _finished(folder):
             return folder
     raise InputError(
-        "runs/demo: no finished run here, and none recorded in results/demo; make one with `omni-lab demo`"
+        "results/demo: no recorded run here; it comes with the project, so run this in a clone of it"
     )
+
+
+def _finished(folder: Path) -> bool:
+    """Whether a run folder holds a run that came to its end, and was no quick one."""
+    summary = folder / "summary.json"
+    return summary.exists() and not json.loads(summary.read_text(encoding="utf-8")).get("quick")
 
 
 class Stopwatch:
@@ -180,12 +195,15 @@ def _video_of(clip: Triplet, films: Path) -> Path | None:
 
 
 def print_summary(summary: dict) -> None:
-    """The facts and their chance levels, as a table in the terminal."""
+    """The facts and their chance levels, as a table in the terminal, and what was not learned, in words."""
+    from omni_lab.evaluation.learned import learned_in_words
+
     print(f"\n{'fact':<16}{'unseen scenes':>14}{'unseen pairs':>14}{'chance':>8}")
     for fact, score in sorted(summary["facts"].items()):
         held = summary["held_out_pairs"].get(fact)
         unseen = held["accuracy"] if held else float("nan")
         print(f"{fact:<16}{score['accuracy']:>14.3f}{unseen:>14.3f}{score['chance']:>8.3f}")
+    print("", *learned_in_words(summary), sep="\n")
     print(
         f"\n{summary['seconds']:.0f} s in all, at most {summary['peak_memory_mb']:.0f} MB of memory"
     )

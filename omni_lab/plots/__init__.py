@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = public(
         "data.strips": "log_mel",
         "data.timeline": "draw_triplet",
         "data.tokens": "draw_stream",
+        "evaluation.asked": "draw_asked",
         "evaluation.facts": "draw_controls draw_facts",
         "evaluation.films": "draw_films",
         "evaluation.formats": "draw_format_scores",

@@ -13,6 +13,7 @@ from typing import Any
 from omni_lab.plots.palette import MODALITY_COLOURS, UNSUPERVISED, ink, rgb
 from omni_lab.plots.style import Picture
 
+READABLE = 0.85  # of a figure's width: below it the smallest letters cannot be read
 _CSS = """
 :root { --page: #ffffff; --card: #f6f7f9; --ink: #1b1f24; --faint: #5b626c; --line: #d5d9e0;
   --now: #fff3c4; --right: #0a6b4f; --wrong: #a8330b; color-scheme: light dark; }
@@ -30,21 +31,27 @@ a { color: inherit; } nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; fo
   margin: .75rem 0 0; }
 figure { margin: 1rem 0; } figure img { display: block; max-width: 100%; height: auto;
   background: #fff; border-radius: .5rem; padding: .5rem; border: 1px solid var(--line); }
+.scroll { overflow-x: auto; max-width: 100%; scrollbar-width: thin;
+  scrollbar-color: var(--faint) transparent; }
 figcaption { color: var(--faint); font-size: .9rem; margin-top: .4rem; max-width: 46rem; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .92rem;
+table { border-collapse: collapse; font-size: .92rem;
   margin: .75rem 0; }
 th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid var(--line);
   vertical-align: baseline; }
 th { font-weight: 600; } td.number, th.number { text-align: right;
   font-variant-numeric: tabular-nums; }
-td small { color: var(--faint); white-space: nowrap; } tr.now td { background: var(--now); }
+td small { color: var(--faint); white-space: nowrap; } .scroll tr.now td { background: var(--now); }
 code, pre { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .9em; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
   padding: .75rem 1rem; overflow-x: auto; }
 .clip { display: grid; grid-template-columns: minmax(16rem, 24rem) minmax(0, 1fr); gap: 1.25rem;
   align-items: start; }
 .clip video { width: 100%; border-radius: .5rem; background: #000; position: sticky; top: 1rem; }
-@media (max-width: 46rem) { .clip { grid-template-columns: 1fr; } }
+@media (max-width: 46rem) { .clip { grid-template-columns: minmax(0, 1fr); }
+  .clip video { position: static; } body { padding: 1rem .75rem 3rem; }
+  td, th { padding: .3rem .5rem; }
+  .scroll td:first-child, .scroll th:first-child { position: sticky; left: 0;
+  background: var(--page); border-right: 1px solid var(--line); } }
 .stream { list-style: none; margin: 0; padding: 0; max-height: 34rem; overflow-y: auto;
   position: relative; border: 1px solid var(--line); border-radius: .5rem; }
 .unit { padding: .5rem .7rem .6rem; border-bottom: 1px solid var(--line);
@@ -60,6 +67,8 @@ span.seek { cursor: default; text-decoration: none; }
 .chip .verdict { font-weight: 700; } .right { color: var(--right); } .wrong { color: var(--wrong); }
 .chip.is-right { outline: 2px solid var(--right); outline-offset: 1px; }
 .chip.is-wrong { outline: 2px dashed var(--wrong); outline-offset: 1px; }
+.missed { border-left: .3rem solid var(--wrong); padding: .1rem .9rem; color: var(--wrong);
+  font-weight: 600; }
 .legend { display: flex; flex-wrap: wrap; gap: .4rem .9rem; font-size: .88rem; margin: .6rem 0;
   align-items: center; }
 """
@@ -146,7 +155,10 @@ def figure(picture: Picture, name: str, caption: str = "") -> str:
     """Figure as an embedded PNG with its alternative text (or else its name) and its caption."""
     png = embedded(picture.png, "image/png")
     width = round(picture.get_size_inches()[0] * 84)
-    image = f'<img src="{png}" alt="{escape(picture.alt or name)}" style="width: {width}px">'
+    # on a narrow page a figure scrolls in its own box, and its letters stay large enough to read
+    least = round(READABLE * width)
+    size = f'style="width: {width}px; min-width: {least}px"'
+    image = _scrolled(f'<img src="{png}" alt="{escape(picture.alt or name)}" {size}>', "figure")
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f"<figure>{image}{note}</figure>"
 
@@ -160,7 +172,12 @@ def table(head: list[str], rows: list[list[str]], numbers: int = 0) -> str:
         for row in rows
     )
     rows_html = f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
-    return f'<div class="scroll"><table>{rows_html}</table></div>'
+    return _scrolled(f"<table>{rows_html}</table>", "table")
+
+
+def _scrolled(html: str, name: str) -> str:
+    """Box that scrolls sideways where the page is too narrow, by keys too."""
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{name}">{html}</div>'
 
 
 def number(value: Any, places: int = 2) -> str:

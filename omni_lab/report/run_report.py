@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from omni_lab.evaluation.learned import unlearned
 from omni_lab.plots.evaluation.facts import (
     CONTROLS,
     EXAMS,
@@ -108,12 +109,12 @@ def write_report(
     ]
 
     path = folder / "report.html"
-    atomic_write(path, _page(name, explanation(summary), sections))
+    atomic_write(path, _page(name, explanation(summary), _missed(summary), sections))
     return path
 
 
-def _page(name: str, lead: str, sections: list[tuple[str, str]]) -> str:
-    """HTML page of titled sections, with navigation at the top."""
+def _page(name: str, lead: str, missed: str, sections: list[tuple[str, str]]) -> str:
+    """HTML page of titled sections, with navigation at the top, and what was missed before that."""
     links = "".join(
         f'<a href="#part-{i}">{escape(title)}</a>' for i, (title, _) in enumerate(sections)
     )
@@ -123,7 +124,7 @@ def _page(name: str, lead: str, sections: list[tuple[str, str]]) -> str:
         for i, (title, html) in enumerate(sections)
     )
     head = f"<h1>{escape(name)}: a small model that sees, hears and reads</h1>"
-    header = f'<header>{head}<p class="lead">{lead}</p></header>'
+    header = f'<header>{head}<p class="lead">{lead}</p>{missed}</header>'
     return document(f"omni_lab · {name}", f"{header}<nav>{links}</nav><main>{body}</main>")
 
 
@@ -151,6 +152,17 @@ def explanation(summary: dict[str, Any]) -> str:
     )
     sentences.append("Everything below is computed from the files of this run.")
     return " ".join(sentences)
+
+
+def _missed(summary: dict[str, Any]) -> str:
+    """Paragraphs on what was not learned (HTML), one for each fact; empty where all was learned."""
+    scores = summary.get("facts") or {}
+    return "".join(
+        f'<p class="missed">{verdict.capitalize()}: <i>{escape(in_words(fact))}</i>. '
+        f"{number(scores[fact]['accuracy'])} of its answers on unseen scenes are right; guessing "
+        f"gives {number(scores[fact].get('chance'))}.</p>"
+        for fact, verdict in unlearned(summary).items()
+    )
 
 
 def _scores_in_words(scores: dict[str, dict[str, Any]]) -> str:
@@ -309,6 +321,9 @@ def _again(folder: Path, summary: dict[str, Any]) -> str:
     return (
         "<p>In a clone of the project. The run folder holds every setting in "
         "<code>config.json</code>, every step in <code>metrics.jsonl</code> and every number of "
-        "this page in <code>summary.json</code>. Rounding differs between machines: expect the "
-        f"same numbers within their intervals.</p><pre>{escape(checkout + command)}</pre>"
+        "this page in <code>summary.json</code>. A run with the same seed on another machine, or "
+        "with another number of threads, rounds differently and so goes a way of its own, as with "
+        "another seed: expect a run of this kind, and not these numbers. It may even miss a fact "
+        "that this one has learned, or the other way round; the head of its page then says so."
+        f"</p><pre>{escape(checkout + command)}</pre>"
     )

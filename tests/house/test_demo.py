@@ -7,7 +7,14 @@ import json
 import pytest
 
 from omni_lab.config import override, tiny
-from omni_lab.demo import QUICK, run_demo
+from omni_lab.demo import (
+    QUICK,
+    finished_run,
+    own_run,
+    print_summary,
+    recorded_run,
+    run_demo,
+)
 from omni_lab.errors import InputError
 from omni_lab.reproduce.experiments.demo import CRITERIA, OVER_ALL, measured, numbers
 from omni_lab.world.drawing import write_script
@@ -106,3 +113,29 @@ def test_a_folder_without_films_is_named(tmp_path, config):
     (tmp_path / "empty" / "test").mkdir(parents=True)
     with pytest.raises(InputError, match="empty"):
         run_demo(config, tmp_path / "out", tmp_path / "empty")
+
+
+def test_the_recorded_run_is_the_same_whatever_was_run_here(own_folder):
+    def summary(folder, **more):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "summary.json").write_text(json.dumps({"facts": {}, **more}))
+
+    recorded = recorded_run()
+    assert recorded.parts[-2:] == ("results", "demo") and (recorded / "summary.json").exists()
+    summary(own_folder / "runs" / "demo", quick=True)
+    assert own_run() != own_folder / "runs" / "demo", "a quick run has learned nothing"
+
+    summary(own_folder / "runs" / "demo", quick=False)
+    assert own_run().resolve() == finished_run().resolve() == own_folder / "runs" / "demo"
+    assert recorded_run() == recorded
+
+
+def test_the_terminal_says_in_words_what_a_run_has_not_learned(capsys):
+    score = {"accuracy": 0.33, "chance": 0.2}
+    summary = {"held_out_pairs": {}, "seconds": 1, "peak_memory_mb": 1}
+    print_summary(
+        summary | {"facts": {"motion": score, "colour": {"accuracy": 1.0, "chance": 0.125}}}
+    )
+    said = capsys.readouterr().out
+    assert "✗ NOT LEARNED: motion. Right are .33" in said and "guessing gives .20" in said
+    assert "colour." not in said

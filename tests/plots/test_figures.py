@@ -13,6 +13,7 @@ from omni_lab.media.subtitles.reader import Cue, Word
 from omni_lab.plots.data.cuts import draw_cuts
 from omni_lab.plots.data.strips import log_mel, thumbnails
 from omni_lab.plots.data.timeline import draw_triplet
+from omni_lab.plots.evaluation.asked import draw_asked
 from omni_lab.plots.evaluation.facts import draw_controls, draw_facts, takes_away, unexpected
 from omni_lab.plots.evaluation.heatmaps import draw_attention, draw_reliance, draw_retrieval
 from omni_lab.plots.palette import INK, MODALITY_COLOURS, MODALITY_ORDER, ink, role_colours, shade
@@ -141,6 +142,31 @@ def test_a_step_recorded_twice_counts_once_and_what_is_not_finite_is_left_out():
     again = losses("vision", 10) + late
     raw = draw_losses(again).axes[0].lines[0]
     assert list(raw.get_xdata()) == list(range(10)) and raw.get_ydata()[-1] == 7.0
+
+
+def test_a_level_to_compare_with_is_a_named_line_in_its_own_stage():
+    records = losses("vision", 30) + losses("omni", 20)
+    level = {"vision": ("perfect manners", 0.57), "no such stage": ("nothing", 1.0)}
+    figure = draw_losses(records, level)
+    vision, omni = ([set(line.get_ydata()) for line in ax.lines] for ax in figure.axes[:2])
+    assert {0.57} in vision and {0.57} not in omni
+    assert "perfect manners: 0.57" in words(figure)
+    assert "Dashed in vision: perfect manners, 0.57." in figure.alt
+    assert len(draw_losses(records).axes[0].lines) == len(figure.axes[0].lines) - 1
+
+
+def test_what_was_asked_stands_above_its_likeliest_answers():
+    seen = np.zeros((8, 8, 3))
+    one = {"question": "Colour heard?", "seen": seen, "answers": {"red": 0.9, "blue": 0.1}}
+    other = {"question": "Word said?", "seen": seen, "answers": {"green": 1.0}}
+    figure = draw_asked({"as filmed": one, "greyed": other}, colours={"red": "#ff0000"})
+    assert {"as filmed\n“Colour heard?”", "greyed\n“Word said?”"} <= set(words(figure))
+    assert [label.get_text() for label in figure.axes[2].get_yticklabels()] == ["blue", "red"]
+    bars = {round(bar.get_width(), 2): bar.get_facecolor() for bar in figure.axes[2].patches}
+    assert bars == {0.9: to_rgba("#ff0000"), 0.1: to_rgba(MODALITY_COLOURS["control"])}
+    assert figure.axes[3].patches[0].get_facecolor() == to_rgba(MODALITY_COLOURS["control"])
+    assert "greyed, “Word said?”: green 1.00" in figure.alt
+    assert words(draw_asked({})) == ["Nothing was asked."]
 
 
 RELIANCE = {

@@ -146,6 +146,36 @@ def test_accuracies_stand_beside_their_chance_levels(page):
     assert "Not as expected: colour (image swapped)." in text
 
 
+def test_what_was_not_learned_is_said_in_words_at_the_head_of_the_page(page, tmp_path):
+    head = page.partition("<nav>")[0]
+    assert "Learned in part: <i>word</i>. 0.88 of its answers" in head
+    motion = {"facts": {"motion": {"accuracy": 0.33, "chance": 0.2, "n": 1950}}}
+    head = write_report(tmp_path, motion, [], {}, {}).read_text().partition("<nav>")[0]
+    assert "Not learned: <i>motion</i>. 0.33 of its answers" in head and "gives 0.20" in head
+    assert "same numbers" not in page, "another machine's rounding gives another run"
+
+
+def test_on_a_narrow_page_tables_and_figures_scroll_in_their_own_boxes(page):
+    class Boxes(Page):
+        def handle_starttag(self, tag, attrs):
+            super().handle_starttag(tag, attrs)
+            parent = self.tags[-2][1] if len(self.tags) > 1 else {}
+            if tag in ("table", "img"):
+                assert parent.get("class") == "scroll" and parent["tabindex"] == "0"
+
+    boxes = Boxes(page)
+    assert len(boxes.all("table")) >= 4 and len(boxes.all("img")) == 8
+    for image in boxes.all("img"):
+        width, least = map(int, re.findall(r"(\d+)px", image["style"]))
+        assert least >= 0.8 * width, "shrunk to a phone's width a figure has letters of 4 px"
+    (rule,) = re.findall(r"\.scroll \{[^}]*\}", page)
+    assert "overflow-x: auto" in rule and "max-width: 100%" in rule
+    narrow = page.partition("@media (max-width: 46rem)")[2]
+    assert ".clip { grid-template-columns: minmax(0, 1fr); }" in narrow, (
+        "1fr grows with its content"
+    )
+
+
 def test_the_stream_can_follow_the_film(page):
     parsed = Page(page)
     (video,) = parsed.all("video")

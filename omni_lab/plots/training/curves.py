@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ _PARTS = {
 
 
 @styled
-def draw_losses(records: list[dict[str, Any]]) -> Figure:
+def draw_losses(
+    records: list[dict[str, Any]], levels: Mapping[str, tuple[str, float]] | None = None
+) -> Figure:
     """Training loss of every stage side by side, with the learning rate below.
 
     Faint lines are single steps, strong ones their geometric mean over a twentieth of the stage.
@@ -35,6 +38,7 @@ def draw_losses(records: list[dict[str, Any]]) -> Figure:
     ----------
     records : lines of metrics.jsonl; `stage`, `step` and `loss` are required; `stream`, `caption`,
         `align`, `lr` and `seconds` (of the step) are optional
+    levels : losses to compare with, as dashed lines: stage → name, and nats per token
     """
     stages: dict[str, dict[int, dict[str, Any]]] = {}
     for record in records:
@@ -48,9 +52,14 @@ def draw_losses(records: list[dict[str, Any]]) -> Figure:
         f"{name}: from {lines[0]['loss']:.2f} to {lines[-1]['loss']:.2f}"
         for name, lines in steps.items()
     )
-    picture = new_picture(
-        3.6 * len(steps) + 0.6, 4.0, f"Training loss in nats per token, by stage. {described}."
+    levels = {stage: level for stage, level in (levels or {}).items() if stage in steps}
+    compared = "".join(
+        f" Dashed in {stage}: {name}, {loss:.2f}." for stage, (name, loss) in levels.items()
     )
+    picture = new_picture(
+        3.6 * len(steps) + 0.6, 4.0,
+        f"Training loss in nats per token, by stage. {described}.{compared}",
+    )  # fmt: skip
     layout = {"height_ratios": [4, 1], "wspace": 0.04}
     axes = picture.subplots(2, len(steps), sharey="row", squeeze=False, gridspec_kw=layout)
 
@@ -60,6 +69,11 @@ def draw_losses(records: list[dict[str, Any]]) -> Figure:
         below.sharex(top)
         handles |= _draw_parts(top, lines)
         _draw_rates(below, lines)
+        if stage in levels:
+            name, loss = levels[stage]
+            line = top.axhline(loss, color=INK, linestyle=(0, (4, 3)), linewidth=1.1)
+            handles[f"{name}: {loss:.2f}"] = line
+            line.set_label(f"{name}: {loss:.2f}")
         top.set_title(f"{column + 1}. {stage}{_length(lines)}")
 
     axes[0, 0].set_ylabel("loss (nats per token)")
