@@ -14,12 +14,21 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from matplotlib.textpath import TextPath
 
 from omni_lab.errors import UsageError
-from omni_lab.plots.palette import MODALITY_COLOURS, MODALITY_ORDER, ink, role_colours, shade
+from omni_lab.plots.palette import (
+    INK,
+    MODALITY_COLOURS,
+    MODALITY_ORDER,
+    UNSUPERVISED,
+    ink,
+    role_colours,
+    shade,
+)
 from omni_lab.plots.style import drawable, how_many, shortened
 from omni_lab.sequences.items import KINDS
 from omni_lab.sequences.tokens import NO_ROLE, Tokens
@@ -138,13 +147,12 @@ def draw_legend(
         for kind in MODALITY_ORDER
         if kind in present
     ]
+    # in ink, the colour of no modality: every modality is full or pale
     patches += [
-        Patch(
-            facecolor=shade("text", supervised), edgecolor=MODALITY_COLOURS["text"], label=message
-        )
-        for supervised, message in (
-            (True, "full: supervised (loss)"),
-            (False, "pale: given (no loss)"),
+        Patch(facecolor=to_rgba(INK, opacity), edgecolor=INK, label=message)
+        for opacity, message in (
+            (1.0, "full: supervised (loss)"),
+            (UNSUPERVISED, "pale: given (no loss)"),
         )
     ]
     bars = [
