@@ -33,6 +33,8 @@ def test_claps_say_how_early_or_late_their_sound_is(tmp_path):
     assert words(figure).count("sound 200.0 ms early") == 2
     assert figure.alt.endswith("right: sound 0.0 ms late; wrong: sound 200.0 ms early.")
     assert figure.axes[0].get_xlim() == (0, 2)
+    second = draw_claps({"right": film}, {"right": events["right"]}, (1, 2))
+    assert words(second).count("sound 0.0 ms late") == 1, "only what lies in the span is named"
 
 
 def test_a_slip_is_drawn_with_its_shares_and_the_number_of_questions():

@@ -84,8 +84,9 @@ def draw_claps(
             ax.plot(sound_s, film.audio / 32768, label="audio: waveform (of full scale)", **look)
         for flash, click in events[name]:
             later_s = max(flash, click) / TICKS_PER_SECOND
-            text = f"sound {early_or_late((click - flash) / TICKS_PER_SECOND)}"
-            ax.text(later_s + 0.06, 0.75, text, clip_on=True)
+            if span_s[0] <= later_s < span_s[1]:
+                text = f"sound {early_or_late((click - flash) / TICKS_PER_SECOND)}"
+                ax.text(later_s + 0.05, 0.75, text, size=8)
         ax.set(xlim=span_s, ylim=(-0.9, 1.3), ylabel=name)
     axes[-1].set_xlabel("time from the film's start (s)")
     picture.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)

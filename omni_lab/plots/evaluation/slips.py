@@ -54,7 +54,7 @@ def draw_slip(
         ax.axvline(0, color=FAINT, linewidth=0.8, linestyle=":")
         ax.set(ylim=(-0.02, 1.03), xlabel="← sound early · slip (ms) · sound late →")
         ax.grid(axis="y")
-    right.legend(loc="lower center")
+    right.legend(loc="lower right")
     return picture
 
 

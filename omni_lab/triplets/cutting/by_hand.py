@@ -41,6 +41,7 @@ def judged(
     duration: int,
     places: Mapping[int, str],
     config: TripletConfig | None = None,
+    reach: int = REACH,
 ) -> Judged:
     """Judgement of cuts that a person wrote down: moved to places, then priced or refused.
 
@@ -50,6 +51,7 @@ def judged(
     duration : of the film, ticks
     places : tick → kind, as `kinds_of_places` gives them
     config : shortest, longest and target length
+    reach : how far a cut may move, ticks; 0 takes cuts as they are
 
     >>> print(judged([9.1], 20 * 16000, {144_000: "scene"}))
     0 torn, cost 0.02
@@ -59,7 +61,7 @@ def judged(
     config = config or TripletConfig()
     if faults := _unusable(cuts_s, duration):
         return Judged((), 0, math.inf, faults)
-    cuts = [snapped(ticks(time_s), places) for time_s in cuts_s]
+    cuts = [snapped(ticks(time_s), places, reach) if reach else ticks(time_s) for time_s in cuts_s]
     moves = tuple(
         f"{time_s:g} → {seconds(cut):.2f} s ({places.get(cut, 'hard')})"
         for time_s, cut in zip(cuts_s, cuts, strict=True)
