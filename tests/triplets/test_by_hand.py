@@ -43,12 +43,12 @@ def test_a_cut_through_speech_counts_as_torn():
 @pytest.mark.parametrize(
     ("cuts_s", "said"),
     [
-        ([8, 10, 20, 28], "clip 2, 8.00–10.00 s, is 2.0 s long: a clip has at least 5 s"),
-        ([8, 28], "clip 2, 8.00–28.00 s, is 20.0 s long: a clip has at most 15 s"),
-        ([], "clip 1, 0.00–40.00 s, is 40.0 s long: a clip has at most 15 s"),
-        ([20, 8, 28], "the cut at 8 s stands behind the one at 20 s: write them in order of time"),
-        ([8, 8], "the cut at 8 s stands behind the one at 8 s"),
-        ([8, 20, 45], "the cut at 45 s lies outside of the film, which has 40 s"),
+        ([8, 10, 20, 28], "clip 2, 8.00–10.00 s, is 2.0 s long: a clip needs at least 5 s"),
+        ([8, 28], "clip 2, 8.00–28.00 s, is 20.0 s long: a clip may have at most 15 s"),
+        ([], "clip 1, 0.00–40.00 s, is 40.0 s long: a clip may have at most 15 s"),
+        ([20, 8, 28], "the cut at 8 s follows the one at 20 s: write them in order of time"),
+        ([8, 8], "the cut at 8 s follows the one at 8 s"),
+        ([8, 20, 45], "the cut at 45 s lies outside the film, which is 40 s long"),
         ([0, 10], "the cut at 0 s lies outside"),
         (20, "write a list of seconds, such as [9.5, 21], not 20"),
         (["8"], "write a list of seconds"),

@@ -56,7 +56,7 @@ def judged(
     >>> print(judged([9.1], 20 * 16000, {144_000: "scene"}))
     0 torn, cost 0.02
     >>> print(judged([2, 9], 20 * 16000, {32_000: "grid", 144_000: "scene"}))
-    not a cutting: clip 1, 0.00–2.00 s, is 2.0 s long: a clip has at least 5 s
+    not a cutting: clip 1, 0.00–2.00 s, is 2.0 s long: a clip needs at least 5 s
     """
     config = config or TripletConfig()
     if faults := _unusable(cuts_s, duration):
@@ -151,12 +151,12 @@ def _unusable(cuts_s: object, duration: int) -> tuple[str, ...]:
     ):
         return (f"write a list of seconds, such as [9.5, 21], not {cuts_s!r:.60}",)
     faults = [
-        f"the cut at {later:g} s stands behind the one at {earlier:g} s: write them in order of time"
+        f"the cut at {later:g} s follows the one at {earlier:g} s: write them in order of time"
         for earlier, later in pairwise(cuts_s)
         if later <= earlier
     ]
     faults += [
-        f"the cut at {time_s:g} s lies outside of the film, which has {seconds(duration):g} s"
+        f"the cut at {time_s:g} s lies outside the film, which is {seconds(duration):g} s long"
         for time_s in cuts_s
         if not 0 < ticks(time_s) < duration
     ]
@@ -169,6 +169,6 @@ def _wrong_lengths(edges: Sequence[int], config: TripletConfig):
         length = end - start
         clip = f"clip {number}, {seconds(start):.2f}–{seconds(end):.2f} s, is {seconds(length):.1f} s long"
         if length < ticks(config.min_s):
-            yield f"{clip}: a clip has at least {config.min_s:g} s"
+            yield f"{clip}: a clip needs at least {config.min_s:g} s"
         elif length > ticks(config.max_s):
-            yield f"{clip}: a clip has at most {config.max_s:g} s"
+            yield f"{clip}: a clip may have at most {config.max_s:g} s"
