@@ -5,7 +5,7 @@ from omni_lab.faces import public
 __getattr__, __dir__, __all__ = public(
     __name__,
     {
-        "clock": "rescale seconds stamp ticks",
+        "clock": "early_or_late rescale seconds stamp ticks",
         "decoding": "Film decode",
         "errors": "MediaError",
         "probe": "content_id",

@@ -57,3 +57,12 @@ def stamp(ticks: int) -> str:
     sign = "-" if milliseconds < 0 else ""
     minutes, rest = divmod(abs(milliseconds), 60_000)
     return f"{sign}{minutes}:{rest // 1000:02d}.{rest % 1000:03d}"
+
+
+def early_or_late(late_s: float) -> str:
+    """Lateness in words, in milliseconds.
+
+    >>> early_or_late(0.2), early_or_late(-0.0035)
+    ('200.0 ms late', '3.5 ms early')
+    """
+    return f"{1000 * abs(late_s):.1f} ms {'early' if late_s < 0 else 'late'}"

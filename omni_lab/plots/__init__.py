@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = public(
     __name__,
     {
         "course": "draw_course",
+        "data.clock": "draw_claps draw_drift",
         "data.cuts": "draw_cuts",
         "data.documents": "draw_document draw_formats",
         "data.masks": "draw_mask",
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = public(
         "evaluation.formats": "draw_format_scores",
         "evaluation.heatmaps": "draw_attention draw_reliance draw_retrieval",
         "evaluation.needles": "draw_needles",
+        "evaluation.slips": "draw_slip",
         "evaluation.strengths": "draw_strengths",
         "explore": "explore",
         "palette": "FAINT INK LINE MODALITY_COLOURS",

@@ -6,8 +6,9 @@ __getattr__, __dir__, __all__ = public(
     __name__,
     {
         "building.build": "build",
+        "cutting.by_hand": "best_way judged priced",
         "cutting.clips": "assign clips_of",
-        "cutting.cut": "COSTS Clip cut silence_middles",
+        "cutting.cut": "COSTS Clip cut kinds_of_places silence_middles",
         "cutting.film": "clips_of_film",
         "dialogues.export": "export",
         "dialogues.roles": "read_roles",

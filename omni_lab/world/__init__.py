@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = public(
         "rendering": "render",
         "script": "CELLS COLOURS SHAPES SPOKEN Script",
         "source": "lessons",
+        "takes": "clapperboard guided_tour",
         "vocabulary": "WorldVocabulary",
         "voice": "VOICES speak",
     },

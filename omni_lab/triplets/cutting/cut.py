@@ -102,6 +102,28 @@ def cut(
     return tuple(Clip(places[a].time, places[b].time, places[b].reason) for a, b in pairwise(chain))
 
 
+def kinds_of_places(
+    duration: int,
+    cues: Iterable[Cue] = (),
+    silences: Iterable[int] = (),
+    scenes: Iterable[int] = (),
+    config: TripletConfig | None = None,
+) -> dict[int, str]:
+    """Kind of every place where `cut` could cut a film, by tick, in order of time.
+
+    Parameters
+    ----------
+    duration, cues, silences, scenes, config : as of `cut`
+
+    >>> kinds_of_places(12_000, scenes=[9000])
+    {4000: 'grid', 8000: 'grid', 9000: 'scene'}
+    """
+    config = config or TripletConfig()
+    lengths = ticks(config.min_s), ticks(config.max_s)
+    found = _thinned(_places(duration, *lengths, list(cues), silences, scenes))
+    return {place.time: place.reason for place in found}
+
+
 def check_lengths(config: TripletConfig) -> None:
     """Check of the clip lengths: every film longer than `max_s` has a segmentation.
 
