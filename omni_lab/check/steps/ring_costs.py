@@ -85,7 +85,7 @@ backward_bytes = Step(
         ),
         (
             lambda n, w: w * _sent(n, w),
-            "these are the bytes of all ranks together: asked for is what one of them sends",
+            "these are the bytes of all ranks together: count what *one* of them sends",
         ),
         (_hops(lambda w: w + 1, _all), _AGAIN),
         (_hops(_less, lambda w: -w), "the gradients are subtracted: their bytes are sent as well"),
@@ -152,7 +152,7 @@ pass_seconds = Step(
         ),
         (
             lambda work, travel, w: (w - 1) * travel + work,
-            "this waits for travel alone: where the work takes longer, the message waits for it",
+            "this counts travel alone: where the work takes longer, the work decides",
         ),
         (
             lambda work, travel, w: (w - 1) * min(work, travel) + work,

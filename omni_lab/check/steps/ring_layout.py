@@ -61,17 +61,17 @@ zigzag_holders = Step(
         ),
         (
             lambda ranks: [(r, 2 * ranks - 1 - r) for r in range(ranks)],
-            "these are the chunks of every rank, and right; asked for is the other direction: the "
-            "rank of every chunk",
+            "these are the right chunks of every rank, but the other direction is wanted: the rank "
+            "of every chunk",
         ),
         (
             lambda ranks: [c for r in range(ranks) for c in (r, 2 * ranks - 1 - r)],
-            "these are the numbers of chunks, in the order of the ranks; asked for is the rank of "
-            "every chunk",
+            "these are the numbers of chunks, in the order of the ranks; return the rank of every "
+            "chunk",
         ),
         (
             lambda ranks: [*range(ranks), *range(ranks, 0, -1)],
-            "the way back begins at rank W, which there is not: chunk c has its mirror at 2W − 1 − c",
+            "the way back begins at rank W, which does not exist: chunk c has its mirror at 2W − 1 − c",
         ),
         (
             lambda ranks: [*range(ranks), *range(ranks - 1, 0, -1)],
@@ -87,8 +87,8 @@ zigzag_holders = Step(
         ),
         (
             lambda ranks: [*range(2 * ranks)],
-            "these are the chunks themselves: there are only W ranks, so from chunk W on it goes "
-            "back again",
+            "these are the chunks themselves: there are only W ranks, so from chunk W on, go back over "
+            "them",
         ),
         *(
             (
@@ -185,12 +185,12 @@ pairs_of = Stopping(
         ),
         (
             lambda places, edges: sum((b - a) * (b - a + 1) // 2 for a, b in pairwise(edges)),
-            "these are all pairs of the row: asked for are those of the queries at `places`",
+            "these are all pairs of the row: count only those of the queries at `places`",
         ),
         (lambda places, edges: len(places), "this is the number of tokens, not of pairs"),
         (
             _each(lambda t, a, b, s: t - a + 1, found=list),
-            "these are the counts of each token, and right; the rank's work is their sum",
+            "these are the right counts, token by token; the rank's work is their sum",
         ),
         (
             lambda places, edges: sum(

@@ -107,7 +107,7 @@ two_merged = Stopping(
         (
             _or_nothing(_mean, lambda a, za, b, zb: za * zb),
             "out is right, but Z is a product: Z is a sum over keys, so two of them are added "
-            "(it is their logarithms that one would have to be careful with)",
+            "(logarithms of sums would be another matter)",
         ),
         (
             _or_nothing(_mean, lambda a, za, b, zb: za - zb),
@@ -170,7 +170,7 @@ two_merged = Stopping(
     stops={
         "ZeroDivisionError": "where nothing of either block is seen, Z is 0, and 0 / 0 is no number: "
         "return (0.0, 0.0) there",
-        "cannot be normalized": "where nothing of either block is seen, both weights are 0, and "
+        "can't be normalized": "where nothing of either block is seen, both weights are 0, and "
         "nothing can be divided: return (0.0, 0.0) there",
     },
     shows="two blocks are one softmax, also where a query sees nothing of one, or of both",

@@ -187,11 +187,11 @@ smallest_ring = Stopping(
         ),
         (
             _ring(given=lambda q, k, v: q),
-            "this takes the mean of the queries: asked for is that of the values",
+            "this takes the mean of the queries: take that of the values",
         ),
         (
             _ring(given=lambda q, k, v: -v),
-            "the values are subtracted: their weighted sum is what is asked for",
+            "the values are subtracted: add them up, each with its weight",
         ),
         (
             _ring(given=lambda q, k, v: 1 / v),
@@ -238,7 +238,7 @@ smallest_ring = Stopping(
     stops={
         "ZeroDivisionError": "some rank has seen no key, so it divides by 0: in step 0 every rank "
         "uses its own key, other <= rank",
-        "OverflowError": "the weights grow beyond all numbers: is each one the exp of a single "
+        "OverflowError": "the weights overflow: is each one the exp of a single "
         "score, query · key?",
     },
     shows="a ring of W ranks is causal attention, one block at a time",

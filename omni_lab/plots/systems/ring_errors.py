@@ -15,7 +15,8 @@ from omni_lab.plots.style import drawable, how_many, new_picture, styled
 
 _LEAST, _MOST = 1e-17, 1.0  # relative errors: what has none is drawn at the bottom
 _SEEN = 1e-9  # relative error above which a token is wrong, and not merely rounded
-_LOOKS = (("o", "#117733"), ("s", "#882255"), ("^", "#44AA99"), ("D", "#999933"))
+# later ones are hollow and larger, so that equal errors do not hide each other
+_LOOKS = (("o", 4, "#117733"), ("s", 7, "#882255"), ("^", 10, "#332288"))
 
 
 @styled
@@ -50,9 +51,14 @@ def draw_token_errors(
     alt = f"Relative error of the output of {how_many(cu_seqlens[-1], 'token')}. {described}."
     picture = new_picture(9.6, 3.0, alt)
     ax = picture.subplots()
-    for (name, error), (marker, colour) in zip(errors.items(), _LOOKS, strict=False):
+    for (name, error), (marker, size, colour) in zip(errors.items(), _LOOKS, strict=False):
         shown = np.clip(np.asarray(error), _LEAST, None)
-        (line,) = ax.plot(shown, marker, color=colour, markersize=4, label=drawable(name))
+        look = {
+            "color": colour,
+            "markersize": size,
+            "markerfacecolor": "none" if size > 4 else colour,
+        }
+        (line,) = ax.plot(shown, marker, **look, label=drawable(name))
         line.set_gid(f"errors:{name}")
 
     for number, (start, end) in enumerate(pairwise(cu_seqlens)):
