@@ -49,7 +49,7 @@ def log_sum_exp_in_one_line(scores: list[float]) -> float:
 
 
 def log_sum_exp_one_by_one(scores: list[float]) -> np.float64:
-    lse = -np.inf
+    lse = np.float64(-np.inf)
     for score in scores:
         lse = np.logaddexp(lse, score)
     return lse
