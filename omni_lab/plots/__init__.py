@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = public(
         "style": "new_picture save styled",
         "systems.plan": "draw_plan",
         "systems.ring": "draw_ring_pairs draw_ring_steps",
+        "systems.ring_errors": "draw_token_errors",
         "systems.ring_times": "RingTimes draw_ring_times",
         "training.curves": "draw_losses",
         "training.learning": "draw_learning",

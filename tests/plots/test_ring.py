@@ -15,6 +15,7 @@ from omni_lab.parallel.layout import Layout, pieces
 from omni_lab.planner.simulate import by_step, simulate_ring
 from omni_lab.plots.palette import MODALITY_COLOURS, rank_colour, rgb
 from omni_lab.plots.systems.ring import draw_ring_pairs, draw_ring_steps
+from omni_lab.plots.systems.ring_errors import draw_token_errors
 from omni_lab.plots.systems.ring_times import RingTimes, draw_ring_times
 
 KINDS = ("contiguous", "zigzag")
@@ -166,6 +167,16 @@ def test_an_even_ring_waits_as_long_as_the_simulation_exposes():
     assert owners == {str(rank): to_rgba(rank_colour(rank)) for rank in range(3)}
 
 
+def test_errors_stand_at_their_tokens_and_none_is_at_the_bottom():
+    wrong = np.array([0.0, 0.5, 1e-12, 0.25])
+    picture = draw_token_errors({"exact": np.zeros(4), "wrong": wrong}, [0, 1, 4])
+    lines = gids(picture, "errors:")
+    assert set(lines["errors:exact"].get_ydata()) == {1e-17}
+    assert lines["errors:wrong"].get_ydata().tolist() == [1e-17, 0.5, 1e-12, 0.25]
+    assert {"document 0", "document 1"} <= set(words(picture))
+    assert picture.alt.endswith("exact: 0 wrong, at most 0%; wrong: 2 wrong, at most 50%.")
+
+
 def test_short_times_are_drawn_in_a_unit_that_fits_them():
     times = RingTimes(np.array([[0.0, 2e-5]]), np.array([[2e-5]]), np.array([[0.0]]))
     assert "time (µs)" in words(draw_ring_times({"short": times}))
@@ -203,6 +214,8 @@ def test_short_times_are_drawn_in_a_unit_that_fits_them():
             "a ring of 12 ranks is not legible; draw 1 to 8",
         ),
         (lambda: draw_ring_times({}), "no pass to draw"),
+        (lambda: draw_token_errors({}, [0, 4]), "of 0 ways"),
+        (lambda: draw_token_errors({"a": np.zeros(3)}, [0, 4]), "each of the 4 tokens"),
         (
             lambda: draw_ring_times({"a": RingTimes(*[np.zeros((2, 2))] * 3)}),
             r"a: shapes of start_s \(2, 2\) .* give \(2, 3\) and \(2, 2\)",
