@@ -38,9 +38,7 @@ def draw_similarities(
         image = ax.imshow(table, cmap="viridis", vmin=-0.2, vmax=1.0)
         for (row, column), value in np.ndenumerate(table):
             colour = ink_on(image.cmap(image.norm(value))[:3])
-            ax.text(
-                column, row, f"{value:.1f}", ha="center", va="center", size=7.5, color=colour
-            )
+            ax.text(column, row, f"{value:.1f}", ha="center", va="center", size=7.5, color=colour)
         ax.set(title=name, xlabel=f"moment, {columns}", ylabel=f"moment, {rows}")
         ax.set_xticks(range(len(table)))
         ax.set_yticks(range(len(table)))

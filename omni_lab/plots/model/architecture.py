@@ -67,7 +67,9 @@ def draw_architecture(config: Config, vocabulary: int | None = None) -> Figure:
     left, top, high = right + 0.3, _LANES["audio"], _LANES["text"] + _HIGH - _LANES["audio"]
     _arrow(ax, (right, top + high / 2), (left, top + high / 2), INK)
     _draw_box(ax, _decoder(config), left, top, 1.75, high, INK)
-    out = _Box("output", ("the next word:", "a probability", f"for each of {words}"), f"T × {words}")
+    out = _Box(
+        "output", ("the next word:", "a probability", f"for each of {words}"), f"T × {words}"
+    )
     _draw_box(ax, out, left, _LANES["image"], 1.75, _HIGH, INK)
     _arrow(ax, (left + 0.875, top), (left + 0.875, _LANES["image"] + _HIGH), INK)
     return picture
@@ -175,7 +177,9 @@ def _draw_tokens(ax: Axes, config: Config, x: float) -> float:
     for label, kind, count in run:
         shown = min(count, _MOST)
         for _ in range(shown):
-            cell = Rectangle((x, y), wide, high * 0.86, facecolor=MODALITY_COLOURS[kind], alpha=0.35)
+            cell = Rectangle(
+                (x, y), wide, high * 0.86, facecolor=MODALITY_COLOURS[kind], alpha=0.35
+            )
             ax.add_patch(cell)
             y += high
         text = f"{label} × {count}" if kind in ("image", "audio") else label
@@ -190,9 +194,5 @@ def _draw_tokens(ax: Axes, config: Config, x: float) -> float:
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
-    ax.add_patch(
-        FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=8, color=colour, linewidth=1, shrinkA=0,
-            shrinkB=0,
-        )  # fmt: skip
-    )
+    look = {"arrowstyle": "-|>", "mutation_scale": 8, "color": colour, "linewidth": 1}
+    ax.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **look))
