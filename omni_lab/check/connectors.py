@@ -157,7 +157,7 @@ def by_stages(
     }[norm]
     bent = {"tanh": lambda x: F.gelu(x, approximate="tanh"), "none": F.gelu, "relu": F.relu,
             "off": lambda x: x}.get(gelu, F.gelu)  # fmt: skip
-    hidden = bent(normed @ up)
+    hidden = bent(normed @ up + (place if add == "before" else 0))
     if gelu == "early":
         hidden = F.gelu(normed) @ up
     out = (hidden + place if add == "early" else hidden) @ down
@@ -165,7 +165,7 @@ def by_stages(
         out = F.gelu(normed @ up @ down)
     elif gelu == "twice":
         out = F.gelu(out)
-    ends = {"minus": out - place, "off": out, "early": out, "first": out + place[:1],
+    ends = {"minus": out - place, "off": out, "early": out, "before": out, "first": out + place[:1],
             "reverse": out + place.flip(0), "times": out * place}  # fmt: skip
     return ends.get(add, out + place).to(torch.float64)
 
@@ -178,7 +178,7 @@ _USUAL: tuple[tuple[dict[str, str], str], ...] = (
     ({"order": "columns rows frames high wide width"},
      "your tokens go down the columns of cells; cells are numbered row by row, like patches"),
     ({"order": "strided rows columns frames high wide width"},
-     "your token takes every so-manieth patch from all over the picture: a cell is a square of neighbours"),
+     "your token takes patches spread evenly over the picture: a cell is a square of neighbours"),
     ({"order": "rows columns high wide frames width"},
      f"you put both frames of a patch side by side, patch after patch; {_ORDER}"),
     ({"order": "rows columns frames wide high width"},
@@ -209,6 +209,7 @@ _USUAL: tuple[tuple[dict[str, str], str], ...] = (
     ({"gelu": "twice"}, "one GELU too many: nothing bends after the second map"),
     ({"add": "off"}, "the place is missing: without it the decoder hardly knows which cell a token saw"),
     ({"add": "early"}, "the place is added before the second map; it is added at the very end"),
+    ({"add": "before"}, "the place is added before the GELU; it is added at the very end"),
     ({"add": "first"}, "every token gets the place of token 0; token i gets place i"),
     ({"add": "reverse"}, "the places are in the reverse order; token i gets place i"),
     ({"add": "minus"}, "the place is added, not subtracted"),

@@ -50,7 +50,7 @@ def sound_width_in_one_line(frames: int, tokens: int, width: int) -> float:
     return frames * width / (2 * tokens)
 
 
-def sound_width_in_numpy(frames: int, tokens: int, width: int) -> np.ndarray:
+def sound_width_in_numpy(frames: int, tokens: int, width: int) -> np.int64:
     states = np.zeros((frames, width))[::2]
     return np.prod(states.reshape(tokens, -1).shape[1:])
 

@@ -50,6 +50,19 @@ token_of = Step(
             "this cuts the list of patches into equal runs: a strip of the picture, not a square; go by row and column",
         ),
         (
+            lambda patch, side, cells: patch // 9,
+            "this cuts the list of patches into runs of nine: a strip of the picture, not a square",
+        ),
+        (
+            lambda patch, side, cells: patch // side // 3 * 2 + patch % side // 3,
+            "cells of 3 × 3 patches in two columns are those of one grid: compute both from `side` and `cells`",
+        ),
+        (
+            lambda patch, side, cells: patch // side / (side // cells) * cells
+            + patch % side / (side // cells),
+            "row and column of a cell are whole numbers: //, not /",
+        ),
+        (
             lambda patch, side, cells: patch % side // (side // cells) * cells
             + patch // side // (side // cells),
             "row and column have changed places: `patch // side` is the row, `patch % side` the column",
@@ -176,6 +189,22 @@ sound_width = Step(
         (
             lambda frames, tokens, width: frames // 2 * width,
             "these are the numbers of the whole second: the tokens share them",
+        ),
+        (
+            lambda frames, tokens, width: frames * width,
+            "these are the numbers of all frames: the encoder halves them, and the tokens share them",
+        ),
+        (
+            lambda frames, tokens, width: 640,
+            "640 are the numbers of tiny(): compute them from what is given",
+        ),
+        (
+            lambda frames, tokens, width: 16_000 // tokens,
+            "these are the samples of one token; numbers of the encoder's positions are asked for",
+        ),
+        (
+            lambda frames, tokens, width: frames // 2 // width * tokens,
+            "`tokens` and `width` have changed places",
         ),
         (lambda frames, tokens, width: width, "this is one position: a token takes several, side by side"),
         (

@@ -51,6 +51,14 @@ placed = Step(
             "the placeholders kept their own embedding: the model would know of a picture, not what it shows",
         ),
         (
+            lambda ids, p, table, v: [v if one == p else table[one] for one in ids],
+            "each placeholder got the whole list: one placeholder, one vector",
+        ),
+        (
+            lambda ids, p, table, v: [v[-1] if one == p else table[one] for one in ids],
+            "every placeholder gets the last vector: the first gets the first, then the next",
+        ),
+        (
             lambda ids, p, table, v: [v[0] if one == p else table[one] for one in ids],
             "every placeholder gets the first vector: take the next one each time",
         ),
@@ -184,6 +192,18 @@ connector_weights = Step(
         (
             _sum_with(("up", lambda m, w, t: m * w + t)),
             "a linear map has `width` biases, one for each number that comes out; tokens share them",
+        ),
+        (
+            lambda m, w, t: m * w + w * w,
+            "these are the two matrices alone: biases, the norm and the place of a token have weights too",
+        ),
+        (
+            lambda m, w, t: t * (m * w + w + w * w + w),
+            "all tokens go through the same maps, one after the other: only the place is a token's own",
+        ),
+        (
+            lambda m, w, t: 2 * w + w * m + m + m * m + m + t * m,
+            "`merged` and `width` have changed places: what comes in is `merged` wide",
         ),
         (
             _sum_with(("norm", _nothing), ("place", _nothing)),

@@ -28,7 +28,7 @@ def _heads(source: random.Random) -> tuple:
 
 kv_head = Step(
     right=_kv_head,
-    cases=[(0, 28, 4), (6, 28, 4), (7, 28, 4), (27, 28, 4), (5, 12, 4), (3, 4, 4), (5, 8, 1),
+    cases=[(0, 28, 4), (6, 28, 4), (7, 28, 4), (27, 28, 4), (8, 28, 4), (5, 12, 4), (3, 4, 4), (5, 8, 1),
            (11, 12, 2)],
     rule="each key/value head serves heads // kv_heads query heads in a row",
     mistakes=[
@@ -43,6 +43,22 @@ kv_head = Step(
         (
             lambda query, heads, kv_heads: query % (heads // kv_heads),
             "this is the place inside the group; which group it is, // gives",
+        ),
+        (
+            lambda query, heads, kv_heads: query // 7,
+            "groups of 7 are those of full_7b(): compute the size of a group, heads // kv_heads",
+        ),
+        (
+            lambda query, heads, kv_heads: (query - 1) // (heads // kv_heads),
+            "heads are numbered from 0: divide the number as it is",
+        ),
+        (
+            lambda query, heads, kv_heads: round(query / (heads / kv_heads)),
+            "do not round to the nearest: the group is the whole part, //",
+        ),
+        (
+            lambda query, heads, kv_heads: math.ceil(query / (heads / kv_heads)),
+            "do not round up: the group is the whole part, //",
         ),
         (
             lambda query, heads, kv_heads: query,
@@ -132,6 +148,18 @@ only_change = Step(
         (
             _of(lambda w: w - w.sum(0)),
             "you took the sum over the frames away; the mean is right, so that nothing is left over",
+        ),
+        (
+            _of(lambda w: w - w.sum(0) / 2),
+            "you divide the sum by 2 always: a unit may have more frames than two, or one",
+        ),
+        (
+            _of(lambda w: w - w[-1]),
+            "you took the last frame's weights away: they still do not add up to 0 over the frames",
+        ),
+        (
+            _of(lambda w: np.array([-w[0], w[0]])),
+            "these see change, but they are not what is asked for: each frame's weights less the mean over frames",
         ),
         (_of(lambda w: w + w.mean(0)), "you added the mean; take it away"),
         (_of(lambda w: w.mean(0) - w), "every weight has the wrong sign: weight less mean"),
@@ -224,7 +252,7 @@ contrastive = Step(
         (_scored(lambda s: _rows(s.T)), "only columns are asked to find their partner; the rows are asked too"),
         (
             lambda similarities, scale: _both(np.array(similarities, float)),
-            "the scale is missing, or added, which changes nothing: softmax can hardly choose between numbers in [−1, 1]",
+            "the scale is missing (or added, which changes nothing): numbers in [−1, 1] hardly differ for softmax",
         ),
         (
             lambda similarities, scale: _both(np.array(similarities, float) / scale),
@@ -248,6 +276,10 @@ contrastive = Step(
         (
             _scored(lambda s: 2 * len(s) * _both(s) // (2 * len(s))),
             "a mean is a fraction: /, not //",
+        ),
+        (
+            _scored(lambda s: math.log(np.exp(s).sum()) - math.log(np.exp(np.diag(s)).sum())),
+            "this is one softmax over the whole table: every row and every column has its own",
         ),
         (_scored(_logged), "take the logarithm of each probability first, and the mean after that"),
         (

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from omni_lab.plots.palette import ink_on
 from omni_lab.plots.style import new_picture, styled
 
+_MOST = 12  # moments a side that have room for a number in every field
+
 
 @styled
 def draw_similarities(
@@ -34,14 +36,16 @@ def draw_similarities(
         3.5 * len(tables) + 0.8, 3.7, f"Similarity of {rows} and {columns}. {told}."
     )
     axes = np.atleast_1d(picture.subplots(1, len(tables)))
+    ends = {"vmin": -0.2, "vmax": max(0.2, *(float(table.max()) for table in tables.values()))}
     for ax, (name, table) in zip(axes, tables.items(), strict=True):
-        image = ax.imshow(table, cmap="viridis", vmin=-0.2, vmax=1.0)
-        for (row, column), value in np.ndenumerate(table):
+        image = ax.imshow(table, cmap="viridis", **ends)
+        for (row, column), value in np.ndenumerate(table if len(table) <= _MOST else table[:0]):
             colour = ink_on(image.cmap(image.norm(value))[:3])
             ax.text(column, row, f"{value:.1f}", ha="center", va="center", size=7.5, color=colour)
         ax.set(title=name, xlabel=f"moment, {columns}", ylabel=f"moment, {rows}")
-        ax.set_xticks(range(len(table)))
-        ax.set_yticks(range(len(table)))
+        if len(table) <= _MOST:
+            ax.set_xticks(range(len(table)))
+            ax.set_yticks(range(len(table)))
         ax.spines[:].set_visible(False)
     picture.colorbar(image, ax=axes, label="cosine similarity", shrink=0.8)
     return picture

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from omni_lab.plots.palette import MODALITY_COLOURS
+from omni_lab.plots.palette import MODALITY_COLOURS, ink_on
 from omni_lab.plots.style import in_few_letters, new_picture, styled
 
 _COLOURS = {
@@ -45,17 +46,22 @@ def draw_costs(models: Mapping[str, Mapping[str, tuple[float, float]]]) -> Figur
             colour = _COLOURS.get(part, "#666666")
             ax.barh(place, share, 0.72, left, color=colour, label=part if not place else None)
             if share > _LEAST:
-                look = {"ha": "center", "va": "center", "size": 8, "color": "black"}
+                look = {"ha": "center", "va": "center", "size": 8, "color": ink_on(to_rgb(colour))}
                 ax.text(left + share / 2, place, f"{share:.0%}", **look)
             left += share
         unit = "weights" if number == 0 else "operations"
-        ax.text(1.01, place, f"{in_few_letters(total, ' ')} {unit}", va="center", size=8)
+        ax.text(1.01, place, f"{_in_letters(total)} {unit}", va="center", size=8)
     labels = [f"{name}: {('weights', 'operations')[number]}" for name, number in rows]
     ax.set_yticks(places, labels)
     ax.set(xlim=(0, 1), ylim=(places[-1] + 0.5, -0.5), xlabel="fraction")
     ax.set_xticks(np.linspace(0, 1, 6))
     picture.legend(loc="outside upper center", ncols=5)
     return picture
+
+
+def _in_letters(total: float) -> str:
+    """Number with its unit prefix; operations of a large model need one more, T."""
+    return f"{total / 1e12:.3g} T" if total >= 1e12 else in_few_letters(total, " ")
 
 
 def _share(parts: Mapping[str, tuple[float, float]], part: str, number: int) -> str:

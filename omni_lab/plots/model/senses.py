@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.errors import UsageError
-from omni_lab.plots.palette import INK, MODALITY_COLOURS
+from omni_lab.plots.palette import FAINT, INK, MODALITY_COLOURS
 from omni_lab.plots.style import how_many, new_picture, styled
 
 _BADGE = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
@@ -45,14 +45,15 @@ def draw_patches(
         f"{how_many(len(frames), 'frame')} of {side} × {side} pixels in {patches} × {patches} patches, "
         f"{cells**2} tokens, each of {(patches // cells) ** 2} patches in every frame."
     )
-    picture = new_picture(2.9 * len(frames) + 0.2, 3.15, alt)
+    picture = new_picture(2.9 * len(frames) + 0.2, 3.4, alt)
     axes = np.atleast_1d(picture.subplots(1, len(frames)))
     for number, (ax, frame) in enumerate(zip(axes, frames, strict=True), 1):
         ax.imshow(frame, extent=(0, side, side, 0), interpolation="nearest")
         for at in range(0, patches * patch + 1, patch):
-            width = 2.2 if at % wide == 0 else 0.5
-            ax.plot([at, at], [0, patches * patch], color="white", linewidth=width)
-            ax.plot([0, patches * patch], [at, at], color="white", linewidth=width)
+            cell = at % wide == 0
+            look = {"color": INK if cell else FAINT, "linewidth": 2.0 if cell else 0.5}
+            ax.plot([at, at], [0, patches * patch], **look)
+            ax.plot([0, patches * patch], [at, at], **look)
         for token in range(cells**2):
             top, left = (wide * place for place in divmod(token, cells))
             spot = (left + 0.1 * wide, top + 0.12 * wide)
