@@ -41,7 +41,15 @@ def draw_similarities(
         image = ax.imshow(table, cmap="viridis", **ends)
         for (row, column), value in np.ndenumerate(table if len(table) <= _MOST else table[:0]):
             colour = ink_on(image.cmap(image.norm(value))[:3])
-            ax.text(column, row, f"{value:.1f}", ha="center", va="center", size=7.5, color=colour)
+            ax.text(
+                column,
+                row,
+                f"{round(value, 1) + 0.0:.1f}",
+                ha="center",
+                va="center",
+                size=7.5,
+                color=colour,
+            )
         ax.set(title=name, xlabel=f"moment, {columns}", ylabel=f"moment, {rows}")
         if len(table) <= _MOST:
             ax.set_xticks(range(len(table)))
