@@ -18,8 +18,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from omni_lab.config import Config
-from omni_lab.model.omni import OmniConfig, OmniModel, to_dict
+from omni_lab.config import Config, to_dict
+from omni_lab.model.omni import OmniConfig, OmniModel
 from omni_lab.parallel.cost import attention_flops
 from omni_lab.planner.memory import layer_matrices
 from omni_lab.sequences.batch import Batch

@@ -1,4 +1,4 @@
-"""Figures from arrays and records: data, training, evaluation, systems."""
+"""Figures from arrays and records: data, model, training, evaluation, systems."""
 
 from omni_lab.faces import public
 
