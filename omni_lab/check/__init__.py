@@ -8,6 +8,7 @@ bottom. The right answers come from the package itself, which is the solution ke
 """
 
 from omni_lab.check.bases import raised_base
+from omni_lab.check.connectors import connected
 from omni_lab.check.cues import rebased
 from omni_lab.check.guess import guess
 from omni_lab.check.masks import loss_mask
@@ -17,6 +18,6 @@ from omni_lab.check.units import interleaved
 from omni_lab.check.verdict import NOT_YET, Verdict
 
 __all__ = [
-    "NOT_YET", "Verdict", "context", "guess", "interleaved", "loss_mask", "merged", "model",
+    "NOT_YET", "Verdict", "connected", "context", "guess", "interleaved", "loss_mask", "merged", "model",
     "raised_base", "rebased", "ring", "sequences", "triplets", "way",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Figures from arrays and records: data, training, evaluation, systems."""
+"""Figures from arrays and records: data, model, training, evaluation, systems."""
 
 from omni_lab.faces import public
 
@@ -25,6 +25,11 @@ __getattr__, __dir__, __all__ = public(
         "evaluation.slips": "draw_slip",
         "evaluation.strengths": "draw_strengths",
         "explore": "explore",
+        "model.alignment": "draw_similarities",
+        "model.architecture": "draw_architecture",
+        "model.costs": "draw_costs",
+        "model.likeliest": "Asked draw_likeliest",
+        "model.senses": "draw_patches draw_sound",
         "palette": "FAINT INK LINE MODALITY_COLOURS",
         "style": "new_picture save styled",
         "systems.plan": "draw_plan",

@@ -17,6 +17,7 @@ from omni_lab.check.answers import (
     triplets,
     way,
 )
+from omni_lab.check.connectors import case_of
 from omni_lab.check.diagnosis.power import Exercise
 from omni_lab.media.subtitles.reader import Cue, Word
 
@@ -64,6 +65,11 @@ def _lengths(source: random.Random) -> tuple:
     trained = source.randrange(16, 4096)
     length = trained + source.randrange(1, 100_000)
     return length, 2 * source.randrange(3, 64), float(source.randrange(10, 10**6)), trained
+
+
+def _connections(source: random.Random) -> tuple:
+    side, cells = source.choice([(6, 2), (4, 2), (4, 4), (3, 1), (9, 3), (8, 2), (6, 3)])
+    return tuple(case_of(source.randrange(1, 4), side, cells, source.randrange(10**6)))
 
 
 def _blocks(source: random.Random) -> tuple:
@@ -132,6 +138,23 @@ EXERCISES = {
             "role": ("opens with its role", "every text of the model's own"),
             "own": ("opens with its role", "times <listen>", "times <unit>", "is missing"),
             "visitor": ("opens with its role", "times <listen>", "is missing"),
+        },
+    ),
+    "connector (03)": Exercise(
+        check.connected,
+        (
+            model.connected, model.connected_by_einops, model.connected_by_reshaping,
+            model.connected_in_numpy, model.connected_as_a_list,
+        ),
+        _connections,
+        {
+            "grid": ("belongs to token", "a strip of the picture", "your tokens have shape", "use the sizes"),
+            "cell": (
+                "belongs to token", "your tokens have shape", "go down the columns", "merge frame by frame",
+                "use the sizes", "return a tensor",
+            ),
+            "norm": ("the norm",),
+            "map": ("the place", "the GELU", "the norm", "your tokens have shape"),
         },
     ),
     "RoPE base (07)": Exercise(
