@@ -76,6 +76,18 @@ half_way = Step(
             "this is in bits, by the logarithm to base 2; a loss in nats takes math.log",
         ),
         (
+            lambda pieces: math.log10(len(set(_said(pieces)))),
+            "this takes the logarithm to base 10; a loss in nats takes the natural one, math.log",
+        ),
+        (
+            lambda pieces: set(_said(pieces)),
+            f"these are the right words; now how many are they, and what does choosing lose? {_CHOICE}",
+        ),
+        (
+            lambda pieces: math.log(24) - math.log(len(set(_said(pieces)))),
+            "this is what a reader has gained on the even guess; asked is what it still loses",
+        ),
+        (
             lambda pieces: math.log(len(set(pieces))),
             "you count every word of the row; who knows what was *said* chooses among words "
             "right after `says`",

@@ -249,6 +249,21 @@ student = Step(
             "this is half the width alone; return two numbers, mean − half and mean + half",
         ),
         (
+            lambda values, quantile: [
+                np.mean(values),
+                _interval(values, quantile)[1] - np.mean(values),
+            ],
+            "these are the mean and half the width; return mean − half and mean + half",
+        ),
+        (
+            lambda values, quantile: float(np.mean(values)),
+            "this is the mean alone: how far can it be trusted? Return mean − half and mean + half",
+        ),
+        (
+            lambda values, quantile: [np.mean(values) + sign * np.std(values) for sign in (-1, 1)],
+            f"this is one spread of the *seeds* to each side, not an interval of their mean: {_HALF}",
+        ),
+        (
             lambda values, quantile: [np.mean(values), _interval(values, quantile)[1]],
             "the low end is the mean itself; it is mean − half",
         ),

@@ -25,6 +25,7 @@ new_pairs = Step(
         (32, 32, 100.0),
         (700, 8, 10_000.0),
         (5, 6, 50.0),
+        (7, 6, 50.0),
         (90_000, 8, 10.0),
         (4096, 64, 1e6),
         (20, 12, 3.0),
@@ -93,6 +94,25 @@ new_pairs = Step(
                 i for i in range(head_dim // 2) if length * theta ** (-2 * i / theta) < 2 * math.pi
             ],
             f"the exponent is divided by K, the width of the head, not by θ: {_TURN}",
+        ),
+        (
+            lambda length, head_dim, theta: _below(length - 1, head_dim, theta),
+            "length − 1 counts the steps between tokens; here, as in the package's `turns`, a pair "
+            "turns `length` times over a row of `length` tokens",
+        ),
+        (
+            lambda length, head_dim, theta: [
+                i for i in range(head_dim // 2) if length * theta**-2 * i / head_dim < 2 * math.pi
+            ],
+            f"θ**-2 * i / K is (θ**-2) · i / K: put the whole exponent in brackets; {_TURN}",
+        ),
+        (
+            lambda length, head_dim, theta: np.where(turns(head_dim, theta, length) < 1),
+            "np.where gives a tuple, with the list that is asked for inside: take its [0]",
+        ),
+        (
+            lambda length, head_dim, theta: set(_below(length, head_dim, theta)),
+            "the right pairs, as a set; return a list, the fastest pair first",
         ),
         (
             lambda length, head_dim, theta: len(_below(length, head_dim, theta)),
@@ -195,6 +215,18 @@ looks_back = Step(
                 speed * math.cos((distance / factor - offset) / speed) for speed in speeds
             ),
             f"the angle is ω times the difference, not the difference by ω: {_APART}",
+        ),
+        (
+            lambda distance, offset, speeds, factor: sum(
+                speed * math.cos(speed * distance / factor - offset) for speed in speeds
+            ),
+            f"the speed turns the offset as well: bracket the difference; {_APART}",
+        ),
+        (
+            lambda distance, offset, speeds, factor: [
+                speed * math.cos(speed * (distance / factor - offset)) for speed in speeds
+            ],
+            "this lists what each pair adds; the score is their sum",
         ),
         (
             lambda distance, offset, speeds, factor: sum(

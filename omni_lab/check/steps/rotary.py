@@ -74,6 +74,14 @@ turned = Step(
             f"this moves the point along; a turn keeps its distance from the middle: {_ROTATION}",
         ),
         (
+            lambda point, angle: [point[0] * angle, point[1] * angle],
+            f"this stretches the point; a turn keeps its distance from the middle: {_ROTATION}",
+        ),
+        (
+            lambda point, angle: complex(*point) * complex(math.cos(angle), math.sin(angle)),
+            "the right point, as one complex number; return its two coordinates, x and y",
+        ),
+        (
             lambda point, angle: _turn(point, math.pi / 2 - angle),
             f"sine and cosine have changed places: {_ROTATION}",
         ),
@@ -162,7 +170,7 @@ def _part(signs, divided=None):
                 number / part if at == divided else number * part
                 for at, (number, part) in enumerate(pairs)
             )
-        return np.concatenate([a - signs[0] * b, c * signs[1] + d])
+        return np.concatenate([a - signs[0] * b, signs[1] * c + signs[2] * d])
 
     return wrong
 
@@ -202,20 +210,15 @@ turned_head = Step(
             "all pairs turn clockwise: x becomes x·cos − y·sin, and y becomes x·sin + y·cos",
         ),
         (
-            _part((-1, 1)),
+            _part((-1, 1, 1)),
             "the first number of a pair adds where it has to subtract: x·cos − y·sin",
         ),
         (
-            _part((1, -1)),
+            _part((1, -1, 1)),
             "the second number of a pair subtracts where it has to add: x·sin + y·cos",
         ),
         (
-            lambda vector, position, theta: np.concatenate(
-                [
-                    np.split(np.asarray(_as_qwen_does(vector, position, theta)), 2)[0],
-                    -np.split(_part((1, -1))(vector, position, theta), 2)[1],
-                ]
-            ),
+            _part((1, 1, -1)),
             "the second number of a pair subtracts where it has to add: x·sin + y·cos",
         ),
         (
@@ -225,7 +228,7 @@ turned_head = Step(
         ),
         *(
             (
-                _part((1, 1), where),
+                _part((1, 1, 1), where),
                 "a number is divided by a sine or cosine, not multiplied: x·cos − y·sin, x·sin + y·cos",
             )
             for where in range(4)
@@ -233,6 +236,10 @@ turned_head = Step(
         (
             _at(lambda i, half, position, theta: position * theta ** (-i / (2 * half))),
             f"your exponent is −i/K, so that pairs slow down half as much as they should: {_SPEED}",
+        ),
+        (
+            _at(lambda i, half, position, theta: position * theta ** (-2 * i / half)),
+            f"your exponent is −4i/K, so that pairs slow down twice as much as they should: {_SPEED}",
         ),
         (
             _at(lambda i, half, position, theta: position * theta ** (i / half)),
