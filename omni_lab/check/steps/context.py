@@ -89,8 +89,8 @@ half_way = Step(
         ),
         (
             lambda pieces: math.log(len(set(pieces))),
-            "you count every word of the row; who knows what was *said* chooses among words "
-            "right after `says`",
+            "you count every word of the row; only the words right after `says` were said, "
+            "and the model chooses among these",
         ),
         (
             lambda pieces: math.log(len(pieces)),
