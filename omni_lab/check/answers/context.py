@@ -80,7 +80,7 @@ def new_pairs_in_numpy(length: int, head_dim: int, theta: float) -> np.ndarray:
     return np.nonzero(angles < 2 * np.pi)[0]
 
 
-def new_pairs_by_the_first(length: int, head_dim: int, theta: float) -> range:
+def new_pairs_by_the_first(length: int, head_dim: int, theta: float):
     turning = int((turns(head_dim, theta, length) >= 1).sum())
     yield from range(turning, head_dim // 2)
 
