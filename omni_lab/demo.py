@@ -35,11 +35,6 @@ def shipped_films() -> Path:
     )
 
 
-def finished_run() -> Path:
-    """The run that is at hand: your own `runs/demo` where it is finished, else the recorded `results/demo`."""
-    return own_run() or recorded_run()
-
-
 def own_run() -> Path | None:
     """Your own run, `runs/demo`, where `make demo` finished one; None where it did not.
 
