@@ -3,7 +3,7 @@
 Mutation testing of every exercise: a right answer with one small change each, made by machine;
 what computes something else has to be refused, with a message about the changed line.
 
-Command: `omni-lab reproduce checkers`. Hardware: any; about 10 s. A seed draws the inputs that
+Command: `omni-lab reproduce checkers`. Hardware: any; about 2 minutes. A seed draws the inputs that
 tell a mutant from the right answer. Expected: none passes, 9 of 10 are named, no right one refused.
 """
 
