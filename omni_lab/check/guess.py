@@ -57,7 +57,7 @@ def _agree(mine: object, true: object, within: float) -> bool:
 def _written(value: object) -> str:
     """Value as a reader would write it: long fractions are rounded."""
     if isinstance(value, list | tuple):
-        return ", ".join(map(_written, value))
+        return ", ".join(map(_written, value)) or "nothing at all"
     if isinstance(value, float) and not value.is_integer() and abs(value) < 1000:
         return f"{value:.3g}"
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -90,6 +90,14 @@ def test_a_wrong_answer_is_told_what_is_wrong(attempt, message):
     assert verdict.message.startswith(message)
 
 
+def test_the_place_that_differs_is_named_where_long_lists_look_alike():
+    long = [list(range(20))]
+    step = Step(lambda given: given, [tuple(long)], "as given", [], lambda source: tuple(long))
+    verdict = step(lambda given: [*given[:-1], 0])
+    assert "…], and right is [0, 1," in verdict.message
+    assert verdict.message.endswith("…]; place 19 differs first: as given")
+
+
 def test_what_is_not_filled_in_is_not_attempted():
     def unfilled(numbers):
         raise NotImplementedError
@@ -120,6 +128,7 @@ def test_what_wrong_answers_have_in_common_has_a_name_only_where_it_is_true_of_a
         ((1, "red"), (1, "blue"), {"why": {(1, "red"): "no"}}, "✗ you guessed 1, red, it is 1, blue: no"),
         ("many", 3, {}, "✗ you guessed many, it is 3"),
         ([1, 2], 3, {}, "✗ you guessed 1, 2, it is 3"),
+        ([], 3, {}, "✗ you guessed nothing at all, it is 3"),
         (True, False, {}, "✗ you guessed True, it is False"),
         (1234567, 1234567, {}, "✓ you guessed 1,234,567: it is 1,234,567"),
     ],

@@ -70,7 +70,9 @@ class Step:
         pairs = zip(self.cases, answers, truths, strict=True)
         case, mine, true = next(one for one in pairs if not _equal(*one[1:]))
         asked = ", ".join(map(_shown, case))
-        return f"for ({asked}) it gives {_shown(mine)}, and right is {_shown(true)}: {self.rule}"
+        told = f"for ({asked}) it gives {_shown(mine)}, and right is {_shown(true)}"
+        place = _first_apart(mine, true)
+        return f"{told}{f'; place {place} differs first' if place else ''}: {self.rule}"
 
 
 def in_common(answers: Sequence, truths: Sequence) -> str | None:
@@ -161,6 +163,13 @@ def _equal(one: Any, other: Any) -> bool:
         same_nan = one != one and other != other
         return same_nan or math.isclose(one, other, rel_tol=_CLOSE, abs_tol=1e-9)
     return type(one) is type(other) and one == other
+
+
+def _first_apart(mine: Any, true: Any) -> int:
+    """First place at which two equally long lists differ, counted from 0; 0 for what is no list."""
+    if not isinstance(mine, list) or not isinstance(true, list) or len(mine) != len(true):
+        return 0
+    return next(at for at, pair in enumerate(zip(mine, true, strict=True)) if not _equal(*pair))
 
 
 def _shown(value: Any) -> str:
