@@ -6,7 +6,7 @@ from omni_lab import check
 from omni_lab.check.diagnosis import EXERCISES, Exercise, power
 from omni_lab.check.diagnosis.course import SMALL
 from omni_lab.check.diagnosis.mutants import mutants
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 
 
 @pytest.mark.parametrize("name", EXERCISES)

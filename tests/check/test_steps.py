@@ -9,7 +9,7 @@ import torch
 from omni_lab import check
 from omni_lab.check.diagnosis.course import SMALL
 from omni_lab.check.guess import guess
-from omni_lab.check.steps.step import Step, in_common
+from omni_lab.check.step import Step, in_common
 
 STEPS = {
     f"{notebook} {name}": step

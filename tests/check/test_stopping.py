@@ -3,7 +3,7 @@
 import math
 
 from omni_lab import check
-from omni_lab.check.steps.stopping import Stopping
+from omni_lab.check.stopping import Stopping
 
 halves = Stopping(
     right=lambda number: number / 2,

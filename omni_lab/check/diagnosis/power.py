@@ -21,7 +21,7 @@ import torch
 
 from omni_lab import check
 from omni_lab.check.diagnosis.mutants import mutants
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 from omni_lab.check.verdict import tried
 
 _PROBES = 40  # random inputs that tell a mutant from the right answer

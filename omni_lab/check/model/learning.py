@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 
 # --- heads that share keys and values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from types import SimpleNamespace
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 
 # --- vectors in the places of placeholders
 

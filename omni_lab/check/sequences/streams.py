@@ -1,4 +1,4 @@
-"""Small exercises of notebook 02: what a stream costs, formats; more of them in `tiles`, `rows` and `strength`."""
+"""Lengths and lines: what a stream costs in tokens, an album in a format (notebook 02)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from omni_lab.check.steps.rows import best_fit, document_mask, positions
-from omni_lab.check.steps.step import Step
-from omni_lab.check.steps.strength import turned_down
-from omni_lab.check.steps.tiles import best_grid
+from omni_lab.check.step import Step
 from omni_lab.config import TICKS_PER_SECOND, override, tiny
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.sequences.documents import Document, Picture
@@ -19,11 +16,6 @@ from omni_lab.sequences.stream import omni_stream
 from omni_lab.sequences.tokens import tokenize
 from omni_lab.triplets.record import Triplet
 from omni_lab.world.vocabulary import WorldVocabulary
-
-__all__ = [
-    "album_line", "best_fit", "best_grid", "document_mask", "positions", "stream_length",
-    "turned_down",
-]  # fmt: skip
 
 SECOND = TICKS_PER_SECOND
 

@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 from omni_lab.config import tiny
 from omni_lab.sequences.batch import Batch, collate
 from omni_lab.sequences.masking import attention_bias

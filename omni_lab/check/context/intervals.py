@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 from omni_lab.evaluation.intervals import wilson
 
 

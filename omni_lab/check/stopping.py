@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 from omni_lab.check.verdict import Verdict
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Stopping(Step):
     """Small exercise that explains an attempt's error; other parameters as `Step` has them.
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 from omni_lab.sequences.items import KINDS
 from omni_lab.sequences.masking import Strength, modality_bias, strengths
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 
-from omni_lab.check.steps.stopping import Stopping
+from omni_lab.check.stopping import Stopping
 
 
 def _smallest_ring(query, key, value) -> list[float]:

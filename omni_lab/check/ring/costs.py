@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 
 
 def _sent(numbers: int, ranks: int) -> int:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 from omni_lab.model.rope import turns
 
 

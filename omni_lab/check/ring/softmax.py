@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from omni_lab.check.steps.stopping import Stopping
+from omni_lab.check.stopping import Stopping
 
 _SHIFT = "take the largest score off before exp, and add it again after the logarithm"
 _ZERO = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from omni_lab.check.steps.stopping import Stopping
+from omni_lab.check.stopping import Stopping
 
 
 def _two_merged(out_a: float, sum_a: float, out_b: float, sum_b: float) -> tuple[float, float]:

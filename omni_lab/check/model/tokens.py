@@ -1,4 +1,4 @@
-"""Small exercises of notebook 03: which token sees a patch, what one hears; the others are imported."""
+"""Tokens of pictures and sound: which token sees a patch, how much one hears (notebook 03)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ import random
 from types import SimpleNamespace
 
 from omni_lab.check.connectors import merged_states
-from omni_lab.check.steps.model_connectors import connector_weights, placed
-from omni_lab.check.steps.model_learning import contrastive, kv_head, only_change
-from omni_lab.check.steps.step import Step
-
-__all__ = [
-    "connector_weights", "contrastive", "kv_head", "only_change", "placed", "sound_width", "token_of",
-]  # fmt: skip
+from omni_lab.check.step import Step
 
 # --- which token sees a patch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 from omni_lab.config import TICKS_PER_SECOND
 
 # --- the times of the pictures that a triplet keeps

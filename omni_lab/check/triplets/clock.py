@@ -1,4 +1,4 @@
-"""Small exercises of notebook 01: films on one clock; those on cutting stand in `cuts`."""
+"""Times on the clock: ticks, the picture of a moment, the sample of a word, what slips (notebook 01)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from fractions import Fraction
 
-from omni_lab.check.steps.cuts import best_way, bits_apart, clip_of
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 from omni_lab.media.clock import rescale
-
-__all__ = [
-    "best_way", "bits_apart", "clip_of", "nearest_pictures", "sample_at", "share_astray", "to_ticks",
-]  # fmt: skip
 
 # bases in which no PTS is half a tick: then every way to round to the nearest agrees
 _BASES = [Fraction(1, n) for n in (1000, 24_000, 30_000, 44_100, 48_000, 90_000)]

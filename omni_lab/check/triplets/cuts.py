@@ -6,7 +6,7 @@ import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 from omni_lab.media.subtitles.reader import Cue, Word
 from omni_lab.triplets.building.fingerprints import distance
 from omni_lab.triplets.cutting import by_hand

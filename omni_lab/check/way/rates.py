@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 
 chance_left = Step(
     right=lambda things: fmean(1 / n for n in things),

@@ -20,7 +20,7 @@ from omni_lab.check.verdict import Verdict, tried
 _CLOSE = 1e-6  # relative error of a number that counts as right
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Step:
     """Small exercise; called with an attempt, it gives a `Verdict`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from omni_lab.check.steps.step import Step
+from omni_lab.check.step import Step
 from omni_lab.sequences.tiling import Grid, choose
 from omni_lab.sequences.tiling import grids as grids_of
 

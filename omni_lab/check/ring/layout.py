@@ -6,8 +6,8 @@ import random
 from functools import partial
 from itertools import pairwise
 
-from omni_lab.check.steps.step import Step
-from omni_lab.check.steps.stopping import Stopping
+from omni_lab.check.step import Step
+from omni_lab.check.stopping import Stopping
 
 
 def _holders(ranks: int) -> list[int]:

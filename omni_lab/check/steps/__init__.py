@@ -1,1 +1,0 @@
-"""Small fill-in exercises of the notebooks, one file for each notebook."""
