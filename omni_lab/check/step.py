@@ -95,7 +95,7 @@ def in_common(answers: Sequence, truths: Sequence) -> str | None:
 
 def _numbers(answers: np.ndarray, truths: np.ndarray) -> str | None:
     """What several wrong numbers have in common, in words."""
-    if len(answers) < 2 or not np.isfinite(answers).all():
+    if len(answers) < 2 or not np.isfinite([answers, truths]).all():
         return None
     factor = answers @ truths / (truths @ truths or 1)
     apart = (answers - truths)[0]

@@ -1,5 +1,6 @@
 """Small exercises: what an attempt computes decides, and every catalogued mistake is named."""
 
+import math
 import random
 
 import numpy as np
@@ -114,6 +115,7 @@ def test_what_wrong_answers_have_in_common_has_a_name_only_where_it_is_true_of_a
     assert in_common([[True, True, False]], [[False, False, True]]).startswith("every True is")
     assert in_common([["b", "a", "c"]], [["a", "b", "c"]]) == "the right things, in the wrong order"
     assert in_common([float("nan"), 1], [1, 2]) is None
+    assert in_common([0.0, 1.0], [-math.inf, 2.0]) is None
 
 
 @pytest.mark.parametrize(
