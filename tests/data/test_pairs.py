@@ -11,6 +11,7 @@ from clip_shards import clip, config_with, picture, stage, write_shards
 from PIL import Image
 
 from omni_lab.config import override
+from omni_lab.data.pairs.parts import Media, samples
 from omni_lab.data.pairs.source import PairDocuments
 from omni_lab.data.sources import training_data
 from omni_lab.data.vocabulary import build_vocabulary
@@ -299,3 +300,11 @@ def test_sources_mix_in_their_ratio_and_a_dry_one_begins_again(tmp_path):
     assert [used[name].documents for name in used] == [30, 10]
     assert used["shards"].epochs == pytest.approx(10 / 3)
     assert len(data.batch(3).streams.input_ids) == 4
+
+
+def test_a_sound_whose_channels_cancel_is_not_silent(tmp_path):
+    wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
+    path = tmp_path / "turned.wav"
+    soundfile.write(path, np.stack([wave, -wave], axis=1), 16_000)
+    heard = samples(Media(path.name, lambda: path.open("rb")))
+    assert np.sqrt((heard**2).mean()) == pytest.approx(0.3 / 2**0.5, rel=0.01)
