@@ -61,6 +61,24 @@ class LogMel(nn.Module):
         return ((power.clamp_min(_FLOOR).log() + 5.0) / 5.0).transpose(1, 2)
 
 
+def whisper_tower(settings: AudioEncoderConfig, positions: int) -> nn.Module:
+    """Whisper's encoder with random weights, for chunks of so many positions."""
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    return WhisperEncoder(
+        WhisperConfig(
+            num_mel_bins=settings.mels,
+            d_model=settings.width,
+            encoder_layers=settings.layers,
+            encoder_attention_heads=settings.heads,
+            encoder_ffn_dim=4 * settings.width,
+            max_source_positions=positions,
+            dropout=0.0,
+        )
+    )
+
+
 class AudioEncoder(nn.Module):
     """Whisper's encoder over one unit of sound; neighbouring positions are merged to the unit's audio tokens."""
 
@@ -70,22 +88,9 @@ class AudioEncoder(nn.Module):
         sequence: SequenceConfig,
         tower: nn.Module | None = None,
     ) -> None:
-        from transformers import WhisperConfig
-        from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
         super().__init__()
         frames = round(settings.frames * sequence.unit_s)
-        self.tower = tower or WhisperEncoder(
-            WhisperConfig(
-                num_mel_bins=settings.mels,
-                d_model=settings.width,
-                encoder_layers=settings.layers,
-                encoder_attention_heads=settings.heads,
-                encoder_ffn_dim=4 * settings.width,
-                max_source_positions=frames // 2,
-                dropout=0.0,
-            )
-        )
+        self.tower = tower or whisper_tower(settings, frames // 2)
         self.log_mel = LogMel(settings.mels, settings.frames)
         self.positions = self.tower.config.max_source_positions  # of one chunk
         self.tokens = sequence.audio_tokens

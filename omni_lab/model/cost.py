@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from omni_lab.config import Config, to_dict
+from omni_lab.model.audio import whisper_tower
 from omni_lab.model.omni import OmniConfig, OmniModel
 from omni_lab.parallel.cost import attention_flops
 from omni_lab.planner.memory import layer_matrices
@@ -99,10 +100,6 @@ def part_costs(config: Config, vocabulary: int, text: int = TEXT) -> tuple[PartC
 
 def _weights(config: Config, vocabulary: int, heard: int) -> dict[str, int]:
     """Weights of every part, counted on a model without memory."""
-    from transformers import WhisperConfig
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
-    audio = config.model.audio
     plain = replace(
         config.model,
         wide_init=False,
@@ -112,16 +109,7 @@ def _weights(config: Config, vocabulary: int, heard: int) -> dict[str, int]:
         },
     )
     with torch.device("meta"):
-        tower = WhisperEncoder(
-            WhisperConfig(
-                num_mel_bins=audio.mels,
-                d_model=audio.width,
-                encoder_layers=audio.layers,
-                encoder_attention_heads=audio.heads,
-                encoder_ffn_dim=4 * audio.width,
-                max_source_positions=heard,
-            )
-        )
+        tower = whisper_tower(config.model.audio, heard)
         settings = {"model": to_dict(plain), "sequence": to_dict(config.sequence)}
         model = OmniModel(OmniConfig(settings, vocabulary), {"audio": tower})
     decoder = _count(model.decoder)

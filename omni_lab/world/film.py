@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from omni_lab.config import TICKS_PER_SECOND
 from omni_lab.errors import UsageError
@@ -81,7 +82,8 @@ def _pictures(script: Script, frame_rate: int, width: int, height: int, grain: f
             yield np.clip(drawn + noise[random.Random(index).randrange(8)], 0, 255).astype(np.uint8)
 
 
-def _video_frames(pictures: Iterable[np.ndarray]) -> Iterator[VideoFrame]:
+def video_frames(pictures: Iterable[np.ndarray]) -> Iterator[VideoFrame]:
+    """Numbered video frames of RGB pictures."""
     from av import VideoFrame
 
     for index, picture in enumerate(pictures):
@@ -90,25 +92,32 @@ def _video_frames(pictures: Iterable[np.ndarray]) -> Iterator[VideoFrame]:
         yield frame
 
 
-def _audio_frames(script: Script, hiss: float) -> Iterator[AudioFrame]:
-    """Soundtrack at the film's rate, in frames of AAC's length."""
-    from av import AudioFrame
+def _sound(script: Script, hiss: float) -> Float32[np.ndarray, " samples"]:
+    """Soundtrack at the film's rate."""
     from scipy.signal import resample_poly
 
     wave = soundtrack(script)
     if hiss:
         noise = np.random.default_rng(script.seed).standard_normal(len(wave), np.float32)
         wave = wave + hiss * noise
-    wave = resample_poly(wave, _AUDIO_RATE // TICKS_PER_SECOND, 1).astype(np.float32)
-    for start in range(0, len(wave), 1024):
+    return resample_poly(wave, _AUDIO_RATE // TICKS_PER_SECOND, 1).astype(np.float32)
+
+
+def audio_frames(
+    wave: Float32[np.ndarray, " samples"], rate: int, first: int = 0
+) -> Iterator[AudioFrame]:
+    """Mono audio frames of AAC's length, from the sample `first` on."""
+    from av import AudioFrame
+
+    for start in range(first, len(wave), 1024):
         frame = AudioFrame.from_ndarray(
             wave[None, start : start + 1024], format="fltp", layout="mono"
         )
-        frame.sample_rate, frame.pts = _AUDIO_RATE, start
+        frame.sample_rate, frame.pts = rate, start
         yield frame
 
 
-def _encode(container: OutputContainer, stream: Any, frames: Iterable[Any]) -> None:
+def encode(container: OutputContainer, stream: Any, frames: Iterable[Any]) -> None:
     """All frames of one stream, encoded and muxed."""
     for frame in frames:
         container.mux(stream.encode(frame))
@@ -178,9 +187,9 @@ def write_film(
             pictures = _pictures(script, frame_rate, width, height, grain)
             total = script.seconds * frame_rate
             pictures = tracked(pictures, path.name, "frame", total, progress)
-            _encode(container, video, _video_frames(pictures))
+            encode(container, video, video_frames(pictures))
         if audio:
-            _encode(container, audio, _audio_frames(script, hiss))
+            encode(container, audio, audio_frames(_sound(script, hiss), _AUDIO_RATE))
 
     known = [fact for fact in facts(script) if set(fact["carriers"]) <= set(senses)]
     if lines is None:

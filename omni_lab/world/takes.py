@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from omni_lab.config import TICKS_PER_SECOND
-from omni_lab.media.clock import stamp, ticks
+from omni_lab.media.clock import ticks
+from omni_lab.world.dialogue import Line
 from omni_lab.world.drawing import write_script
+from omni_lab.world.film import audio_frames, encode, to_vtt, video_frames
 from omni_lab.world.rendering import render
 from omni_lab.world.voice import VOICES, speak
 
@@ -69,17 +71,8 @@ def write_take(
         video.pix_fmt = "yuv420p"
         audio = container.add_stream(codec, rate=rate, layout="mono")
         audio.bit_rate = 32_000
-        for number, picture in enumerate(pictures):
-            image = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            image.pts, image.time_base = number, 1 / Fraction(fps)
-            container.mux(video.encode(image))
-        for at in range(round(sound_from_s * rate), len(sound), 1024):
-            part = np.ascontiguousarray(sound[None, at : at + 1024])
-            heard = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
-            heard.pts, heard.time_base, heard.sample_rate = at, Fraction(1, rate), rate
-            container.mux(audio.encode(heard))
-        container.mux(video.encode(None))
-        container.mux(audio.encode(None))
+        encode(container, video, video_frames(pictures))
+        encode(container, audio, audio_frames(sound, rate, round(sound_from_s * rate)))
     return path
 
 
@@ -111,13 +104,12 @@ def guided_tour(path: Path) -> Path:
 
     Its WebVTT subtitles stand beside it.
     """
-    sounds, cues, at = [], [], 0
+    sounds, lines, at = [], [], 0
     for pause_s, role, text in _TOUR:
         said = 0.6 * speak(text, VOICES[role], 160)
         at += ticks(pause_s)
         sounds.append((at, said))
-        span = f"{stamp(at)} --> {stamp(at + len(said))}"
-        cues.append(f"{span}\n<v {role.capitalize()}>{text}\n")
+        lines.append(Line(at, at + len(said), role, text))
         at += len(said)
 
     sound = np.zeros(-(-at // TICKS_PER_SECOND) * TICKS_PER_SECOND, np.float32)
@@ -128,5 +120,5 @@ def guided_tour(path: Path) -> Path:
     scenes = (walls * np.array(_LIGHT)[:, None, None, None]).astype(np.uint8)
     times = np.arange(0, len(sound) / TICKS_PER_SECOND, 0.1)
     shown = np.searchsorted(_SCENES_S, times, "right") - 1
-    path.with_suffix(".vtt").write_text("WEBVTT\n\n" + "\n".join(cues), encoding="utf-8")
+    path.with_suffix(".vtt").write_text(to_vtt(lines), encoding="utf-8")
     return write_take(path, list(scenes[shown]), 10, sound, TICKS_PER_SECOND)
