@@ -32,6 +32,8 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
     "O9": ("does it help to begin with the unimodal stages?", "O9"),
     "O10": ("how long should the omni stage be, beside the unimodal ones?", "O10"),
     "O11": ("does alignment first, generation later, beat other orders?", "O11"),
+    "O12": ("does the loss of the omni stage fall in three phases, and why?", "O12"),
+    "forecast": ("can the loss curve of another mixture of questions be told beforehand?", "O12"),
     "O16": ("which fraction of the unimodal learning rate is best?", "O16"),
     "O17": ("does clipping by modality, renewed now and then, beat other clipping?", "O17"),
     "checkers": (
@@ -43,6 +45,8 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
 
 # experiments that one file holds, as entries of a table of choices
 CHOICES = ("O5", "O6", "O8", "O9", "O10", "O11", "O16", "O17")
+PARALLEL = (*CHOICES, "O12", "forecast")  # their runs can go side by side
+_FILES = {"O12": "loss_phases"}
 
 
 def experiment(name: str) -> Callable:
@@ -57,4 +61,5 @@ def experiment(name: str) -> Callable:
         raise UsageError(f"experiment {name!r}: there are {', '.join(EXPERIMENTS)}")
     if name in CHOICES:
         return partial(import_module("omni_lab.reproduce.experiments.choices").reproduce, name)
-    return import_module(f"omni_lab.reproduce.experiments.{name}").reproduce
+    file = _FILES.get(name, name)
+    return import_module(f"omni_lab.reproduce.experiments.{file}").reproduce

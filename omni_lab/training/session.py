@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,19 @@ class Session:
         """Whether this is the process that speaks for all."""
         return int(os.environ.get("RANK", "0")) == 0
 
-    def fit(self, run: RunFolder, progress: bool = True) -> OmniModel:
-        """Train every stage, going on where the run folder stands."""
-        return Trainer(self.settings, self.model, run, progress).fit(self.stages)
+    def fit(
+        self,
+        run: RunFolder,
+        progress: bool = True,
+        watch: Callable[[str, int], None] | None = None,
+    ) -> OmniModel:
+        """Train every stage, going on where the run folder stands.
+
+        Parameters
+        ----------
+        watch : called with the stage's name and the number of steps done, after each step
+        """
+        return Trainer(self.settings, self.model, run, progress, watch).fit(self.stages)
 
 
 def sizes(config: Config) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -44,12 +44,19 @@ class Trainer:
     model : what is trained, in place
     run : folder for metrics and checkpoints
     progress : show bars
+    watch : called with the stage's name and the number of steps done, after each step
     """
 
     def __init__(
-        self, settings: TrainingConfig, model: OmniModel, run: RunFolder, progress: bool = True
+        self,
+        settings: TrainingConfig,
+        model: OmniModel,
+        run: RunFolder,
+        progress: bool = True,
+        watch: Callable[[str, int], None] | None = None,
     ) -> None:
         self.settings, self.model, self.run, self.progress = settings, model, run, progress
+        self.watch = watch
         self.processes = Processes(settings)
         self.accelerator = self.processes.accelerator
         if self.processes.collectives:
@@ -114,7 +121,9 @@ class Trainer:
                 figures = self.train_step(objective, optimizers, batch, controls, step)
                 ended = time.perf_counter()
                 self._log(stage, step, figures, ended - began, bar)
-                began = ended
+                if self.watch:
+                    self.watch(stage.name, step + 1)
+                began = time.perf_counter() if self.watch else ended
                 stop = self.processes.any(interrupted[0])
                 self._save(stage, step + 1, optimizers, controls, stop)
         self.accelerator.free_memory()
