@@ -122,6 +122,11 @@ def reproduce(
                 "reason": own["total"]["reason"],
                 "stretch": own["total"]["stretches"][0],
                 "facts": own["facts"],
+                "curves": {
+                    name: values
+                    for name, values in row["curves"].items()
+                    if name == "step" or name.startswith("facts.")
+                },
                 "watched": row["watched"],
                 "plateau": on_the_plateau(own, row["watched"]),
             }
