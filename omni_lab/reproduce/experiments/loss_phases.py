@@ -32,7 +32,7 @@ ARMS = (
 TOLERATED = 0.2  # of the seeds
 CRITERIA = (
     *(
-        Criterion(f"three_phases.{arm.name}", 1.0, tolerated=TOLERATED, claim=f"O12, {arm.name}")
+        Criterion(f"three_phases.{arm.name}", 1.0, tolerated=TOLERATED, claim=f"three phases {arm.name}")
         for arm in ARMS
     ),
     Criterion(
