@@ -1,6 +1,6 @@
 """Examination of one step: losses by row, first module without finite output, gradient norms by part.
 
-Glossary: B batch · N supervised tokens.
+Glossary: B batch · T tokens · D decoder width · N supervised tokens.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ class Examined:
     weight: str | None = None
     norms: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def located(self) -> bool:
+        """Whether it went wrong in this process's own rows, modules or weights."""
+        return bool(self.at_fault or self.module or self.weight)
+
 
 @dataclass
 class _Rows:
@@ -53,7 +58,11 @@ class _Rows:
 
     losses: Float[Tensor, " N"]
     row: Int64[Tensor, " N"]
-    count: int
+    embeddings: Float[Tensor, "B T D"]  # what entered the decoder
+
+    @property
+    def count(self) -> int:
+        return len(self.embeddings)
 
     def sums(self) -> Float[Tensor, " B"]:
         return self.losses.new_zeros(self.count).index_add(0, self.row, self.losses)
@@ -81,12 +90,12 @@ def examine(
     found.losses = {name: value.item() for name, value in losses.items()}
     found.rows = {name: rows.means() for name, rows in zip(ROWS, passes, strict=False)}
     found.norms = _norms(objective, losses["loss"])
-    _conclude(found, objective, inputs, passes)
+    _conclude(found, objective, inputs, losses["loss"], passes)
     return found
 
 
 def _conclude(
-    found: Examined, objective: Objective, inputs: StepInputs, passes: list[_Rows]
+    found: Examined, objective: Objective, inputs: StepInputs, loss: Tensor, passes: list[_Rows]
 ) -> None:
     """Find the first thing that went wrong, and the rows where it shows."""
     if wrong := bad_inputs(inputs):
@@ -102,7 +111,8 @@ def _conclude(
         }
     elif not all(map(math.isfinite, found.norms.values())):
         found.cause = "backward"
-        found.at_fault = _bad_gradients(objective, dict(zip(ROWS, passes, strict=False)))
+        by_name = dict(zip(ROWS, passes, strict=False))
+        found.at_fault = _bad_gradients(objective, loss, by_name)
 
 
 @contextmanager
@@ -112,7 +122,7 @@ def observed(model: OmniModel, passes: list[_Rows], found: Examined) -> Iterator
     def note_rows(_: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
         labels = kwargs["labels"]
         row = (labels != IGNORED).nonzero()[:, 0]
-        passes.append(_Rows(output.losses, row, len(labels)))
+        passes.append(_Rows(output.losses, row, output.embeddings))
 
     def note_module(name: str) -> Any:
         def hook(_: nn.Module, args: tuple, output: Any) -> None:
@@ -186,12 +196,28 @@ def _norms(objective: Objective, loss: Tensor) -> dict[str, float]:
     return {part: float(nn.utils.get_total_norm(values)) for part, values in found.items()}
 
 
-def _bad_gradients(objective: Objective, passes: dict[str, _Rows]) -> dict[str, list[int]]:
-    """Rows whose own loss has a gradient that is not finite."""
+def _bad_gradients(
+    objective: Objective, loss: Tensor, passes: dict[str, _Rows]
+) -> dict[str, list[int]]:
+    """Rows in which the gradient is not finite where it leaves the decoder.
+
+    Where it is finite there, rows whose own loss has a gradient that is not finite in some weight.
+    """
     found: dict[str, list[int]] = {}
     for name, rows in passes.items():
-        for number, loss in enumerate(rows.sums()):
-            gradients = _gradients(objective, loss, keep=True)
+        if rows.embeddings.requires_grad:
+            (at_entry,) = torch.autograd.grad(
+                loss, rows.embeddings, retain_graph=True, allow_unused=True
+            )
+            if at_entry is not None and not finite(at_entry):
+                bad = ~torch.isfinite(at_entry.flatten(1)).all(1)
+                found[name] = bad.nonzero()[:, 0].tolist()
+    if found:
+        return found
+
+    for name, rows in passes.items():
+        for number, own in enumerate(rows.sums()):
+            gradients = _gradients(objective, own, keep=True)
             if not finite(list(gradients.values())):
                 found.setdefault(name, []).append(number)
     return found

@@ -86,13 +86,11 @@ class Watch:
         """
         objective = self.processes.accelerator.unwrap_model(objective)
         examined = self._examined(inputs, objective, step["losses"])
-        found = self.processes.gather((examined.cause, in_words(examined)))
-        unseen = all(cause == "sound" for cause, _ in found)  # in the second pass
-        at_fault = [rank for rank, (cause, _) in enumerate(found) if unseen or cause != "sound"]
-
+        found = self.processes.gather((examined.cause, examined.located, in_words(examined)))
+        at_fault = _at_fault(found)
         first, *others = at_fault
         place = f"stage {inputs.stage.name}, step {inputs.step}, rank {first}"
-        line = f"{place}: {step['what']}, {found[first][1]}"
+        line = f"{place}: {step['what']}, {found[first][2]}"
         if others:
             line += f"; also on rank {', '.join(map(str, others))}"
 
@@ -151,6 +149,18 @@ class Watch:
             except Exception as error:  # noqa: BLE001 - the fault itself must still be told
                 failed = reason(error)
         return next(filter(None, self.processes.gather(failed)), "")
+
+
+def _at_fault(found: list[tuple[str, bool, str]]) -> list[int]:
+    """Ranks where it went wrong; others have a loss that is no number through moments of these.
+
+    Parameters
+    ----------
+    found : cause in every rank, whether it has a place there, and words
+    """
+    located = [rank for rank, (_, has_place, _) in enumerate(found) if has_place]
+    unsound = [rank for rank, (cause, _, _) in enumerate(found) if cause != "sound"]
+    return located or unsound or [*range(len(found))]
 
 
 def _name(rank: int) -> str:
