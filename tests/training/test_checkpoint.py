@@ -41,7 +41,7 @@ def save(folder, step, stage="vision", config=None):
     model.step.grad = torch.ones(1000)
     optimizer = torch.optim.AdamW(model.parameters(), 0.0)
     optimizer.step()
-    return checkpoint.save(folder, Place(stage, step), model, [optimizer], config)
+    return checkpoint.save(folder, Place(stage, step), model, [optimizer], None, config)
 
 
 def names(folder):

@@ -22,6 +22,7 @@ from omni_lab.config import Config, StageConfig, config_hash, from_dict, to_dict
 from omni_lab.data.batch import TrainingBatch
 from omni_lab.errors import InputError, reason
 from omni_lab.sequences.batch import Batch
+from omni_lab.sequences.targets import Targets
 
 KEY = "omni_lab_batch"  # of the record in the file's header
 ROWS = ("streams", "captions")  # parts of a training batch that are batches of rows
@@ -139,8 +140,8 @@ def _joined(
         at[last] = tuple(value) if isinstance(value, list) else value
     parts = nested["batch"]
     for name in ROWS:
-        if isinstance(parts.get(name), dict):
-            parts[name] = Batch(**parts[name])
+        if isinstance(rows := parts.get(name), dict):
+            parts[name] = Batch(**{**rows, "targets": Targets(**rows["targets"])})
     return TrainingBatch(**parts), nested["given"]
 
 

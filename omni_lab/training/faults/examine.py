@@ -19,7 +19,7 @@ from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import IGNORED, Batch
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND
 from omni_lab.training.faults.batch_file import ROWS, StepInputs
-from omni_lab.training.objective import Objective
+from omni_lab.training.losses.objective import Objective, scalars
 from omni_lab.training.optimizers import part_of
 
 
@@ -87,7 +87,7 @@ def examine(
     passes: list[_Rows] = []
     with observed(objective.model, passes, found), autocast or nullcontext():
         losses = objective(inputs.batch, **inputs.given)
-    found.losses = {name: value.item() for name, value in losses.items()}
+    found.losses = {name: value.item() for name, value in scalars(losses).items()}
     found.rows = {name: rows.means() for name, rows in zip(ROWS, passes, strict=False)}
     found.norms = _norms(objective, losses["loss"])
     _conclude(found, objective, inputs, losses["loss"], passes)

@@ -20,7 +20,7 @@ from omni_lab.training import checkpoint
 from omni_lab.training.faults.batch_file import as_json, read_step
 from omni_lab.training.faults.examine import examine
 from omni_lab.training.faults.watch import WEIGHTS, in_words
-from omni_lab.training.objective import stage_objective
+from omni_lab.training.losses.objective import stage_objective
 from omni_lab.training.run import Place, read_config
 
 

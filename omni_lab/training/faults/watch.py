@@ -49,7 +49,7 @@ class Watch:
         inputs: StepInputs,
         objective: nn.Module,
         losses: Mapping[str, Tensor],
-        means: Mapping[str, float],
+        figures: Mapping[str, Any],
         norms: Mapping[str, float],
     ) -> None:
         """Stop all processes where a loss or norm is not finite.
@@ -57,7 +57,7 @@ class Watch:
         Parameters
         ----------
         losses : of this process
-        means : of the losses over all processes
+        figures : of the step over all processes; those that are numbers are looked at
         norms : of the gradient by part of the model, the same in all processes
 
         Raises
@@ -65,12 +65,13 @@ class Watch:
         NonFiniteError
             one is not finite
         """
+        means = {name: value for name, value in figures.items() if isinstance(value, float)}
         if self.processes.accelerator.scaler is not None:
             norms = {}  # fp16: the scaler looks for overflow itself, and leaves such steps out
         if all(map(math.isfinite, (*means.values(), *norms.values()))):
             return
         step = {
-            "what": _what(means, norms), "means": dict(means), "grad_norm": dict(norms),
+            "what": _what(means, norms), "means": means, "grad_norm": dict(norms),
             "losses": {name: value.item() for name, value in losses.items()},
         }  # fmt: skip
         raise NonFiniteError(self.keep(inputs, objective, step))
@@ -86,7 +87,7 @@ class Watch:
         """
         objective = self.processes.accelerator.unwrap_model(objective)
         examined = self._examined(inputs, objective, step["losses"])
-        found = self.processes.gather((examined.cause, examined.located, in_words(examined)))
+        found = self._gathered([examined.cause, examined.located, in_words(examined)])
         at_fault = _at_fault(found)
         first, *others = at_fault
         place = f"stage {inputs.stage.name}, step {inputs.step}, rank {first}"
@@ -148,10 +149,14 @@ class Watch:
                 write(*arguments)
             except Exception as error:  # noqa: BLE001 - the fault itself must still be told
                 failed = reason(error)
-        return next(filter(None, self.processes.gather(failed)), "")
+        return next(filter(None, self._gathered(failed)), "")
+
+    def _gathered(self, value: Any) -> list[Any]:
+        """A value of every process, in the order of ranks."""
+        return [found["value"] for found in self.processes.all({"value": value})]
 
 
-def _at_fault(found: list[tuple[str, bool, str]]) -> list[int]:
+def _at_fault(found: list[list]) -> list[int]:
     """Ranks where it went wrong; others have a loss that is no number through moments of these.
 
     Parameters
@@ -171,7 +176,7 @@ def _write_weights(half: Path, inputs: StepInputs, model: OmniModel, config: Con
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)
     place = Place(inputs.stage.name, inputs.step)
-    checkpoint.write_files(half / WEIGHTS, place, model, [], config)
+    checkpoint.write_files(half / WEIGHTS, place, model, [], None, config)
 
 
 def _into_place(half: Path, folder: Path, summary: dict[str, Any]) -> None:
