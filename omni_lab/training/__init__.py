@@ -5,6 +5,8 @@ from omni_lab.faces import public
 __getattr__, __dir__, __all__ = public(
     __name__,
     {
+        "faults.replay": "replay",
+        "faults.watch": "NonFiniteError",
         "losses.contrastive": "contrastive_loss",
         "losses.objective": "Objective supervised",
         "optimizers": "build_optimizers choose_trained",
