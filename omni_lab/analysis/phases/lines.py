@@ -1,0 +1,179 @@
+"""Continuous broken lines by weighted least squares: search over a grid of breaks, then refinement.
+
+All sets of up to four breaks on a coarse grid are tried, for hundreds of curves at once: the basis is 1, x and one hinge
+max(0, x − break) per break, so that every fit is a few rows of one Gram matrix. Breaks are then refined continuously
+(Muggeo 2003); for the curve itself the refinement also begins at the optimal partition by `ruptures` (Truong et al.
+2020), which knows no grid.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from omni_lab.analysis.phases.rule import RULE
+
+PLACES = 22  # candidate breaks of the coarse grid
+FEWEST = 4  # bins of a segment, at least
+_CHUNK = 400
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """Coarse grid of breaks over given bins: which sets of breaks there are, and their Gram matrices."""
+
+    x: Float[np.ndarray, " bins"]
+    weights: Float[np.ndarray, " bins"]
+    basis: Float[np.ndarray, "bins columns"]  # 1, x, one hinge per candidate
+    places: Float[np.ndarray, " candidates"]
+    sets: list[Int[np.ndarray, "sets columns"]]  # columns of the basis, by number of breaks
+    inverses: list[Float[np.ndarray, "sets columns columns"]]
+
+
+def candidates(
+    x: Float[np.ndarray, " bins"], weights: Float[np.ndarray, " bins"], most: int
+) -> Breaks:
+    """Coarse grid: candidates that are even in bins, and sets of them at least `lasts` apart."""
+    inner = np.linspace(FEWEST, x.size - 1 - FEWEST, PLACES)
+    places = np.interp(inner, np.arange(x.size), x)
+    basis = np.column_stack([np.ones_like(x), x, np.maximum(0, x[:, None] - places)])
+    gram = basis.T @ (weights[:, None] * basis)
+
+    sets, inverses = [], []
+    for count in range(most + 1):
+        chosen = [
+            (0, 1, *(2 + place for place in some))
+            for some in itertools.combinations(range(PLACES), count)
+            if _apart(places[list(some)], x, inner[list(some)])
+        ]
+        columns = np.array(chosen or np.zeros((0, count + 2)), dtype=np.int64)
+        sets.append(columns)
+        parts = gram[columns[:, :, None], columns[:, None, :]]
+        inverses.append(np.linalg.inv(parts) if len(columns) else parts)
+    return Breaks(x, weights, basis, places, sets, inverses)
+
+
+def _apart(breaks: np.ndarray, x: np.ndarray, bins: np.ndarray) -> bool:
+    """Whether every segment lasts long enough in steps, and holds enough bins."""
+    lasts = np.log(RULE.lasts)
+    return bool(
+        (np.diff(breaks) >= lasts).all()
+        and (np.diff(bins) >= FEWEST).all()
+        and (breaks.size == 0 or x[-1] - breaks[-1] >= lasts / 2)
+    )
+
+
+def searched(
+    grid: Breaks, y: Float[np.ndarray, "curves bins"]
+) -> tuple[Float[np.ndarray, "counts curves"], list[Int[np.ndarray, " curves"]]]:
+    """Least squared error of every curve with 0, 1, … breaks of the coarse grid, and the sets that give it."""
+    right = grid.basis.T @ (grid.weights[:, None] * y.T)  # columns curves
+    total = (y**2) @ grid.weights
+    errors, which = [], []
+    for columns, inverses in zip(grid.sets, grid.inverses, strict=True):
+        best = np.full(len(y), -np.inf)
+        index = np.zeros(len(y), dtype=np.int64)
+        for start in range(0, len(columns), _CHUNK):
+            part = right[columns[start : start + _CHUNK]]  # sets columns curves
+            explained = (part * (inverses[start : start + _CHUNK] @ part)).sum(1)
+            top = explained.argmax(0)
+            value = explained[top, np.arange(len(y))]
+            index = np.where(value > best, start + top, index)
+            best = np.maximum(best, value)
+        errors.append(np.maximum(total - best, 0.0))
+        which.append(index)
+    return np.stack(errors), which
+
+
+def hinges(
+    x: Float[np.ndarray, " bins"], breaks: Float[np.ndarray, "curves breaks"]
+) -> Float[np.ndarray, "curves bins columns"]:
+    """Basis of broken lines: 1, x and one hinge per break."""
+    flat = np.broadcast_to(np.stack([np.ones_like(x), x], -1), (len(breaks), x.size, 2))
+    return np.concatenate([flat, np.maximum(0, x[:, None] - breaks[:, None, :])], -1)
+
+
+def solved(
+    x: Float[np.ndarray, " bins"],
+    y: Float[np.ndarray, "curves bins"],
+    weights: Float[np.ndarray, " bins"],
+    breaks: Float[np.ndarray, "curves breaks"],
+) -> tuple[Float[np.ndarray, "curves columns"], Float[np.ndarray, " curves"]]:
+    """Coefficients of broken lines with given breaks, and their squared errors."""
+    basis = hinges(x, breaks)
+    found = _least_squares(basis, y, weights)
+    off = y - (basis @ found[..., None])[..., 0]
+    return found, (off**2) @ weights
+
+
+def _least_squares(basis, y, weights):
+    scaled = basis * weights[:, None]
+    normal = basis.transpose(0, 2, 1) @ scaled
+    size = np.einsum("cii->ci", normal)
+    normal = normal + (1e-10 * size + 1e-12)[..., None] * np.eye(basis.shape[-1])
+    right = scaled.transpose(0, 2, 1) @ y[..., None]
+    return np.linalg.solve(normal, right)[..., 0]
+
+
+def refined(
+    x: Float[np.ndarray, " bins"],
+    y: Float[np.ndarray, "curves bins"],
+    weights: Float[np.ndarray, " bins"],
+    breaks: Float[np.ndarray, "curves breaks"],
+    rounds: int = 10,
+) -> tuple[Float[np.ndarray, "curves breaks"], Float[np.ndarray, " curves"]]:
+    """Breaks moved to where the squared error is least (Muggeo 2003), and that error."""
+    best, count = breaks, breaks.shape[1]
+    _, error = solved(x, y, weights, best)
+    if not count:
+        return best, error
+
+    here = best
+    for turn in range(rounds):
+        beside = -(x[:, None] > here[:, None, :]).astype(np.float64)
+        found = _least_squares(np.concatenate([hinges(x, here), beside], -1), y, weights)
+        slopes, moves = found[:, 2 : 2 + count], found[:, 2 + count :]
+        safe = np.where(np.abs(slopes) < 1e-9, 1e-9, slopes)
+        here = _ordered(here + np.clip(moves / safe, -0.4, 0.4) * 0.9**turn, x)
+        _, new = solved(x, y, weights, here)
+        better = new < error
+        best = np.where(better[:, None], here, best)
+        error = np.where(better, new, error)
+    return best, error
+
+
+def _ordered(breaks: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Breaks in order, inside the range, and each segment long enough."""
+    lasts = np.log(RULE.lasts)
+    count = breaks.shape[1]
+    breaks = np.sort(breaks, axis=1)
+    low, high = x[FEWEST - 1], x[-FEWEST]
+    for i in range(count):  # forth: not too near to the one before
+        floor = low if i == 0 else breaks[:, i - 1] + lasts
+        breaks[:, i] = np.maximum(breaks[:, i], floor)
+    for i in reversed(range(count)):  # and back: not beyond the end
+        ceiling = high if i == count - 1 else breaks[:, i + 1] - lasts
+        breaks[:, i] = np.minimum(breaks[:, i], ceiling)
+    return breaks
+
+
+def by_partition(
+    x: Float[np.ndarray, " bins"],
+    y: Float[np.ndarray, " bins"],
+    weights: Float[np.ndarray, " bins"],
+    count: int,
+) -> Float[np.ndarray, " breaks"] | None:
+    """Breaks of the optimal partition into straight pieces that need not meet, by dynamic programming."""
+    import ruptures
+    from ruptures.exceptions import BadSegmentationParameters
+
+    root = np.sqrt(weights / weights.mean())
+    signal = np.column_stack([root * y, root, root * x])
+    try:
+        ends = ruptures.Dynp(model="linear", min_size=FEWEST, jump=2).fit(signal).predict(count)
+    except BadSegmentationParameters:
+        return None
+    return (x[np.array(ends[:-1]) - 1] + x[np.array(ends[:-1])]) / 2
