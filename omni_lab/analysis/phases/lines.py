@@ -1,4 +1,4 @@
-"""Continuous broken lines by weighted least squares: search over a grid of breaks, then refinement.
+"""Continuous broken lines by generalised least squares: search over a grid of breaks, then refinement.
 
 All sets of up to four breaks on a coarse grid are tried, for hundreds of curves at once: the basis is 1, x and one hinge
 max(0, x − break) per break, so that every fit is a few rows of one Gram matrix. Breaks are then refined continuously
@@ -26,21 +26,21 @@ class Breaks:
     """Coarse grid of breaks over given bins: which sets of breaks there are, and their Gram matrices."""
 
     x: Float[np.ndarray, " bins"]
-    weights: Float[np.ndarray, " bins"]
-    basis: Float[np.ndarray, "bins columns"]  # 1, x, one hinge per candidate
+    whiten: Float[np.ndarray, "bins bins"]
+    basis: Float[np.ndarray, "bins columns"]  # 1, x, one hinge per candidate; whitened
     places: Float[np.ndarray, " candidates"]
     sets: list[Int[np.ndarray, "sets columns"]]  # columns of the basis, by number of breaks
     inverses: list[Float[np.ndarray, "sets columns columns"]]
 
 
 def candidates(
-    x: Float[np.ndarray, " bins"], weights: Float[np.ndarray, " bins"], most: int
+    x: Float[np.ndarray, " bins"], whiten: Float[np.ndarray, "bins bins"], most: int
 ) -> Breaks:
     """Coarse grid: candidates that are even in bins, and sets of them at least `lasts` apart."""
     inner = np.linspace(FEWEST, x.size - 1 - FEWEST, PLACES)
     places = np.interp(inner, np.arange(x.size), x)
-    basis = np.column_stack([np.ones_like(x), x, np.maximum(0, x[:, None] - places)])
-    gram = basis.T @ (weights[:, None] * basis)
+    basis = whiten @ np.column_stack([np.ones_like(x), x, np.maximum(0, x[:, None] - places)])
+    gram = basis.T @ basis
 
     sets, inverses = [], []
     for count in range(most + 1):
@@ -53,7 +53,7 @@ def candidates(
         sets.append(columns)
         parts = gram[columns[:, :, None], columns[:, None, :]]
         inverses.append(np.linalg.inv(parts) if len(columns) else parts)
-    return Breaks(x, weights, basis, places, sets, inverses)
+    return Breaks(x, whiten, basis, places, sets, inverses)
 
 
 def _apart(breaks: np.ndarray, x: np.ndarray, bins: np.ndarray) -> bool:
@@ -70,8 +70,9 @@ def searched(
     grid: Breaks, y: Float[np.ndarray, "curves bins"]
 ) -> tuple[Float[np.ndarray, "counts curves"], list[Int[np.ndarray, " curves"]]]:
     """Least squared error of every curve with 0, 1, … breaks of the coarse grid, and the sets that give it."""
-    right = grid.basis.T @ (grid.weights[:, None] * y.T)  # columns curves
-    total = (y**2) @ grid.weights
+    white = y @ grid.whiten.T
+    right = grid.basis.T @ white.T  # columns curves
+    total = (white**2).sum(1)
     errors, which = [], []
     for columns, inverses in zip(grid.sets, grid.inverses, strict=True):
         best = np.full(len(y), -np.inf)
@@ -99,46 +100,46 @@ def hinges(
 def solved(
     x: Float[np.ndarray, " bins"],
     y: Float[np.ndarray, "curves bins"],
-    weights: Float[np.ndarray, " bins"],
+    whiten: Float[np.ndarray, "bins bins"],
     breaks: Float[np.ndarray, "curves breaks"],
 ) -> tuple[Float[np.ndarray, "curves columns"], Float[np.ndarray, " curves"]]:
     """Coefficients of broken lines with given breaks, and their squared errors."""
-    basis = hinges(x, breaks)
-    found = _least_squares(basis, y, weights)
-    off = y - (basis @ found[..., None])[..., 0]
-    return found, (off**2) @ weights
+    return _least_squares(whiten @ hinges(x, breaks), y @ whiten.T)
 
 
-def _least_squares(basis, y, weights):
-    scaled = basis * weights[:, None]
-    normal = basis.transpose(0, 2, 1) @ scaled
+def _least_squares(basis, white):
+    """Coefficients and squared errors of whitened curves."""
+    normal = basis.transpose(0, 2, 1) @ basis
     size = np.einsum("cii->ci", normal)
     normal = normal + (1e-10 * size + 1e-12)[..., None] * np.eye(basis.shape[-1])
-    right = scaled.transpose(0, 2, 1) @ y[..., None]
-    return np.linalg.solve(normal, right)[..., 0]
+    right = (white[:, None, :] @ basis)[:, 0]
+    found = np.linalg.solve(normal, right[..., None])[..., 0]
+    return found, ((white - (basis @ found[..., None])[..., 0]) ** 2).sum(1)
 
 
 def refined(
     x: Float[np.ndarray, " bins"],
     y: Float[np.ndarray, "curves bins"],
-    weights: Float[np.ndarray, " bins"],
+    whiten: Float[np.ndarray, "bins bins"],
     breaks: Float[np.ndarray, "curves breaks"],
     rounds: int = 10,
 ) -> tuple[Float[np.ndarray, "curves breaks"], Float[np.ndarray, " curves"]]:
     """Breaks moved to where the squared error is least (Muggeo 2003), and that error."""
     best, count = breaks, breaks.shape[1]
-    _, error = solved(x, y, weights, best)
+    white = y @ whiten.T
+    _, error = _least_squares(whiten @ hinges(x, best), white)
     if not count:
         return best, error
 
     here = best
     for turn in range(rounds):
         beside = -(x[:, None] > here[:, None, :]).astype(np.float64)
-        found = _least_squares(np.concatenate([hinges(x, here), beside], -1), y, weights)
+        basis = whiten @ np.concatenate([hinges(x, here), beside], -1)
+        found, _ = _least_squares(basis, white)
         slopes, moves = found[:, 2 : 2 + count], found[:, 2 + count :]
         safe = np.where(np.abs(slopes) < 1e-9, 1e-9, slopes)
         here = _ordered(here + np.clip(moves / safe, -0.4, 0.4) * 0.9**turn, x)
-        _, new = solved(x, y, weights, here)
+        _, new = _least_squares(whiten @ hinges(x, here), white)
         better = new < error
         best = np.where(better[:, None], here, best)
         error = np.where(better, new, error)
@@ -163,14 +164,15 @@ def _ordered(breaks: np.ndarray, x: np.ndarray) -> np.ndarray:
 def by_partition(
     x: Float[np.ndarray, " bins"],
     y: Float[np.ndarray, " bins"],
-    weights: Float[np.ndarray, " bins"],
+    whiten: Float[np.ndarray, "bins bins"],
     count: int,
 ) -> Float[np.ndarray, " breaks"] | None:
     """Breaks of the optimal partition into straight pieces that need not meet, by dynamic programming."""
     import ruptures
     from ruptures.exceptions import BadSegmentationParameters
 
-    root = np.sqrt(weights / weights.mean())
+    root = np.sqrt((whiten**2).sum(0))
+    root /= root.mean()
     signal = np.column_stack([root * y, root, root * x])
     try:
         ends = ruptures.Dynp(model="linear", min_size=FEWEST, jump=2).fit(signal).predict(count)

@@ -1,9 +1,11 @@
 """Log loss on an even grid of log steps, and its noise: scale, colour, and block-bootstrap draws of it.
 
 Steps are averaged within bins of equal width in log step, so that a million steps cost as much as a thousand. Noise is
-described at the level of steps, where it is stationary but for its scale: a bin of many steps has less of it, by how
-much follows from the autocorrelation. Spikes are taken out by Hampel's identifier (Davies & Gather 1993). Draws are
-made of blocks of neighbouring residuals (circular block bootstrap, Politis & Romano 1992), which keep their colour.
+described at the level of steps, where it is stationary but for its scale: white noise and red (AR(1)) noise together.
+From them follows the covariance of the bins' means, which makes all fits generalised least squares: the first steps of
+a run, one a bin, count for little where noise is red. Spikes are taken out by Hampel's identifier (Davies & Gather
+1993). Draws are made of blocks of neighbouring residuals (circular block bootstrap, Politis & Romano 1992), which keep
+whatever colour the noise really has.
 """
 
 from __future__ import annotations
@@ -42,11 +44,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise of a curve: standardised residuals, how long they are correlated, variance per bin."""
+    """Noise of a curve: standardised residuals, how long they are correlated, and what whitens the bins."""
 
     residuals: Float[np.ndarray, " points"]  # over their scale, mean zero
+    scale: Float[np.ndarray, " bins"]  # of the noise of one step
     time: float  # integrated autocorrelation time (steps): 1 for white noise
-    variance: Float[np.ndarray, " bins"]  # of a bin's mean
+    whiten: Float[np.ndarray, "bins bins"]  # makes the noise of the bins' means white, of variance 1
 
 
 def gridded(
@@ -62,7 +65,7 @@ def gridded(
     centres = np.add.reduceat(x, edges) / counts
     rough = _running_median([float(np.median(part)) for part in np.split(y, edges[1:])])
     base = np.interp(x, centres, rough)
-    scale = _scales(y - base, edges, counts)
+    scale = _scales(y - base, counts, POOLED)
 
     each = np.repeat(scale, counts)
     off = y - base
@@ -80,38 +83,43 @@ def _running_median(medians: list[float]) -> np.ndarray:
 
 
 def _scales(
-    off: Float[np.ndarray, " points"], edges: Int[np.ndarray, " bins"], counts: Int[np.ndarray, " bins"]
+    off: Float[np.ndarray, " points"], counts: Int[np.ndarray, " bins"], pooled: int
 ) -> Float[np.ndarray, " bins"]:
-    """Scale of noise around each bin: median absolute deviation over at least `POOLED` steps."""
-    scales = []
-    for start, count in zip(edges, counts, strict=True):
-        more = max(0, POOLED - count + 1) // 2
-        low = max(0, min(start - more, off.size - POOLED))
-        part = off[low : max(start + count + more, low + POOLED)]
+    """Scale of noise around each bin: median absolute deviation over at least `pooled` steps."""
+    scales, start = [], 0
+    for count in counts:
+        more = max(0, pooled - count + 1) // 2
+        low = max(0, min(start - more, off.size - pooled))
+        part = off[low : max(start + count + more, low + pooled)]
         scales.append(1.4826 * np.median(np.abs(part - np.median(part))))
+        start += count
     return np.maximum(scales, SMALLEST)
+
+
+def independent(grid: Grid) -> Float[np.ndarray, "bins bins"]:
+    """What whitens the bins' means if every step's noise is independent and of one scale."""
+    return np.diag(np.sqrt(grid.counts) / np.median(grid.scale))
 
 
 def described(grid: Grid, fitted: Float[np.ndarray, " bins"], parameters: int) -> Noise:
     """Noise around a fitted curve, larger by what `parameters` took from its degrees of freedom."""
-    each = np.repeat(grid.scale, grid.counts)
-    off = (grid.log_loss - np.interp(grid.log_steps, grid.x, fitted)) / each
-    off -= off.mean()
-    correlation = autocorrelation(off)
-    time = 1 + 2 * float(correlation.sum())
+    off = grid.log_loss - np.interp(grid.log_steps, grid.x, fitted)
+    red, share = _red_noise(autocorrelation(off / off.std()))
+    time = 1 + 2 * share * red / (1 - red)
+    scale = _scales(off, grid.counts, min(off.size // 2, max(2 * POOLED, round(20 * time))))
 
-    independent = max(off.size / time, parameters + 10.0)
-    off *= np.sqrt(independent / (independent - parameters))
-    power = float(off.var())
-    shares = {int(m): _mean_variance(int(m), correlation) for m in np.unique(grid.counts)}
-    variance = power * grid.scale**2 * np.array([shares[int(m)] for m in grid.counts])
-    return Noise(off, time, variance)
+    off = off / np.repeat(scale, grid.counts)
+    off -= off.mean()
+    free = max(off.size / time, parameters + 10.0)
+    off *= np.sqrt(free / (free - parameters))
+    covariance = _covariance(grid.counts, red, share) * np.outer(scale, scale) * off.var()
+    return Noise(off, scale, time, np.linalg.inv(np.linalg.cholesky(covariance)))
 
 
 def autocorrelation(values: Float[np.ndarray, " points"]) -> Float[np.ndarray, " lags"]:
     """Autocorrelation from lag 1 to the last before it first falls within its error, 2 / √points."""
     size = values.size
-    spectrum = np.fft.rfft(values, 2 * size)
+    spectrum = np.fft.rfft(values - values.mean(), 2 * size)
     raw = np.fft.irfft(np.abs(spectrum) ** 2)[: size // 4]
     if raw.size < 2 or raw[0] <= 0:
         return np.zeros(0)
@@ -120,10 +128,34 @@ def autocorrelation(values: Float[np.ndarray, " points"]) -> Float[np.ndarray, "
     return lags[: small[0]] if small.size else lags
 
 
-def _mean_variance(count: int, correlation: Float[np.ndarray, " lags"]) -> float:
-    """Variance of the mean of `count` neighbours whose variance is 1."""
-    lags = np.arange(1, min(count, correlation.size + 1))
-    return float(1 + 2 * ((1 - lags / count) * correlation[: lags.size]).sum()) / count
+def _red_noise(lags: Float[np.ndarray, " lags"]) -> tuple[float, float]:
+    """Red noise beside white: its correlation from step to step, and its share of the variance.
+
+    The autocorrelation of AR(1) plus white noise is share · red^lag; both are least squares over the lags.
+    """
+    if lags.size == 0:
+        return 0.0, 0.0
+    red = np.concatenate([np.linspace(0.0, 0.95, 39)[1:], 1 - np.geomspace(0.04, 5e-4, 20)])
+    powers = red[:, None] ** np.arange(1, lags.size + 1)
+    share = np.clip((powers @ lags) / (powers**2).sum(1), 0.0, 1.0)
+    errors = ((lags - share[:, None] * powers) ** 2).sum(1)
+    best = int(errors.argmin())
+    return float(red[best]), float(share[best])
+
+
+def _covariance(
+    counts: Int[np.ndarray, " bins"], red: float, share: float
+) -> Float[np.ndarray, "bins bins"]:
+    """Covariance of the means of neighbouring stretches of white and red noise, of variance 1 a step."""
+    white = np.diag((1 - share) / counts)
+    if not share:
+        return white
+    sums = (1 - red**counts) / (1 - red)
+    start = np.cumsum(counts) - counts
+    gap = np.maximum(start[None, :] - (start + counts - 1)[:, None], 0)
+    above = np.triu(red**gap * np.outer(sums, sums), 1)
+    own = counts * (1 + red) / (1 - red) - 2 * red * (1 - red**counts) / (1 - red) ** 2
+    return white + share * (above + above.T + np.diag(own)) / np.outer(counts, counts)
 
 
 def drawn(
@@ -144,4 +176,4 @@ def drawn(
     at, rest = np.divmod(edges, block)
     begun = starts[:, np.minimum(at, starts.shape[1] - 1)]
     upto = whole[:, at] + sums[begun + rest] - sums[begun]
-    return np.diff(upto, axis=1) / grid.counts * grid.scale
+    return np.diff(upto, axis=1) / grid.counts * noise.scale

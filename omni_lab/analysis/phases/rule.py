@@ -26,7 +26,8 @@ class Rule:
     depth: float = 0.1  # fall of log loss in each of the two drops, at least
     independent: float = 40.0  # points divided by the time that noise is correlated over, at least
     slope_error: float = 0.25  # 95 % half-width of a slope over the last e-fold of steps, at most
-    full_rate: float = 0.9  # of the rate before a decay: below it, decay may cause a drop
+    full_rate: float = 0.9  # of the highest rate so far: below it, decay may cause a drop
+    near: float = 1.1  # factor in steps by which a switch may lie outside a break's interval
 
     def as_json(self) -> dict[str, float]:
         """Margins by name, as a record holds them."""

@@ -34,42 +34,40 @@ def _jacobian(
 def fit_smooth(
     x: Float[np.ndarray, " bins"],
     y: Float[np.ndarray, "fits bins"],
-    weights: Float[np.ndarray, " bins"],
+    whiten: Float[np.ndarray, "bins bins"],
     start: Float[np.ndarray, "fits 4"],
     rounds: int,
 ) -> tuple[Float[np.ndarray, "fits 4"], Float[np.ndarray, " fits"]]:
-    """Weighted least squares of power laws with offset to every row of `y`, and their squared errors."""
+    """Generalised least squares of power laws with offset to every row of `y`, and their squared errors."""
     here = np.clip(start, *_BOUNDS.T)
-    error = _error(x, y, weights, here)
+    off = (y - curve_of(here, x)) @ whiten.T
+    error = (off**2).sum(1)
     damping = np.full(len(here), 1e-2)
     for _ in range(rounds):
-        slopes = _jacobian(here, x)
-        off = y - curve_of(here, x)
-        normal = np.einsum("fbi,b,fbj->fij", slopes, weights, slopes, optimize=True)
-        right = np.einsum("fbi,fb->fi", slopes, weights * off)
+        slopes = whiten @ _jacobian(here, x)
+        normal = slopes.transpose(0, 2, 1) @ slopes
+        right = (off[:, None, :] @ slopes)[:, 0]
         diagonal = np.einsum("fii->fi", normal)
         lift = damping[:, None] * diagonal + 1e-9 * diagonal.max(1, keepdims=True) + 1e-12
         stepped = np.linalg.solve(normal + lift[..., None] * np.eye(4), right[..., None])[..., 0]
         tried = np.clip(here + np.clip(stepped, -2, 2), *_BOUNDS.T)
-        new = _error(x, y, weights, tried)
+        off_new = (y - curve_of(tried, x)) @ whiten.T
+        new = (off_new**2).sum(1)
         better = new < error
+        off = np.where(better[:, None], off_new, off)
         here = np.where(better[:, None], tried, here)
         error = np.where(better, new, error)
         damping = np.clip(np.where(better, damping / 5, damping * 5), 1e-9, 1e6)
     return here, error
 
 
-def _error(x, y, weights, parameters):
-    return ((y - curve_of(parameters, x)) ** 2) @ weights
-
-
 def first_fit(
     x: Float[np.ndarray, " bins"],
     y: Float[np.ndarray, " bins"],
-    weights: Float[np.ndarray, " bins"],
+    whiten: Float[np.ndarray, "bins bins"],
 ) -> tuple[Float[np.ndarray, " 4"], float]:
     """Best power law with offset of one curve, over many beginnings, and its squared error."""
-    low = float(np.average(y[-5:], weights=weights[-5:]))
+    low = float(y[-5:].mean())
     starts = []
     for c in (0.05, 0.15, 0.4, 0.8, 1.5, 3.0):
         for shift in (-2.0, 1.0, x[-1] / 2, x[-1] - 1):
@@ -77,8 +75,8 @@ def first_fit(
                 size = np.log(max(np.exp(y[0]) - np.exp(offset), 1e-12)) + c * np.logaddexp(x[0], shift)
                 starts.append((offset, size, np.log(c), shift))
     rows = np.broadcast_to(y, (len(starts), y.size))
-    found, errors = fit_smooth(x, rows, weights, np.array(starts), 25)
+    found, errors = fit_smooth(x, rows, whiten, np.array(starts), 12)
     keep = np.argsort(errors)[:3]
-    found, errors = fit_smooth(x, rows[:3], weights, found[keep], 60)
+    found, errors = fit_smooth(x, rows[:3], whiten, found[keep], 40)
     best = int(errors.argmin())
     return found[best], float(errors[best])
