@@ -40,9 +40,9 @@ def drop_of(
 
     work = prepared(curve, PIECES, seed, draws, curve.steps[0] if first is None else first)
     lines = _smoothed(work)
-    values = {name: _read(work, lines)[name] for name in ("half", "depth", "width")}
     rows = {}
-    for name, (own, *others) in ((name, value.tolist()) for name, value in values.items()):
+    for name, values in _read(work, lines).items():
+        own, *others = values.tolist()
         low, high = np.percentile(others, (2.5, 97.5))
         ends = {"value": own, "low": min(low, own), "high": max(high, own)}
         rows[name] = {end: float(f"{value:.6g}") for end, value in ends.items()}

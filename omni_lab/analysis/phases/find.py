@@ -143,10 +143,10 @@ def _stretch(
         imitated, _, _ = judge(more.segments, _words(more, causes)) if more.segments else (NONE,) * 3
         if verdict in (TWO, NONE) and imitated == THREE:
             verdict, reason = OPEN, f"a second drop that may be caused by the {decay}"
-    return about | {"verdict": verdict, "reason": reason, "plateau": plateau}
+    return about | {"verdict": verdict, "reason": reason, "plateau": plateau and list(plateau)}
 
 
-def verdict_of(fit: Segments, causes: Sequence[Cause]) -> tuple[str, str, int | None]:
+def verdict_of(fit: Segments, causes: Sequence[Cause]) -> tuple[str, str, tuple[int, int] | None]:
     """Verdict on a broken line: by the rule, unless the curve is too noisy or smooth decay explains it."""
     if fit.independent < RULE.independent:
         few = f"{fit.independent:.0f} independent points, of {RULE.independent:.0f} needed"
@@ -197,15 +197,16 @@ def over(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """How many runs show three phases, and how far apart their breaks are."""
     counts = Counter(run["verdict"] for run in runs)
     shown = [
-        (row["slopes"][row["plateau"]], run["name"])
+        (row["slopes"][row["plateau"][0]]["start"], row["slopes"][row["plateau"][1]]["end"])
         for run in runs
         for row in run["stretches"]
         if row["verdict"] == THREE
     ]
     spread = {
         what: {"median": statistics.median(at), "min": min(at), "max": max(at)}
-        for what, key in (("plateau_from", "start"), ("second_drop_from", "end"))
-        if (at := [plateau[key] for plateau, _ in shown])
+        for what, at in zip(
+            ("plateau_from", "second_drop_from"), zip(*shown, strict=True), strict=False
+        )
     }
     words = f"{counts[THREE]} of {len(runs)} show three phases"
     return {"n": len(runs), "verdicts": dict(counts), "in_words": words, "breaks": spread}

@@ -2,13 +2,14 @@
 
 The margins were written down before the first run was looked at; what was tuned afterwards, on simulated curves only,
 is named in the docstring of `omni_lab/reproduce/experiments/phases.py`. Steepness is minus the slope of log loss over log
-step, and zero where the loss rises.
+step, and zero where the loss rises; a plateau must not rise steeply either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any
 
 THREE, TWO, NONE, OPEN = "three phases", "two phases", "no plateau", "cannot be decided"
@@ -54,68 +55,80 @@ class Segment:
         return max(0.0, -self.slope)
 
 
-def is_plateau_after(drop: Segment, plateau: Segment, rule: Rule = RULE) -> bool:
-    """Whether a drop is followed by a plateau: at most half as steep, intervals apart, and lasting.
+def is_drop_beside(drop: Sequence[Segment], plateau: Sequence[Segment], rule: Rule = RULE) -> bool:
+    """Whether neighbouring segments are a drop beside a plateau: steeper, surely so, and deep.
 
-    >>> falls = Segment(1, 100, -0.5, -0.6, -0.4, 2.3)
-    >>> is_plateau_after(falls, Segment(100, 400, -0.1, -0.2, 0.0, 0.14))
-    True
-    >>> is_plateau_after(falls, Segment(100, 400, -0.1, -0.5, 0.3, 0.14))  # too uncertain
+    >>> falls, flat = Segment(1, 100, -0.5, -0.6, -0.4, 2.3), Segment(100, 400, -0.1, -0.2, 0.0, 0.14)
+    >>> is_drop_beside([falls], [flat]), is_drop_beside([flat], [falls])
+    (True, False)
+    >>> is_drop_beside([falls], [Segment(100, 400, -0.1, -0.5, 0.3, 0.14)])  # too uncertain
     False
     """
-    return (
-        drop.fall >= rule.depth
-        and plateau.steepness <= rule.shallower * drop.steepness
-        and drop.high < plateau.low
-        and plateau.end + 1 >= rule.lasts * (plateau.start + 1)
-    )
+    flattest = min(part.low for part in plateau)
+    surely = any(part.high < flattest for part in drop)
+    return surely and sum(part.fall for part in drop) >= rule.depth
 
 
-def is_drop_after(plateau: Segment, drop: Segment, rule: Rule = RULE) -> bool:
-    """Whether a plateau is followed by a second drop: twice as steep, intervals apart, and deep."""
-    return (
-        drop.fall >= rule.depth
-        and drop.steepness >= rule.steeper * plateau.steepness
-        and drop.high < plateau.low
-    )
+def plateaus(
+    segments: Sequence[Segment], rule: Rule = RULE
+) -> Iterator[tuple[int, int, list[Segment], list[Segment]]]:
+    """Plateaus of a curve: index of the first and last segment, the drop before, what is steep after.
+
+    A plateau is one or more neighbouring segments that last long enough and are level: as steep, falling or rising, as
+    the margins allow beside the segments around it.
+    """
+    for first in range(1, len(segments)):
+        for last in range(first, len(segments)):
+            part = segments[first : last + 1]
+            steep = max(abs(piece.slope) for piece in part)
+            before = _steep(segments[first - 1 :: -1], steep / rule.shallower)
+            after = _steep(segments[last + 1 :], steep * rule.steeper)
+            lasting = part[-1].end + 1 >= rule.lasts * (part[0].start + 1)
+            if lasting and before and is_drop_beside(before, part, rule):
+                yield first, last, before, after
+
+
+def _steep(segments: Sequence[Segment], least: float) -> list[Segment]:
+    """Segments at the beginning that fall at least so steeply."""
+    return list(takewhile(lambda part: part.steepness >= max(least, 1e-9), segments))
 
 
 def judge(
     segments: Sequence[Segment], causes: Sequence[str], rule: Rule = RULE
-) -> tuple[str, str, int | None]:
-    """Verdict on the segments of one curve, its reason, and the index of the plateau if there is one.
+) -> tuple[str, str, tuple[int, int] | None]:
+    """Verdict on the segments of one curve, its reason, and the plateau's first and last segment if there is one.
 
-    Three phases are any three neighbouring segments that are a drop, a plateau and a second drop, provided that neither
-    of the two breaks between them has a logged cause. Segments before (a flat start) and after (a floor) are free.
+    Three phases are a drop, a plateau and a second drop that are neighbours, provided that neither of the two breaks
+    between them has a logged cause. A drop may bend, so that it is of several segments; what comes before the three (a
+    flat start) and after them (a floor) is free.
 
     Parameters
     ----------
     causes : logged cause of each break, empty where there is none; one fewer than segments
     """
-    explained = None
-    plateau = None
-    for i in range(1, len(segments)):
-        if not is_plateau_after(segments[i - 1], segments[i], rule):
-            continue
-        plateau = i if plateau is None else plateau
-        if i + 1 < len(segments) and is_drop_after(segments[i], segments[i + 1], rule):
-            cause = causes[i] or causes[i - 1]
+    alone = explained = None
+    for first, last, before, after in plateaus(segments, rule):
+        part = segments[first : last + 1]
+        if after and is_drop_beside(after, part, rule):
+            cause = causes[last] or causes[first - 1]
             if not cause:
-                return THREE, _three(*segments[i - 1 : i + 2]), i
-            explained = (cause, i)
+                return THREE, _three(before[0], part, after[0]), (first, last)
+            explained = explained or (cause, (first, last))
+        alone = alone or (first, last)
 
     if explained:
-        return OPEN, f"drop, plateau and second drop, but with a logged cause: {explained[0]}", explained[1]
-    if plateau is not None:
-        words = f"a drop, then a plateau from step {segments[plateau].start:.0f}, and no second drop"
-        return TWO, words, plateau
+        words = f"drop, plateau and second drop, but with a logged cause: {explained[0]}"
+        return OPEN, words, explained[1]
+    if alone:
+        words = f"a drop, then a plateau from step {segments[alone[0]].start:.0f}, and no second drop"
+        return TWO, words, alone
     return NONE, "bends, but no stretch at most half as steep as the drop before it", None
 
 
-def _three(first: Segment, plateau: Segment, second: Segment) -> str:
-    slopes = ", ".join(f"{part.slope:.2f}" for part in (first, plateau, second))
+def _three(first: Segment, plateau: Sequence[Segment], second: Segment) -> str:
+    slopes = ", ".join(f"{part.slope:.2f}" for part in (first, *plateau, second))
     return (
-        f"drop, plateau from step {plateau.start:.0f}, second drop from step {second.start:.0f} "
+        f"drop, plateau from step {plateau[0].start:.0f}, second drop from step {second.start:.0f} "
         f"(slopes {slopes})"
     )
 

@@ -30,7 +30,8 @@ from omni_lab.analysis.phases.smooth import curve_of, first_fit, fit_smooth
 
 DRAWS = 199
 FEWEST_POINTS = 60
-FEWEST_BINS = 24
+KNOTS = (16, 10, 6)  # of the broken line that noise is taken around, beside its breaks
+PER_KNOT = 10  # independent points that each parameter of that line needs
 
 
 @dataclass(frozen=True)
@@ -112,17 +113,31 @@ def segment(
 def prepared(curve: Curve, most: int, seed: int, draws: int, first: float) -> Work:
     """Grid, noise around the richest broken line, and draws of it."""
     grid = gridded(curve.steps, curve.values, first)
-    noise, whiten = None, independent(grid)
+    whiten = independent(grid)
     for _ in range(2):  # as if noise were white, then by its colour
         coarse = candidates(grid.x, whiten, most)
         _, which = searched(coarse, grid.y[None])
         richest = _refined_set(coarse, grid.y[None], which, most)
-        noise = described(grid, line_through(grid.x, grid.y, whiten, richest), 2 * most + 2)
+        noise = _noise_around(grid, whiten, richest[0])
         whiten = noise.whiten
     coarse = candidates(grid.x, whiten, most)
     errors, _ = searched(coarse, grid.y[None])
     rng = np.random.default_rng(seed)
     return Work(grid, noise, whiten, coarse, errors[:, 0], drawn(grid, noise, draws, rng))
+
+
+def _noise_around(grid: Grid, whiten: np.ndarray, breaks: np.ndarray) -> Noise:
+    """Noise around the richest broken line, or around a richer one where there are points enough for it.
+
+    What a few straight pieces cannot follow would else look like noise that is correlated over very long times.
+    """
+    for more in KNOTS:
+        knots = np.union1d(breaks, np.quantile(grid.x, np.arange(1, more + 1) / (more + 1)))
+        parameters = knots.size + 2
+        noise = described(grid, line_through(grid.x, grid.y, whiten, knots[None]), parameters)
+        if grid.log_loss.size / noise.time >= PER_KNOT * parameters:
+            return noise
+    return described(grid, line_through(grid.x, grid.y, whiten, breaks[None]), 2 * breaks.size + 2)
 
 
 def _refined_set(coarse: Breaks, y: np.ndarray, which: list[np.ndarray], count: int) -> np.ndarray:
