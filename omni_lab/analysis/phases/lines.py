@@ -8,17 +8,19 @@ max(0, x − break) per break, so that every fit is a few rows of one Gram matri
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from omni_lab.analysis.phases.noise import Grid
 from omni_lab.analysis.phases.rule import RULE
 
-PLACES = 22  # candidate breaks of the coarse grid
+PLACES = 18  # candidate breaks of the coarse grid
 FEWEST = 4  # bins of a segment, at least
-_CHUNK = 400
+_CHUNK = 200
 
 
 @dataclass(frozen=True)
@@ -44,26 +46,26 @@ def candidates(
 
     sets, inverses = [], []
     for count in range(most + 1):
-        chosen = [
-            (0, 1, *(2 + place for place in some))
-            for some in itertools.combinations(range(PLACES), count)
-            if _apart(places[list(some)], x, inner[list(some)])
-        ]
-        columns = np.array(chosen or np.zeros((0, count + 2)), dtype=np.int64)
+        some = _combinations(count)
+        columns = np.column_stack(
+            [np.zeros(len(some), np.int64), np.ones(len(some), np.int64), 2 + some]
+        )[_apart(places[some], inner[some], x[-1])]
         sets.append(columns)
-        parts = gram[columns[:, :, None], columns[:, None, :]]
-        inverses.append(np.linalg.inv(parts) if len(columns) else parts)
+        inverses.append(np.linalg.inv(gram[columns[:, :, None], columns[:, None, :]]))
     return Breaks(x, whiten, basis, places, sets, inverses)
 
 
-def _apart(breaks: np.ndarray, x: np.ndarray, bins: np.ndarray) -> bool:
-    """Whether every segment lasts long enough in steps, and holds enough bins."""
+@functools.cache
+def _combinations(count: int) -> np.ndarray:
+    """All sets of so many candidates: sets × candidates."""
+    return np.array(list(itertools.combinations(range(PLACES), count)), dtype=np.int64)
+
+
+def _apart(breaks: np.ndarray, bins: np.ndarray, end: float) -> np.ndarray:
+    """Whether every segment, of each set of breaks, lasts long enough in steps, and holds enough bins."""
     lasts = np.log(RULE.lasts)
-    return bool(
-        (np.diff(breaks) >= lasts).all()
-        and (np.diff(bins) >= FEWEST).all()
-        and (breaks.size == 0 or x[-1] - breaks[-1] >= lasts / 2)
-    )
+    apart = (np.diff(breaks) >= lasts).all(1) & (np.diff(bins) >= FEWEST).all(1)
+    return apart & (breaks <= end - lasts / 2).all(1)
 
 
 def searched(
@@ -122,7 +124,7 @@ def refined(
     y: Float[np.ndarray, "curves bins"],
     whiten: Float[np.ndarray, "bins bins"],
     breaks: Float[np.ndarray, "curves breaks"],
-    rounds: int = 10,
+    rounds: int = 7,
 ) -> tuple[Float[np.ndarray, "curves breaks"], Float[np.ndarray, " curves"]]:
     """Breaks moved to where the squared error is least (Muggeo 2003), and that error."""
     best, count = breaks, breaks.shape[1]
@@ -159,6 +161,29 @@ def _ordered(breaks: np.ndarray, x: np.ndarray) -> np.ndarray:
         ceiling = high if i == count - 1 else breaks[:, i + 1] - lasts
         breaks[:, i] = np.minimum(breaks[:, i], ceiling)
     return breaks
+
+
+def flexible(
+    grid: Grid,
+    whiten: Float[np.ndarray, "bins bins"],
+    breaks: Float[np.ndarray, " breaks"],
+    knots: int,
+) -> Float[np.ndarray, " points"]:
+    """Cubic regression spline with bends at given breaks, at every step: what the curve is but for noise."""
+    from scipy.interpolate import BSpline
+
+    inner = np.quantile(grid.x, np.arange(1, knots + 1) / (knots + 1))
+    ends = np.repeat(grid.log_steps[[0, -1]], 4)
+    all_knots = np.concatenate([ends[:4], inner, ends[4:]])
+    splines = BSpline.design_matrix(grid.x, all_knots, 3).toarray()
+    basis = np.column_stack([splines, np.maximum(0, grid.x[:, None] - breaks)])
+    found = np.linalg.lstsq(whiten @ basis, whiten @ grid.y, rcond=1e-8)[0]
+
+    bends = found[knots + 4 :]
+    smooth = BSpline(all_knots, found[: knots + 4], 3)(grid.log_steps)
+    for at, bend in zip(breaks, bends, strict=True):
+        smooth += bend * np.maximum(0, grid.log_steps - at)
+    return smooth
 
 
 def by_partition(

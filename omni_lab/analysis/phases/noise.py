@@ -19,6 +19,9 @@ BINS = 120  # over the whole range of log steps; at its beginning a bin is a sin
 CLIP, SPIKE = 3.0, 5.0  # residuals beyond `CLIP` scales are clipped, beyond `SPIKE` left out
 POOLED = 40  # steps that the scale of noise is taken over, at least
 SMALLEST = 1e-4  # scale of noise in log loss that is never undercut
+REDDEST = 0.999  # correlation of noise from step to step, at most
+LAGS = 300  # of the autocorrelation, at most
+SURELY_RED = 9.0  # χ² by which red noise must explain more than white
 FINEST = 5000  # blocks of one draw, at most
 
 
@@ -101,45 +104,49 @@ def independent(grid: Grid) -> Float[np.ndarray, "bins bins"]:
     return np.diag(np.sqrt(grid.counts) / np.median(grid.scale))
 
 
-def described(grid: Grid, fitted: Float[np.ndarray, " bins"], parameters: int) -> Noise:
-    """Noise around a fitted curve, larger by what `parameters` took from its degrees of freedom."""
-    off = grid.log_loss - np.interp(grid.log_steps, grid.x, fitted)
-    red, share = _red_noise(autocorrelation(off / off.std()))
+def described(grid: Grid, fitted: Float[np.ndarray, " points"], parameters: int) -> Noise:
+    """Noise around a fitted curve, enlarged by what `parameters` took of its freedom and of its colour.
+
+    Residuals of a fit look whiter than the noise was: their autocorrelation is too small by about parameters × (1 + it)
+    over points (after Marriott & Pope 1954).
+    """
+    off = grid.log_loss - fitted
+    red, share = red_noise(autocorrelation(off), off.size)
+    seen = 1 + 2 * share * red / (1 - red)
+    red = min(REDDEST, red + share * parameters * (1 + red) / off.size)
     time = 1 + 2 * share * red / (1 - red)
     scale = _scales(off, grid.counts, min(off.size // 2, max(2 * POOLED, round(20 * time))))
 
     off = off / np.repeat(scale, grid.counts)
     off -= off.mean()
-    free = max(off.size / time, parameters + 10.0)
+    free = max(off.size / time, parameters + 5.0)
     off *= np.sqrt(free / (free - parameters))
     covariance = _covariance(grid.counts, red, share) * np.outer(scale, scale) * off.var()
-    return Noise(off, scale, time, np.linalg.inv(np.linalg.cholesky(covariance)))
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance))
+    return Noise(off * np.sqrt(time / seen), scale, time, whiten)
 
 
 def autocorrelation(values: Float[np.ndarray, " points"]) -> Float[np.ndarray, " lags"]:
-    """Autocorrelation from lag 1 to the last before it first falls within its error, 2 / √points."""
+    """Autocorrelation at lags 1, 2, … up to a quarter of the points, at most `LAGS`."""
     size = values.size
     spectrum = np.fft.rfft(values - values.mean(), 2 * size)
-    raw = np.fft.irfft(np.abs(spectrum) ** 2)[: size // 4]
-    if raw.size < 2 or raw[0] <= 0:
-        return np.zeros(0)
-    lags = raw[1:] / raw[0]
-    small = np.flatnonzero(lags < 2 / np.sqrt(size))
-    return lags[: small[0]] if small.size else lags
+    raw = np.fft.irfft(np.abs(spectrum) ** 2)[: min(size // 4, LAGS) + 1]
+    return raw[1:] / raw[0] if raw[0] > 0 else np.zeros(raw.size - 1)
 
 
-def _red_noise(lags: Float[np.ndarray, " lags"]) -> tuple[float, float]:
+def red_noise(lags: Float[np.ndarray, " lags"], points: int) -> tuple[float, float]:
     """Red noise beside white: its correlation from step to step, and its share of the variance.
 
-    The autocorrelation of AR(1) plus white noise is share · red^lag; both are least squares over the lags.
+    The autocorrelation of AR(1) plus white noise is share · red^lag; both are least squares over the lags. Noise is
+    called white, 0 and 0, unless that explains more than chance would: points × what it explains is χ² under white noise.
     """
-    if lags.size == 0:
-        return 0.0, 0.0
-    red = np.concatenate([np.linspace(0.0, 0.95, 39)[1:], 1 - np.geomspace(0.04, 5e-4, 20)])
+    red = np.concatenate([np.linspace(0.0, 0.95, 39)[1:], 1 - np.geomspace(0.04, 2e-3, 16)])
     powers = red[:, None] ** np.arange(1, lags.size + 1)
     share = np.clip((powers @ lags) / (powers**2).sum(1), 0.0, 1.0)
     errors = ((lags - share[:, None] * powers) ** 2).sum(1)
     best = int(errors.argmin())
+    if points * ((lags**2).sum() - errors[best]) < SURELY_RED:
+        return 0.0, 0.0
     return float(red[best]), float(share[best])
 
 

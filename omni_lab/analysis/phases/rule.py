@@ -24,6 +24,7 @@ class Rule:
     shallower: float = 0.5  # steepness of the plateau over that of the drop before it, at most
     steeper: float = 2.0  # steepness of the second drop over that of the plateau, at least
     lasts: float = 1.5  # factor in steps that every segment lasts, at least
+    holds: float = 10.0  # independent points in a plateau, at least
     depth: float = 0.1  # fall of log loss in each of the two drops, at least
     independent: float = 40.0  # points divided by the time that noise is correlated over, at least
     slope_error: float = 0.25  # 95 % half-width of a slope over the last e-fold of steps, at most
@@ -48,6 +49,7 @@ class Segment:
     low: float
     high: float
     fall: float  # of log loss, from its start to its end
+    independent: float  # points over the time that noise is correlated over
 
     @property
     def steepness(self) -> float:
@@ -58,10 +60,10 @@ class Segment:
 def is_drop_beside(drop: Sequence[Segment], plateau: Sequence[Segment], rule: Rule = RULE) -> bool:
     """Whether neighbouring segments are a drop beside a plateau: steeper, surely so, and deep.
 
-    >>> falls, flat = Segment(1, 100, -0.5, -0.6, -0.4, 2.3), Segment(100, 400, -0.1, -0.2, 0.0, 0.14)
+    >>> falls, flat = Segment(1, 100, -0.5, -0.6, -0.4, 2.3, 99), Segment(99, 400, -0.1, -0.2, 0.0, 0.14, 300)
     >>> is_drop_beside([falls], [flat]), is_drop_beside([flat], [falls])
     (True, False)
-    >>> is_drop_beside([falls], [Segment(100, 400, -0.1, -0.5, 0.3, 0.14)])  # too uncertain
+    >>> is_drop_beside([falls], [Segment(99, 400, -0.1, -0.5, 0.3, 0.14, 300)])  # too uncertain
     False
     """
     flattest = min(part.low for part in plateau)
@@ -84,7 +86,8 @@ def plateaus(
             before = _steep(segments[first - 1 :: -1], steep / rule.shallower)
             after = _steep(segments[last + 1 :], steep * rule.steeper)
             lasting = part[-1].end + 1 >= rule.lasts * (part[0].start + 1)
-            if lasting and before and is_drop_beside(before, part, rule):
+            held = sum(piece.independent for piece in part) >= rule.holds
+            if lasting and held and before and is_drop_beside(before, part, rule):
                 yield first, last, before, after
 
 

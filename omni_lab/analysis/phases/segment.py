@@ -19,6 +19,7 @@ from omni_lab.analysis.phases.lines import (
     Breaks,
     by_partition,
     candidates,
+    flexible,
     hinges,
     refined,
     searched,
@@ -30,8 +31,8 @@ from omni_lab.analysis.phases.smooth import curve_of, first_fit, fit_smooth
 
 DRAWS = 199
 FEWEST_POINTS = 60
-KNOTS = (16, 10, 6)  # of the broken line that noise is taken around, beside its breaks
-PER_KNOT = 10  # independent points that each parameter of that line needs
+KNOTS = (48, 24, 12)  # of the spline that noise is taken around, beside the breaks
+PER_KNOT = 5  # independent points that each parameter of that spline needs
 
 
 @dataclass(frozen=True)
@@ -127,17 +128,20 @@ def prepared(curve: Curve, most: int, seed: int, draws: int, first: float) -> Wo
 
 
 def _noise_around(grid: Grid, whiten: np.ndarray, breaks: np.ndarray) -> Noise:
-    """Noise around the richest broken line, or around a richer one where there are points enough for it.
+    """Noise around the richest broken line, or around a spline where there are points enough for it.
 
     What a few straight pieces cannot follow would else look like noise that is correlated over very long times.
     """
     for more in KNOTS:
-        knots = np.union1d(breaks, np.quantile(grid.x, np.arange(1, more + 1) / (more + 1)))
-        parameters = knots.size + 2
-        noise = described(grid, line_through(grid.x, grid.y, whiten, knots[None]), parameters)
+        parameters = more + 4 + breaks.size
+        if 2 * parameters > grid.x.size:
+            continue
+        noise = described(grid, flexible(grid, whiten, breaks, more), parameters)
         if grid.log_loss.size / noise.time >= PER_KNOT * parameters:
             return noise
-    return described(grid, line_through(grid.x, grid.y, whiten, breaks[None]), 2 * breaks.size + 2)
+    line = line_through(grid.x, grid.y, whiten, breaks[None])
+    at_steps = np.interp(grid.log_steps, grid.x, line)
+    return described(grid, at_steps, 2 * breaks.size + 2)
 
 
 def _refined_set(coarse: Breaks, y: np.ndarray, which: list[np.ndarray], count: int) -> np.ndarray:
@@ -157,7 +161,7 @@ def line_through(
 def _gain(null: np.ndarray, errors: np.ndarray, count: int, freedom: int) -> np.ndarray:
     """Largest gain per added break of richer broken lines over a null, in units of the noise."""
     richer = np.stack([(null - errors[k]) / (k - count) for k in range(count + 1, len(errors))])
-    return richer.max(0) / (errors[-1] / max(1, freedom))
+    return richer.max(0)
 
 
 def _test_smooth(work: Work, start: np.ndarray, error: float) -> float:
@@ -175,7 +179,9 @@ def _test_fewer(work: Work, count: int) -> float:
     """p-value of a broken line with `count` breaks against those with more."""
     freedom = work.grid.x.size - 2 * len(work.errors)
     seen = _gain(work.errors[count : count + 1], work.errors[:, None], count, freedom)[0]
-    line = line_through(work.grid.x, work.grid.y, work.whiten, best_breaks(work, count)[None])
+    y = work.grid.y[None]
+    breaks = _refined_set(work.breaks, y, searched(work.breaks, y)[1], count)
+    line = line_through(work.grid.x, work.grid.y, work.whiten, breaks)
     errors, _ = searched(work.breaks, line + work.draws)
     return _p(seen, _gain(errors[count], errors, count, freedom))
 
@@ -220,6 +226,8 @@ def _told(work: Work, count: int, tests: list[tuple[int, float]], decay: np.ndar
             grid.step(cuts[i]), grid.step(cuts[i + 1]), float(slopes[i]),
             float(min(ends[0, i], slopes[i])), float(max(ends[1, i], slopes[i])),
             float(-slopes[i] * (cuts[i + 1] - cuts[i])),
+            float(((grid.log_steps >= cuts[i]) & (grid.log_steps <= cuts[i + 1])).sum())
+            / work.noise.time,
         )
         for i in range(count + 1)
     )  # fmt: skip
