@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from omni_lab.analysis.phases.noise import Grid
 from omni_lab.analysis.phases.rule import RULE
 
-PLACES = 18  # candidate breaks of the coarse grid
+PLACES = 16  # candidate breaks of the coarse grid
 FEWEST = 4  # bins of a segment, at least
 _CHUNK = 200
 
@@ -36,17 +36,26 @@ class Breaks:
 
 
 def candidates(
-    x: Float[np.ndarray, " bins"], whiten: Float[np.ndarray, "bins bins"], most: int
+    x: Float[np.ndarray, " bins"],
+    whiten: Float[np.ndarray, "bins bins"],
+    most: int,
+    known: Float[np.ndarray, " breaks"],
 ) -> Breaks:
-    """Coarse grid: candidates that are even in bins, and sets of them at least `lasts` apart."""
-    inner = np.linspace(FEWEST, x.size - 1 - FEWEST, PLACES)
+    """Coarse grid: candidates that are even in bins, and sets of them at least `lasts` apart.
+
+    Parameters
+    ----------
+    known : breaks of a null hypothesis, which are candidates too; without them its error would be that of the grid
+    """
+    even = np.linspace(FEWEST, x.size - 1 - FEWEST, PLACES)
+    inner = np.sort(np.concatenate([even, np.interp(known, x, np.arange(x.size))]))
     places = np.interp(inner, np.arange(x.size), x)
     basis = whiten @ np.column_stack([np.ones_like(x), x, np.maximum(0, x[:, None] - places)])
     gram = basis.T @ basis
 
     sets, inverses = [], []
     for count in range(most + 1):
-        some = _combinations(count)
+        some = _combinations(places.size, count)
         columns = np.column_stack(
             [np.zeros(len(some), np.int64), np.ones(len(some), np.int64), 2 + some]
         )[_apart(places[some], inner[some], x[-1])]
@@ -56,9 +65,9 @@ def candidates(
 
 
 @functools.cache
-def _combinations(count: int) -> np.ndarray:
+def _combinations(places: int, count: int) -> np.ndarray:
     """All sets of so many candidates: sets × candidates."""
-    return np.array(list(itertools.combinations(range(PLACES), count)), dtype=np.int64)
+    return np.array(list(itertools.combinations(range(places), count)), dtype=np.int64)
 
 
 def _apart(breaks: np.ndarray, bins: np.ndarray, end: float) -> np.ndarray:
@@ -168,22 +177,27 @@ def flexible(
     whiten: Float[np.ndarray, "bins bins"],
     breaks: Float[np.ndarray, " breaks"],
     knots: int,
-) -> Float[np.ndarray, " points"]:
-    """Cubic regression spline with bends at given breaks, at every step: what the curve is but for noise."""
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " bins"]]:
+    """Cubic regression spline with bends at given breaks, at every step, and the leverage of each bin.
+
+    Without knots it is the broken line with these breaks.
+    """
     from scipy.interpolate import BSpline
 
+    degree = 3 if knots else 1
     inner = np.quantile(grid.x, np.arange(1, knots + 1) / (knots + 1))
-    ends = np.repeat(grid.log_steps[[0, -1]], 4)
-    all_knots = np.concatenate([ends[:4], inner, ends[4:]])
-    splines = BSpline.design_matrix(grid.x, all_knots, 3).toarray()
+    ends = grid.log_steps[[0, -1]]
+    all_knots = np.repeat([ends[0], *inner, ends[1]], [degree + 1, *[1] * knots, degree + 1])
+    splines = BSpline.design_matrix(grid.x, all_knots, degree).toarray()
     basis = np.column_stack([splines, np.maximum(0, grid.x[:, None] - breaks)])
-    found = np.linalg.lstsq(whiten @ basis, whiten @ grid.y, rcond=1e-8)[0]
+    left, sizes, right = np.linalg.svd(whiten @ basis, full_matrices=False)
+    kept = sizes > 1e-8 * sizes[0]
+    found = right[kept].T @ ((left[:, kept].T @ (whiten @ grid.y)) / sizes[kept])
 
-    bends = found[knots + 4 :]
-    smooth = BSpline(all_knots, found[: knots + 4], 3)(grid.log_steps)
-    for at, bend in zip(breaks, bends, strict=True):
-        smooth += bend * np.maximum(0, grid.log_steps - at)
-    return smooth
+    fitted = BSpline(all_knots, found[: knots + degree + 1], degree)(grid.log_steps)
+    for at, bend in zip(breaks, found[knots + degree + 1 :], strict=True):
+        fitted += bend * np.maximum(0, grid.log_steps - at)
+    return fitted, (left[:, kept] ** 2).sum(1)
 
 
 def by_partition(

@@ -104,13 +104,22 @@ def independent(grid: Grid) -> Float[np.ndarray, "bins bins"]:
     return np.diag(np.sqrt(grid.counts) / np.median(grid.scale))
 
 
-def described(grid: Grid, fitted: Float[np.ndarray, " points"], parameters: int) -> Noise:
-    """Noise around a fitted curve, enlarged by what `parameters` took of its freedom and of its colour.
+def described(
+    grid: Grid, fitted: Float[np.ndarray, " points"], leverage: Float[np.ndarray, " bins"]
+) -> Noise:
+    """Noise around a fitted curve, enlarged by what the fit took of its freedom and of its colour.
 
-    Residuals of a fit look whiter than the noise was: their autocorrelation is too small by about parameters × (1 + it)
-    over points (after Marriott & Pope 1954).
+    Each residual is divided by √(1 − leverage) (MacKinnon & White 1985): early steps pull the fit most. Residuals also
+    look whiter than the noise was: their autocorrelation is too small by about parameters × (1 + it) over points (after
+    Marriott & Pope 1954).
+
+    Parameters
+    ----------
+    leverage : of each bin on the fit; their sum is the number of parameters
     """
-    off = grid.log_loss - fitted
+    parameters = float(leverage.sum())
+    pulled = np.repeat(np.sqrt(np.maximum(1 - leverage / grid.counts, 0.1)), grid.counts)
+    off = (grid.log_loss - fitted) / pulled
     red, share = red_noise(autocorrelation(off), off.size)
     seen = 1 + 2 * share * red / (1 - red)
     red = min(REDDEST, red + share * parameters * (1 + red) / off.size)
@@ -120,7 +129,7 @@ def described(grid: Grid, fitted: Float[np.ndarray, " points"], parameters: int)
     off = off / np.repeat(scale, grid.counts)
     off -= off.mean()
     free = max(off.size / time, parameters + 5.0)
-    off *= np.sqrt(free / (free - parameters))
+    off *= np.sqrt(free / (free - parameters) * (1 - parameters / off.size))
     covariance = _covariance(grid.counts, red, share) * np.outer(scale, scale) * off.var()
     whiten = np.linalg.inv(np.linalg.cholesky(covariance))
     return Noise(off * np.sqrt(time / seen), scale, time, whiten)

@@ -33,6 +33,7 @@ DRAWS = 199
 FEWEST_POINTS = 60
 KNOTS = (48, 24, 12)  # of the spline that noise is taken around, beside the breaks
 PER_KNOT = 5  # independent points that each parameter of that spline needs
+PIECE = 400  # points of its last piece, at least: fewer may swallow noise that is correlated over 50
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,12 @@ def prepared(curve: Curve, most: int, seed: int, draws: int, first: float) -> Wo
     grid = gridded(curve.steps, curve.values, first)
     whiten = independent(grid)
     for _ in range(2):  # as if noise were white, then by its colour
-        coarse = candidates(grid.x, whiten, most)
+        coarse = candidates(grid.x, whiten, most, np.zeros(0))
         _, which = searched(coarse, grid.y[None])
         richest = _refined_set(coarse, grid.y[None], which, most)
         noise = _noise_around(grid, whiten, richest[0])
         whiten = noise.whiten
-    coarse = candidates(grid.x, whiten, most)
+    coarse = candidates(grid.x, whiten, most, np.zeros(0))
     errors, _ = searched(coarse, grid.y[None])
     rng = np.random.default_rng(seed)
     return Work(grid, noise, whiten, coarse, errors[:, 0], drawn(grid, noise, draws, rng))
@@ -132,16 +133,15 @@ def _noise_around(grid: Grid, whiten: np.ndarray, breaks: np.ndarray) -> Noise:
 
     What a few straight pieces cannot follow would else look like noise that is correlated over very long times.
     """
+    points, span = grid.log_loss.size, grid.x[-1] - grid.x[0]
     for more in KNOTS:
-        parameters = more + 4 + breaks.size
-        if 2 * parameters > grid.x.size:
+        if points * (1 - np.exp(-span / (more + 1))) < PIECE:
             continue
-        noise = described(grid, flexible(grid, whiten, breaks, more), parameters)
-        if grid.log_loss.size / noise.time >= PER_KNOT * parameters:
+        fitted, leverage = flexible(grid, whiten, breaks, more)
+        noise = described(grid, fitted, leverage)
+        if points / noise.time >= PER_KNOT * leverage.sum():
             return noise
-    line = line_through(grid.x, grid.y, whiten, breaks[None])
-    at_steps = np.interp(grid.log_steps, grid.x, line)
-    return described(grid, at_steps, 2 * breaks.size + 2)
+    return described(grid, *flexible(grid, whiten, breaks, 0))
 
 
 def _refined_set(coarse: Breaks, y: np.ndarray, which: list[np.ndarray], count: int) -> np.ndarray:
@@ -158,32 +158,31 @@ def line_through(
     return (hinges(x, breaks) @ found[..., None])[0, :, 0]
 
 
-def _gain(null: np.ndarray, errors: np.ndarray, count: int, freedom: int) -> np.ndarray:
-    """Largest gain per added break of richer broken lines over a null, in units of the noise."""
+def _gain(null: np.ndarray, errors: np.ndarray, count: int) -> np.ndarray:
+    """Largest gain per added break of richer broken lines over a null, in units of the noise's variance."""
     richer = np.stack([(null - errors[k]) / (k - count) for k in range(count + 1, len(errors))])
     return richer.max(0)
 
 
 def _test_smooth(work: Work, start: np.ndarray, error: float) -> float:
     """p-value of a smooth decay against broken lines."""
-    freedom = work.grid.x.size - 2 * len(work.errors)
-    seen = _gain(np.array([error]), work.errors[:, None], 0, freedom)[0]
+    seen = _gain(np.array([error]), work.errors[:, None], 0)[0]
     rows = curve_of(start[None], work.grid.x) + work.draws
     errors, _ = searched(work.breaks, rows)
     begin = np.repeat(start[None], len(rows), 0)
     _, null = fit_smooth(work.grid.x, rows, work.whiten, begin, 8)
-    return _p(seen, _gain(null, errors, 0, freedom))
+    return _p(seen, _gain(null, errors, 0))
 
 
 def _test_fewer(work: Work, count: int) -> float:
     """p-value of a broken line with `count` breaks against those with more."""
-    freedom = work.grid.x.size - 2 * len(work.errors)
-    seen = _gain(work.errors[count : count + 1], work.errors[:, None], count, freedom)[0]
-    y = work.grid.y[None]
+    x, y, most = work.grid.x, work.grid.y[None], len(work.errors) - 1
     breaks = _refined_set(work.breaks, y, searched(work.breaks, y)[1], count)
-    line = line_through(work.grid.x, work.grid.y, work.whiten, breaks)
-    errors, _ = searched(work.breaks, line + work.draws)
-    return _p(seen, _gain(errors[count], errors, count, freedom))
+    line = line_through(x, work.grid.y, work.whiten, breaks)
+    grid = candidates(x, work.whiten, most, breaks[0])
+    errors, _ = searched(grid, np.concatenate([y, line + work.draws]))
+    gains = _gain(errors[count], errors, count)
+    return _p(gains[0], gains[1:])
 
 
 def _p(seen: float, under_null: np.ndarray) -> float:

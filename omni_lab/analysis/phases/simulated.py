@@ -149,7 +149,7 @@ def _transient(steps: int, rng: np.random.Generator) -> Shape:
 def _skills(steps: int, rng: np.random.Generator) -> Shape:
     """Hundreds of single drops, rarer ones later and smaller: together a smooth decay (Michaud et al. 2023)."""
     x = log_steps(steps)
-    onsets = np.sort(rng.uniform(0, x[-1] + 2, 300))
+    onsets = (np.arange(300) + rng.random(300)) / 300 * (x[-1] + 2)
     sizes = np.exp(-rng.uniform(0.2, 0.6) * onsets)
     widths = rng.uniform(0.1, 0.3, 300)
     loss = np.full(steps, sizes.sum() * rng.uniform(0.02, 0.2))
@@ -208,7 +208,7 @@ def _three_breaks(x: np.ndarray, rng: np.random.Generator) -> tuple[list[float],
 def _three(steps: int, rng: np.random.Generator, width: float = 0.0) -> Shape:
     x = log_steps(steps)
     breaks, slopes = _three_breaks(x, rng)
-    return Shape(broken(x, breaks, slopes, width), _constant(steps), tuple(np.exp(breaks) - 1))
+    return Shape(broken(x, breaks, slopes, width), _constant(steps), tuple((np.exp(breaks) - 1).tolist()))
 
 
 def _three_smooth(steps: int, rng: np.random.Generator) -> Shape:
