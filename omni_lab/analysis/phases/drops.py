@@ -33,7 +33,7 @@ def drop_of(
     -------
     drop : `falls`, whether the drop is certain and deep enough; `half` (step), `depth` (of log loss) and `width`
         (factor in steps between a tenth and nine tenths of the drop), each with `low` and `high` of its 95 % interval;
-        or `falls` false and the `reason`
+        or `falls` false and the `reason`; `fit`, the curve in bins of log steps and the line through it
     """
     if why := refusal(curve):
         return {"falls": False, "reason": why}
@@ -49,7 +49,13 @@ def drop_of(
 
     shallow = rows["depth"]["low"] < RULE.depth
     reason = f"log loss falls by {rows['depth']['value']:.2f}, which is not surely {RULE.depth}"
-    return {"falls": not shallow, "reason": reason if shallow else "", **rows}
+    curves = {
+        "steps": np.exp(work.grid.x) + work.grid.first - 1,
+        "observed": np.exp(work.grid.y),
+        "fitted": np.exp(lines[0]),
+    }
+    fit = {name: [float(f"{v:.6g}") for v in part] for name, part in curves.items()}
+    return {"falls": not shallow, "reason": reason if shallow else "", **rows, "fit": fit}
 
 
 def _smoothed(work: Work) -> Float[np.ndarray, "lines bins"]:

@@ -210,12 +210,8 @@ def _told(work: Work, count: int, tests: list[tuple[int, float]], decay: np.ndar
     line = line_through(x, grid.y, whiten, breaks[None])
     rows = line + work.draws
 
-    _, which = searched(work.breaks, rows)
-    near, near_error = refined(x, rows, whiten, np.repeat(breaks[None], len(rows), 0))
-    far = _refined_set(work.breaks, rows, which, count)
-    _, far_error = solved(x, rows, whiten, far)
-    moved = np.where((far_error < near_error)[:, None], far, near)
-
+    # from the curve's own breaks: of several breaks, one that is idle would wander, and others take its name
+    moved, _ = refined(x, rows, whiten, np.repeat(breaks[None], len(rows), 0), 10)
     slopes = solved(x, grid.y[None], whiten, breaks[None])[0][0, 1:].cumsum()
     ends = np.percentile(solved(x, rows, whiten, moved)[0][:, 1:].cumsum(1), (2.5, 97.5), axis=0)
     spans = np.percentile(moved, (2.5, 97.5), axis=0)
