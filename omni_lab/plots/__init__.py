@@ -41,6 +41,8 @@ __getattr__, __dir__, __all__ = public(
         "training.clocks": "draw_clocks draw_ways",
         "training.curves": "draw_losses",
         "training.learning": "draw_learning",
+        "training.phase_calibration": "draw_phase_calibration",
+        "training.phases": "draw_phases",
         "training.rotary": "draw_turns",
     },
 )

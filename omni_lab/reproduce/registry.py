@@ -45,6 +45,10 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
         "do the exercises' checkers refuse every mistake, and say which one it is?",
         "none: it is about the course",
     ),
+    "phases": (
+        "are three phases of a loss found where they are, and not where they are not?",
+        "none: it is about the instrument that O12 is measured with",
+    ),
 }
 
 

@@ -1,0 +1,13 @@
+"""Phases of a training loss: change points of log loss over log steps, tested against smooth decay."""
+
+from omni_lab.faces import public
+
+__getattr__, __dir__, __all__ = public(
+    __name__,
+    {
+        "drops": "drop_of",
+        "find": "find_phases",
+        "rule": "RULE Rule",
+        "segment": "segment Segments",
+    },
+)

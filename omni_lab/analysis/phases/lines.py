@@ -1,0 +1,220 @@
+"""Continuous broken lines by generalised least squares: search over a grid of breaks, then refinement.
+
+All sets of up to four breaks on a coarse grid are tried, for hundreds of curves at once: the basis is 1, x and one hinge
+max(0, x − break) per break, so that every fit is a few rows of one Gram matrix. Breaks are then refined continuously
+(Muggeo 2003); for the curve itself the refinement also begins at the optimal partition by `ruptures` (Truong et al.
+2020), which knows no grid.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from omni_lab.analysis.phases.noise import Grid
+from omni_lab.analysis.phases.rule import RULE
+
+PLACES = 16  # candidate breaks of the coarse grid
+FEWEST = 4  # bins of a segment, at least
+_CHUNK = 200
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """Coarse grid of breaks over given bins: which sets of breaks there are, and their Gram matrices."""
+
+    x: Float[np.ndarray, " bins"]
+    whiten: Float[np.ndarray, "bins bins"]
+    basis: Float[np.ndarray, "bins columns"]  # 1, x, one hinge per candidate; whitened
+    places: Float[np.ndarray, " candidates"]
+    sets: list[Int[np.ndarray, "sets columns"]]  # columns of the basis, by number of breaks
+    inverses: list[Float[np.ndarray, "sets columns columns"]]
+
+
+def candidates(
+    x: Float[np.ndarray, " bins"],
+    whiten: Float[np.ndarray, "bins bins"],
+    most: int,
+    known: Float[np.ndarray, " breaks"],
+) -> Breaks:
+    """Coarse grid: candidates that are even in bins, and sets of them at least `lasts` apart.
+
+    Parameters
+    ----------
+    known : breaks of a null hypothesis, which are candidates too; without them its error would be that of the grid
+    """
+    even = np.linspace(FEWEST, x.size - 1 - FEWEST, PLACES)
+    inner = np.sort(np.concatenate([even, np.interp(known, x, np.arange(x.size))]))
+    places = np.interp(inner, np.arange(x.size), x)
+    basis = whiten @ np.column_stack([np.ones_like(x), x, np.maximum(0, x[:, None] - places)])
+    gram = basis.T @ basis
+
+    sets, inverses = [], []
+    for count in range(most + 1):
+        some = _combinations(places.size, count)
+        columns = np.column_stack(
+            [np.zeros(len(some), np.int64), np.ones(len(some), np.int64), 2 + some]
+        )[_apart(places[some], inner[some], x[-1])]
+        sets.append(columns)
+        inverses.append(np.linalg.inv(gram[columns[:, :, None], columns[:, None, :]]))
+    return Breaks(x, whiten, basis, places, sets, inverses)
+
+
+@functools.cache
+def _combinations(places: int, count: int) -> np.ndarray:
+    """All sets of so many candidates: sets × candidates."""
+    return np.array(list(itertools.combinations(range(places), count)), dtype=np.int64)
+
+
+def _apart(breaks: np.ndarray, bins: np.ndarray, end: float) -> np.ndarray:
+    """Whether every segment, of each set of breaks, lasts long enough in steps, and holds enough bins."""
+    lasts = np.log(RULE.lasts)
+    apart = (np.diff(breaks) >= lasts).all(1) & (np.diff(bins) >= FEWEST).all(1)
+    return apart & (breaks <= end - lasts / 2).all(1)
+
+
+def searched(
+    grid: Breaks, y: Float[np.ndarray, "curves bins"]
+) -> tuple[Float[np.ndarray, "counts curves"], list[Int[np.ndarray, " curves"]]]:
+    """Least squared error of every curve with 0, 1, … breaks of the coarse grid, and the sets that give it."""
+    white = y @ grid.whiten.T
+    right = grid.basis.T @ white.T  # columns curves
+    total = (white**2).sum(1)
+    errors, which = [], []
+    for columns, inverses in zip(grid.sets, grid.inverses, strict=True):
+        best = np.full(len(y), -np.inf)
+        index = np.zeros(len(y), dtype=np.int64)
+        for start in range(0, len(columns), _CHUNK):
+            part = right[columns[start : start + _CHUNK]]  # sets columns curves
+            explained = (part * (inverses[start : start + _CHUNK] @ part)).sum(1)
+            top = explained.argmax(0)
+            value = explained[top, np.arange(len(y))]
+            index = np.where(value > best, start + top, index)
+            best = np.maximum(best, value)
+        errors.append(np.maximum(total - best, 0.0))
+        which.append(index)
+    return np.stack(errors), which
+
+
+def hinges(
+    x: Float[np.ndarray, " bins"], breaks: Float[np.ndarray, "curves breaks"]
+) -> Float[np.ndarray, "curves bins columns"]:
+    """Basis of broken lines: 1, x and one hinge per break."""
+    flat = np.broadcast_to(np.stack([np.ones_like(x), x], -1), (len(breaks), x.size, 2))
+    return np.concatenate([flat, np.maximum(0, x[:, None] - breaks[:, None, :])], -1)
+
+
+def solved(
+    x: Float[np.ndarray, " bins"],
+    y: Float[np.ndarray, "curves bins"],
+    whiten: Float[np.ndarray, "bins bins"],
+    breaks: Float[np.ndarray, "curves breaks"],
+) -> tuple[Float[np.ndarray, "curves columns"], Float[np.ndarray, " curves"]]:
+    """Coefficients of broken lines with given breaks, and their squared errors."""
+    return _least_squares(whiten @ hinges(x, breaks), y @ whiten.T)
+
+
+def _least_squares(basis, white):
+    """Coefficients and squared errors of whitened curves."""
+    normal = basis.transpose(0, 2, 1) @ basis
+    size = np.einsum("cii->ci", normal)
+    normal = normal + (1e-10 * size + 1e-12)[..., None] * np.eye(basis.shape[-1])
+    right = (white[:, None, :] @ basis)[:, 0]
+    found = np.linalg.solve(normal, right[..., None])[..., 0]
+    return found, ((white - (basis @ found[..., None])[..., 0]) ** 2).sum(1)
+
+
+def refined(
+    x: Float[np.ndarray, " bins"],
+    y: Float[np.ndarray, "curves bins"],
+    whiten: Float[np.ndarray, "bins bins"],
+    breaks: Float[np.ndarray, "curves breaks"],
+    rounds: int = 7,
+) -> tuple[Float[np.ndarray, "curves breaks"], Float[np.ndarray, " curves"]]:
+    """Breaks moved to where the squared error is least (Muggeo 2003), and that error."""
+    best, count = breaks, breaks.shape[1]
+    white = y @ whiten.T
+    _, error = _least_squares(whiten @ hinges(x, best), white)
+    if not count:
+        return best, error
+
+    here = best
+    for turn in range(rounds):
+        beside = -(x[:, None] > here[:, None, :]).astype(np.float64)
+        basis = whiten @ np.concatenate([hinges(x, here), beside], -1)
+        found, _ = _least_squares(basis, white)
+        slopes, moves = found[:, 2 : 2 + count], found[:, 2 + count :]
+        safe = np.where(np.abs(slopes) < 1e-9, 1e-9, slopes)
+        here = _ordered(here + np.clip(moves / safe, -0.4, 0.4) * 0.9**turn, x)
+        _, new = _least_squares(whiten @ hinges(x, here), white)
+        better = new < error
+        best = np.where(better[:, None], here, best)
+        error = np.where(better, new, error)
+    return best, error
+
+
+def _ordered(breaks: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Breaks in order, inside the range, and each segment long enough."""
+    lasts = np.log(RULE.lasts)
+    count = breaks.shape[1]
+    breaks = np.sort(breaks, axis=1)
+    low, high = x[FEWEST - 1], x[-FEWEST]
+    for i in range(count):  # forth: not too near to the one before
+        floor = low if i == 0 else breaks[:, i - 1] + lasts
+        breaks[:, i] = np.maximum(breaks[:, i], floor)
+    for i in reversed(range(count)):  # and back: not beyond the end
+        ceiling = high if i == count - 1 else breaks[:, i + 1] - lasts
+        breaks[:, i] = np.minimum(breaks[:, i], ceiling)
+    return breaks
+
+
+def flexible(
+    grid: Grid,
+    whiten: Float[np.ndarray, "bins bins"],
+    breaks: Float[np.ndarray, " breaks"],
+    knots: int,
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " bins"]]:
+    """Cubic regression spline with bends at given breaks, at every step, and the leverage of each bin.
+
+    Without knots it is the broken line with these breaks.
+    """
+    from scipy.interpolate import BSpline
+
+    degree = 3 if knots else 1
+    inner = np.quantile(grid.x, np.arange(1, knots + 1) / (knots + 1))
+    ends = grid.log_steps[[0, -1]]
+    all_knots = np.repeat([ends[0], *inner, ends[1]], [degree + 1, *[1] * knots, degree + 1])
+    splines = BSpline.design_matrix(grid.x, all_knots, degree).toarray()
+    basis = np.column_stack([splines, np.maximum(0, grid.x[:, None] - breaks)])
+    left, sizes, right = np.linalg.svd(whiten @ basis, full_matrices=False)
+    kept = sizes > 1e-8 * sizes[0]
+    found = right[kept].T @ ((left[:, kept].T @ (whiten @ grid.y)) / sizes[kept])
+
+    fitted = BSpline(all_knots, found[: knots + degree + 1], degree)(grid.log_steps)
+    for at, bend in zip(breaks, found[knots + degree + 1 :], strict=True):
+        fitted += bend * np.maximum(0, grid.log_steps - at)
+    return fitted, (left[:, kept] ** 2).sum(1)
+
+
+def by_partition(
+    x: Float[np.ndarray, " bins"],
+    y: Float[np.ndarray, " bins"],
+    whiten: Float[np.ndarray, "bins bins"],
+    count: int,
+) -> Float[np.ndarray, " breaks"] | None:
+    """Breaks of the optimal partition into straight pieces that need not meet, by dynamic programming."""
+    import ruptures
+    from ruptures.exceptions import BadSegmentationParameters
+
+    root = np.sqrt((whiten**2).sum(0))
+    root /= root.mean()
+    signal = np.column_stack([root * y, root, root * x])
+    try:
+        ends = ruptures.Dynp(model="linear", min_size=FEWEST, jump=2).fit(signal).predict(count)
+    except BadSegmentationParameters:
+        return None
+    return (x[np.array(ends[:-1]) - 1] + x[np.array(ends[:-1])]) / 2
