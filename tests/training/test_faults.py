@@ -107,7 +107,7 @@ def sound(tmp_path_factory):
             torch.set_rng_state(before)
 
     own, data = trainer(folder)
-    own.watch = Keeping(own.run, own.processes)
+    own.guard = Keeping(own.run, own.processes)
     own.fit(data)
     return own.run, kept
 

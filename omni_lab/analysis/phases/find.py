@@ -140,7 +140,9 @@ def _stretch(
         late = [row | {"counts": False, "cause": decay} for row in told(more, causes)["breaks"]]
         about["breaks"] += [row for row in late if row["high"] >= until]
         about["whole"] = _drawn(more)
-        imitated, _, _ = judge(more.segments, _words(more, causes)) if more.segments else (NONE,) * 3
+        imitated, _, _ = (
+            judge(more.segments, _words(more, causes)) if more.segments else (NONE,) * 3
+        )
         if verdict in (TWO, NONE) and imitated == THREE:
             verdict, reason = OPEN, f"a second drop that may be caused by the {decay}"
     return about | {"verdict": verdict, "reason": reason, "plateau": plateau and list(plateau)}
@@ -150,7 +152,11 @@ def verdict_of(fit: Segments, causes: Sequence[Cause]) -> tuple[str, str, tuple[
     """Verdict on a broken line: by the rule, unless the curve is too noisy or smooth decay explains it."""
     if fit.independent < RULE.independent:
         few = f"{fit.independent:.0f} independent points, of {RULE.independent:.0f} needed"
-        return OPEN, f"too noisy: noise is correlated over {fit.correlation_time:.0f} points, {few}", None
+        return (
+            OPEN,
+            f"too noisy: noise is correlated over {fit.correlation_time:.0f} points, {few}",
+            None,
+        )
     verdict = judge(fit.segments, _words(fit, causes)) if not fit.smooth else (
         NONE, f"smooth decay explains the curve (p = {fit.tests[0][1]:.3f})", None,
     )  # fmt: skip
@@ -185,7 +191,12 @@ def told(fit: Segments, causes: Sequence[Cause]) -> dict[str, Any]:
 
 def _drawn(fit: Segments) -> dict[str, list[float]]:
     """Curves of a picture: losses in bins of log steps, and the fitted ones."""
-    curves = {"steps": fit.steps, "observed": fit.observed, "fitted": fit.fitted, "decay": fit.decay}
+    curves = {
+        "steps": fit.steps,
+        "observed": fit.observed,
+        "fitted": fit.fitted,
+        "decay": fit.decay,
+    }
     return {name: [float(f"{v:.6g}") for v in values] for name, values in curves.items()}
 
 

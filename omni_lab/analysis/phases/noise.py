@@ -52,7 +52,9 @@ class Noise:
     residuals: Float[np.ndarray, " points"]  # over their scale, mean zero
     scale: Float[np.ndarray, " bins"]  # of the noise of one step
     time: float  # integrated autocorrelation time (steps): 1 for white noise
-    whiten: Float[np.ndarray, "bins bins"]  # makes the noise of the bins' means white, of variance 1
+    whiten: Float[
+        np.ndarray, "bins bins"
+    ]  # makes the noise of the bins' means white, of variance 1
 
 
 def gridded(

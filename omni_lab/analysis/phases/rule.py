@@ -123,7 +123,9 @@ def judge(
         words = f"drop, plateau and second drop, but with a logged cause: {explained[0]}"
         return OPEN, words, explained[1]
     if alone:
-        words = f"a drop, then a plateau from step {segments[alone[0]].start:.0f}, and no second drop"
+        words = (
+            f"a drop, then a plateau from step {segments[alone[0]].start:.0f}, and no second drop"
+        )
         return TWO, words, alone
     return NONE, "bends, but no stretch at most half as steep as the drop before it", None
 

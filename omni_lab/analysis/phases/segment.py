@@ -33,7 +33,9 @@ DRAWS = 199
 FEWEST_POINTS = 60
 KNOTS = (48, 24, 12)  # of the spline that noise is taken around, beside the breaks
 PER_KNOT = 5  # independent points that each parameter of that spline needs
-PIECE = 400  # points of its last piece, at least: fewer may swallow noise that is correlated over 50
+PIECE = (
+    400  # points of its last piece, at least: fewer may swallow noise that is correlated over 50
+)
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,9 @@ def _draw_band(ax: Axes, curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Non
     low, high = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
     at = np.geomspace(low, high, 120)
     logs = np.stack([np.interp(np.log(at), np.log(x), np.log(y)) for x, y in curves])
-    ax.fill_between(at, np.exp(logs.min(0)), np.exp(logs.max(0)), color=INK, alpha=0.08, linewidth=0)
+    ax.fill_between(
+        at, np.exp(logs.min(0)), np.exp(logs.max(0)), color=INK, alpha=0.08, linewidth=0
+    )
 
 
 def _draw_breaks(ax: Axes, row: Mapping[str, Any], height: float) -> None:
@@ -213,7 +215,9 @@ def _draw_drops(part: Any, drops: Mapping[str, Sequence[Mapping[str, Any]]], row
             ax.plot(steps, drop["fit"]["observed"], color=colour, alpha=0.3, linewidth=0.8)
             ax.plot(steps, drop["fit"]["fitted"], color=colour, linewidth=1.3)
             if drop["falls"]:
-                low, at, high = (drop["half"][k] - drop["from"] + 1 for k in ("low", "value", "high"))
+                low, at, high = (
+                    drop["half"][k] - drop["from"] + 1 for k in ("low", "value", "high")
+                )
                 ax.axvspan(low, high, color=BREAK, alpha=0.2, linewidth=0)
                 ax.axvline(at, color=BREAK, linewidth=0.9)
         ax.set_xscale("log")
