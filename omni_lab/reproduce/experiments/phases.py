@@ -63,7 +63,7 @@ def conditions(quick: bool) -> Iterator[Conditions]:
     """Conditions that every family is drawn under; for a smoke run one in eight of them."""
     grid = itertools.product(LENGTHS, SIGMAS, COLOURS)
     for i, (steps, sigma, colour) in enumerate(grid):
-        if not quick or i % 8 in (0, 5) and steps < 20_000:
+        if not quick or (i % 8 in (0, 5) and steps < 20_000):
             yield Conditions(steps, sigma, colour, spikes=i % 3 == 0)
 
 
