@@ -251,7 +251,7 @@ OMNI_TRAINING: tuple[Claim, ...] = (
             Evidence(
                 "O12",
                 "the loss of every fact by itself",
-                part="the plateau is a sum of staggered drops",
+                part="the facts' second drops are staggered (added after the first seed)",
             ),
         ),
     ),
