@@ -6,7 +6,6 @@ Arrow infers one type per column and knows no NaN, so a chunk with a fault, a ha
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +15,7 @@ from omni_lab.analysis.logs.source import Source
 from omni_lab.analysis.logs.table import Table
 
 CHUNK = 8_000_000  # bytes
-# integers that int64 may not hold, and keys that stand twice in an object, are read line by line
-_LONG_INTEGER = re.compile(rb"[:\s,\[]-?\d{18}")
+_DIFFERENT = 200  # words of a column in a chunk; more are no names of stages or data
 
 
 def chunks(source: Source) -> Iterator[bytes]:
@@ -37,8 +35,6 @@ def chunks(source: Source) -> Iterator[bytes]:
 
 def add_chunk(table: Table, data: bytes) -> bool:
     """Append the rows of a chunk; False, with nothing appended, where it must be read line by line."""
-    if _LONG_INTEGER.search(data):
-        return False
     import pyarrow as pa
     from pyarrow import json as arrow
 
@@ -91,6 +87,23 @@ def _append(table: Table, name: str, cells: Any) -> None:
             column.rows.frombytes((rows + table.count).astype(np.uint32).tobytes())
             column.values.frombytes(cells.drop_null().to_numpy().astype(np.float64).tobytes())
     elif pa.types.is_string(cells.type):
-        for place, word in enumerate(cells.to_pylist()):
+        _append_words(table, name, cells)
+
+
+def _append_words(table: Table, name: str, cells: Any) -> None:
+    """Append cells of text, each different one parsed once."""
+    import pyarrow as pa
+
+    parts = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    coded = parts.dictionary_encode()
+    words = coded.dictionary.to_pylist()
+    if len(words) > _DIFFERENT:
+        for place, word in enumerate(parts.to_pylist()):
             if word is not None:
                 table.add_text(name, word, table.count + place)
+        return
+    rows = np.flatnonzero(coded.is_valid().to_numpy(zero_copy_only=False))
+    codes = coded.indices.drop_null().to_numpy()
+    # each different word in the order of its first row, so that codes are as line by line
+    for code in dict.fromkeys(codes.tolist()):
+        table.add_texts(name, words[code], rows[codes == code] + table.count)

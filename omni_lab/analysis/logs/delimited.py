@@ -187,10 +187,10 @@ def _is_header(row: list[str], header: list[str], comma: bool) -> bool:
 
 
 def _look(table: Table, header: list[str], row: list[str], comma: bool) -> None:
-    """Note the names of columns with numbers that nobody asks for, to be listed in a refusal."""
+    """Note the names of columns with numbers, in the order of the header, also those that nobody asks for."""
     for name, cell in zip(header, row, strict=False):
-        if name not in table.columns and not table.wanted(name) and number(cell, comma) is not None:
-            table.columns[name] = None
+        if name not in table.columns and number(cell, comma) is not None:
+            table.begun(name)
 
 
 def _put(table: Table, name: str, cell: str, at: int, comma: bool) -> int:

@@ -6,6 +6,7 @@ Everything that is changed is counted, so that a note can say it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -64,21 +65,21 @@ def mended(steps: Float64[np.ndarray, " rows"], values: Float64[np.ndarray, " ro
 def _are_restarts(
     steps: Float64[np.ndarray, " rows"], back: Int64[np.ndarray, " falls"]
 ) -> np.ndarray:
-    """Which steps back begin a part that goes on, and are no rows in disorder.
+    """Which steps back begin a part that takes steps again, and are no rows in disorder.
 
-    A part goes on when it is long, or the last one, or reaches as far as the one before; and a log that steps back
-    all the time is unsorted.
+    A part takes steps again when it has at least two rows where there were rows before, and half as many as those; a
+    row that comes late has one. A log that steps back all the time is unsorted.
     """
+    found = np.zeros(len(back), bool)
     if len(back) > max(2, _ORDERLY * len(steps)):
-        return np.zeros(len(back), bool)
-    ends = np.append(back[1:], len(steps))
-    before = np.maximum.accumulate(steps)[back - 1]
-    reaches = np.maximum.reduceat(steps, back) >= before
-    return (
-        (ends - back >= 3)
-        | ((ends == len(steps)) & (ends - back >= 2))
-        | reaches & (ends - back >= 2)
-    )
+        return found
+    for number, (start, end) in enumerate(pairwise([*back.tolist(), len(steps)])):
+        part = steps[start:end]
+        low, high = part[0], min(part.max(), steps[:start].max())
+        later = int(np.sum((part >= low) & (part <= high)))
+        earlier = int(np.sum((steps[:start] >= low) & (steps[:start] <= high)))
+        found[number] = later >= 2 and later >= 0.5 * earlier
+    return found
 
 
 def _last_attempt(
@@ -124,7 +125,7 @@ def gaps(steps: Float64[np.ndarray, " points"]) -> list[tuple[float, float]]:
     if len(wide) < 5:
         return []
     found = np.flatnonzero(wide > _WIDE * np.median(wide))
-    if len(found) > 0.05 * len(wide):
+    if len(found) > max(1, 0.05 * len(wide)):
         return []
     around = np.lib.stride_tricks.sliding_window_view(np.pad(wide, 3, mode="reflect"), 7)
     usual = np.median(around[found], axis=1) if len(found) else np.zeros(0)

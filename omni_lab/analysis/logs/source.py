@@ -130,4 +130,7 @@ def _holds_lists(line: str) -> bool:
 
 def _looks_like_json(start: str) -> bool:
     """Whether a text begins as JSON does: `[{`, `[1`, `{"`, over lines; not as `[rank0]: step 3`."""
-    return re.match(r'\s*(\{\s*("|\})|\[\s*(\{|\[|"|-?\d|\]))', start) is not None
+    return (
+        re.match(r'\s*(\{\s*("|\})|\[\s*(\{|\[|"|\]|-?\d[\d.eE+-]*\s*[,\]]\s*[-\d]))', start)
+        is not None
+    )

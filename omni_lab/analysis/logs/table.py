@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, UInt32
+from jaxtyping import Float64, Integer, UInt32
 
 from omni_lab.analysis.logs.curve import Event
 from omni_lab.errors import InputError
@@ -63,8 +63,12 @@ class Column:
 
     @property
     def numbers(self) -> tuple[UInt32[np.ndarray, " cells"], Float64[np.ndarray, " cells"]]:
-        """Rows and values of the cells that hold numbers, NaN and infinity included."""
-        return np.array(self.rows, np.uint32), np.array(self.values, np.float64)
+        """Rows and values of the cells that hold numbers, NaN and infinity included, in the order of rows."""
+        rows, values = np.array(self.rows, np.uint32), np.array(self.values, np.float64)
+        if np.any(rows[1:] < rows[:-1]):
+            order = np.argsort(rows, kind="stable")
+            return rows[order], values[order]
+        return rows, values
 
     def spread(self, rows: int) -> Float64[np.ndarray, " rows"]:
         """One number per row of the table; NaN where there is none."""
@@ -135,15 +139,35 @@ class Table:
         """Append a cell of text: the number that it spells, or a word where words matter."""
         if name in self._idle or (name in self.columns and self.columns[name] is None):
             return
-        value = number(text)
-        if value is None and not self.wanted(name):
-            self._idle.add(name)
-            return
-        column = self.columns[name] if name in self.columns else self.begun(name)
+        column, value = self._parsed(name, text)
         if value is not None and column is not None:
             self._append(column, at, value)
         elif column is not None and text:
             column.add_word(at, text)
+
+    def add_texts(self, name: str, text: str, at: Integer[np.ndarray, " cells"]) -> None:
+        """Append cells of one text, at rows that rise."""
+        column, value = self._parsed(name, text)
+        if column is None:
+            return
+        rows = at.astype(np.uint32).tobytes()
+        if value is not None:
+            column.rows.frombytes(rows)
+            column.values.frombytes(np.full(len(at), value).tobytes())
+        elif text:
+            column.word_rows.frombytes(rows)
+            code = column.words.setdefault(text[:200], len(column.words))
+            column.codes.frombytes(np.full(len(at), code, np.uint32).tobytes())
+
+    def _parsed(self, name: str, text: str) -> tuple[Column | None, float | None]:
+        """Column that a cell of text goes to, and its number; None where no one asks for it."""
+        value = number(text)
+        if name in self.columns:
+            return self.columns[name], value
+        if value is None and (name in self._idle or not self.wanted(name)):
+            self._idle.add(name)
+            return None, None
+        return self.begun(name), value
 
     def _add_nested(self, name: str, inner: Mapping[str, Any], at: int, depth: int) -> None:
         joined = self._joined
