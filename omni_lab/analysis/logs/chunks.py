@@ -44,7 +44,10 @@ def add_chunk(table: Table, data: bytes) -> bool:
     except pa.ArrowException:
         return False
     columns = list(_flat(found))
-    if not columns or any(not _plain(kind) for _, kind, _ in columns):
+    if not columns or not all(_plain(kind) for _, kind, _ in columns):
+        return False
+    # words that look like times are turned into times, which nobody asked for
+    if any(pa.types.is_timestamp(kind) and table.wanted(name) for name, kind, _ in columns):
         return False
     for name, _, cells in columns:
         _append(table, name, cells)

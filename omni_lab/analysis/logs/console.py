@@ -16,14 +16,17 @@ from omni_lab.analysis.logs.table import Table, number
 from omni_lab.errors import InputError
 
 LONGEST = 4_000  # letters of a line that are looked at
-_VALUE = r"[-+]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf|infinity)\b"
+# possessive (*+): a line of a thousand digits takes no longer than one of words
+_VALUE = r"[-+]?(?:\d[\d_,]*+(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?+|[-+]?(?:nan|inf|infinity)\b"
 _PAIR = re.compile(
-    rf"""(?P<name>[A-Za-z_][\w./-]*(?:[ ][A-Za-z_][\w./-]*){{0,3}})  # up to four words
+    rf"""(?<![\w./-])(?P<name>[A-Za-z_][\w./-]*+(?:[ ][A-Za-z_][\w./-]*+){{0,3}})  # up to four words
     ['"]?\s*[:=]?\s*['"\[(#]?                               # loss: 2 · 'loss': '2' · Step [2/9] · loss 2
     (?P<value>{_VALUE})(?![\w:]*:\d|-\d)""",
     re.X | re.I,
 )
-_BAR = re.compile(r"(?P<step>\d+)/\d+ \[\d+:\d")  # tqdm: 50/1000 [00:12<03:40, 4.3it/s, loss=2.31]
+_BAR = re.compile(
+    r"(?<!\d)(?P<step>\d++)/\d++ \[\d++:\d"
+)  # tqdm: 50/1000 [00:12<03:40, 4.3it/s, loss=2.31]
 _WORDS = {
     "train", "training", "val", "valid", "validation", "eval", "evaluation", "test", "dev", "lm", "total",
     "learning", "rate", "global", "batch", "size", "consumed", "loss", "step", "iter", "iteration",
@@ -42,7 +45,8 @@ def pairs(line: str) -> dict[str, Any]:
     {'step': 1200.0, 'train loss': 0.25, 'learning_rate': 1e-05}
     """
     found: dict[str, Any] = {}
-    for match in _PAIR.finditer(line[:LONGEST]):
+    line = line[:LONGEST]
+    for match in _PAIR.finditer(line):
         value = number(match["value"].rstrip(","))
         if value is not None:
             found.setdefault(_name(match["name"]), value)

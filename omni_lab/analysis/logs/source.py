@@ -6,6 +6,7 @@ import codecs
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,11 @@ def open_text(path: Path) -> Source:
         it is empty, packed or binary, or may not be read
     """
     try:
-        size = os.stat(path).st_size
+        state = os.stat(path)
+        if not stat.S_ISREG(state.st_mode):
+            raise InputError(
+                f"{path}: not a file (a pipe or a device); a log is a file or a folder"
+            )
         with open(path, "rb") as file:
             data = file.read(SAMPLE)
     except OSError as error:
@@ -68,7 +73,7 @@ def open_text(path: Path) -> Source:
         if data.startswith(magic):
             raise InputError(f"{path}: {name} data; unpack it, or export it as CSV or JSONL")
     encoding, start = _decoded(data, path)
-    whole = size <= SAMPLE
+    whole = state.st_size <= SAMPLE
     if not whole and "\n" in start:
         start = start[: start.rindex("\n") + 1]
     return Source(path, encoding, start, whole)
