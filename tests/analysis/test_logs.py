@@ -93,8 +93,9 @@ def test_the_recorded_run_is_read_with_its_stages_one_behind_the_other():
         "caption",
     ]
     assert [(e.step, e.what) for e in log.events if e.kind == "stage"] == [
-        (560, "stage: vision → audio"),
-        (820, "stage: audio → omni"),
+        (0, "vision"),
+        (560, "audio"),
+        (820, "omni"),
     ]
     decays = [e for e in log.events if e.kind == "rate" and "decay" in e.what]
     assert [(e.step, e.end) for e in decays] == [(336, 556), (729, 819), (902, 1224)]

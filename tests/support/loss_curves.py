@@ -59,7 +59,9 @@ def simulated(seed: int, wrong: str = "", noise: float = 0.05) -> Log:
     if wrong == "overfits":
         held = held * np.exp(np.clip((STEPS[::50] - 800) / 2000, 0, 1))
     begins = [500.0, 1000.0, 1500.0]
-    events = tuple(Event(at, "data", "the next pass over the data begins (epoch 1)") for at in begins)
+    events = tuple(
+        Event(at, "data", "the next pass over the data begins (epoch 1)") for at in begins
+    )
     curves = {"loss": Curve("loss", STEPS, values)}
     curves |= {
         name: Curve(name, STEPS, part * np.exp(rng.normal(0, noise, len(STEPS))))

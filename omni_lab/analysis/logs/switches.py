@@ -110,7 +110,7 @@ def _from_to(before: float, after: float) -> str:
 def word_events(
     steps: Float64[np.ndarray, " rows"], codes: np.ndarray, words: list[str], name: str, kind: str
 ) -> tuple[list[Event], str | None]:
-    """Events where a column of words changes, and a note where it alternates.
+    """Events where a column of words changes, and a note where it alternates; a stage has its name, the first one too.
 
     Parameters
     ----------
@@ -127,6 +127,11 @@ def word_events(
             [],
             f"column {name!r} changes {len(changes):,} times: taken as mixed, not as switches",
         )
+    if kind == "stage":
+        return [
+            Event(float(steps[at]), kind, words[codes[at]])
+            for at in ([0, *changes] if len(codes) else [])
+        ], None
     return [
         Event(float(steps[at]), kind, f"{name}: {words[codes[at - 1]]} → {words[codes[at]]}")
         for at in changes

@@ -38,7 +38,10 @@ def rise(log: Log) -> tuple[float, float, float | None]:
     low = int(np.argmin(level))
     step = float(curve.steps[parts[low][-1]])
     since = curve.steps[parts[max(low - 1, 0)][0]]
-    switched = any(e.kind in ("stage", "data") and e.step >= since for e in log.events)
+    begun = float(curve.steps[0])
+    switched = any(
+        e.kind in ("stage", "data") and e.step >= since and e.step > begun for e in log.events
+    )
     rate = None
     if log.rates is not None:
         peak = float(log.rates.values.max())
