@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omni_lab.cli.commands import add_json, answer, command
+from omni_lab.errors import UsageError
 
 if TYPE_CHECKING:
     from omni_lab.analysis.logs import Log
@@ -84,7 +85,11 @@ def _compared(
     from omni_lab.analysis.normal import compare
 
     references = read_logs(against, **asked)
-    return [compare(log, [other for other in references if not _same(log, other)]) for log in logs]
+    pairs = [(log, [other for other in references if not _same(log, other)]) for log in logs]
+    for log, others in pairs:
+        if not others:
+            raise UsageError(f"--against: {log.name} is the only run there; name recorded ones")
+    return [compare(*pair) for pair in pairs]
 
 
 def _same(one: Log, other: Log) -> bool:
@@ -127,8 +132,8 @@ def _phases(found: dict[str, Any]) -> list[str]:
     for run in found["runs"]:
         lines.append(f"{run['name']}: {run['verdict']} ({run['reason']})")
         for row in run["stretches"]:
-            stage = f"{row['stage']}: " if row["stage"] else ""
-            lines.append(f"  {stage}{row['verdict']} ({row['reason']})")
+            if len(run["stretches"]) > 1:
+                lines.append(f"  {row['stage']}: {row['verdict']} ({row['reason']})")
             for at in row["breaks"]:
                 counts = "" if at["counts"] else f"; does not count: {at['cause']}"
                 lines.append(

@@ -293,7 +293,7 @@ def test_a_file_with_several_runs_names_them(own_folder):
     }
     (own_folder / "record.json").write_text(json.dumps(arms))
     logs = read_logs(["record.json#a"], step="tokens")
-    assert [log.name.split()[-1] for log in logs] == ["details/curves/a/0", "details/curves/a/1"]
+    assert [log.name.split()[-1] for log in logs] == ["a/0", "a/1"]
 
 
 def test_a_folder_of_runs_is_several_logs_and_of_checkpoints_the_furthest_counts(own_folder):

@@ -133,7 +133,8 @@ def _making(
     table: Table, file: Path, part: str, asked: Asked, renamed: dict[str, str]
 ) -> Callable[[], Log]:
     short = short_name(file)
-    name = f"{short} {part}" if part else short
+    # of a place inside a document, the arm and the seed say which run it is
+    name = f"{short} {'/'.join(part.split('/')[-2:])}" if part else short
     where = f"{file}{PART}{part}" if part else str(file)
 
     def make() -> Log:

@@ -85,7 +85,7 @@ def _ramps(steps: Float64[np.ndarray, " rows"], rates: Float64[np.ndarray, " row
     if rates[end] < _FELL * peak:
         constant = float(steps[last] - steps[first])
         stable = constant > 0.1 * (steps[end] - steps[0])
-        after = f" after {constant:g} constant steps (warm-up–stable–decay)" if stable else ""
+        after = f" after {constant:g} constant steps" if stable else ""
         shape = _shape(steps[last : end + 1], rates[last : end + 1])
         what = f"{shape}decay of the learning rate, {_from_to(peak, rates[end])}{after}"
         events.append(Event(float(steps[last]), "rate", what, float(steps[end])))

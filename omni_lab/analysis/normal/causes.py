@@ -63,7 +63,7 @@ def _off(curve: Compared) -> bool:
     """Whether a curve lies off: outside the band, or a tenth off where there is none."""
     if curve.half is not None:
         return bool(curve.outside.mean() > 0.1)
-    return curve.logs and abs(np.log(curve.final)) > np.log(_RATIO)
+    return bool(curve.logs and abs(np.log(curve.final)) > np.log(_RATIO))
 
 
 def _shape(log: Log, main: Compared, flat: list[Cause]) -> Iterator[Cause]:

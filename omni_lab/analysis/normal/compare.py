@@ -128,6 +128,7 @@ def _record(curve: Compared) -> dict[str, Any]:
         "final": curve.final,
         "scale": "log" if curve.logs else "linear",
         "steps": curve.starts.tolist(),
+        "ends": curve.ends.tolist(),
         "run": curve.run.tolist(),
         "mean": curve.mean.tolist(),
         "half": None if curve.half is None else curve.half.tolist(),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from omni_lab.plots.palette import FAINT, INK, LINE
 from omni_lab.plots.style import drawable, new_picture, shortened, styled
@@ -54,7 +54,10 @@ def draw_against(record: Mapping[str, Any]) -> Figure:
 
 def _draw(ax: Axes, curve: Mapping[str, Any], small: bool = False) -> None:
     """Band, mean and run of one curve."""
-    steps, run, mean = (np.array(curve[key], float) for key in ("steps", "run", "mean"))
+    starts, ends, run, mean = (
+        np.array(curve[key], float) for key in ("steps", "ends", "run", "mean")
+    )
+    steps = (starts + ends) / 2
     scaled = np.exp if curve["scale"] == "log" else np.asarray
     ax.plot(steps, scaled(mean), color=BAND, linewidth=1.2, label="mean of the references")
     if curve["half"] is not None:
@@ -81,10 +84,13 @@ def _draw(ax: Axes, curve: Mapping[str, Any], small: bool = False) -> None:
 def _logarithmic(ax: Axes) -> None:
     """Logarithmic losses with numbers as people write them."""
     ax.set_yscale("log")
-    plain = FuncFormatter(lambda value, _: f"{value:g}")
-    ax.yaxis.set_major_formatter(plain)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     low, high = ax.get_ylim()
-    ax.yaxis.set_minor_formatter(plain if high < 8 * low else NullFormatter())
+    if high < 2.5 * low:  # too few of 1, 2, 5 in it
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _in_words(name: str, curve: Mapping[str, Any]) -> str:
