@@ -28,7 +28,7 @@ class Compared:
     """One curve of a run against the same curve of the references, in windows of steps."""
 
     name: str
-    starts: Float64[np.ndarray, " windows"]  # first step of a window
+    starts: Float64[np.ndarray, " windows"]  # first step of the run in a window
     ends: Float64[np.ndarray, " windows"]
     run: Float64[np.ndarray, " windows"]  # mean log loss; mean loss where it is not positive
     mean: Float64[np.ndarray, " windows"]  # of the references
@@ -93,9 +93,14 @@ def compared(
         half, spread = band(seeds, alpha, logs)
     losses = [window_means(curve, edges, np.asarray) for curve in everything]
     return Compared(
-        name, edges[:-1], _ends(run, edges), own, seeds.mean(0), half, spread, logs,
+        name, _starts(run, edges), _ends(run, edges), own, seeds.mean(0), half, spread, logs,
         losses[0], np.mean(losses[1:], axis=0),
     )  # fmt: skip
+
+
+def _starts(run: Curve, edges: Float64[np.ndarray, " edges"]) -> Float64[np.ndarray, " windows"]:
+    """First step of the run in every window."""
+    return run.steps[np.searchsorted(run.steps, edges[:-1])]
 
 
 def _ends(run: Curve, edges: Float64[np.ndarray, " edges"]) -> Float64[np.ndarray, " windows"]:
