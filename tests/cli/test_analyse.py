@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -23,9 +24,12 @@ def analysed(capsys, *arguments):
     return code, printed.out, (printed.err.splitlines() or [""])[-1]
 
 
-def written(log, name):
-    """A simulated log as a CSV file."""
-    curves = [log.curves[key] for key in log.curves]
+def written(log, name, every=1):
+    """A simulated log as a CSV file, every so many rows of it."""
+    curves = [
+        replace(curve, steps=curve.steps[::every], values=curve.values[::every])
+        for curve in log.curves.values()
+    ]
     header = ",".join(["step", *log.curves])
     rows = [",".join(f"{c.values[i]:.6g}" for c in curves) for i in range(len(curves[0].steps))]
     lines = [f"{step:g},{row}" for step, row in zip(curves[0].steps, rows, strict=True)]
@@ -39,8 +43,8 @@ def logs(own_folder):
     """A run with a sense that is not learned, and four recorded ones in a folder."""
     (own_folder / "seeds").mkdir()
     for seed in range(4):
-        written(simulated(seed), f"seeds/seed{seed}.csv")
-    return written(simulated(100, "modality"), "mine.csv")
+        written(simulated(seed), f"seeds/seed{seed}.csv", every=2)
+    return written(simulated(100, "modality"), "mine.csv", every=2)
 
 
 class Page(HTMLParser):
@@ -61,17 +65,15 @@ class Page(HTMLParser):
         self.places |= {given["id"]} if "id" in given else set()
 
 
-def test_a_log_against_recorded_runs_gives_text_record_picture_and_page(logs, capsys, own_folder):
-    code, out, _ = analysed(capsys, logs, "--against", "seeds", "--out", "found")
-    assert code == 0
-    assert out.startswith(
-        "mine: 1,000 rows of 'loss', steps 0 to 1998\n  beside it: loss_image, loss_audio"
-    )
-    assert "mine against 4: outside the band of its references" in out
-    assert (
-        "likely cause (loss_audio): loss_audio stays at 4." in out
-        and "page: found/phases.html" in out
-    )
+def test_a_log_against_recorded_runs_gives_record_picture_and_page(logs, capsys, own_folder):
+    code, out, err = analysed(capsys, logs, "--against", "seeds", "--out", "found", "--json")
+    assert code == 0, err
+    record = json.loads(out)
+    (against,) = record["against"]
+    assert [cause["kind"] for cause in against["causes"]] == ["modality_flat"]
+    assert record["logs"][0]["rows"] == 500 and record["phases"]["runs"][0]["name"] == "mine"
+    text = words(draw_against(against))
+    assert "loss_audio" in text and "mine against 4 recorded runs · loss" in text
     with Image.open(own_folder / "found" / "phases.png") as picture:
         assert min(picture.size) > 200
 
@@ -79,21 +81,27 @@ def test_a_log_against_recorded_runs_gives_text_record_picture_and_page(logs, ca
     page = Page(html)
     assert not page.foreign and not page.silent and set(page.links) <= page.places and page.links
     assert "Likely cause" in html and html.count('tabindex="0"') >= 3, (
-        "boxes that scroll take the focus"
+        "what scrolls takes the focus"
     )
 
-    code, out, _ = analysed(capsys, logs, "--against", "seeds", "--json")
-    record = json.loads(out)
-    (against,) = record["against"]
-    assert [cause["kind"] for cause in against["causes"]] == ["modality_flat"]
-    assert record["logs"][0]["rows"] == 1000 and record["phases"]["runs"][0]["name"] == "mine"
-    text = words(draw_against(against))
-    assert "loss_audio" in text and "mine against 4 recorded runs · loss" in text
+
+def test_people_are_told_what_was_read_what_was_found_and_why(logs, capsys):
+    written(simulated(100, "modality"), "short.csv", every=40)
+    code, out, err = analysed(capsys, "short.csv", "--against", "seeds")
+    assert code == 0, err
+    assert out.startswith(
+        "short: 25 rows of 'loss', steps 0 to 1920\n  beside it: loss_image, loss"
+    )
+    assert "short: cannot be decided (" in out and "note: one row in 80 steps" in out
+    assert "short against 4: outside the band of its references" in out
+    assert "likely cause (loss_audio): loss_audio stays at " in out
 
 
 def test_a_run_is_not_compared_with_itself(logs, capsys):
-    code, out, _ = analysed(capsys, "seeds/seed0.csv", "--against", "seeds", "--json")
-    assert code == 0 and json.loads(out)["against"][0]["references"] == ["seed1", "seed2", "seed3"]
+    written(simulated(0), "seeds/seed0.csv", every=40)
+    code, out, err = analysed(capsys, "seeds/seed0.csv", "--against", "seeds", "--json")
+    assert code == 0, err
+    assert json.loads(out)["against"][0]["references"] == ["seed1", "seed2", "seed3"]
     code, _, err = analysed(capsys, "mine.csv", "--against", "mine.csv")
     assert (
         code == 2 and err == "omni-lab: --against: mine is the only run there; name recorded ones"

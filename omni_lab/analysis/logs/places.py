@@ -15,8 +15,9 @@ from pathlib import Path
 from omni_lab.analysis.logs.console import read_console
 from omni_lab.analysis.logs.delimited import read_delimited
 from omni_lab.analysis.logs.event_files import read_event_files
+from omni_lab.analysis.logs.formats import format_of
 from omni_lab.analysis.logs.objects import read_document, read_lines
-from omni_lab.analysis.logs.source import format_of, is_event_file, open_text
+from omni_lab.analysis.logs.source import is_event_file, open_text
 from omni_lab.analysis.logs.table import Table
 from omni_lab.errors import InputError, reason
 
