@@ -7,9 +7,9 @@ step, and zero where the loss rises; a plateau must not rise steeply either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import takewhile
+from itertools import combinations_with_replacement, takewhile
 from typing import Any
 
 THREE, TWO, NONE, OPEN = "three phases", "two phases", "no plateau", "cannot be decided"
@@ -73,22 +73,23 @@ def is_drop_beside(drop: Sequence[Segment], plateau: Sequence[Segment], rule: Ru
 
 def plateaus(
     segments: Sequence[Segment], rule: Rule = RULE
-) -> Iterator[tuple[int, int, list[Segment], list[Segment]]]:
-    """Plateaus of a curve: index of the first and last segment, the drop before, what is steep after.
+) -> list[tuple[int, int, list[Segment], list[Segment]]]:
+    """Plateaus of a curve, flattest first: first and last segment, the drop before, what is steep after.
 
     A plateau is one or more neighbouring segments that last long enough and are level: as steep, falling or rising, as
     the margins allow beside the segments around it.
     """
-    for first in range(1, len(segments)):
-        for last in range(first, len(segments)):
-            part = segments[first : last + 1]
-            steep = max(abs(piece.slope) for piece in part)
-            before = _steep(segments[first - 1 :: -1], steep / rule.shallower)
-            after = _steep(segments[last + 1 :], steep * rule.steeper)
-            lasting = part[-1].end + 1 >= rule.lasts * (part[0].start + 1)
-            held = sum(piece.independent for piece in part) >= rule.holds
-            if lasting and held and before and is_drop_beside(before, part, rule):
-                yield first, last, before, after
+    found = []
+    for first, last in combinations_with_replacement(range(1, len(segments)), 2):
+        part = segments[first : last + 1]
+        steep = max(abs(piece.slope) for piece in part)
+        before = _steep(segments[first - 1 :: -1], steep / rule.shallower)
+        after = _steep(segments[last + 1 :], steep * rule.steeper)
+        lasting = part[-1].end + 1 >= rule.lasts * (part[0].start + 1)
+        held = sum(piece.independent for piece in part) >= rule.holds
+        if lasting and held and before and is_drop_beside(before, part, rule):
+            found.append((steep, first, last, before, after))
+    return [one[1:] for one in sorted(found, key=lambda one: one[:3])]
 
 
 def _steep(segments: Sequence[Segment], least: float) -> list[Segment]:
