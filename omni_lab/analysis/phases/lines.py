@@ -31,8 +31,8 @@ class Breaks:
     whiten: Float[np.ndarray, "bins bins"]
     basis: Float[np.ndarray, "bins columns"]  # 1, x, one hinge per candidate; whitened
     places: Float[np.ndarray, " candidates"]
-    sets: list[Int[np.ndarray, "sets columns"]]  # columns of the basis, by number of breaks
-    inverses: list[Float[np.ndarray, "sets columns columns"]]
+    sets: list[Int[np.ndarray, "_ _"]]  # columns of the basis, by number of breaks
+    inverses: list[Float[np.ndarray, "_ _ _"]]
 
 
 def candidates(

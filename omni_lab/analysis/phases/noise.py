@@ -69,7 +69,7 @@ def gridded(
 
     centres = np.add.reduceat(x, edges) / counts
     rough = _running_median([float(np.median(part)) for part in np.split(y, edges[1:])])
-    base = np.interp(x, centres, rough)
+    base = _interpolated(x, centres, rough)
     scale = _scales(y - base, counts, POOLED)
 
     each = np.repeat(scale, counts)
@@ -79,6 +79,16 @@ def gridded(
     means = np.add.reduceat(clean, edges) / counts
     low, high = x[edges], x[edges + counts - 1]
     return Grid(first, centres, low, high, means, counts, scale, x, clean)
+
+
+def _interpolated(x: np.ndarray, centres: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Linear interpolation, which goes on straight beyond the first and the last bin's centre."""
+    if centres.size < 2:
+        return np.full(x.size, values[0])
+    slopes = np.diff(values)[[0, -1]] / np.diff(centres)[[0, -1]]
+    inside = np.interp(x, centres, values)
+    early, late = np.minimum(x - centres[0], 0), np.maximum(x - centres[-1], 0)
+    return inside + slopes[0] * early + slopes[1] * late
 
 
 def _running_median(medians: list[float]) -> np.ndarray:

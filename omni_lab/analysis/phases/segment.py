@@ -208,7 +208,9 @@ def _told(work: Work, count: int, tests: list[tuple[int, float]], decay: np.ndar
     grid, x, whiten = work.grid, work.grid.x, work.whiten
     breaks = best_breaks(work, count)
     line = line_through(grid, whiten, breaks[None])
-    rows = line + work.draws
+    # what the line does not follow makes breaks less certain, as noise does (Birge's ratio)
+    left = ((whiten @ (grid.y - line)) ** 2).sum() / max(1, x.size - 2 * count - 2)
+    rows = line + work.draws * np.sqrt(max(1.0, left))
 
     # from the curve's own breaks: of several breaks, one that is idle would wander, and others take its name
     moved, _ = refined(grid, rows, whiten, np.repeat(breaks[None], len(rows), 0), 10)

@@ -9,9 +9,9 @@ false alarm is the verdict "three phases" on a loss that has none, under any con
 judged at the *stated noise*, fixed before the reported seeds were drawn: at least 1,000 steps, at most .1 a step, white
 or AR(1) .5; under all other conditions they are reported.
 
-Tuned, on other seeds (100,000 to 400,000): how noise is estimated (spline, leverage, bias of its colour), candidates of
-the search, that a plateau must not rise, must hold ten independent points, and that drops may bend. The other margins
-of the rule stand as first written.
+Tuned, on other seeds (100,000 to 600,000): how noise is estimated (spline, leverage, bias of its colour, variance of
+draws), candidates of the search, means of hinges over bins, that a plateau must not rise, must hold ten independent
+points and is the flattest one, and that drops may bend. The other margins of the rule stand as first written.
 
 Expected before looking: no family above 5 %; nine of ten found; red noise over few steps is refused as undecidable.
 """
