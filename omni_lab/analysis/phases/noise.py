@@ -133,7 +133,8 @@ def described(
     parameters = float(leverage.sum())
     pulled = np.repeat(np.sqrt(np.maximum(1 - leverage / grid.counts, 0.1)), grid.counts)
     off = (grid.log_loss - fitted) / pulled
-    red, share = red_noise(autocorrelation(off), off.size)
+    # what rounding leaves of a curve without noise has no colour
+    red, share = red_noise(autocorrelation(off), off.size) if off.std() > SMALLEST else (0.0, 0.0)
     red = min(REDDEST, red + share * parameters * (1 + red) / off.size)
     time = 1 + 2 * share * red / (1 - red)
     scale = _scales(off, grid.counts, min(off.size // 2, max(2 * POOLED, round(20 * time))))

@@ -7,6 +7,7 @@ step, and zero where the loss rises; a plateau must not rise steeply either.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations_with_replacement, takewhile
@@ -28,7 +29,7 @@ class Rule:
     depth: float = 0.1  # fall of log loss in each of the two drops, at least
     independent: float = 40.0  # points divided by the time that noise is correlated over, at least
     slope_error: float = 0.25  # 95 % half-width of a slope over the last e-fold of steps, at most
-    full_rate: float = 0.9  # of the highest rate so far: below it, decay may cause a drop
+    full_rate: float = 0.97  # of the highest rate so far: below it, decay may cause a drop
     near: float = 1.1  # factor in steps by which a switch may lie outside a break's interval
 
     def as_json(self) -> dict[str, float]:
@@ -48,7 +49,8 @@ class Segment:
     slope: float  # log loss over log step
     low: float
     high: float
-    fall: float  # of log loss, from its start to its end
+    span: float  # from its start to its end, in log steps of its own stage
+    fall: float  # of log loss, over it
     independent: float  # points over the time that noise is correlated over
 
     @property
@@ -60,10 +62,10 @@ class Segment:
 def is_drop_beside(drop: Sequence[Segment], plateau: Sequence[Segment], rule: Rule = RULE) -> bool:
     """Whether neighbouring segments are a drop beside a plateau: steeper, surely so, and deep.
 
-    >>> falls, flat = Segment(1, 100, -0.5, -0.6, -0.4, 2.3, 99), Segment(99, 400, -0.1, -0.2, 0.0, 0.14, 300)
+    >>> falls, flat = Segment(1, 100, -0.5, -0.6, -0.4, 4.6, 2.3, 99), Segment(99, 399, -0.1, -0.2, 0.0, 1.4, 0.14, 300)
     >>> is_drop_beside([falls], [flat]), is_drop_beside([flat], [falls])
     (True, False)
-    >>> is_drop_beside([falls], [Segment(99, 400, -0.1, -0.5, 0.3, 0.14, 300)])  # too uncertain
+    >>> is_drop_beside([falls], [Segment(99, 399, -0.1, -0.5, 0.3, 1.4, 0.14, 300)])  # too uncertain
     False
     """
     flattest = min(part.low for part in plateau)
@@ -85,7 +87,7 @@ def plateaus(
         steep = max(abs(piece.slope) for piece in part)
         before = _steep(segments[first - 1 :: -1], steep / rule.shallower)
         after = _steep(segments[last + 1 :], steep * rule.steeper)
-        lasting = part[-1].end + 1 >= rule.lasts * (part[0].start + 1)
+        lasting = sum(piece.span for piece in part) >= math.log(rule.lasts)
         held = sum(piece.independent for piece in part) >= rule.holds
         if lasting and held and before and is_drop_beside(before, part, rule):
             found.append((steep, first, last, before, after))

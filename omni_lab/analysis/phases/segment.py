@@ -222,7 +222,7 @@ def _told(work: Work, count: int, tests: list[tuple[int, float]], decay: np.ndar
         Segment(
             grid.step(cuts[i]), grid.step(cuts[i + 1]), float(slopes[i]),
             float(min(ends[0, i], slopes[i])), float(max(ends[1, i], slopes[i])),
-            float(-slopes[i] * (cuts[i + 1] - cuts[i])),
+            float(cuts[i + 1] - cuts[i]), float(-slopes[i] * (cuts[i + 1] - cuts[i])),
             float(((grid.log_steps >= cuts[i]) & (grid.log_steps <= cuts[i + 1])).sum())
             / work.noise.time,
         )
