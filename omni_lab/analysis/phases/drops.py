@@ -60,16 +60,16 @@ def drop_of(
 
 def _smoothed(work: Work) -> Float[np.ndarray, "lines bins"]:
     """Smoothing line of the curve, and below it those of its bootstrap draws."""
-    x, whiten = work.grid.x, work.whiten
+    grid, whiten = work.grid, work.whiten
     breaks = best_breaks(work, PIECES)[None]
 
     def through(rows, breaks):
-        found, _ = solved(x, rows, whiten, breaks)
-        return (hinges(x, breaks) @ found[..., None])[..., 0]
+        found, _ = solved(grid, rows, whiten, breaks)
+        return (hinges(grid, breaks) @ found[..., None])[..., 0]
 
     own = through(work.grid.y[None], breaks)
     rows = own + work.draws
-    moved, _ = refined(x, rows, whiten, np.repeat(breaks, len(rows), 0), 6)
+    moved, _ = refined(grid, rows, whiten, np.repeat(breaks, len(rows), 0), 6)
     return np.concatenate([own, through(rows, moved)])
 
 

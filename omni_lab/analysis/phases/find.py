@@ -138,7 +138,7 @@ def _stretch(
     if decay and not refusal(curve):
         more = segment(curve, most, seed, draws, stretch.start)
         late = [row | {"counts": False, "cause": decay} for row in told(more, causes)["breaks"]]
-        about["breaks"] += [row for row in late if row["high"] >= until]
+        about["breaks"] += [row for row in late if row["step"] >= until / RULE.near]
         about["whole"] = _drawn(more)
         imitated, _, _ = (
             judge(more.segments, _words(more, causes)) if more.segments else (NONE,) * 3

@@ -27,16 +27,16 @@ _CHUNK = 200
 class Breaks:
     """Coarse grid of breaks over given bins: which sets of breaks there are, and their Gram matrices."""
 
-    x: Float[np.ndarray, " bins"]
+    grid: Grid
     whiten: Float[np.ndarray, "bins bins"]
     basis: Float[np.ndarray, "bins columns"]  # 1, x, one hinge per candidate; whitened
     places: Float[np.ndarray, " candidates"]
-    sets: list[Int[np.ndarray, "sets columns"]]  # columns of the basis, by number of breaks
-    inverses: list[Float[np.ndarray, "sets columns columns"]]
+    sets: list[Int[np.ndarray, "_ _"]]  # columns of the basis, by number of breaks
+    inverses: list[Float[np.ndarray, "_ _ _"]]
 
 
 def candidates(
-    x: Float[np.ndarray, " bins"],
+    grid: Grid,
     whiten: Float[np.ndarray, "bins bins"],
     most: int,
     known: Float[np.ndarray, " breaks"],
@@ -47,10 +47,11 @@ def candidates(
     ----------
     known : breaks of a null hypothesis, which are candidates too; without them its error would be that of the grid
     """
+    x = grid.x
     even = np.linspace(FEWEST, x.size - 1 - FEWEST, PLACES)
     inner = np.sort(np.concatenate([even, np.interp(known, x, np.arange(x.size))]))
     places = np.interp(inner, np.arange(x.size), x)
-    basis = whiten @ np.column_stack([np.ones_like(x), x, np.maximum(0, x[:, None] - places)])
+    basis = whiten @ hinges(grid, places[None])[0]
     gram = basis.T @ basis
 
     sets, inverses = [], []
@@ -61,7 +62,7 @@ def candidates(
         )[_apart(places[some], inner[some], x[-1])]
         sets.append(columns)
         inverses.append(np.linalg.inv(gram[columns[:, :, None], columns[:, None, :]]))
-    return Breaks(x, whiten, basis, places, sets, inverses)
+    return Breaks(grid, whiten, basis, places, sets, inverses)
 
 
 @functools.cache
@@ -78,14 +79,14 @@ def _apart(breaks: np.ndarray, bins: np.ndarray, end: float) -> np.ndarray:
 
 
 def searched(
-    grid: Breaks, y: Float[np.ndarray, "curves bins"]
+    coarse: Breaks, y: Float[np.ndarray, "curves bins"]
 ) -> tuple[Float[np.ndarray, "counts curves"], list[Int[np.ndarray, " curves"]]]:
     """Least squared error of every curve with 0, 1, … breaks of the coarse grid, and the sets that give it."""
-    white = y @ grid.whiten.T
-    right = grid.basis.T @ white.T  # columns curves
+    white = y @ coarse.whiten.T
+    right = coarse.basis.T @ white.T  # columns curves
     total = (white**2).sum(1)
     errors, which = [], []
-    for columns, inverses in zip(grid.sets, grid.inverses, strict=True):
+    for columns, inverses in zip(coarse.sets, coarse.inverses, strict=True):
         best = np.full(len(y), -np.inf)
         index = np.zeros(len(y), dtype=np.int64)
         for start in range(0, len(columns), _CHUNK):
@@ -101,21 +102,34 @@ def searched(
 
 
 def hinges(
-    x: Float[np.ndarray, " bins"], breaks: Float[np.ndarray, "curves breaks"]
+    grid: Grid, breaks: Float[np.ndarray, "curves breaks"]
 ) -> Float[np.ndarray, "curves bins columns"]:
-    """Basis of broken lines: 1, x and one hinge per break."""
+    """Basis of broken lines: 1, x and one hinge per break, each the mean over what a bin holds.
+
+    A break inside a bin bends only the steps after it: the mean of the hinge over the bin is not that at its centre.
+    """
+    x = grid.x
     flat = np.broadcast_to(np.stack([np.ones_like(x), x], -1), (len(breaks), x.size, 2))
-    return np.concatenate([flat, np.maximum(0, x[:, None] - breaks[:, None, :])], -1)
+    off = x[:, None] - breaks[:, None, :]
+    after = _after(grid, breaks)
+    inside = (x - grid.low)[:, None] * after**2
+    return np.concatenate([flat, np.where(after < 1, inside, np.maximum(0, off))], -1)
+
+
+def _after(grid: Grid, breaks: Float[np.ndarray, "curves breaks"]) -> np.ndarray:
+    """Part of each bin that lies after each break, 0 to 1: curves × bins × breaks."""
+    width = np.maximum(grid.high - grid.low, 1e-12)
+    return np.clip((grid.high[:, None] - breaks[:, None, :]) / width[:, None], 0.0, 1.0)
 
 
 def solved(
-    x: Float[np.ndarray, " bins"],
+    grid: Grid,
     y: Float[np.ndarray, "curves bins"],
     whiten: Float[np.ndarray, "bins bins"],
     breaks: Float[np.ndarray, "curves breaks"],
 ) -> tuple[Float[np.ndarray, "curves columns"], Float[np.ndarray, " curves"]]:
     """Coefficients of broken lines with given breaks, and their squared errors."""
-    return _least_squares(whiten @ hinges(x, breaks), y @ whiten.T)
+    return _least_squares(whiten @ hinges(grid, breaks), y @ whiten.T)
 
 
 def _least_squares(basis, white):
@@ -129,7 +143,7 @@ def _least_squares(basis, white):
 
 
 def refined(
-    x: Float[np.ndarray, " bins"],
+    grid: Grid,
     y: Float[np.ndarray, "curves bins"],
     whiten: Float[np.ndarray, "bins bins"],
     breaks: Float[np.ndarray, "curves breaks"],
@@ -138,19 +152,19 @@ def refined(
     """Breaks moved to where the squared error is least (Muggeo 2003), and that error."""
     best, count = breaks, breaks.shape[1]
     white = y @ whiten.T
-    _, error = _least_squares(whiten @ hinges(x, best), white)
+    _, error = _least_squares(whiten @ hinges(grid, best), white)
     if not count:
         return best, error
 
     here = best
     for turn in range(rounds):
-        beside = -(x[:, None] > here[:, None, :]).astype(np.float64)
-        basis = whiten @ np.concatenate([hinges(x, here), beside], -1)
+        beside = -_after(grid, here)
+        basis = whiten @ np.concatenate([hinges(grid, here), beside], -1)
         found, _ = _least_squares(basis, white)
         slopes, moves = found[:, 2 : 2 + count], found[:, 2 + count :]
         safe = np.where(np.abs(slopes) < 1e-9, 1e-9, slopes)
-        here = _ordered(here + np.clip(moves / safe, -0.4, 0.4) * 0.9**turn, x)
-        _, new = _least_squares(whiten @ hinges(x, here), white)
+        here = _ordered(here + np.clip(moves / safe, -0.4, 0.4) * 0.9**turn, grid.x)
+        _, new = _least_squares(whiten @ hinges(grid, here), white)
         better = new < error
         best = np.where(better[:, None], here, best)
         error = np.where(better, new, error)
@@ -201,7 +215,7 @@ def flexible(
 
 
 def by_partition(
-    x: Float[np.ndarray, " bins"],
+    grid: Grid,
     y: Float[np.ndarray, " bins"],
     whiten: Float[np.ndarray, "bins bins"],
     count: int,
@@ -210,6 +224,7 @@ def by_partition(
     import ruptures
     from ruptures.exceptions import BadSegmentationParameters
 
+    x = grid.x
     root = np.sqrt((whiten**2).sum(0))
     root /= root.mean()
     signal = np.column_stack([root * y, root, root * x])

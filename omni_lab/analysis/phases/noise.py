@@ -34,6 +34,8 @@ class Grid:
 
     first: float  # step that the logarithm begins at: x = log(step - first + 1)
     x: Float[np.ndarray, " bins"]
+    low: Float[np.ndarray, " bins"]  # log step that a bin begins at
+    high: Float[np.ndarray, " bins"]  # and that it ends at
     y: Float[np.ndarray, " bins"]
     counts: Int[np.ndarray, " bins"]
     scale: Float[np.ndarray, " bins"]  # of the noise of one step
@@ -69,7 +71,7 @@ def gridded(
 
     centres = np.add.reduceat(x, edges) / counts
     rough = _running_median([float(np.median(part)) for part in np.split(y, edges[1:])])
-    base = np.interp(x, centres, rough)
+    base = _interpolated(x, centres, rough)
     scale = _scales(y - base, counts, POOLED)
 
     each = np.repeat(scale, counts)
@@ -77,7 +79,18 @@ def gridded(
     off = np.where(np.abs(off) > SPIKE * each, 0.0, np.clip(off, -CLIP * each, CLIP * each))
     clean = base + off
     means = np.add.reduceat(clean, edges) / counts
-    return Grid(first, centres, means, counts, scale, x, clean)
+    low, high = x[edges], x[edges + counts - 1]
+    return Grid(first, centres, low, high, means, counts, scale, x, clean)
+
+
+def _interpolated(x: np.ndarray, centres: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Linear interpolation, which goes on straight beyond the first and the last bin's centre."""
+    if centres.size < 2:
+        return np.full(x.size, values[0])
+    slopes = np.diff(values)[[0, -1]] / np.diff(centres)[[0, -1]]
+    inside = np.interp(x, centres, values)
+    early, late = np.minimum(x - centres[0], 0), np.maximum(x - centres[-1], 0)
+    return inside + slopes[0] * early + slopes[1] * late
 
 
 def _running_median(medians: list[float]) -> np.ndarray:
@@ -122,8 +135,8 @@ def described(
     parameters = float(leverage.sum())
     pulled = np.repeat(np.sqrt(np.maximum(1 - leverage / grid.counts, 0.1)), grid.counts)
     off = (grid.log_loss - fitted) / pulled
-    red, share = red_noise(autocorrelation(off), off.size)
-    seen = 1 + 2 * share * red / (1 - red)
+    # what rounding leaves of a curve without noise has no colour
+    red, share = red_noise(autocorrelation(off), off.size) if off.std() > SMALLEST else (0.0, 0.0)
     red = min(REDDEST, red + share * parameters * (1 + red) / off.size)
     time = 1 + 2 * share * red / (1 - red)
     scale = _scales(off, grid.counts, min(off.size // 2, max(2 * POOLED, round(20 * time))))
@@ -134,7 +147,7 @@ def described(
     off *= np.sqrt(free / (free - parameters) * (1 - parameters / off.size))
     covariance = _covariance(grid.counts, red, share) * np.outer(scale, scale) * off.var()
     whiten = np.linalg.inv(np.linalg.cholesky(covariance))
-    return Noise(off * np.sqrt(time / seen), scale, time, whiten)
+    return Noise(off, scale, time, whiten)
 
 
 def autocorrelation(values: Float[np.ndarray, " points"]) -> Float[np.ndarray, " lags"]:
@@ -182,16 +195,20 @@ def drawn(
     """Block-bootstrap draws of the noise of every bin's mean.
 
     A block is long enough for the colour of the noise to fit in; sums over whole blocks come from cumulative sums.
+    Residuals of a fit sum up to less than the noise did, and blocks forget what reaches beyond them: where blocks vary
+    less than the noise's correlation time says, draws are enlarged to that.
     """
     size = noise.residuals.size
     block = int(min(max(10, np.ceil(6 * noise.time), size // FINEST), max(1, size // 6)))
     sums = np.concatenate([[0.0], np.cumsum(np.tile(noise.residuals, 2))])
+    varied = float((sums[block : block + size] - sums[:size]).var()) / block
+    enlarged = np.sqrt(max(1.0, noise.residuals.var() * noise.time / varied))
+
     starts = rng.integers(0, size, (draws, size // block + 1))
     whole = np.zeros((draws, starts.shape[1] + 1))
     np.cumsum(sums[starts + block] - sums[starts], axis=1, out=whole[:, 1:])
-
     edges = np.concatenate([[0], np.cumsum(grid.counts)])
     at, rest = np.divmod(edges, block)
     begun = starts[:, np.minimum(at, starts.shape[1] - 1)]
     upto = whole[:, at] + sums[begun + rest] - sums[begun]
-    return np.diff(upto, axis=1) / grid.counts * noise.scale
+    return np.diff(upto, axis=1) / grid.counts * noise.scale * enlarged

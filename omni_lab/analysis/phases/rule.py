@@ -7,9 +7,10 @@ step, and zero where the loss rises; a plateau must not rise steeply either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import takewhile
+from itertools import combinations_with_replacement, takewhile
 from typing import Any
 
 THREE, TWO, NONE, OPEN = "three phases", "two phases", "no plateau", "cannot be decided"
@@ -28,7 +29,7 @@ class Rule:
     depth: float = 0.1  # fall of log loss in each of the two drops, at least
     independent: float = 40.0  # points divided by the time that noise is correlated over, at least
     slope_error: float = 0.25  # 95 % half-width of a slope over the last e-fold of steps, at most
-    full_rate: float = 0.9  # of the highest rate so far: below it, decay may cause a drop
+    full_rate: float = 0.97  # of the highest rate so far: below it, decay may cause a drop
     near: float = 1.1  # factor in steps by which a switch may lie outside a break's interval
 
     def as_json(self) -> dict[str, float]:
@@ -48,7 +49,8 @@ class Segment:
     slope: float  # log loss over log step
     low: float
     high: float
-    fall: float  # of log loss, from its start to its end
+    span: float  # from its start to its end, in log steps of its own stage
+    fall: float  # of log loss, over it
     independent: float  # points over the time that noise is correlated over
 
     @property
@@ -60,10 +62,10 @@ class Segment:
 def is_drop_beside(drop: Sequence[Segment], plateau: Sequence[Segment], rule: Rule = RULE) -> bool:
     """Whether neighbouring segments are a drop beside a plateau: steeper, surely so, and deep.
 
-    >>> falls, flat = Segment(1, 100, -0.5, -0.6, -0.4, 2.3, 99), Segment(99, 400, -0.1, -0.2, 0.0, 0.14, 300)
+    >>> falls, flat = Segment(1, 100, -0.5, -0.6, -0.4, 4.6, 2.3, 99), Segment(99, 399, -0.1, -0.2, 0.0, 1.4, 0.14, 300)
     >>> is_drop_beside([falls], [flat]), is_drop_beside([flat], [falls])
     (True, False)
-    >>> is_drop_beside([falls], [Segment(99, 400, -0.1, -0.5, 0.3, 0.14, 300)])  # too uncertain
+    >>> is_drop_beside([falls], [Segment(99, 399, -0.1, -0.5, 0.3, 1.4, 0.14, 300)])  # too uncertain
     False
     """
     flattest = min(part.low for part in plateau)
@@ -73,22 +75,23 @@ def is_drop_beside(drop: Sequence[Segment], plateau: Sequence[Segment], rule: Ru
 
 def plateaus(
     segments: Sequence[Segment], rule: Rule = RULE
-) -> Iterator[tuple[int, int, list[Segment], list[Segment]]]:
-    """Plateaus of a curve: index of the first and last segment, the drop before, what is steep after.
+) -> list[tuple[int, int, list[Segment], list[Segment]]]:
+    """Plateaus of a curve, flattest first: first and last segment, the drop before, what is steep after.
 
     A plateau is one or more neighbouring segments that last long enough and are level: as steep, falling or rising, as
     the margins allow beside the segments around it.
     """
-    for first in range(1, len(segments)):
-        for last in range(first, len(segments)):
-            part = segments[first : last + 1]
-            steep = max(abs(piece.slope) for piece in part)
-            before = _steep(segments[first - 1 :: -1], steep / rule.shallower)
-            after = _steep(segments[last + 1 :], steep * rule.steeper)
-            lasting = part[-1].end + 1 >= rule.lasts * (part[0].start + 1)
-            held = sum(piece.independent for piece in part) >= rule.holds
-            if lasting and held and before and is_drop_beside(before, part, rule):
-                yield first, last, before, after
+    found = []
+    for first, last in combinations_with_replacement(range(1, len(segments)), 2):
+        part = segments[first : last + 1]
+        steep = max(abs(piece.slope) for piece in part)
+        before = _steep(segments[first - 1 :: -1], steep / rule.shallower)
+        after = _steep(segments[last + 1 :], steep * rule.steeper)
+        lasting = sum(piece.span for piece in part) >= math.log(rule.lasts)
+        held = sum(piece.independent for piece in part) >= rule.holds
+        if lasting and held and before and is_drop_beside(before, part, rule):
+            found.append((steep, first, last, before, after))
+    return [one[1:] for one in sorted(found, key=lambda one: one[:3])]
 
 
 def _steep(segments: Sequence[Segment], least: float) -> list[Segment]:

@@ -119,12 +119,12 @@ def prepared(curve: Curve, most: int, seed: int, draws: int, first: float) -> Wo
     grid = gridded(curve.steps, curve.values, first)
     whiten = independent(grid)
     for _ in range(2):  # as if noise were white, then by its colour
-        coarse = candidates(grid.x, whiten, most, np.zeros(0))
+        coarse = candidates(grid, whiten, most, np.zeros(0))
         _, which = searched(coarse, grid.y[None])
         richest = _refined_set(coarse, grid.y[None], which, most)
         noise = _noise_around(grid, whiten, richest[0])
         whiten = noise.whiten
-    coarse = candidates(grid.x, whiten, most, np.zeros(0))
+    coarse = candidates(grid, whiten, most, np.zeros(0))
     errors, _ = searched(coarse, grid.y[None])
     rng = np.random.default_rng(seed)
     return Work(grid, noise, whiten, coarse, errors[:, 0], drawn(grid, noise, draws, rng))
@@ -149,15 +149,13 @@ def _noise_around(grid: Grid, whiten: np.ndarray, breaks: np.ndarray) -> Noise:
 def _refined_set(coarse: Breaks, y: np.ndarray, which: list[np.ndarray], count: int) -> np.ndarray:
     """Breaks of the best set of the coarse grid, refined: curves × breaks."""
     columns = coarse.sets[count][which[count]][:, 2:]
-    return refined(coarse.x, y, coarse.whiten, coarse.places[columns - 2])[0]
+    return refined(coarse.grid, y, coarse.whiten, coarse.places[columns - 2])[0]
 
 
-def line_through(
-    x: np.ndarray, y: np.ndarray, whiten: np.ndarray, breaks: np.ndarray
-) -> np.ndarray:
+def line_through(grid: Grid, whiten: np.ndarray, breaks: np.ndarray) -> np.ndarray:
     """Broken line with given breaks through one curve."""
-    found, _ = solved(x, y[None], whiten, breaks)
-    return (hinges(x, breaks) @ found[..., None])[0, :, 0]
+    found, _ = solved(grid, grid.y[None], whiten, breaks)
+    return (hinges(grid, breaks) @ found[..., None])[0, :, 0]
 
 
 def _gain(null: np.ndarray, errors: np.ndarray, count: int) -> np.ndarray:
@@ -178,11 +176,11 @@ def _test_smooth(work: Work, start: np.ndarray, error: float) -> float:
 
 def _test_fewer(work: Work, count: int) -> float:
     """p-value of a broken line with `count` breaks against those with more."""
-    x, y, most = work.grid.x, work.grid.y[None], len(work.errors) - 1
+    y, most = work.grid.y[None], len(work.errors) - 1
     breaks = _refined_set(work.breaks, y, searched(work.breaks, y)[1], count)
-    line = line_through(x, work.grid.y, work.whiten, breaks)
-    grid = candidates(x, work.whiten, most, breaks[0])
-    errors, _ = searched(grid, np.concatenate([y, line + work.draws]))
+    line = line_through(work.grid, work.whiten, breaks)
+    coarse = candidates(work.grid, work.whiten, most, breaks[0])
+    errors, _ = searched(coarse, np.concatenate([y, line + work.draws]))
     gains = _gain(errors[count], errors, count)
     return _p(gains[0], gains[1:])
 
@@ -198,10 +196,10 @@ def best_breaks(work: Work, count: int) -> np.ndarray:
     _, which = searched(work.breaks, y)
     columns = work.breaks.sets[count][which[count]][:, 2:]
     starts = [work.breaks.places[columns - 2][0]]
-    if count and (other := by_partition(grid.x, grid.y, work.whiten, count)) is not None:
+    if count and (other := by_partition(grid, grid.y, work.whiten, count)) is not None:
         starts.append(other)
     rows = np.repeat(y, len(starts), 0)
-    found, errors = refined(grid.x, rows, work.whiten, np.stack(starts), 20)
+    found, errors = refined(grid, rows, work.whiten, np.stack(starts), 20)
     return found[int(errors.argmin())]
 
 
@@ -209,20 +207,22 @@ def _told(work: Work, count: int, tests: list[tuple[int, float]], decay: np.ndar
     """Chosen broken line with intervals, as steps and losses."""
     grid, x, whiten = work.grid, work.grid.x, work.whiten
     breaks = best_breaks(work, count)
-    line = line_through(x, grid.y, whiten, breaks[None])
-    rows = line + work.draws
+    line = line_through(grid, whiten, breaks[None])
+    # what the line does not follow makes breaks less certain, as noise does (Birge's ratio)
+    left = ((whiten @ (grid.y - line)) ** 2).sum() / max(1, x.size - 2 * count - 2)
+    rows = line + work.draws * np.sqrt(max(1.0, left))
 
     # from the curve's own breaks: of several breaks, one that is idle would wander, and others take its name
-    moved, _ = refined(x, rows, whiten, np.repeat(breaks[None], len(rows), 0), 10)
-    slopes = solved(x, grid.y[None], whiten, breaks[None])[0][0, 1:].cumsum()
-    ends = np.percentile(solved(x, rows, whiten, moved)[0][:, 1:].cumsum(1), (2.5, 97.5), axis=0)
+    moved, _ = refined(grid, rows, whiten, np.repeat(breaks[None], len(rows), 0), 10)
+    slopes = solved(grid, grid.y[None], whiten, breaks[None])[0][0, 1:].cumsum()
+    ends = np.percentile(solved(grid, rows, whiten, moved)[0][:, 1:].cumsum(1), (2.5, 97.5), axis=0)
     spans = np.percentile(moved, (2.5, 97.5), axis=0)
     cuts = [x[0], *breaks, x[-1]]
     segments = tuple(
         Segment(
             grid.step(cuts[i]), grid.step(cuts[i + 1]), float(slopes[i]),
             float(min(ends[0, i], slopes[i])), float(max(ends[1, i], slopes[i])),
-            float(-slopes[i] * (cuts[i + 1] - cuts[i])),
+            float(cuts[i + 1] - cuts[i]), float(-slopes[i] * (cuts[i + 1] - cuts[i])),
             float(((grid.log_steps >= cuts[i]) & (grid.log_steps <= cuts[i + 1])).sum())
             / work.noise.time,
         )
