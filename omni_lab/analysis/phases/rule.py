@@ -1,8 +1,8 @@
 """Rule for "three phases" of a training loss: drop, plateau, second drop, with every margin stated.
 
 The margins were written down before the first run was looked at; what was tuned afterwards, on simulated curves only,
-is named in the docstring of `omni_lab/reproduce/experiments/phases.py`. Steepness is minus the slope of log loss over log
-step, and zero where the loss rises; a plateau must not rise steeply either.
+is named in the docstring of `omni_lab/reproduce/experiments/phases.py`. Steepness is minus the slope of log loss over
+log step, and zero where the loss rises; a plateau must not rise steeply either.
 """
 
 from __future__ import annotations
