@@ -3,8 +3,6 @@
 If a total is a sum of skills that fall one after the other (quanta; Michaud et al. 2023), the curve
 of a skill should depend on how much of it has been practised. With γ = 1 only its own practice
 counts: asked half as often, it falls after twice as many steps. With γ = 0 only the step counts.
-
-Glossary: N steps.
 """
 
 from __future__ import annotations
@@ -36,8 +34,8 @@ def smoothed(curve: Curve, width: float = 0.06) -> Curve:
 
 
 def stretched(
-    curve: Curve, steps: Float64[np.ndarray, " N"], practice: float
-) -> Float64[np.ndarray, " N"]:
+    curve: Curve, steps: Float64[np.ndarray, " points"], practice: float
+) -> Float64[np.ndarray, " points"]:
     """Values of a curve at steps that each count `practice` times; its ends go on level."""
     return np.exp(
         np.interp(np.log1p(steps * practice), np.log1p(curve.steps), np.log(curve.values))
@@ -48,9 +46,9 @@ def forecast(
     skills: Mapping[str, Curve],
     here: Mapping[str, float],
     there: Mapping[str, float],
-    steps: Float64[np.ndarray, " N"],
+    steps: Float64[np.ndarray, " points"],
     gamma: float,
-) -> dict[str, Float64[np.ndarray, " N"]]:
+) -> dict[str, Float64[np.ndarray, " points"]]:
     """Loss of every skill on another mixture, and their `total`.
 
     Parameters

@@ -47,7 +47,7 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
     ),
     "phases": (
         "are three phases of a loss found where they are, and not where they are not?",
-        "none: it is about the instrument that O12 is measured with",
+        "none: it is about the instrument, not about a claim",
     ),
 }
 

@@ -236,6 +236,10 @@ OMNI_TRAINING: tuple[Claim, ...] = (
         code=("omni_lab/analysis/phases/rule.py", "omni_lab/analysis/forecast.py"),
         evidence=(
             Evidence(
+                "forecast",
+                "tells the loss curve of another mixture from the curves of single facts",
+            ),
+            Evidence(
                 "O12",
                 (
                     "the total loss at a constant rate, judged by a rule that was calibrated on simulated"

@@ -85,7 +85,9 @@ def skills_of(log: Path, share: dict[str, float]) -> tuple[dict[str, Curve], Cur
     return {**facts, REST: rest_of(total, facts, share)}, total
 
 
-def breaks_of(steps: Float64[np.ndarray, " N"], loss: Float64[np.ndarray, " N"]) -> list[float]:
+def breaks_of(
+    steps: Float64[np.ndarray, " points"], loss: Float64[np.ndarray, " points"]
+) -> list[float]:
     """The two steps at which a line of three pieces through a log-log curve bends, by least squares."""
     from omni_lab.analysis.phases.lines import candidates, refined, searched
 
