@@ -38,9 +38,12 @@ __getattr__, __dir__, __all__ = public(
         "systems.ring": "draw_ring_pairs draw_ring_steps",
         "systems.ring_errors": "draw_token_errors",
         "systems.ring_times": "RingTimes draw_ring_times",
+        "training.arms": "draw_arms",
         "training.clocks": "draw_clocks draw_ways",
         "training.curves": "draw_losses",
+        "training.facts": "draw_fact_losses",
         "training.learning": "draw_learning",
         "training.rotary": "draw_turns",
+        "training.rules": "draw_balance draw_norms draw_schedules",
     },
 )
