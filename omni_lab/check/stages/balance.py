@@ -77,7 +77,7 @@ factors = Step(
         ),
         (
             _balanced(left=lambda first, now: 1.0),
-            "all rests are equal: now / first, not a loss by itself",
+            "every factor comes out as 1: what is left, now / first, is each sense's own",
         ),
         (
             _balanced(left=lambda first, now: first - now),

@@ -123,6 +123,10 @@ clipped = Step(
             _slipped(together=True),
             "you take one norm over all parts: a spike in the picture then shrinks the sound too",
         ),
+        (
+            _slipped(together=True, never=True),
+            "you take one norm over all parts: a spike in the picture then shrinks the sound too",
+        ),
         (_slipped(shared=True), "every part has a threshold of its own"),
         (
             _slipped(always=True),

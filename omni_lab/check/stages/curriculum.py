@@ -56,12 +56,16 @@ def _ends(
     return phase_ends
 
 
-def _plain(losses: list, below: float, cap: int) -> int:
-    """Phase end by single losses instead of their running mean."""
-    for step, loss in enumerate(losses):
-        if (loss is not None and step >= 9 and loss < below) or step + 1 >= cap:
-            return step
-    return len(losses)
+def _single(few: int) -> Callable:
+    """Mistake that asks single losses instead of their running mean."""
+
+    def phase_ends(losses, below, cap):
+        for step, loss in enumerate(losses):
+            if (loss is not None and step >= few - 1 and loss < below) or step + 1 >= cap:
+                return step
+        return len(losses)
+
+    return phase_ends
 
 
 def _falling(source: random.Random) -> tuple:
@@ -91,7 +95,8 @@ phase_ends = Step(
     rule="running mean 0.9 · before + 0.1 · loss; the phase ends where at least 10 values were seen "
     "and the mean is below, or at the cap at the latest",
     mistakes=[
-        (_plain, "one good step is no competence: ask the running mean, not the loss itself"),
+        (_single(10), "one good step is no competence: ask the running mean, not the loss itself"),
+        (_single(1), "one good step is no competence: ask the running mean, not the loss itself"),
         (_ends(few=0), "a few values are not enough: wait until 10 were seen"),
         (_ends(few=1), "a few values are not enough: wait until 10 were seen"),
         (_ends(few=11), "`seen >= 10`: ten values are enough, you wait for one more"),
