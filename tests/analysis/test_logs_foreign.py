@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from omni_lab.analysis.logs import read_log
@@ -151,20 +151,49 @@ JSON_ROWS = st.dictionaries(
 
 
 @settings(max_examples=60)
-@given(st.lists(JSON_ROWS, min_size=1, max_size=6))
+@example([{"stage": "2026-11-30"}, {"loss": 1.5}])
+@example([{"loss": "3.5"}, {"loss": "2.5"}, {"loss": "3.5"}])
+@given(st.lists(JSON_ROWS, min_size=2, max_size=6))
 def test_chunks_by_arrow_give_what_lines_give_or_are_refused(rows):
-    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
     fast, slow = Table(matters), Table(matters)
-    if not add_chunk(fast, data):
-        assert fast.count == 0 and not fast.columns
-        return
-    for row in rows:
-        slow.add(row)
+    for part in (rows[:1], rows[1:]):
+        data = "".join(json.dumps(row) + "\n" for row in part).encode()
+        before = fast.count
+        if not add_chunk(fast, data):
+            assert fast.count == before
+            for row in part:
+                fast.add(row)
+        for row in part:
+            slow.add(row)
     assert fast.count == slow.count
     for name in {*fast.columns, *slow.columns}:
         one, other = (cells(table, name) for table in (fast, slow))
         assert np.array_equal(one[0], other[0], equal_nan=True), name
         assert one[1] == other[1], name
+
+
+def test_a_large_file_is_read_in_chunks_as_it_is_line_by_line(own_folder, monkeypatch):
+    lines = [json.dumps({"stage": "ab"[s // 2000], "step": s % 2000, "loss": 9 / (s + 1), "n": {"x": s}})
+             for s in range(3000)]  # fmt: skip
+    lines[700] = lines[700].replace('"loss": ', '"loss": NaN, "l": ')
+    text = "\n".join(lines)
+    Path("whole.jsonl").write_text(text[:-9])
+    monkeypatch.setattr("omni_lab.analysis.logs.chunks.CHUNK", 20_000)
+    refused = []
+
+    def counted(table, data):
+        done = add_chunk(table, data)
+        refused.append(not done)
+        return done
+
+    monkeypatch.setattr("omni_lab.analysis.logs.objects.add_chunk", counted)
+    log = read_log("whole.jsonl")
+    assert sum(refused) == 1 and len(refused) > 8, "the half line; all else at once"
+    curve = log.curves["loss"]
+    assert curve.steps.tolist() == [s for s in range(2999) if s != 700]
+    assert curve.values.tolist() == [9 / (s + 1) for s in range(2999) if s != 700]
+    assert [(e.step, e.kind) for e in log.events] == [(0, "stage"), (700, "fault"), (2000, "stage")]
+    assert "the last line is cut off and left out" in log.notes
 
 
 def cells(table, name):

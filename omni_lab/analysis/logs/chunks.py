@@ -1,6 +1,6 @@
 """JSON lines in chunks by Arrow, five times as fast as line by line; what it refuses is left to the reader of lines.
 
-Arrow infers one type per column and knows no NaN, so a chunk with a fault, a half line or mixed types is refused whole.
+Arrow infers one type per column, so a chunk with mixed types, a half line or a key that stands twice is refused whole.
 """
 
 from __future__ import annotations
