@@ -73,7 +73,10 @@ def test_whitened_noise_is_white():
     grid = grid_of(noise(Conditions(4000, 0.1, "ar .9"), np.random.default_rng(1)))
     told = described(grid, np.zeros(4000), np.zeros(grid.x.size))
     many = np.stack(
-        [grid_of(noise(Conditions(4000, 0.1, "ar .9"), np.random.default_rng(s))).y for s in range(60)]
+        [
+            grid_of(noise(Conditions(4000, 0.1, "ar .9"), np.random.default_rng(s))).y
+            for s in range(60)
+        ]
     )
     white = many @ told.whiten.T
     assert 0.7 < white.std() < 1.3
@@ -164,7 +167,8 @@ def test_what_is_true_of_a_simulated_family_is_true_of_its_loss_without_noise(fa
         y = np.interp(at, np.log(loss.steps + 1), np.log(loss.values))
         steep = -np.diff(y) / np.diff(at)
         between = [
-            min(steep[:i].max(), steep[i:].max()) / max(steep[i], 0.02) for i in range(1, steep.size)
+            min(steep[:i].max(), steep[i:].max()) / max(steep[i], 0.02)
+            for i in range(1, steep.size)
         ]
         has_plateau = max(between) > 2
         caused = bool(made.log.events) and made.log.events[0].kind == "data"

@@ -85,7 +85,9 @@ def _read(
         bottom = top + int(line[top:].argmin())
         fall = line[top] - line[bottom]
         early, half, late = (
-            _crossing(work.grid.x[top : bottom + 1], line[top : bottom + 1], line[top] - part * fall)
+            _crossing(
+                work.grid.x[top : bottom + 1], line[top : bottom + 1], line[top] - part * fall
+            )
             for part in _AT
         )
         read["depth"].append(fall)

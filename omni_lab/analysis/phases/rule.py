@@ -1,8 +1,8 @@
 """Rule for "three phases" of a training loss: drop, plateau, second drop, with every margin stated.
 
 The margins were written down before the first run was looked at; what was tuned afterwards, on simulated curves only,
-is named in the docstring of `omni_lab/reproduce/experiments/phases.py`. Steepness is minus the slope of log loss over log
-step, and zero where the loss rises; a plateau must not rise steeply either.
+is named in the docstring of `omni_lab/reproduce/experiments/phases.py`. Steepness is minus the slope of log loss over
+log step, and zero where the loss rises; a plateau must not rise steeply either.
 """
 
 from __future__ import annotations
@@ -126,9 +126,15 @@ def judge(
         words = f"drop, plateau and second drop, but with a logged cause: {explained[0]}"
         return OPEN, words, explained[1]
     if alone:
-        words = f"a drop, then a plateau from step {segments[alone[0]].start:.0f}, and no second drop"
+        words = (
+            f"a drop, then a plateau from step {segments[alone[0]].start:.0f}, and no second drop"
+        )
         return TWO, words, alone
-    return NONE, "bends, but no stretch at most half as steep as the drop before it", None
+    return (
+        NONE,
+        "bends, but no plateau that is at most half as steep as the drop before it, lasts, and is sure",
+        None,
+    )
 
 
 def _three(first: Segment, plateau: Sequence[Segment], second: Segment) -> str:

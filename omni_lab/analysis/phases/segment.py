@@ -33,13 +33,16 @@ DRAWS = 199
 FEWEST_POINTS = 60
 KNOTS = (48, 24, 12)  # of the spline that noise is taken around, beside the breaks
 PER_KNOT = 5  # independent points that each parameter of that spline needs
-PIECE = 400  # points of its last piece, at least: fewer may swallow noise that is correlated over 50
+PIECE = (
+    400  # points of its last piece, at least: fewer may swallow noise that is correlated over 50
+)
 
 
 @dataclass(frozen=True)
 class Segments:
     """Broken line through a log-log loss, the tests that chose it, and the noise around it."""
 
+    first: float  # step that the logarithm begins at
     breaks: tuple[tuple[float, float, float], ...]  # step, and its 95 % interval
     segments: tuple[Segment, ...]
     smooth: bool  # whether a smooth decay explains the curve, so that no break is needed
@@ -150,9 +153,7 @@ def _refined_set(coarse: Breaks, y: np.ndarray, which: list[np.ndarray], count: 
     return refined(coarse.grid, y, coarse.whiten, coarse.places[columns - 2])[0]
 
 
-def line_through(
-    grid: Grid, whiten: np.ndarray, breaks: np.ndarray
-) -> np.ndarray:
+def line_through(grid: Grid, whiten: np.ndarray, breaks: np.ndarray) -> np.ndarray:
     """Broken line with given breaks through one curve."""
     found, _ = solved(grid, grid.y[None], whiten, breaks)
     return (hinges(grid, breaks) @ found[..., None])[0, :, 0]
@@ -233,7 +234,7 @@ def _told(work: Work, count: int, tests: list[tuple[int, float]], decay: np.ndar
         for b, low, high in zip(breaks, *spans, strict=True)
     )
     return Segments(
-        found, segments, count == 0, tuple(tests), np.exp(x) + grid.first - 1, np.exp(grid.y),
+        float(grid.first), found, segments, count == 0, tuple(tests), np.exp(x) + grid.first - 1, np.exp(grid.y),
         np.exp(line if count else decay), np.exp(decay), float(np.median(work.noise.scale)),
         work.noise.time, grid.log_loss.size / work.noise.time, _slope_error(x, whiten),
     )  # fmt: skip

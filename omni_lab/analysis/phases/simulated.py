@@ -208,7 +208,9 @@ def _three_breaks(x: np.ndarray, rng: np.random.Generator) -> tuple[list[float],
 def _three(steps: int, rng: np.random.Generator, width: float = 0.0) -> Shape:
     x = log_steps(steps)
     breaks, slopes = _three_breaks(x, rng)
-    return Shape(broken(x, breaks, slopes, width), _constant(steps), tuple((np.exp(breaks) - 1).tolist()))
+    return Shape(
+        broken(x, breaks, slopes, width), _constant(steps), tuple((np.exp(breaks) - 1).tolist())
+    )
 
 
 def _three_smooth(steps: int, rng: np.random.Generator) -> Shape:

@@ -72,7 +72,9 @@ def first_fit(
     for c in (0.05, 0.15, 0.4, 0.8, 1.5, 3.0):
         for shift in (-2.0, 1.0, x[-1] / 2, x[-1] - 1):
             for offset in (low - 6, low - 0.7, low - 0.1):
-                size = np.log(max(np.exp(y[0]) - np.exp(offset), 1e-12)) + c * np.logaddexp(x[0], shift)
+                size = np.log(max(np.exp(y[0]) - np.exp(offset), 1e-12)) + c * np.logaddexp(
+                    x[0], shift
+                )
                 starts.append((offset, size, np.log(c), shift))
     rows = np.broadcast_to(y, (len(starts), y.size))
     found, errors = fit_smooth(x, rows, whiten, np.array(starts), 12)

@@ -51,7 +51,10 @@ def draw_phase_calibration(record: Mapping[str, Any], cells: Sequence[Mapping[st
 
 def _draw_rates(ax: Axes, false: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Rate of the verdict per family, with its interval and bound."""
-    rows = [*((name, r, INK) for name, r in false.items()), *((n, r, "#117733") for n, r in found.items())]
+    rows = [
+        *((name, r, INK) for name, r in false.items()),
+        *((n, r, "#117733") for n, r in found.items()),
+    ]
     for y, (_, rate, colour) in enumerate(rows):
         ax.plot(rate["interval"], [y, y], color=colour, linewidth=1.6)
         ax.plot([rate["yes"] / rate["n"]], [y], "o", color=colour, markersize=5)
@@ -59,7 +62,14 @@ def _draw_rates(ax: Axes, false: Mapping[str, Any], found: Mapping[str, Any]) ->
     ax.invert_yaxis()
     ax.vlines(0.05, -0.5, len(false) - 0.5, color="#CC6677", linestyle=(0, (4, 3)), linewidth=1)
     if found:
-        ax.vlines(0.9, len(false) - 0.5, len(rows) - 0.5, color="#CC6677", linestyle=(0, (4, 3)), linewidth=1)
+        ax.vlines(
+            0.9,
+            len(false) - 0.5,
+            len(rows) - 0.5,
+            color="#CC6677",
+            linestyle=(0, (4, 3)),
+            linewidth=1,
+        )
     ax.axhline(len(false) - 0.5, color=LINE, linewidth=0.8)
     _as_percent(ax.xaxis, ax.set_xlim)
     ax.set_xlabel("said to have three phases\n(dashed: at most 5 %, at least 90 %)")

@@ -45,7 +45,9 @@ from omni_lab.reproduce.experiments.phases_peers import VERSIONS, peers_say
 from omni_lab.reproduce.record import Criterion, kept_row, write_record
 from omni_lab.storage import write_json
 
-CLAIM = "Three phases are found where they are, and in at most one of twenty losses where they are not"
+CLAIM = (
+    "Three phases are found where they are, and in at most one of twenty losses where they are not"
+)
 SEEDS_FROM = 2_000_000  # none of these was looked at while anything was tuned
 NULLS = tuple(name for name in FAMILIES if name not in THREE_PHASES)
 SHARP = ("three", "three transient", "three wsd")  # families whose breaks are points
@@ -61,7 +63,7 @@ def conditions(quick: bool) -> Iterator[Conditions]:
     """Conditions that every family is drawn under; for a smoke run one in eight of them."""
     grid = itertools.product(LENGTHS, SIGMAS, COLOURS)
     for i, (steps, sigma, colour) in enumerate(grid):
-        if not quick or i % 8 in (0, 5) and steps < 20_000:
+        if not quick or (i % 8 in (0, 5) and steps < 20_000):
             yield Conditions(steps, sigma, colour, spikes=i % 3 == 0)
 
 
@@ -124,7 +126,10 @@ def table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         groups.setdefault(tuple(row[key] for key in keys), []).append(row)
     return [
-        {**dict(zip(keys, key, strict=True)), "verdicts": dict(Counter(r["verdict"] for r in group))}
+        {
+            **dict(zip(keys, key, strict=True)),
+            "verdicts": dict(Counter(r["verdict"] for r in group)),
+        }
         for key, group in groups.items()
     ]
 
@@ -138,7 +143,11 @@ def plateaus_seen(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for peer in VERSIONS:
             said[peer] = [row["peers"][peer] for row in own if row["peers"].get(peer) is not None]
         seen[family] = {
-            who: {"n": len(answers), "yes": sum(answers), "interval": wilson(sum(answers), len(answers))}
+            who: {
+                "n": len(answers),
+                "yes": sum(answers),
+                "interval": wilson(sum(answers), len(answers)),
+            }
             for who, answers in said.items()
             if answers
         }
