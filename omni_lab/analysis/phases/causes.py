@@ -107,6 +107,9 @@ def cause_of(low: float, high: float, causes: Sequence[Cause], first: float = 0.
 
     >>> cause_of(480, 520, [Cause(500, 500, "new data")]), cause_of(600, 700, [Cause(500, 500, "new data")])
     ('new data', '')
+    >>> warm_up = [Cause(1000, 1019, "warm-up")]
+    >>> cause_of(1060, 1080, warm_up, 1000), cause_of(1060, 1080, warm_up)
+    ('', 'warm-up')
     """
     start, end = (low - first + 1) / RULE.near, (high - first + 1) * RULE.near
     for cause in causes:
