@@ -42,7 +42,7 @@ def as_log(values, events=(), rates=None, start=0.0, **parts):
 
 
 def verdict(log, **how):
-    run = find_phases([log], parts=False, draws=99, **how)["runs"][0]
+    run = find_phases([log], parts=False, draws=39, **how)["runs"][0]
     return run["verdict"], run["reason"], run["stretches"]
 
 
@@ -156,7 +156,7 @@ def test_a_loss_without_any_noise_or_change_has_no_plateau():
 
 def test_several_runs_are_counted_and_their_breaks_spread():
     logs = [three(seed=1), three(seed=2), simulate("power", Conditions(1500, 0.05), 3).log]
-    found = find_phases(logs, parts=False, draws=99)["over_runs"]
+    found = find_phases(logs, parts=False, draws=39)["over_runs"]
     assert found["in_words"] == "2 of 3 show three phases" and found["verdicts"][THREE] == 2
     spread = found["breaks"]["second_drop_from"]
     assert spread["min"] <= spread["median"] <= spread["max"]

@@ -56,7 +56,7 @@ def full_rate_until(log: Log, stretch: Stretch) -> tuple[float, str]:
         low = rates.values < RULE.full_rate * np.maximum.accumulate(rates.values)
         if low.any():
             step = float(rates.steps[low.argmax()])
-            return step, f"learning-rate decay from step {step:.0f}"
+            return step, f"learning-rate decay from step {step - stretch.start:.0f}"
         return np.inf, ""
     decays = [
         event for event in log.events
@@ -83,7 +83,13 @@ def causes_in(log: Log, stretch: Stretch) -> list[Cause]:
         high = rates.values >= RULE.full_rate * rates.values.max()
         end = float(rates.steps[high.argmax()])
         if end > stretch.start:
-            found.append(Cause(stretch.start, end, f"learning-rate warm-up until step {end:.0f}"))
+            found.append(
+                Cause(
+                    stretch.start,
+                    end,
+                    f"learning-rate warm-up until step {end - stretch.start:.0f}",
+                )
+            )
     inside = [c for c in found if c.end > stretch.start and c.start <= stretch.end]
     return sorted(inside, key=lambda cause: cause.start)
 
@@ -92,13 +98,21 @@ def _is_warmup(event: Event) -> bool:
     return "warm" in event.what.lower()
 
 
-def cause_of(low: float, high: float, causes: Sequence[Cause]) -> str:
+def cause_of(low: float, high: float, causes: Sequence[Cause], first: float = 0.0) -> str:
     """What explains a break whose interval is `low` to `high`, in words; empty where nothing does.
+
+    Parameters
+    ----------
+    first : step at which the stage began, since nearness is a factor in steps of the stage
 
     >>> cause_of(480, 520, [Cause(500, 500, "new data")]), cause_of(600, 700, [Cause(500, 500, "new data")])
     ('new data', '')
+    >>> warm_up = [Cause(1000, 1019, "warm-up")]
+    >>> cause_of(1060, 1080, warm_up, 1000), cause_of(1060, 1080, warm_up)
+    ('', 'warm-up')
     """
+    start, end = (low - first + 1) / RULE.near, (high - first + 1) * RULE.near
     for cause in causes:
-        if low / RULE.near <= cause.end and cause.start <= high * RULE.near:
+        if start <= cause.end - first + 1 and cause.start - first + 1 <= end:
             return cause.what
     return ""

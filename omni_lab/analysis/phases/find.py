@@ -51,7 +51,10 @@ def find_phases(
 
     Returns
     -------
-    found : `runs`, each with `stretches`, and `over_runs`; see `docs` of the fields in `told`
+    found : `curve`; `rule`, its margins; `over_runs`, how many show three phases, and the spread
+        of breaks; `runs`, each with `verdict`, `reason`, and `stretches`, one per stage: `breaks`
+        and `slopes` with intervals (steps as logged), `tests`, `excluded` causes, `noise`,
+        `plateau` (its first and last segment), `fit` (curves to draw), `drops`
 
     Raises
     ------
@@ -79,7 +82,7 @@ def _run(
     if parts:
         for stretch, row in zip(cut, found, strict=True):
             row["drops"] = {
-                key: drop_of(stretch.of(part), seed=seed, first=stretch.start)
+                key: drop_of(stretch.of(part), seed, min(draws, 99), stretch.start)
                 for key, part in log.curves.items()
                 if key.startswith(PARTS)
             }
@@ -138,11 +141,13 @@ def _stretch(
     if decay and not refusal(curve):
         more = segment(curve, most, seed, draws, stretch.start)
         late = [row | {"counts": False, "cause": decay} for row in told(more, causes)["breaks"]]
-        about["breaks"] += [row for row in late if row["step"] >= until / RULE.near]
+        about["breaks"] += [
+            row
+            for row in late
+            if row["step"] - stretch.start + 1 >= (until - stretch.start + 1) / RULE.near
+        ]
         about["whole"] = _drawn(more)
-        imitated, _, _ = (
-            judge(more.segments, _words(more, causes)) if more.segments else (NONE,) * 3
-        )
+        imitated, _, _ = judged(more, causes)
         if verdict in (TWO, NONE) and imitated == THREE:
             verdict, reason = OPEN, f"a second drop that may be caused by the {decay}"
     return about | {"verdict": verdict, "reason": reason, "plateau": plateau and list(plateau)}
@@ -157,7 +162,7 @@ def verdict_of(fit: Segments, causes: Sequence[Cause]) -> tuple[str, str, tuple[
             f"too noisy: noise is correlated over {fit.correlation_time:.0f} points, {few}",
             None,
         )
-    verdict = judge(fit.segments, _words(fit, causes)) if not fit.smooth else (
+    verdict = judged(fit, causes) if not fit.smooth else (
         NONE, f"smooth decay explains the curve (p = {fit.tests[0][1]:.3f})", None,
     )  # fmt: skip
     if verdict[0] != THREE and fit.slope_error > RULE.slope_error:
@@ -166,8 +171,18 @@ def verdict_of(fit: Segments, causes: Sequence[Cause]) -> tuple[str, str, tuple[
     return verdict
 
 
+def judged(fit: Segments, causes: Sequence[Cause]) -> tuple[str, str, tuple[int, int] | None]:
+    """Verdict by the rule alone; its words count steps from the beginning of the stage."""
+    own = [
+        replace(part, start=part.start - fit.first, end=part.end - fit.first)
+        for part in fit.segments
+    ]
+    return judge(own, _words(fit, causes))
+
+
 def _words(fit: Segments, causes: Sequence[Cause]) -> list[str]:
-    return [cause_of(low, high, causes) for _, low, high in fit.breaks]
+    """Logged cause of each break, empty where there is none."""
+    return [cause_of(low, high, causes, fit.first) for _, low, high in fit.breaks]
 
 
 def told(fit: Segments, causes: Sequence[Cause]) -> dict[str, Any]:
@@ -205,10 +220,13 @@ def _rounded(**values: float) -> dict[str, float]:
 
 
 def over(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """How many runs show three phases, and how far apart their breaks are."""
+    """How many runs show three phases, and how far apart their breaks are, in steps of their stage."""
     counts = Counter(run["verdict"] for run in runs)
     shown = [
-        (row["slopes"][row["plateau"][0]]["start"], row["slopes"][row["plateau"][1]]["end"])
+        (
+            row["slopes"][row["plateau"][0]]["start"] - row["from"],
+            row["slopes"][row["plateau"][1]]["end"] - row["from"],
+        )
         for run in runs
         for row in run["stretches"]
         if row["verdict"] == THREE

@@ -1,9 +1,9 @@
 """Continuous broken lines by generalised least squares: search over a grid of breaks, then refinement.
 
-All sets of up to four breaks on a coarse grid are tried, for hundreds of curves at once: the basis is 1, x and one
-hinge max(0, x − break) per break, so that every fit is a few rows of one Gram matrix. Breaks are then refined
-continuously (Muggeo 2003); for the curve itself the refinement also begins at the optimal partition by
-`ruptures` (Truong et al. 2020), which knows no grid.
+All sets of up to four breaks on a coarse grid are tried, for hundreds of curves at once: the basis
+is 1, x and one hinge max(0, x − break) per break, so that every fit is a few rows of one Gram
+matrix. Breaks are then refined continuously (Muggeo 2003); for the curve itself the refinement also
+begins at the optimal partition by `ruptures` (Truong et al. 2020), which knows no grid.
 """
 
 from __future__ import annotations

@@ -161,9 +161,9 @@ def autocorrelation(values: Float[np.ndarray, " points"]) -> Float[np.ndarray, "
 def red_noise(lags: Float[np.ndarray, " lags"], points: int) -> tuple[float, float]:
     """Red noise beside white: its correlation from step to step, and its share of the variance.
 
-    The autocorrelation of AR(1) plus white noise is share · red^lag; both are least squares over the lags. Noise is
-    called white, 0 and 0, unless that explains more than chance would: points × what it explains is χ² under
-    white noise.
+    The autocorrelation of AR(1) plus white noise is share · red^lag; both are least squares over
+    the lags. Noise is called white, 0 and 0, unless that explains more than chance would: points ×
+    what it explains is χ² under white noise.
     """
     red = np.concatenate([np.linspace(0.0, 0.95, 39)[1:], 1 - np.geomspace(0.04, 2e-3, 16)])
     powers = red[:, None] ** np.arange(1, lags.size + 1)

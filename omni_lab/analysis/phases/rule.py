@@ -130,7 +130,11 @@ def judge(
             f"a drop, then a plateau from step {segments[alone[0]].start:.0f}, and no second drop"
         )
         return TWO, words, alone
-    return NONE, "bends, but no stretch at most half as steep as the drop before it", None
+    return (
+        NONE,
+        "bends, but no plateau that is at most half as steep as the drop before it, lasts, and is sure",
+        None,
+    )
 
 
 def _three(first: Segment, plateau: Sequence[Segment], second: Segment) -> str:

@@ -42,6 +42,7 @@ PIECE = (
 class Segments:
     """Broken line through a log-log loss, the tests that chose it, and the noise around it."""
 
+    first: float  # step that the logarithm begins at
     breaks: tuple[tuple[float, float, float], ...]  # step, and its 95 % interval
     segments: tuple[Segment, ...]
     smooth: bool  # whether a smooth decay explains the curve, so that no break is needed
@@ -233,7 +234,7 @@ def _told(work: Work, count: int, tests: list[tuple[int, float]], decay: np.ndar
         for b, low, high in zip(breaks, *spans, strict=True)
     )
     return Segments(
-        found, segments, count == 0, tuple(tests), np.exp(x) + grid.first - 1, np.exp(grid.y),
+        float(grid.first), found, segments, count == 0, tuple(tests), np.exp(x) + grid.first - 1, np.exp(grid.y),
         np.exp(line if count else decay), np.exp(decay), float(np.median(work.noise.scale)),
         work.noise.time, grid.log_loss.size / work.noise.time, _slope_error(x, whiten),
     )  # fmt: skip

@@ -51,7 +51,8 @@ def draw_phases(found: Mapping[str, Any], stage: str | None = None) -> Figure:
         _draw_stage(ax, rows)
         ax.set_title(drawable(_title(name, rows)), fontsize=9)
     axes[0].set_ylabel(f"{shortened(found['curve'], 18)} (nats per token)")
-    parts[0].legend(handles=_legend(drawn), loc="outside lower center", ncols=5, fontsize=7)
+    ncols = 5 if width > 8 else 3
+    parts[0].legend(handles=_legend(drawn), loc="outside lower center", ncols=ncols, fontsize=7.5)
     if below:
         _draw_drops(parts[1], drops, below)
     return picture
@@ -115,19 +116,20 @@ def _draw_stage(ax: Axes, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None
 
 
 def _shade(ax: Axes, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Logged causes as shaded steps with their words, once each."""
+    """Logged causes as shaded steps, paler where there are several runs; their words once for each kind."""
     said: set[str] = set()
     for _, row in rows:
         for cause in row["excluded"]:
-            if cause["what"] in said:
-                continue
-            said.add(cause["what"])
+            kind = cause["what"].partition(" from step")[0].partition(" until step")[0]
+            words = "" if kind in said else (kind if len(rows) > 1 else cause["what"])
+            said.add(kind)
             start = max(cause["from"] - row["from"] + 1, 1)
             end = max(cause["to"] - row["from"] + 1, start * 1.02)
-            ax.axvspan(start, end, color=CAUSE, alpha=0.3, linewidth=0, gid="cause")
+            ax.axvspan(start, end, color=CAUSE, alpha=0.3 / len(rows), linewidth=0, gid="cause")
             ax.text(
-                np.sqrt(start * end), 0.985, drawable(shortened(cause["what"], 44)), rotation=90,
+                np.sqrt(start * end), 0.985, drawable(shortened(words, 44)), rotation=90,
                 transform=ax.get_xaxis_transform(), ha="center", va="top", fontsize=6.5, color=FAINT,
+                bbox={"facecolor": "white", "alpha": 0.6, "linewidth": 0, "pad": 0.5}, zorder=3,
             )  # fmt: skip
 
 
@@ -160,10 +162,10 @@ def _plain_numbers(ax: Axes) -> None:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
         low, high = axis.get_view_interval()
-        short = high < 20 * low
+        written = "235" if high < 20 * low else "25" if high < 300 * low else ""
         axis.set_minor_formatter(
-            FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "235" else "")
-            if short
+            FuncFormatter(lambda v, _, w=written: f"{v:g}" if f"{v:e}"[0] in w else "")
+            if written and axis is ax.yaxis
             else NullFormatter()
         )
 
@@ -191,7 +193,7 @@ def _legend(drawn: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]]) -> lis
 def _drops(
     drawn: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]],
 ) -> dict[str, list[Mapping[str, Any]]]:
-    """Drops by stage and curve, of all runs that have the curve; earliest first."""
+    """Drops by stage and curve, of all runs that have the curve; earliest first, those that never fall last."""
     drops: dict[str, list[Mapping[str, Any]]] = {}
     for stage, rows in drawn.items():
         for _, row in rows:
@@ -199,7 +201,10 @@ def _drops(
                 if "fit" in drop:
                     label = f"{name} · {stage}" if len(drawn) > 1 else name
                     drops.setdefault(label, []).append(drop | {"from": row["from"]})
-    at = {name: np.median([one["half"]["value"] for one in some]) for name, some in drops.items()}
+    at = {
+        name: np.median([one["half"]["value"] if one["falls"] else np.inf for one in some])
+        for name, some in drops.items()
+    }
     return dict(sorted(drops.items(), key=lambda item: at[item[0]]))
 
 
@@ -227,10 +232,17 @@ def _draw_drops(part: Any, drops: Mapping[str, Sequence[Mapping[str, Any]]], row
         title = f"{shortened(name.replace('facts.', '').replace('senses.', ''), 26)}\n{half}"
         ax.set_title(drawable(title), fontsize=7.5)
         _plain_numbers(ax)
-        ax.yaxis.set_minor_locator(NullLocator())
+        _two_numbers(ax, [value for drop in some for value in drop["fit"]["fitted"]])
         ax.tick_params(labelsize=6.5)
         ax.spines["left"].set_color(LINE)
     for ax in flat[len(drops) :]:
         ax.set_visible(False)
     part.supxlabel("step + 1", fontsize=8)
     part.supylabel("loss (nats per token)", fontsize=8)
+
+
+def _two_numbers(ax: Axes, losses: Sequence[float]) -> None:
+    """Ticks at the highest and the lowest loss of a small panel, or at one where they are close."""
+    ends = sorted({float(f"{value:.2g}") for value in (min(losses), max(losses))})
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.set_yticks(ends if ends[-1] > 1.1 * ends[0] else ends[:1])

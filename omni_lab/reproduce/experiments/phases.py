@@ -119,6 +119,16 @@ def numbers(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     return out
 
 
+def by_colour(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """False alarms of all null families together, by the colour of the noise."""
+    out = {}
+    for colour in COLOURS:
+        own = [row for row in rows if row["colour"] == colour and row["family"] in NULLS]
+        yes = sum(row["verdict"] == THREE for row in own)
+        out[colour] = {"n": len(own), "yes": yes, "interval": wilson(yes, len(own))}
+    return out
+
+
 def table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Verdicts counted per family and conditions, for the figure and for readers."""
     keys = ("family", "steps", "sigma", "colour")
@@ -175,6 +185,7 @@ def reproduce(
         "stated_noise": "at least 1,000 steps, at most .1 a step, white or AR(1) .5",
         "losses": len(rows),
         "intervals": _intervals(rows),
+        "false_alarms_by_colour": by_colour(rows),
         "says_plateau": plateaus_seen(rows),
         "peers": VERSIONS,
     }
