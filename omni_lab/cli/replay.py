@@ -48,8 +48,11 @@ def written(found: dict[str, Any]) -> str:
 def _compared(found: dict[str, Any]) -> str:
     if found["same"]:
         return "the same to the last bit"
-    alone = found["ranks"] > 1 and "align" in found["losses"]
-    why = f"; align is over this rank's moments, not those of {found['ranks']}" if alone else ""
+    why = ""
+    if found["context_parallel"] > 1:
+        why = f"; in the step {found['context_parallel']} ranks shared these rows"
+    elif found["ranks"] > 1 and "align" in found["losses"]:
+        why = f"; align is over this rank's moments, not those of {found['ranks']}"
     return f"not the same to the last bit{why}"
 
 

@@ -28,7 +28,7 @@ from omni_lab.config import (
     to_dict,
 )
 from omni_lab.config.differences import Difference, differences, one_line
-from omni_lab.errors import InputError, reason
+from omni_lab.errors import ConfigError, InputError, reason
 from omni_lab.model.omni import OmniModel
 from omni_lab.progress import library_bars_off
 from omni_lab.storage import replace_folder, write_json
@@ -252,7 +252,10 @@ def other_settings(folder: Path, config: Config) -> list[Difference]:
     file = folder / SETTINGS
     if not file.exists():  # of an earlier version
         return []
-    return differences(from_dict(json.loads(file.read_text(encoding="utf-8"))), config)
+    try:
+        return differences(from_dict(json.loads(file.read_text(encoding="utf-8"))), config)
+    except (ConfigError, ValueError) as error:
+        raise InputError(f"{file}: no settings of this version ({reason(error)})") from None
 
 
 def _check_sizes(folder: Path, weights: dict[str, torch.Tensor], model: OmniModel) -> None:

@@ -15,7 +15,8 @@ from typing import ClassVar
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from stage_data import lessons_of
 
 from omni_lab.cli.main import main
@@ -23,6 +24,7 @@ from omni_lab.config import override, tiny
 from omni_lab.data.batch import StageData
 from omni_lab.errors import InputError
 from omni_lab.training import checkpoint
+from omni_lab.training.faults.batch_file import KEY
 from omni_lab.training.faults.replay import replay
 from omni_lab.training.faults.watch import NonFiniteError, Watch
 from omni_lab.training.run import RunFolder
@@ -289,6 +291,14 @@ def test_a_batch_that_was_cut_short_is_refused_in_one_line(copy, part):
     whole = copy.read_bytes()
     copy.write_bytes(whole[: int(part * len(whole))])
     refused(copy, "rank-0.safetensors: no batch file, or cut short")
+
+
+def test_a_batch_of_another_version_is_refused_by_name(copy):
+    with safe_open(copy, framework="pt") as file:
+        header = json.loads(file.metadata()[KEY])
+    for name, value in (("config", {"smell": 1}), ("plain", {}), ("stage", "smell")):
+        save_file(load_file(copy), copy, {KEY: json.dumps(header | {name: value})})
+        refused(copy, "rank-0.safetensors: its record is not as this version writes it")
 
 
 def test_a_batch_of_other_settings_is_refused_with_the_differences(copy, tmp_path):

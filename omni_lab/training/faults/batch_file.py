@@ -20,7 +20,7 @@ from torch import Tensor
 
 from omni_lab.config import Config, StageConfig, config_hash, from_dict, to_dict
 from omni_lab.data.batch import TrainingBatch
-from omni_lab.errors import InputError, reason
+from omni_lab.errors import ConfigError, InputError, reason
 from omni_lab.sequences.batch import Batch
 from omni_lab.sequences.targets import Targets
 
@@ -84,7 +84,7 @@ def read_step(path: Path) -> tuple[StepInputs, Config, dict[str, Any]]:
         stage = config.every_stage()[header["stage"]]
         batch, given = _joined(tensors, header["plain"])
         inputs = StepInputs(stage, header["step"], header["seed"], batch, given)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"its record is not as this version writes it ({reason(error)})"
         raise InputError(f"{path}: {message}; run the step again with this version") from error
     return inputs, config, header

@@ -29,7 +29,7 @@ def replay(file: Path) -> dict[str, Any]:
 
     Returns
     -------
-    found : `stage`, `step`, `rank`, `ranks`; `losses` now and `recorded` then, nats per token, and
+    found : `stage`, `step`, `rank`, `ranks`, `context_parallel`; `losses` now and `recorded` then, nats per token, and
         whether they are the `same` to the last bit; `rows`, `cause`, `at_fault`, `module`, `weight`
         and `norms` as `examine` gives them
 
@@ -57,6 +57,7 @@ def replay(file: Path) -> dict[str, Any]:
     return {
         "file": str(file), "stage": inputs.stage.name, "step": inputs.step,
         "rank": record.get("rank", 0), "ranks": record.get("ranks", 1),
+        "context_parallel": config.training.context_parallel,
         "config_hash": header["config_hash"], "recorded": record.get("losses", {}),
         "same": told["losses"] == record.get("losses"), "in_words": in_words(found), **told,
     }  # fmt: skip

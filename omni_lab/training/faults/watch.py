@@ -10,6 +10,7 @@ import math
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,19 @@ class Watch:
         record = step | {"ranks": len(found), "rank": self._rank, "examined": vars(examined)}
         summary = {"fault": line, "files": [_name(rank) for rank in at_fault]}
         own = record if self._rank in at_fault else None
-        if failed := self._write(folder, inputs, objective, own, summary):
+        if failed := self._write(folder, self._alone(inputs), objective, own, summary):
             return f"{line}; its batch could not be kept ({failed})"
         file = folder / _name(first)
         command = f"omni-lab train --replay-batch {shlex.quote(str(file))}"
         return f"{line}; kept in {file}; to run it again: {command}"
+
+    def _alone(self, inputs: StepInputs) -> StepInputs:
+        """The step as one process would take it: where ranks share rows, each counts its tokens."""
+        size = self.processes.settings.context_parallel
+        if size == 1:
+            return inputs
+        counts = tuple(size * count for count in inputs.given["counts"])
+        return replace(inputs, given=inputs.given | {"counts": counts})
 
     @property
     def _rank(self) -> int:
