@@ -354,3 +354,32 @@ def test_without_tensorboard_one_line_names_the_extra(own_folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard.backend.event_processing.event_file_loader", None)
     with pytest.raises(InputError, match=r"need the package \S+: pip install 'omni_lab\[logs\]'"):
         read_log(own_folder)
+
+
+def test_a_decay_that_runs_on_over_passes_of_the_data_is_one_event_and_each_shape_has_its_name(
+    own_folder,
+):
+    steps = np.arange(1000)
+    warm = np.minimum(1, (steps + 1) / 50)
+    time = np.clip((steps - 49) / 950, 0, 1)
+    shapes = {
+        "cosine": warm * 0.5 * (1 + np.cos(np.pi * time)),
+        "linear": warm * (1 - time),
+        "constant": warm,
+        "drop": np.where(steps < 600, warm, 0.1),
+    }
+    found = {}
+    for name, rates in shapes.items():
+        rows = ({"step": int(s), "loss": 9 / (s + 9), "lr": 1e-3 * r, "epoch": s / 250}
+                for s, r in zip(steps, rates, strict=True))  # fmt: skip
+        (own_folder / f"{name}.jsonl").write_text(lines(rows))
+        log = read_log(f"{name}.jsonl")
+        assert [e.step for e in log.events if e.kind == "data"] == [250, 500, 750]
+        found[name] = [
+            (e.what.split(" ")[0], e.step, e.end) for e in log.events if e.kind == "rate"
+        ]
+    assert all(events[0] == ("warm-up", 0, 49) for events in found.values())
+    assert found["constant"][1:] == [] and found["drop"][1:] == [("learning", 600, None)]
+    for name in ("cosine", "linear"):
+        ((what, begins, ends),) = found[name][1:]
+        assert what == name and 49 <= begins <= 75 and ends == 999

@@ -14,8 +14,6 @@ from figures import words
 from omni_lab.cli.main import main
 from omni_lab.plots.training.against import draw_against
 
-pytest.importorskip("omni_lab.analysis.phases")  # until the room is there
-
 
 def analysed(capsys, *arguments):
     """Exit code, stdout, and the last line of stderr."""

@@ -72,7 +72,8 @@ def assembled(table: Table, name: str, where: str, asked: Asked, renamed: dict[s
 
     events, notes = told(loss, done)
     more, said = told_gaps(done.steps)
-    rates, schedule = _rates(table, rows, [e.step for e in (*rows.events, *events)], loss)
+    anew = [e.step for e in (*rows.events, *events) if e.kind in ("stage", "restart")]
+    rates, schedule = _rates(table, rows, anew, loss)
     curves, held_out = _curves(table, loss, rows, done, renamed, step)
     every = sorted([*table.events, *rows.events, *events, *more, *schedule], key=lambda e: e.step)
     return Log(
@@ -273,7 +274,7 @@ def _curves(
         if not known or len(column.values) < _LEAST:
             continue
         if not names.is_held_out(name) and name != loss:
-            _keep(curves, short, _mended(table, name, rows, training=True))
+            _keep(curves, short, _mended(table, name, rows, training=True), main)
         if names.is_held_out(name):
             _keep(held_out, short, _mended(table, name, rows, training=True))
         elif rows.held_out.any():
@@ -281,6 +282,9 @@ def _curves(
     return curves, held_out
 
 
-def _keep(curves: dict[str, Curve], name: str, done: Mended) -> None:
-    if len(done.steps) >= _LEAST:
-        curves[name] = done.curve(name)
+def _keep(curves: dict[str, Curve], name: str, done: Mended, main: Mended | None = None) -> None:
+    """Add a curve that has rows enough; where its steps are the main one's, they are kept once."""
+    if len(done.steps) < _LEAST:
+        return
+    alike = main is not None and np.array_equal(done.steps, main.steps)
+    curves[name] = Curve(name, main.steps, done.values) if alike else done.curve(name)

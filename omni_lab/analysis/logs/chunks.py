@@ -14,7 +14,7 @@ import numpy as np
 from omni_lab.analysis.logs.source import Source
 from omni_lab.analysis.logs.table import Table
 
-CHUNK = 8_000_000  # bytes
+CHUNK = 4_000_000  # bytes
 _DIFFERENT = 200  # words of a column in a chunk; more are no names of stages or data
 
 
