@@ -27,8 +27,9 @@ from omni_lab.sequences.batch import collate
 from omni_lab.sequences.packing import best_fit, join
 from omni_lab.sequences.stream import omni_stream
 from omni_lab.sequences.tokens import tokenize
-from omni_lab.training.objective import Objective, supervised
+from omni_lab.training.losses.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained
+from omni_lab.training.rules.curriculum import Curriculum
 from omni_lab.world.clips import from_script
 from omni_lab.world.drawing import write_script
 from omni_lab.world.source import lessons
@@ -80,14 +81,15 @@ def main() -> None:
         )
 
     model = OmniModel.build(config.model, config.sequence, len(vocabulary))
-    objective = Objective(model, settings.caption_weight, config.training.align_units)
-    choose_trained(objective, settings.train)
+    objective = Objective(model, config.training.align_units)
+    choose_trained(objective, settings)
     optimizers = build_optimizers(objective, config.training, settings)
     batch = mixture.batch(0)
     counts = tuple(supervised(batch).tolist())
+    weights = Curriculum(settings).weights(step=0)
 
     def step() -> None:
-        objective(batch, settings.align_weight, counts)["loss"].backward()
+        objective(batch, weights, counts)["loss"].backward()
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()

@@ -26,8 +26,9 @@ import torch
 
 from omni_lab.data.batch import StageData, TrainingBatch
 from omni_lab.model.omni import OmniModel
-from omni_lab.training.objective import Objective, supervised
+from omni_lab.training.losses.objective import Objective, supervised
 from omni_lab.training.optimizers import build_optimizers, choose_trained
+from omni_lab.training.rules.curriculum import Curriculum
 from omni_lab.training.run import RunFolder
 from omni_lab.training.trainer import train_stages
 from omni_lab.world.source import lessons
@@ -49,15 +50,16 @@ def floor(config: Config, steps: int) -> float:
     mixture = lessons(config, config.training.stage("omni"))
     torch.manual_seed(0)
     model = OmniModel.build(config.model, config.sequence, len(mixture.vocabulary))
-    objective = Objective(model, mixture.settings.caption_weight, config.training.align_units)
-    choose_trained(objective, mixture.settings.train)
+    objective = Objective(model, config.training.align_units)
+    choose_trained(objective, mixture.settings)
     optimizers = build_optimizers(objective, config.training, mixture.settings)
     batch = scrambled(mixture.batch(0))
     counts = tuple(supervised(batch).tolist())
+    weights = Curriculum(mixture.settings).weights(step=0)
     seconds = []
     for _ in range(WARM + steps):
         start = time.perf_counter()
-        objective(batch, mixture.settings.align_weight, counts)["loss"].backward()
+        objective(batch, weights, counts)["loss"].backward()
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()

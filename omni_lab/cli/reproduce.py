@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omni_lab.cli.commands import add_json, add_settings, answer, command, configured, count
+from omni_lab.errors import UsageError
 
 
 def add_reproduce(commands: Any) -> None:
@@ -18,6 +20,8 @@ def add_reproduce(commands: Any) -> None:
     parser.add_argument("experiment", nargs="?", help="id of the experiment; --list shows all")
     message = "number of seeds (default: %(default)s)"
     parser.add_argument("--seeds", type=count, default=3, help=message)
+    message = "runs at a time, of an experiment that compares arms (default: %(default)s)"
+    parser.add_argument("--jobs", type=count, default=1, help=message)
     message = "smoke run: a few steps of everything"
     parser.add_argument("--quick", action="store_true", help=message)
     message = "list of the experiments, with the claims they bear on"
@@ -34,7 +38,7 @@ def add_reproduce(commands: Any) -> None:
 
 def reproduce(arguments: argparse.Namespace) -> int:
     """`omni-lab reproduce`: exit code 1 where a criterion does not hold."""
-    from omni_lab.reproduce.registry import experiment
+    from omni_lab.reproduce.registry import CHOICES, experiment
 
     if arguments.claims:
         _write_claims(arguments)
@@ -44,6 +48,13 @@ def reproduce(arguments: argparse.Namespace) -> int:
         return 0
 
     run = experiment(arguments.experiment)
+    if arguments.jobs > 1:
+        if arguments.experiment not in CHOICES:
+            message = f"{arguments.experiment} runs one after the other"
+            raise UsageError(
+                f"--jobs {arguments.jobs}: {message}; of arms are {', '.join(CHOICES)}"
+            )
+        run = partial(run, jobs=arguments.jobs)
     config = configured("tiny", arguments.settings)
     record = run(config, arguments.seeds, arguments.out, Path("runs"), arguments.quick)
     lines = [

@@ -27,7 +27,15 @@ from omni_lab.config.presets import (
     tiny,
 )
 from omni_lab.config.root import Config, EvaluationConfig
-from omni_lab.config.training import ContextConfig, StageConfig, TrainingConfig, context_stages
+from omni_lab.config.training import (
+    BalanceConfig,
+    ClipConfig,
+    ContextConfig,
+    PhaseConfig,
+    StageConfig,
+    TrainingConfig,
+    context_stages,
+)
 from omni_lab.config.types import MODALITIES, TICKS_PER_SECOND
 
 __all__ = [
@@ -36,6 +44,8 @@ __all__ = [
     "TICKS_PER_SECOND",
     "AlbumConfig",
     "AudioEncoderConfig",
+    "BalanceConfig",
+    "ClipConfig",
     "Config",
     "ContextConfig",
     "DataConfig",
@@ -45,6 +55,7 @@ __all__ = [
     "HaystackLevel",
     "ImageEncoderConfig",
     "ModelConfig",
+    "PhaseConfig",
     "SequenceConfig",
     "StageConfig",
     "TrainingConfig",

@@ -135,8 +135,14 @@ def _check_training(config: Config) -> None:
         names = [stage.name for stage in settings.stages]
         twice = next((name for name in names if names.count(name) > 1), None)
         _require(twice is None, f"{section}.stages", ",".join(names), f"{twice!r} only once")
-        for stage in settings.stages:
-            _check_stage(f"{section}.stages.{stage.name}", stage, config)
+        for number, stage in enumerate(settings.stages):
+            key = f"{section}.stages.{stage.name}"
+            _check_stage(key, stage, config)
+            _check_course(key, stage)
+            measured = section == "training" and number
+            right = "0: it is a multiple of the steps of the stages before, in training.stages"
+            multiple = stage.steps_multiple
+            _require(bool(measured) or not multiple, f"{key}.steps_multiple", multiple, right)
 
 
 def _check_stage(key: str, stage: StageConfig, config: Config) -> None:
@@ -156,6 +162,29 @@ def _check_stage(key: str, stage: StageConfig, config: Config) -> None:
     layout = sequence.layout if stage.layout == "same" else stage.layout
     films = layout == "stream" and not key.startswith("context.")
     _require(not films or stage.seconds <= most, f"{key}.seconds", stage.seconds, right)
+
+
+def _check_course(key: str, stage: StageConfig) -> None:
+    """How a stage trains: rates of parts, phases of its curriculum, balance."""
+    for spec in stage.rates:
+        part, _, number = spec.partition("=")
+        try:
+            fits = part in (*PARTS, "align") and 0 <= float(number) < math.inf
+        except ValueError:
+            fits = False
+        right = f"PART=MULTIPLE such as image=0.5, of {', '.join((*PARTS, 'align'))}"
+        _require(fits, f"{key}.rates", spec, right)
+
+    names = [phase.name for phase in stage.phases]
+    _require(len(set(names)) == len(names), f"{key}.phases", ",".join(names), "each name only once")
+    caps = [phase.cap for phase in stage.phases]
+    _require(caps == sorted(caps), f"{key}.phases", ",".join(names), "in the order of their caps")
+    for phase in stage.phases:
+        ends = bool(phase.until) == bool(phase.below)
+        right = "set where below is: a loss, and the value at which it ends the phase"
+        _require(ends, f"{key}.phases.{phase.name}.until", phase.until, right)
+    most = stage.balance.most
+    _require(most >= 1, f"{key}.balance.most", most, "1 or more: the largest factor")
 
 
 def _check_context(config: Config) -> None:

@@ -64,6 +64,8 @@ class WorldConfig:
     beeps: Fraction = 0.3  # fraction of seconds with beeps instead of a spoken word
     image_noise: NonNegative = 0.03  # standard deviation of the camera's noise, of 1
     audio_noise: NonNegative = 0.004  # standard deviation of the room's noise, of full scale
+    image_lost: Fraction = 0.0  # fraction of rooms whose pictures are noise alone
+    audio_lost: Fraction = 0.0  # fraction of rooms whose sound is noise alone
     haystack: HaystackConfig = field(default_factory=HaystackConfig)
 
 

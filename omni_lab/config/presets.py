@@ -14,7 +14,12 @@ from omni_lab.config.checks import validate
 from omni_lab.config.data import HaystackLevel
 from omni_lab.config.renamed import modern
 from omni_lab.config.root import Config
-from omni_lab.config.training import ContextConfig, StageConfig, context_stages
+from omni_lab.config.training import (
+    ContextConfig,
+    StageConfig,
+    context_stages,
+    measured_in_stages,
+)
 
 
 def tiny() -> Config:
@@ -186,7 +191,7 @@ def override(config: Config, settings: Sequence[str]) -> Config:
     """
     for setting in settings:
         config = overrides.with_setting(config, setting)
-    return validate(config)
+    return validate(_with_steps(config))
 
 
 def from_dict(data: Mapping[str, Any]) -> Config:
@@ -197,7 +202,13 @@ def from_dict(data: Mapping[str, Any]) -> Config:
     ConfigError
         A key does not exist, or a value cannot be.
     """
-    return validate(overrides.merged(tiny(), modern(data)))
+    return validate(_with_steps(overrides.merged(tiny(), modern(data))))
+
+
+def _with_steps(config: Config) -> Config:
+    """The configuration with the steps of stages that are measured in those before them."""
+    stages = measured_in_stages(config.training.stages)
+    return replace(config, training=replace(config.training, stages=stages))
 
 
 def section_from_dict(cls: type, data: Mapping[str, Any]) -> Any:

@@ -1,7 +1,8 @@
-"""Renamed settings: old keys are read under their new names, and hashed under their first ones.
+"""Renamed and added settings: old keys are read under new names, old settings keep their hash.
 
-A run folder or a shard that was written before a rename still loads, and does not count as made
-with other settings. This is the one place that knows old names.
+A run folder, a shard or a kept result that was written before a rename, or before a setting
+existed, still loads, and does not count as made with other settings. This is the one place that
+knows old names, and which settings came later.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ FIELDS = {
     "connector_rms": "sense_size",
     "timeout_s": "patience_s",
     "context_parallel": "ring",
+}
+# settings that came after results had been kept, with the value at which nothing changed for them
+ADDED: dict[str, Any] = {
+    "steps_multiple": 0.0,
+    "rates": [],
+    "optimizer": "muon",
+    "phases": [],
+    "balance": {"rule": "none", "strength": 1.0, "every": 10, "most": 4.0, "noise": 0.0},
+    "clip": {"rule": "fixed", "every": 2000, "factor": 1.5},
+    "image_lost": 0.0,
+    "audio_lost": 0.0,
 }
 _NEW = {old: new for new, old in FIELDS.items()}
 _STAGE_FIELDS = {
@@ -67,12 +79,21 @@ def modern(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def first_named(data: Any) -> Any:
-    """A nested mapping of settings with the names that they were first hashed under."""
+    """A nested mapping of settings as it was first hashed: first names, nothing added later.
+
+    A setting that came later counts once it has another value than the one that changes nothing.
+    """
     if isinstance(data, list):
         return [first_named(item) for item in data]
     if not isinstance(data, Mapping):
         return data
-    return {FIELDS.get(name, name): first_named(value) for name, value in data.items()}
+    named = {FIELDS.get(name, name): first_named(value) for name, value in data.items()}
+    return {name: value for name, value in named.items() if not _adds_nothing(name, value)}
+
+
+def _adds_nothing(name: str, value: Any) -> bool:
+    """Whether a setting came later and has the value at which nothing changed."""
+    return name in ADDED and value == ADDED[name]
 
 
 def _renamed(data: Any) -> Any:

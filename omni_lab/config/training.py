@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from omni_lab.config.types import (
+    BalanceRule,
+    ClipRule,
     Count,
     Engine,
     Fraction,
     Natural,
     NonNegative,
+    Optimizer,
     Positive,
     Precision,
     RatioUnit,
@@ -18,6 +21,40 @@ from omni_lab.config.types import (
     StageLayout,
 )
 from omni_lab.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """Phase of a stage's curriculum: weights of its losses, and the competence that ends it."""
+
+    name: str = ""  # names the phase in settings and metrics
+    stream: NonNegative = 1.0  # multiplies the loss on answers in streams
+    caption: NonNegative = 1.0  # multiplies caption_weight
+    align: NonNegative = 1.0  # multiplies the weight of the contrastive loss
+    ramp: Fraction = 0.0  # of the stage, over which weights change from those of the phase before
+    until: str = ""  # the loss that ends the phase, as metrics name it: align, facts.word
+    below: NonNegative = 0.0  # nats: its running mean ends the phase there
+    cap: Fraction = 1.0  # of the stage, at which the phase ends at the latest
+
+
+@dataclass(frozen=True)
+class BalanceConfig:
+    """Balance of how fast modalities converge: a rule, and how strongly it acts."""
+
+    rule: BalanceRule = "none"  # rates, weights: more for a slow one; ogm: less for a fast one
+    strength: NonNegative = 1.0  # exponent of relative loss progress; slope of ogm
+    every: Count = 10  # steps from one adjustment to the next
+    most: Positive = 4.0  # largest factor; its reciprocal is the smallest
+    noise: NonNegative = 0.0  # added to modulated gradients, in their own deviations (OGM-GE: 1)
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """Gradient clipping: where thresholds come from, and how often they are renewed."""
+
+    rule: ClipRule = "fixed"  # fixed (training.grad_clip), running norms by part, tensor, or none
+    every: Count = 2000  # steps after which running thresholds are renewed
+    factor: Positive = 1.5  # of the running norm: the threshold (AdaGC, by tensor: 1.05)
 
 
 @dataclass(frozen=True)
@@ -35,7 +72,10 @@ class StageConfig:
     packed: bool = False  # several documents in one row, by best fit
     max_tokens: Natural = 0  # of a row; 0 is sequence.max_tokens
     rope_theta: NonNegative = 0.0  # RoPE base that the decoder is set to; 0 leaves it
-    lr_scale: Positive = 1.0  # multiplies both learning rates
+    steps_multiple: NonNegative = 0.0  # of the steps of all stages before; 0 takes steps
+    lr_scale: NonNegative = 1.0  # multiplies both learning rates; 0 moves nothing
+    rates: tuple[str, ...] = ()  # learning rates of parts beside others: image=0.5,connector=2
+    optimizer: Optimizer = "muon"  # muon (matrices; AdamW for the rest) or adamw alone
     schedule: Schedule = "wsd"  # of the rate: wsd (warmup, stable, decay), cosine or constant
     decay_fraction: Fraction = 0.35  # of the stage, at its end, over which wsd decays the rate
     caption_weight: NonNegative = 1.0  # weight of captions in the loss, beside answers at 1
@@ -43,6 +83,9 @@ class StageConfig:
     align_weight: NonNegative = 0.0  # weight of the contrastive loss (InfoNCE) at first
     align_fraction: Fraction = 0.0  # of the stage over which it falls to zero
     interaction: tuple[str, ...] = ()  # attention between modalities: text>audio=0:1@0.3
+    phases: tuple[PhaseConfig, ...] = ()  # curriculum of the losses, one after the other
+    balance: BalanceConfig = field(default_factory=BalanceConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
 
 
 class StageList:
@@ -103,6 +146,22 @@ class ContextConfig(StageList):
     """Context extension: stages of growing row length and RoPE base, after one on pictures."""
 
     stages: tuple[StageConfig, ...] = ()  # growing rows and RoPE bases, the pictures first
+
+
+def measured_in_stages(stages: Sequence[StageConfig]) -> tuple[StageConfig, ...]:
+    """Stages whose lengths are multiples of those before them, with their steps put in.
+
+    >>> before = StageConfig("vision", steps=500)
+    >>> measured_in_stages((before, StageConfig("omni", steps_multiple=1.2)))[1].steps
+    600
+    """
+    found: list[StageConfig] = []
+    for stage in stages:
+        if stage.steps_multiple:
+            before = sum(other.steps for other in found)
+            stage = replace(stage, steps=round(stage.steps_multiple * before))
+        found.append(stage)
+    return tuple(found)
 
 
 def context_stages(

@@ -8,7 +8,10 @@ from typing import Annotated, Literal, get_args
 
 TICKS_PER_SECOND = 16_000
 MODALITIES = ("image", "audio", "text", "speech")
-PARTS = ("image", "audio", "connector", "decoder", "speech")  # of the model: what a stage can train
+# of the model: what a stage can train; a connector of one modality is a part of its own too
+PARTS = (
+    "image", "audio", "connector", "decoder", "speech", "connector.image", "connector.audio",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ Scenes = Literal["difference", "pyscenedetect"]
 StageLayout = Literal["same", "stream", "F0", "F1", "F2", "F3", "F4", "haystack"]
 RatioUnit = Literal["clips", "tokens"]
 Schedule = Literal["wsd", "cosine", "constant"]  # of the learning rate
+Optimizer = Literal["muon", "adamw"]  # Muon for matrices and AdamW for the rest, or AdamW alone
+BalanceRule = Literal["none", "rates", "weights", "ogm"]  # of how fast modalities converge
+ClipRule = Literal["fixed", "running", "tensor", "none"]  # of the gradient's norm
 Precision = Literal["no", "bf16", "fp16"]
 Engine = Literal[
     "auto", "ring", "ulysses", "allgather", "torch"

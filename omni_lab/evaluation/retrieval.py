@@ -16,7 +16,7 @@ from torch import Tensor
 from omni_lab.model.inputs import embed_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import Batch
-from omni_lab.training.contrastive import pooled
+from omni_lab.training.losses.contrastive import pooled
 
 SENSES = ("image", "audio", "text")
 

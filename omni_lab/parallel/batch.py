@@ -19,6 +19,7 @@ from omni_lab.parallel.collectives import Collectives
 from omni_lab.parallel.layout import Layout
 from omni_lab.parallel.sharded_row import ShardedRow
 from omni_lab.sequences.batch import IGNORED, NO_DOCUMENT, PAD_KIND, Batch
+from omni_lab.sequences.targets import NO_GROUP, Targets
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND
 
 
@@ -92,6 +93,11 @@ def shard_batch(
         waves=waves,
         seen=seen,
         heard=heard,
+        targets=Targets(
+            held(batch.targets.fact[real], NO_GROUP),
+            held(batch.targets.sense[real], NO_GROUP),
+            batch.targets.facts,
+        ),
         label=held(batch.labels[real], IGNORED),
         seen_tokens=seen_tokens,
         heard_tokens=heard_tokens,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
 from omni_lab.errors import UsageError
@@ -25,6 +26,14 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
         "which multi-image format separates images best, and do many images teach more than one?",
         "C13 C14",
     ),
+    "O5": ("does it help to train all parameters in the omni stage?", "O5"),
+    "O6": ("does a mask help that opens between modalities during the stage?", "O6"),
+    "O8": ("which parts should the unimodal stages train?", "O8"),
+    "O9": ("does it help to begin with the unimodal stages?", "O9"),
+    "O10": ("how long should the omni stage be, beside the unimodal ones?", "O10"),
+    "O11": ("does alignment first, generation later, beat other orders?", "O11"),
+    "O16": ("which fraction of the unimodal learning rate is best?", "O16"),
+    "O17": ("does clipping by modality, renewed now and then, beat other clipping?", "O17"),
     "checkers": (
         "do the exercises' checkers refuse every mistake, and say which one it is?",
         "none: it is about the course",
@@ -34,6 +43,10 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
         "none: it is about the instrument that O12 is measured with",
     ),
 }
+
+
+# experiments that one file holds, as entries of a table of choices
+CHOICES = ("O5", "O6", "O8", "O9", "O10", "O11", "O16", "O17")
 
 
 def experiment(name: str) -> Callable:
@@ -46,4 +59,6 @@ def experiment(name: str) -> Callable:
     """
     if name not in EXPERIMENTS:
         raise UsageError(f"experiment {name!r}: there are {', '.join(EXPERIMENTS)}")
+    if name in CHOICES:
+        return partial(import_module("omni_lab.reproduce.experiments.choices").reproduce, name)
     return import_module(f"omni_lab.reproduce.experiments.{name}").reproduce

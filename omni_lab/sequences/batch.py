@@ -16,6 +16,7 @@ from torch import Tensor
 from omni_lab.config import SequenceConfig
 from omni_lab.sequences.items import Sequence, SequenceError
 from omni_lab.sequences.stream import unit_ticks
+from omni_lab.sequences.targets import Targets, targets_of
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, Tokens, tokenize
 from omni_lab.sequences.vocabulary import Vocabulary
 
@@ -37,6 +38,7 @@ class Batch:
     waves: Float32[Tensor, "A samples"]
     seen: Int64[Tensor, " seen"]  # index into `frames` of every unit with a picture
     heard: Int64[Tensor, " heard"]  # index into `waves` of every unit with sound
+    targets: Targets  # fact and sense of every label
 
     def to(self, device) -> Batch:
         """The same batch on another device."""
@@ -148,6 +150,7 @@ def collate(rows: list[Tokens], config: SequenceConfig, image_size: int) -> Batc
         waves=torch.stack(waves) if waves else torch.zeros((0, unit_ticks(config))),
         seen=torch.arange(len(frames)),
         heard=torch.arange(len(waves)),
+        targets=targets_of(rows),
     )
 
 

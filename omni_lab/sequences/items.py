@@ -29,6 +29,13 @@ class SequenceError(InputError):
     """Invalid input to sequence construction; the message names the clip."""
 
 
+class Fact(NamedTuple):
+    """Fact that an answer states, with the modalities that carry it."""
+
+    name: str
+    carriers: tuple[str, ...]
+
+
 class Item(NamedTuple):
     """Sequence item: one image, sound, text or control token, with its time span in ticks.
 
@@ -42,6 +49,7 @@ class Item(NamedTuple):
     role: str | None = None
     loss: bool = False  # supervised or not
     unit: int = 0  # number of the stream's unit, or of the document's part
+    fact: Fact | None = None  # what supervised text states, where the truth is known
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import numpy as np
 
 from omni_lab.errors import UsageError
 from omni_lab.sequences.blend import Blend
-from omni_lab.sequences.items import SequenceError
+from omni_lab.sequences.items import Fact, SequenceError
 from omni_lab.sequences.tokens import NO_ROLE, Tokens
 
 
@@ -173,6 +173,19 @@ def join(documents: Sequence[Tokens]) -> Tokens:
         frames=[unit for document in documents for unit in document.frames],
         waves=[wave for document in documents for wave in document.waves],
         vocabulary=first.vocabulary,
+        facts=_facts(documents),
+    )
+
+
+def _facts(documents: Sequence[Tokens]) -> tuple[Fact | None, ...]:
+    """Fact of every item of a packed row; nothing where no document knows any."""
+    if not any(document.facts for document in documents):
+        return ()
+    counts = [int(document.item.max()) + 1 for document in documents]
+    return tuple(
+        fact
+        for document, items in zip(documents, counts, strict=True)
+        for fact in (document.facts or (None,) * items)[:items]
     )
 
 

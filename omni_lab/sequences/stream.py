@@ -17,7 +17,16 @@ from jaxtyping import UInt8
 from omni_lab.config import TICKS_PER_SECOND, SequenceConfig
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.media.subtitles.words import word_spans, words_of
-from omni_lab.sequences.items import LISTEN, SPEAK, UNIT, Item, Sequence, SequenceError, role_token
+from omni_lab.sequences.items import (
+    LISTEN,
+    SPEAK,
+    UNIT,
+    Fact,
+    Item,
+    Sequence,
+    SequenceError,
+    role_token,
+)
 from omni_lab.triplets.cutting.clips import split
 from omni_lab.triplets.record import Triplet
 
@@ -79,8 +88,17 @@ def omni_stream(triplet: Triplet, config: SequenceConfig, supervised: bool = Tru
         for cue in cues[unit]:
             items.extend(spoken(cue, unit, config))
 
+    items = list(_with_facts(items, triplet.facts))
     missing = _missing(triplet, units, ticks, len(frames), len(waves))
     return Sequence(triplet.clip_id, tuple(items), tuple(frames), tuple(waves), missing=missing)
+
+
+def _with_facts(items: Iterable[Item], facts: Iterable[dict]) -> Iterator[Item]:
+    """Items, with the fact that each answer states: a fact starts at its answer's tick."""
+    known = {fact["start"]: Fact(fact["fact"], tuple(fact["carriers"])) for fact in facts}
+    for item in items:
+        answers = item.kind == "text" and item.loss
+        yield item._replace(fact=known.get(item.start)) if answers else item
 
 
 def _missing(triplet: Triplet, units: int, ticks: int, seen: int, heard: int) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from omni_lab.config import SequenceConfig
-from omni_lab.sequences.items import KINDS, TEXT_END, Item, Sequence, SequenceError
+from omni_lab.sequences.items import KINDS, TEXT_END, Fact, Item, Sequence, SequenceError
 from omni_lab.sequences.vocabulary import AUDIO, IMAGE, Vocabulary, encode_after, has_control
 
 IMAGE_KIND, AUDIO_KIND, TEXT_KIND, SPEECH_KIND, CONTROL_KIND = range(len(KINDS))
@@ -41,6 +41,7 @@ class Tokens:
     frames: list[np.ndarray]  # per image item: F × height × width × 3
     waves: list[np.ndarray]  # per audio item: samples of one unit
     vocabulary: int  # ids are below it
+    facts: tuple[Fact | None, ...] = ()  # per item, where any is known
 
 
 def tokenize(sequence: Sequence, vocabulary: Vocabulary, settings: SequenceConfig) -> Tokens:
@@ -114,6 +115,7 @@ def tokenize(sequence: Sequence, vocabulary: Vocabulary, settings: SequenceConfi
         frames=list(sequence.frames),
         waves=list(sequence.waves),
         vocabulary=len(vocabulary),
+        facts=tuple(item.fact for item in items) if any(item.fact for item in items) else (),
     )
 
 

@@ -5,9 +5,13 @@ from omni_lab.faces import public
 __getattr__, __dir__, __all__ = public(
     __name__,
     {
-        "contrastive": "contrastive_loss",
-        "objective": "Objective supervised",
+        "losses.contrastive": "contrastive_loss",
+        "losses.objective": "Objective supervised",
         "optimizers": "build_optimizers choose_trained",
+        "rules.balance": "Balance",
+        "rules.clipping": "Clipping clip_per_part",
+        "rules.curriculum": "Curriculum",
+        "rules.schedules": "contrastive_weight learning_rate_factor",
         "run": "Place RunFolder read_config",
         "selection": "top_fraction",
         "trainer": "Trainer train train_stages trained",

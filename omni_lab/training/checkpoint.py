@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -28,7 +29,11 @@ def _tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]
 
 
 def save(
-    folder: Path, place: Place, model: OmniModel, optimizers: list[torch.optim.Optimizer]
+    folder: Path,
+    place: Place,
+    model: OmniModel,
+    optimizers: list[torch.optim.Optimizer],
+    controls: dict[str, Any] | None = None,
 ) -> Path:
     """Write a checkpoint under a temporary name, rename it, and remove the older ones of its stage."""
     final = folder / f"{place.stage}-{place.step:06d}"
@@ -37,6 +42,7 @@ def save(
     with library_bars_off():
         model.save_pretrained(half)
     save_file(_tensors(optimizers), half / "optimizer.safetensors")
+    (half / "controls.json").write_text(json.dumps(controls or {}))
     (half / "place.json").write_text(json.dumps(asdict(place)))
     replace_folder(half, final)
     for file in _places(folder):
@@ -74,6 +80,12 @@ def latest(folder: Path, stages: tuple[str, ...]) -> tuple[Path, Place] | None:
             raise InputError(f"{file.parent}: of stage {place.stage}; this run has {there}")
         found.append((stages.index(place.stage), place.step, file.parent, place))
     return max(found)[2:] if found else None
+
+
+def controls(folder: Path) -> dict[str, Any]:
+    """What the rules of a stage remembered; nothing in a checkpoint of before there were any."""
+    file = folder / "controls.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def restore(folder: Path, model: OmniModel, optimizers: list[torch.optim.Optimizer]) -> None:

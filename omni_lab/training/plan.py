@@ -8,7 +8,7 @@ from typing import Any
 from omni_lab.config import Config
 from omni_lab.data.batch import StageData
 from omni_lab.model.omni import OmniModel
-from omni_lab.training.optimizers import part_of
+from omni_lab.training.optimizers import trains
 
 FLOAT32 = 4  # bytes: weights, gradients and optimizer state are kept in it
 MB = 1e6
@@ -19,9 +19,7 @@ def plan_stages(config: Config, stages: Sequence[StageData], model: OmniModel) -
 
     Memory is of weights, gradients and optimizer state; activations come on top.
     """
-    sizes: dict[str, int] = {}
-    for name, parameter in model.named_parameters():
-        sizes[part_of(name)] = sizes.get(part_of(name), 0) + parameter.numel()
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     return {
         "preset": config.name,
         "parameters": sum(sizes.values()),
@@ -31,7 +29,7 @@ def plan_stages(config: Config, stages: Sequence[StageData], model: OmniModel) -
 
 def _stage(data: StageData, sizes: dict[str, int]) -> dict[str, Any]:
     stage = data.settings
-    trained = sum(sizes.get(part, 0) for part in (*stage.train, "align"))
+    trained = sum(size for name, size in sizes.items() if trains(name, stage))
     # Muon keeps one moment of a matrix, AdamW two of the rest: two are an upper bound
     held = sum(sizes.values()) + 3 * trained
     return {

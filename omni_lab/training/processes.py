@@ -5,6 +5,7 @@ The same under `python`, `torchrun` and `accelerate launch`.
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from datetime import timedelta
@@ -17,6 +18,7 @@ from omni_lab import THREADS_SPIN
 from omni_lab.config import TrainingConfig
 from omni_lab.errors import UsageError
 from omni_lab.parallel.collectives import Collectives
+from omni_lab.storage import canonical_json
 
 
 class Processes:
@@ -82,6 +84,17 @@ class Processes:
     def any(self, flag: bool) -> bool:
         """Whether the flag is up on any process."""
         return float(self.mean(torch.tensor(float(flag)))) > 0
+
+    def all(self, found: dict) -> list[dict]:
+        """What every process has found, as plain JSON, in rank order."""
+        if self.accelerator.num_processes == 1:
+            return [found]
+        own = torch.frombuffer(bytearray(canonical_json(found)), dtype=torch.uint8)
+        own = own.to(self.accelerator.device)
+        sizes = self.accelerator.gather(torch.tensor([len(own)], device=own.device)).tolist()
+        padded = torch.nn.functional.pad(own, (0, max(sizes) - len(own)))
+        rows = self.accelerator.gather(padded[None]).cpu().numpy()
+        return [json.loads(row[:n].tobytes()) for row, n in zip(rows, sizes, strict=True)]
 
     def _context_parallel_group(self) -> Collectives | None:
         """Neighbouring ranks that share the tokens of a row, where they do."""

@@ -25,11 +25,13 @@ from omni_lab.progress import Progress
 from omni_lab.sequences.masking import Strength, strengths
 from omni_lab.training import checkpoint
 from omni_lab.training.interruption import interruption
-from omni_lab.training.objective import Objective, supervised
-from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part
+from omni_lab.training.losses.groups import means_by_group, sums_by_group
+from omni_lab.training.losses.objective import Objective, supervised
+from omni_lab.training.optimizers import build_optimizers, choose_trained
 from omni_lab.training.processes import Processes
+from omni_lab.training.rules.controls import Controls
+from omni_lab.training.rules.schedules import contrastive_weight
 from omni_lab.training.run import RunFolder, read_config
-from omni_lab.training.schedules import contrastive_weight, learning_rate_factor
 from omni_lab.triplets.record import Triplet
 
 
@@ -83,9 +85,10 @@ class Trainer:
     ) -> None:
         """Train one stage, from its first step or from a checkpoint within it."""
         stage = data.settings
-        objective = Objective(self.model, stage.caption_weight, self.settings.align_units)
-        choose_trained(objective, stage.train)
+        objective = Objective(self.model, self.settings.align_units)
+        choose_trained(objective, stage)
         optimizers = build_optimizers(objective, self.settings, stage)
+        controls = Controls(stage, self.settings, objective)
         first = found[1].step if found else 0
         if 0 < first < stage.steps:
             self.run.check_data(stage.name, data.fingerprint)
@@ -93,24 +96,27 @@ class Trainer:
             self.run.begin_stage(stage.name, data.fingerprint)
         if found:
             checkpoint.restore(found[0], self.model, optimizers if first < stage.steps else [])
+            controls.load(checkpoint.controls(found[0]))
         if stage.rope_theta:
             set_rope(self.model.decoder, stage.rope_theta)
         data.enter(self.model)
         if first == stage.steps:
             return
 
-        objective, *optimizers = self.accelerator.prepare(objective, *optimizers)
+        if optimizers:  # else nothing trains, and nothing is to be prepared for it
+            objective, *optimizers = self.accelerator.prepare(objective, *optimizers)
         self.model.train()
         shown = self.progress and self.processes.main
         bar = Progress(stage.steps, f"{stage.name:>6}", "step", first, shown)
         with interruption() as interrupted, bar:
             began = time.perf_counter()
             for step, batch in enumerate(data.batches(first, *self.processes.place), first):
-                figures = self.train_step(objective, optimizers, batch, stage, step)
+                figures = self.train_step(objective, optimizers, batch, controls, step)
                 ended = time.perf_counter()
                 self._log(stage, step, figures, ended - began, bar)
                 began = ended
-                self._save(stage, step + 1, optimizers, self.processes.any(interrupted[0]))
+                stop = self.processes.any(interrupted[0])
+                self._save(stage, step + 1, optimizers, controls, stop)
         self.accelerator.free_memory()
 
     def train_step(
@@ -118,35 +124,46 @@ class Trainer:
         objective: Objective,
         optimizers: list,
         batch: TrainingBatch,
-        stage: StageConfig,
+        controls: Controls,
         step: int,
     ) -> dict:
         """Forward, backward and update on one batch; what it gave, averaged over processes."""
+        stage = controls.stage
         batch = batch.to(self.accelerator.device)
         strength = strengths(interactions(stage), step / stage.steps)
         if self.processes.collectives:
             batch = batch.sharded(self.processes.collectives, strength)
-        factor = learning_rate_factor(step, stage, self.settings.warmup_steps)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["full_lr"] * factor
+        factor = controls.set_rates(optimizers, step)
 
         counts = tuple(self.processes.mean(supervised(batch)).tolist())
-        losses = objective(batch, contrastive_weight(step, stage), counts, strength)
-        self.accelerator.backward(losses["loss"])
-        norms = clip_per_part(objective, self.settings.grad_clip)
+        weights, by_sense = controls.curriculum.weights(step), controls.balance.loss_weights()
+        losses = objective(batch, weights, counts, strength, by_sense)
+        if optimizers:
+            self.accelerator.backward(losses["loss"])
+        clipped = controls.clip(objective, step)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
 
-        values = torch.stack([v.detach() for v in losses.values()])
+        figures = self._averaged(batch, losses)
+        figures |= {"lr": self.settings.muon_lr * stage.lr_scale * factor}
+        return figures | controls.observe(figures, step) | clipped
+
+    def _averaged(self, batch: TrainingBatch, losses: dict) -> dict:
+        """Losses and tokens of a step over all processes."""
+        named = {"loss": losses["loss"], **losses["parts"], **losses["directions"]}
+        values = torch.stack([value.detach() for value in named.values()])
         tokens = torch.tensor([float(batch.tokens)], device=values.device)
         *means, tokens = self.processes.mean(torch.cat([values, tokens])).tolist()
+
+        figures: dict = dict(zip(named, means, strict=True))
+        directions = {name: figures.pop(name) for name in losses["directions"]}
+        sums = self.processes.all(sums_by_group(batch, losses["tokens"]))
         return {
-            **dict(zip(losses, means, strict=True)),
-            "lr": self.settings.muon_lr * stage.lr_scale * factor,
+            **figures,
             "tokens": round(tokens * self.accelerator.num_processes),
-            "grad_norm": norms,
+            **({"directions": directions} if directions else {}),
+            **means_by_group(sums),
         }
 
     def _log(
@@ -154,9 +171,7 @@ class Trainer:
     ) -> None:
         if not self.processes.main:
             return
-        norms = figures.pop("grad_norm")
-        record = {"stage": stage.name, "step": step, **figures, "seconds": seconds}
-        self.run.log(record | {"grad_norm": norms})
+        self.run.log({"stage": stage.name, "step": step, **figures, "seconds": seconds})
         parts = {
             name: f"{figures[name]:.3f}"
             for name in ("loss", "caption", "align")
@@ -164,12 +179,15 @@ class Trainer:
         }
         bar.update(**parts, **{"tokens/s": f"{figures['tokens'] / seconds:,.0f}"})
 
-    def _save(self, stage: StageConfig, done: int, optimizers: list, stop: bool) -> None:
+    def _save(
+        self, stage: StageConfig, done: int, optimizers: list, controls: Controls, stop: bool
+    ) -> None:
         """Checkpoint where one is due; KeyboardInterrupt where a stop was asked for."""
         due = done == stage.steps or done % self.settings.checkpoint_every == 0
         if self.processes.main and (stop or due):
             place = checkpoint.Place(stage.name, done)
-            checkpoint.save(self.run.checkpoints, place, self.model, optimizers)
+            state = controls.state
+            checkpoint.save(self.run.checkpoints, place, self.model, optimizers, state)
         if stop and done < stage.steps:
             raise KeyboardInterrupt
 

@@ -51,6 +51,29 @@ def hiss(
     return audio + level * rng.uniform(0.2, 1.5) * _piece(len(audio), rng)
 
 
+def without_rooms(media: np.ndarray, script: Script, sense: str, fraction: float) -> np.ndarray:
+    """Media in which whole rooms are lost: noise alone, from which nothing can be known.
+
+    So the best accuracy that is possible is known: 1 where nothing is lost, a guess elsewhere.
+
+    Parameters
+    ----------
+    media : frames (uint8) or samples (float32) of the whole script, at an even rate
+    sense : "image" or "audio"
+    fraction : of rooms that are lost
+    """
+    if not fraction:
+        return media
+    rng = random.Random(f"lost/{sense}/{script.split}/{script.seed}")
+    out, of_room = media.copy(), len(media) // len(script.rooms)
+    for room in range(len(script.rooms)):
+        if rng.random() < fraction:
+            here = out[room * of_room : (room + 1) * of_room]
+            noise = _piece(here.size, rng).reshape(here.shape)
+            here[:] = np.clip(128 + 64 * noise, 0, 255) if sense == "image" else 0.1 * noise
+    return out
+
+
 def from_script(
     script: Script,
     size: int,
@@ -77,9 +100,11 @@ def from_script(
     if "image" in senses:
         frames = render(script, times, size)
         frames = grain(frames, world.image_noise, rng) if noisy else frames
+        frames = without_rooms(frames, script, "image", world.image_lost)
     if "audio" in senses:
         audio = soundtrack(script)
         audio = hiss(audio, world.audio_noise, rng) if noisy else audio
+        audio = without_rooms(audio, script, "audio", world.audio_lost)
 
     cues = tuple(Cue(x.start, x.end, x.text, x.role, "prefix") for x in spoken_with(script, senses))
 

@@ -15,7 +15,7 @@ from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import PAD_KIND, collate
 from omni_lab.sequences.stream import omni_stream
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, tokenize
-from omni_lab.training.contrastive import contrastive_loss, pooled
+from omni_lab.training.losses.contrastive import contrastive_loss, pooled
 from omni_lab.world.clips import from_script
 from omni_lab.world.drawing import write_script
 from omni_lab.world.vocabulary import WorldVocabulary

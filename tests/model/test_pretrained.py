@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -98,9 +99,9 @@ def test_an_output_layer_that_differs_from_the_embedding_is_kept_though_the_conf
 def test_the_output_layer_learns_with_the_decoder_by_adamw(own_folder):
     published(own_folder / "hub", "Qwen2", **DECODER, tie_word_embeddings=False)
     model, stage = built("decoder", own_folder / "hub"), CONFIG.training.stages[-1]
-    choose_trained(model, ("image",))
+    choose_trained(model, replace(stage, train=("image",)))
     assert not model.output_weight.requires_grad
-    choose_trained(model, ("decoder",))
+    choose_trained(model, replace(stage, train=("decoder",)))
     muon, adamw = build_optimizers(model, CONFIG.training, stage)
     of = {id(p): name for name, p in model.named_parameters()}
     names = [{of[id(p)] for g in o.param_groups for p in g["params"]} for o in (muon, adamw)]

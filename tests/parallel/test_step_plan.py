@@ -17,8 +17,9 @@ from omni_lab.planner.machine import MACHINES, Machine
 from omni_lab.planner.memory import layer_matrices, memory_per_gpu, parameters, token_activations
 from omni_lab.planner.plan import Task, collective_s, exchange_s, plan_step
 from omni_lab.sequences.batch import Batch
+from omni_lab.sequences.targets import Targets
 from omni_lab.sequences.tokens import TEXT_KIND
-from omni_lab.training.objective import Objective
+from omni_lab.training.losses.objective import Objective
 
 SEVEN = full_7b().model.decoder
 SMALL = DecoderConfig(width=64, layers=2, heads=4, kv_heads=2, head_dim=16, mlp=96)
@@ -121,7 +122,7 @@ def words(vocabulary, tokens, supervised):
         input_ids=ids, kind=torch.full_like(ids, TEXT_KIND), loss_mask=(place > 0) & (place <= supervised),
         unit=ids * 0, document=ids * 0, position=place,
         frames=torch.zeros((0, 2, 48, 48, 3), dtype=torch.uint8), waves=torch.zeros((0, 16_000)),
-        seen=none, heard=none,
+        seen=none, heard=none, targets=Targets(ids * 0 - 1, ids * 0 - 1, ()),
     )  # fmt: skip
 
 
@@ -134,11 +135,12 @@ def test_the_logits_that_are_planned_are_those_that_training_makes(precision, su
     vocabulary, tokens = 20_000, 256
     model = OmniModel.build(config.model, config.sequence, vocabulary)
     batch = TrainingBatch(words(vocabulary, tokens + 1, int(supervised * tokens)))
-    objective = Objective(model, caption_weight=0.0, align_units=1)
+    objective = Objective(model, align_units=1)
+    weights = {"stream": 1.0, "caption": 0.0, "align": 0.0}
 
     def step():
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            loss = objective(batch, 0.0, (1.0, 1.0))["loss"]
+            loss = objective(batch, weights, (1.0, 1.0))["loss"]
         loss.backward()
 
     step()  # gradients of the weights are there already

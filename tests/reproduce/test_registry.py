@@ -12,5 +12,5 @@ def test_every_experiment_that_is_listed_can_be_run(name):
 
 
 def test_an_unknown_experiment_is_refused_with_those_that_exist():
-    with pytest.raises(UsageError, match="demo, from_films, context, formats, checkers"):
+    with pytest.raises(UsageError, match="demo, from_films, context, formats, O5"):
         experiment("dmeo")

@@ -324,7 +324,7 @@ def negatives(exchanges: dict[int, Collectives]) -> dict:
 
     In `local` every rank takes the loss of its own: a mutation.
     """
-    from omni_lab.training.contrastive import of_all_processes
+    from omni_lab.training.losses.contrastive import of_all_processes
 
     counts, rank = (3, 0, 2, 1), exchanges[4].rank
     drawn = torch.randn(2, sum(counts), 8, generator=torch.Generator().manual_seed(0))
@@ -433,7 +433,7 @@ def main() -> None:
     """Start all ranks, wait for those that are to end, stop the others."""
     jobs, ranks, folder, awaited = sys.argv[1].split(","), int(sys.argv[2]), *sys.argv[3:]
     if "trained" in jobs:
-        import omni_lab.training.contrastive  # noqa: F401  # the model, which takes seconds, once
+        import omni_lab.training.losses.contrastive  # noqa: F401  # the model, which takes seconds, once
 
     fork = multiprocessing.get_context("fork")
     started = [

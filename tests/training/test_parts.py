@@ -17,8 +17,9 @@ from omni_lab.parallel.collectives import Collectives
 from omni_lab.sequences.batch import PAD_KIND
 from omni_lab.sequences.items import SequenceError
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, TEXT_KIND
-from omni_lab.training.objective import Objective, supervised
-from omni_lab.training.optimizers import build_optimizers, choose_trained, clip_per_part, part_of
+from omni_lab.training.losses.objective import Objective, supervised
+from omni_lab.training.optimizers import build_optimizers, choose_trained, part_of
+from omni_lab.training.rules.clipping import clip_per_part
 from omni_lab.world.clips import from_script
 from omni_lab.world.drawing import write_script
 from omni_lab.world.gallery_lessons import MODALITIES_OF
@@ -147,10 +148,14 @@ def test_questions_are_about_what_a_stage_can_sense():
         }
 
 
+def weighing(caption, align=0.0):
+    return {"stream": 1.0, "caption": caption, "align": align}
+
+
 def test_a_process_without_captions_reports_what_the_others_report(model, batch):
-    objective = Objective(model, 1.0, 2)
-    alone = objective(replace(batch, captions=None), 0.3, (9.0, 4.0))
-    assert alone["caption"] == 0 and list(alone) == list(objective(batch, 0.3, (9.0, 4.0)))
+    objective, weights, counts = Objective(model, 2), weighing(1.0, 0.3), (9.0, 4.0)
+    alone = objective(replace(batch, captions=None), weights, counts)["parts"]
+    assert alone["caption"] == 0 and [*alone] == [*objective(batch, weights, counts)["parts"]]
 
 
 def test_stages_and_the_test_never_share_a_script():
@@ -233,6 +238,8 @@ def halves(batch):
             n: getattr(whole, n)[rows]
             for n in ("input_ids", "kind", "loss_mask", "unit", "document", "position")
         }
+        of = whole.targets
+        picked["targets"] = replace(of, fact=of.fact[rows], sense=of.sense[rows])
         frames = torch.cat([whole.frames[4 * r : 4 * r + 4] for r in rows])
         waves = torch.cat([whole.waves[4 * r : 4 * r + 4] for r in rows])
         order = {n: torch.arange(4 * len(rows)) for n in ("seen", "heard") if hasattr(whole, n)}
@@ -243,11 +250,11 @@ def halves(batch):
 def test_the_mean_over_processes_is_the_mean_over_all_tokens(model, batch):
     """Data parallel training averages gradients over processes, however unevenly the tokens are spread."""
     whole = replace(batch, captions=None)
-    objective = Objective(model, 0.5, 2)
+    objective = Objective(model, 2)
 
     def gradient(parts, counts):
         model.zero_grad()
-        losses = [objective(part, 0.0, counts)["loss"] for part in parts]
+        losses = [objective(part, weighing(0.5), counts)["loss"] for part in parts]
         torch.stack(losses).mean().backward()
         return torch.stack(losses).mean().item(), model.decoder.embed_tokens.weight.grad.clone()
 
@@ -267,15 +274,15 @@ def test_the_mean_over_processes_is_the_mean_over_all_tokens(model, batch):
 def test_a_rank_without_tokens_of_what_is_trained_takes_part_in_the_sum_of_gradients(batch):
     """Else data parallel training waits for ever for the gradients of a rank that has none."""
     torch.manual_seed(0)
-    objective = Objective(OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY)), 0.5, 2)
-    choose_trained(objective, ("image",))
+    objective = Objective(OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY)), 2)
+    choose_trained(objective, StageConfig(train=("image",)))
     text = batch.streams.kind == TEXT_KIND
     kind = torch.where((batch.streams.kind == PAD_KIND) | text, batch.streams.kind, TEXT_KIND)
     blind = replace(
         batch.streams, kind=kind, seen=batch.streams.seen[:0], heard=batch.streams.heard[:0]
     )
     shard = replace(batch, streams=blind, captions=None).sharded(Collectives(alone=True), None)
-    objective(shard, 0.0, (1.0, 1.0))["loss"].backward()
+    objective(shard, weighing(0.5), (1.0, 1.0))["loss"].backward()
     gradients = [p.grad for p in objective.model.image.parameters() if p.grad is not None]
     assert gradients and not any(gradient.any() for gradient in gradients)
 
@@ -286,7 +293,7 @@ def test_a_step_without_labels_costs_nothing_and_teaches_nothing(model, batch):
         streams=replace(batch.streams, loss_mask=batch.streams.loss_mask & False),
         captions=None,
     )
-    loss = Objective(model, 0.5, 2)(silent, 0.0, tuple(supervised(silent).tolist()))["loss"]
+    loss = Objective(model, 2)(silent, weighing(0.5), tuple(supervised(silent).tolist()))["loss"]
     model.zero_grad()
     loss.backward()
     assert loss == 0
@@ -305,14 +312,14 @@ def test_supervised_tokens_are_those_that_cost(model, batch):
 def test_captions_and_alignment_weigh_what_they_are_said_to(model, batch):
     counts = tuple(supervised(batch).tolist())
     with torch.no_grad():
-        parts = Objective(model, 0.5, 2)(batch, 0.3, counts)
-        plain = Objective(model, 0.0, 2)(batch, 0.0, counts)
+        whole = Objective(model, 2)(batch, weighing(0.5, 0.3), counts)
+        plain = Objective(model, 2)(batch, weighing(0.0), counts)
+    parts = whole["parts"]
     expected = parts["stream"] + 0.5 * parts["caption"] + 0.3 * parts["align"]
-    assert parts["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
-    assert (
-        plain["loss"].item() == pytest.approx(parts["stream"].item(), rel=1e-5)
-        and "align" not in plain
-    )
+    assert whole["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert plain["loss"].item() == pytest.approx(parts["stream"].item(), rel=1e-5)
+    assert "align" not in plain["parts"] and not plain["directions"]
+    assert sum(whole["directions"].values()).item() / 6 == pytest.approx(parts["align"].item())
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -320,11 +327,11 @@ def test_gradients_reach_every_part_that_a_stage_trains_and_no_other(stage):
     torch.manual_seed(1)
     model = OmniModel.build(CONFIG.model, CONFIG.sequence, len(VOCABULARY))
     settings = CONFIG.training.stage(stage)
-    objective = Objective(model, 1.0, 2)
-    choose_trained(objective, settings.train)
+    objective = Objective(model, 2)
+    choose_trained(objective, settings)
     batch = lessons_of(CONFIG, stage).batch(0)
     align = 0.3 if stage == "omni" else 0.0
-    objective(batch, align, tuple(supervised(batch).tolist()))["loss"].backward()
+    objective(batch, weighing(1.0, align), tuple(supervised(batch).tolist()))["loss"].backward()
     absent = {"vision": "audio", "audio": "image"}.get(stage)
     for name, parameter in model.named_parameters():
         part = part_of(name)
@@ -343,7 +350,7 @@ def test_gradients_reach_every_part_that_a_stage_trains_and_no_other(stage):
 
 
 def test_every_parameter_has_one_optimizer_and_matrices_go_to_muon(model):
-    choose_trained(model, CONFIG.training.stage("omni").train)
+    choose_trained(model, CONFIG.training.stage("omni"))
     muon, adamw = build_optimizers(
         model, CONFIG.training, replace(CONFIG.training.stage("omni"), lr_scale=0.5)
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from omni_lab.analysis.capture import modality_mass
 from omni_lab.config import TICKS_PER_SECOND, Config
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.evaluation.answers import (
     CONTROLS,
     EvalSet,
+    answer_losses,
     by_fact,
     grade,
     make_eval_set,
@@ -87,10 +90,23 @@ def evaluate(model: OmniModel, config: Config, films: list[Triplet]) -> dict[str
     return scores
 
 
-def fact_scores(model: OmniModel, config: Config, split: str) -> dict[str, dict]:
-    """Accuracy per fact on the clips of a split; of `held_out`, on its unseen pairs alone."""
+def fact_scores(
+    model: OmniModel, config: Config, split: str, with_losses: bool = False
+) -> dict[str, dict]:
+    """Accuracy per fact on the clips of a split; of `held_out`, on its unseen pairs alone.
+
+    Parameters
+    ----------
+    with_losses : add the mean `loss` of every fact's answers, nats per token
+    """
     exam = _fact_set(config, split)
-    return by_fact(exam, grade(model, exam), CHANCE, held_out=split == "held_out")
+    scores = by_fact(exam, grade(model, exam), CHANCE, held_out=split == "held_out")
+    if with_losses:
+        losses = answer_losses(model, exam)
+        facts = np.asarray([asked.fact["fact"] for asked in exam.asked])
+        for fact, score in scores.items():
+            score["loss"] = float(losses[facts == fact].mean())
+    return scores
 
 
 def _fact_set(config: Config, split: str) -> EvalSet:

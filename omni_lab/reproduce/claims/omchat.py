@@ -142,7 +142,7 @@ OMCHAT: tuple[Claim, ...] = (
         ),
         (PAPER,),
         ours="Constant and decaying schedules exist; branches and instruction data do not yet.",
-        code=("omni_lab/training/schedules.py",),
+        code=("omni_lab/training/rules/schedules.py",),
     ),
     Claim(
         "C10",

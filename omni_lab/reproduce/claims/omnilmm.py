@@ -69,7 +69,7 @@ OMNILMM: tuple[Claim, ...] = (
         ours="The words of one role are supervised, second by second. Speech is not generated yet.",
         code=(
             "omni_lab/sequences/stream.py",
-            "omni_lab/training/objective.py",
+            "omni_lab/training/losses/objective.py",
         ),
     ),
     Claim(
@@ -127,7 +127,7 @@ OMNILMM: tuple[Claim, ...] = (
         (ARTICLE,),
         note="How is not said.",
         ours="Each stage has its own rate; within a stage it is the same for all modalities.",
-        code=("omni_lab/training/schedules.py",),
+        code=("omni_lab/training/rules/schedules.py",),
     ),
     Claim(
         "O8",
@@ -187,8 +187,8 @@ OMNILMM: tuple[Claim, ...] = (
             "not shown."
         ),
         code=(
-            "omni_lab/training/schedules.py",
-            "omni_lab/training/contrastive.py",
+            "omni_lab/training/rules/schedules.py",
+            "omni_lab/training/losses/contrastive.py",
         ),
     ),
     Claim(

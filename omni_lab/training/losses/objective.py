@@ -5,6 +5,9 @@ The means are over every supervised token of every process, however unevenly the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,8 +16,9 @@ from omni_lab.data.batch import TrainingBatch
 from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.parallel.batch import ShardedBatch
-from omni_lab.sequences.batch import IGNORED
-from omni_lab.training.contrastive import contrastive_loss
+from omni_lab.sequences.batch import IGNORED, Batch
+from omni_lab.training.losses.contrastive import contrastive_losses, mean_of
+from omni_lab.training.losses.groups import token_weights
 from omni_lab.training.optimizers import part_of
 
 
@@ -23,51 +27,65 @@ class Objective(nn.Module):
 
     Parameters
     ----------
-    caption_weight : of captions beside streams at 1
     align_units : units of one moment of the contrastive loss
     """
 
-    def __init__(self, model: OmniModel, caption_weight: float, align_units: int) -> None:
+    def __init__(self, model: OmniModel, align_units: int) -> None:
         super().__init__()
-        self.model = model
-        self.caption_weight, self.align_units = caption_weight, align_units
+        self.model, self.align_units = model, align_units
 
     def forward(
         self,
         batch: TrainingBatch,
-        align_weight: float,
+        weights: Mapping[str, float],
         counts: tuple[float, float],
         strength: Float[Tensor, "M M"] | None = None,
-    ) -> dict[str, Float[Tensor, ""]]:
+        by_sense: Float[Tensor, " senses"] | None = None,
+    ) -> dict[str, Any]:
         """Losses of a batch in nats per supervised token, and their weighted sum as `loss`.
 
         Parameters
         ----------
-        align_weight : of the contrastive loss at this step
+        weights : of the losses on streams (`stream`), on captions (`caption`) and of the
+            contrastive loss (`align`) at this step
         counts : supervised tokens of streams and captions, mean over all processes
         strength : of attention between modalities at this step
+        by_sense : weight of a token's loss by the sense that carries it; None is 1
+
+        Returns
+        -------
+        losses : `loss`, which has the gradient; its `parts`; `tokens`, the loss of every
+            supervised token of streams and of captions; `directions` of the contrastive loss
         """
         model, streams = self.model, batch.streams
         # units are encoded once, for streams and for the captions that point into them
         seen = model.see(streams.frames) if len(streams.frames) else batch.seen
         heard = model.hear(streams.waves) if len(streams.waves) else None
         output = forward_batch(model, streams, seen, heard, strength)
-        parts = {"stream": output.losses.sum() / (counts[0] or 1.0)}  # 0 labels teach nothing
-        loss = parts["stream"]
+        # 0 labels teach nothing
+        parts = {"stream": output.losses.sum() / (counts[0] or 1.0)}
+        loss = weights["stream"] * _weighed(output.losses, streams, by_sense) / (counts[0] or 1.0)
+        tokens, directions = [output.losses.detach()], {}
 
         parts["caption"] = loss * 0  # a process without captions reports what the others report
         if batch.captions is not None:
             captions = forward_batch(model, batch.captions, seen, heard, strength)
             parts["caption"] = captions.losses.sum() / (counts[1] or 1.0)
-        loss = loss + self.caption_weight * parts["caption"]
+            weighed = _weighed(captions.losses, batch.captions, by_sense) / (counts[1] or 1.0)
+            loss = loss + weights["caption"] * weighed
+            tokens.append(captions.losses.detach())
 
-        if align_weight > 0:
-            embeddings = output.embeddings
-            parts["align"] = contrastive_loss(model, embeddings, streams, self.align_units)
-            loss = loss + align_weight * parts["align"]
+        if weights["align"] > 0:
+            pairs = contrastive_losses(model, output.embeddings, streams, self.align_units)
+            parts["align"] = mean_of(pairs)
+            loss = loss + weights["align"] * parts["align"]
+            for (one, other), (there, back) in pairs.items():
+                directions |= {f"{one}_to_{other}": there.detach()}
+                directions |= {f"{other}_to_{one}": back.detach()}
         if isinstance(streams, ShardedBatch):
             loss = loss + self._untouched()
-        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+        parts = {name: value.detach() for name, value in parts.items()}
+        return {"loss": loss, "parts": parts, "tokens": tokens, "directions": directions}
 
     def _untouched(self) -> Float[Tensor, ""]:
         """Zero, by way of a trained weight: a rank without tokens of what trains takes part too.
@@ -79,6 +97,13 @@ class Objective(nn.Module):
             p for name, p in self.named_parameters() if p.requires_grad and part_of(name) != "align"
         )
         return next(trained).flatten()[0] * 0
+
+
+def _weighed(
+    losses: Float[Tensor, " N"], rows: Batch, by_sense: Float[Tensor, " senses"] | None
+) -> Float[Tensor, ""]:
+    """Sum of the losses of a batch's tokens, each with the weight of its sense."""
+    return (losses if by_sense is None else losses * token_weights(rows, by_sense)).sum()
 
 
 def supervised(batch: TrainingBatch) -> Float[Tensor, " 2"]:

@@ -1,4 +1,4 @@
-"""Contrastive loss (InfoNCE) between image, audio and text of the same moment (CLIP, section 2.3).
+"""Contrastive loss (InfoNCE) of image, audio and text of the same moment, in six directions (CLIP, section 2.3).
 
 Under data parallelism the negatives are the moments of every process, as one process would have
 them.
@@ -22,6 +22,8 @@ from omni_lab.sequences.batch import Batch
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, TEXT_KIND
 
 KINDS = {"image": IMAGE_KIND, "audio": AUDIO_KIND, "text": TEXT_KIND}
+# loss from one modality to another and back, by pair
+Directions = dict[tuple[str, str], tuple[Float[Tensor, ""], Float[Tensor, ""]]]
 PAIRS = (("image", "text"), ("audio", "text"), ("image", "audio"))
 
 
@@ -51,24 +53,35 @@ def pooled(
     return {name: states[complete] for name, states in vectors.items()}, complete
 
 
-def contrastive_loss(
+def contrastive_losses(
     model: OmniModel, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int
-) -> Float[Tensor, ""]:
-    """InfoNCE, mean of the three pairs of modalities; zero where no moment has all three."""
+) -> Directions:
+    """InfoNCE of every pair of modalities, there and back; zeros where no moment has all three."""
     local, _ = pooled(model, embeddings, batch, units)
     vectors = dict(zip(local, of_all_processes(torch.stack([*local.values()])), strict=True))
     moments = len(vectors["text"])
     if not moments:  # the mean over nothing would be NaN
-        return embeddings.sum() * 0
+        return dict.fromkeys(PAIRS, (embeddings.sum() * 0, embeddings.sum() * 0))
 
     here = torch.arange(moments, device=embeddings.device)
     scale = model.align_scale.exp().clamp(max=100)
-    losses = []
+    losses = {}
     for a, b in PAIRS:
         similarity = scale * vectors[a] @ vectors[b].T
-        both = F.cross_entropy(similarity, here) + F.cross_entropy(similarity.T, here)
-        losses.append(both / 2)
-    return torch.stack(losses).mean()
+        losses[a, b] = F.cross_entropy(similarity, here), F.cross_entropy(similarity.T, here)
+    return losses
+
+
+def contrastive_loss(
+    model: OmniModel, embeddings: Float[Tensor, "B T D"], batch: Batch, units: int
+) -> Float[Tensor, ""]:
+    """InfoNCE, mean of the six directions; zero where no moment has all three modalities."""
+    return mean_of(contrastive_losses(model, embeddings, batch, units))
+
+
+def mean_of(pairs: Directions) -> Float[Tensor, ""]:
+    """Mean over pairs of modalities, there and back."""
+    return torch.stack([(there + back) / 2 for there, back in pairs.values()]).mean()
 
 
 def of_all_processes(

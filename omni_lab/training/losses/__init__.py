@@ -1,0 +1,1 @@
+"""Losses of a step: the objective, its contrastive part, and losses by fact and by sense."""

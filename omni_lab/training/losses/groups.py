@@ -1,0 +1,73 @@
+"""Losses by group: nats per token of every fact, and of every sense that carries it.
+
+The total hides which skill is being learned; these do not (Michaud et al. 2023, quanta of skill).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from omni_lab.data.batch import TrainingBatch
+from omni_lab.sequences.batch import IGNORED, Batch
+from omni_lab.sequences.targets import NO_GROUP, SENSES
+
+Sums = dict[str, tuple[float, float]]  # of a group: sum of its losses (nats), number of tokens
+
+
+def sums_by_group(batch: TrainingBatch, losses: Iterable[Float[Tensor, " _"]]) -> Sums:
+    """Sums of losses and tokens of every group in this process: `facts.colour`, `senses.image`.
+
+    Parameters
+    ----------
+    losses : of every supervised token of streams, then of captions
+    """
+    sums: Sums = {}
+    for rows, values in zip((batch.streams, batch.captions), losses, strict=False):
+        wanted = rows.labels != IGNORED
+        for kind, of_label, names in (
+            ("facts", rows.targets.fact, rows.targets.facts),
+            ("senses", rows.targets.sense, SENSES),
+        ):
+            _add(sums, kind, names, of_label[wanted], values)
+    return sums
+
+
+def _add(sums: Sums, kind: str, names: tuple[str, ...], group: Tensor, losses: Tensor) -> None:
+    """Add the losses of some tokens to the sums of their groups."""
+    known = group != NO_GROUP
+    counts = torch.bincount(group[known], minlength=len(names)).tolist()
+    totals = torch.bincount(group[known], losses[known].double(), len(names)).tolist()
+    for name, total, count in zip(names, totals, counts, strict=True):
+        if count:
+            before = sums.get(f"{kind}.{name}", (0.0, 0.0))
+            sums[f"{kind}.{name}"] = before[0] + total, before[1] + count
+
+
+def means_by_group(sums: Iterable[Sums]) -> dict[str, dict[str, float]]:
+    """Mean loss of every group over processes: `{"facts": {…}, "senses": {…}}`, nats per token.
+
+    >>> means_by_group([{"facts.colour": (2.0, 1.0)}, {"facts.colour": (4.0, 2.0)}])
+    {'facts': {'colour': 2.0}}
+    """
+    together: Sums = {}
+    for one in sums:
+        for name, (total, count) in one.items():
+            before = together.get(name, (0.0, 0.0))
+            together[name] = before[0] + total, before[1] + count
+
+    means: dict[str, dict[str, float]] = {}
+    for name, (total, count) in sorted(together.items()):
+        kind, _, group = name.partition(".")
+        means.setdefault(kind, {})[group] = total / count
+    return means
+
+
+def token_weights(rows: Batch, by_sense: Float[Tensor, " senses"]) -> Float[Tensor, " N"]:
+    """Weight of every supervised token by the sense that carries it; 1 for those of none."""
+    sense = rows.targets.sense[rows.labels != IGNORED]
+    weights = torch.cat([by_sense, by_sense.new_ones(1)])  # the last is that of NO_GROUP, -1
+    return weights.to(sense.device)[sense]

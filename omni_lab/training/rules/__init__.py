@@ -1,0 +1,1 @@
+"""Rules of a stage: schedules, curriculum of losses, balance of modalities, clipping."""
