@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = public(
     {
         "drops": "drop_of",
         "find": "find_phases",
+        "lines": "broken_line",
         "rule": "RULE Rule",
         "segment": "segment Segments",
     },

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from omni_lab.analysis.phases.noise import Grid
+from omni_lab.analysis.phases.noise import Grid, points
 from omni_lab.analysis.phases.rule import RULE
 
 PLACES = 16  # candidate breaks of the coarse grid
@@ -39,7 +39,7 @@ def candidates(
     grid: Grid,
     whiten: Float[np.ndarray, "bins bins"],
     most: int,
-    known: Float[np.ndarray, " breaks"],
+    known: Float[np.ndarray, " breaks"] | None = None,
 ) -> Breaks:
     """Coarse grid: candidates that are even in bins, and sets of them at least `lasts` apart.
 
@@ -49,7 +49,8 @@ def candidates(
     """
     x = grid.x
     even = np.linspace(FEWEST, x.size - 1 - FEWEST, PLACES)
-    inner = np.sort(np.concatenate([even, np.interp(known, x, np.arange(x.size))]))
+    own = np.zeros(0) if known is None else np.interp(known, x, np.arange(x.size))
+    inner = np.sort(np.concatenate([even, own]))
     places = np.interp(inner, np.arange(x.size), x)
     basis = whiten @ hinges(grid, places[None])[0]
     gram = basis.T @ basis
@@ -99,6 +100,25 @@ def searched(
         errors.append(np.maximum(total - best, 0.0))
         which.append(index)
     return np.stack(errors), which
+
+
+def broken_line(
+    x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], count: int
+) -> tuple[list[float], list[float]]:
+    """Breaks and slopes of the continuous line with `count` breaks nearest to a smooth curve.
+
+    >>> x = np.linspace(0, 8, 120)
+    >>> breaks, slopes = broken_line(x, -0.5 * x + 0.4 * np.maximum(0, x - 5), 1)
+    >>> round(breaks[0], 2), [round(slope, 2) for slope in slopes]
+    (5.0, [-0.5, -0.1])
+    """
+    grid, whiten = points(x, y), np.eye(x.size)
+    coarse = candidates(grid, whiten, count)
+    _, which = searched(coarse, y[None])
+    start = coarse.places[coarse.sets[count][which[count]][:, 2:] - 2]
+    found, _ = refined(grid, y[None], whiten, start, 30)
+    slopes, _ = solved(grid, y[None], whiten, found)
+    return found[0].tolist(), slopes[0, 1:].cumsum().tolist()
 
 
 def hinges(

@@ -120,12 +120,12 @@ def prepared(curve: Curve, most: int, seed: int, draws: int, first: float) -> Wo
     grid = gridded(curve.steps, curve.values, first)
     whiten = independent(grid)
     for _ in range(2):  # as if noise were white, then by its colour
-        coarse = candidates(grid, whiten, most, np.zeros(0))
+        coarse = candidates(grid, whiten, most)
         _, which = searched(coarse, grid.y[None])
         richest = _refined_set(coarse, grid.y[None], which, most)
         noise = _noise_around(grid, whiten, richest[0])
         whiten = noise.whiten
-    coarse = candidates(grid, whiten, most, np.zeros(0))
+    coarse = candidates(grid, whiten, most)
     errors, _ = searched(coarse, grid.y[None])
     rng = np.random.default_rng(seed)
     return Work(grid, noise, whiten, coarse, errors[:, 0], drawn(grid, noise, draws, rng))
@@ -172,7 +172,7 @@ def _test_smooth(work: Work, start: np.ndarray, error: float) -> float:
     errors, _ = searched(work.breaks, rows)
     begin = np.repeat(start[None], len(rows), 0)
     _, null = fit_smooth(work.grid.x, rows, work.whiten, begin, 8)
-    return _p(seen, _gain(null, errors, 0))
+    return p_value(seen, _gain(null, errors, 0))
 
 
 def _test_fewer(work: Work, count: int) -> float:
@@ -183,10 +183,10 @@ def _test_fewer(work: Work, count: int) -> float:
     coarse = candidates(work.grid, work.whiten, most, breaks[0])
     errors, _ = searched(coarse, np.concatenate([y, line + work.draws]))
     gains = _gain(errors[count], errors, count)
-    return _p(gains[0], gains[1:])
+    return p_value(gains[0], gains[1:])
 
 
-def _p(seen: float, under_null: np.ndarray) -> float:
+def p_value(seen: float, under_null: np.ndarray) -> float:
     """Bootstrap p-value, never zero (Davison & Hinkley 1997, Eq. 4.11)."""
     return float((1 + (under_null >= seen).sum()) / (1 + under_null.size))
 
