@@ -172,7 +172,7 @@ def _test_smooth(work: Work, start: np.ndarray, error: float) -> float:
     errors, _ = searched(work.breaks, rows)
     begin = np.repeat(start[None], len(rows), 0)
     _, null = fit_smooth(work.grid.x, rows, work.whiten, begin, 8)
-    return _p(seen, _gain(null, errors, 0))
+    return p_value(seen, _gain(null, errors, 0))
 
 
 def _test_fewer(work: Work, count: int) -> float:
@@ -183,10 +183,10 @@ def _test_fewer(work: Work, count: int) -> float:
     coarse = candidates(work.grid, work.whiten, most, breaks[0])
     errors, _ = searched(coarse, np.concatenate([y, line + work.draws]))
     gains = _gain(errors[count], errors, count)
-    return _p(gains[0], gains[1:])
+    return p_value(gains[0], gains[1:])
 
 
-def _p(seen: float, under_null: np.ndarray) -> float:
+def p_value(seen: float, under_null: np.ndarray) -> float:
     """Bootstrap p-value, never zero (Davison & Hinkley 1997, Eq. 4.11)."""
     return float((1 + (under_null >= seen).sum()) / (1 + under_null.size))
 
