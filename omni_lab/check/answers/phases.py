@@ -175,7 +175,7 @@ def foretold_step_by_practice(learned_at: float, here: float, there: float, gamm
 def foretold_step_in_numpy(
     learned_at: float, here: float, there: float, gamma: float
 ) -> np.float64:
-    return np.float64(learned_at) * np.power(here / there, gamma) if there else np.inf
+    return np.float64(learned_at) * np.power(here / there, gamma) if there else np.float64(np.inf)
 
 
 ANSWERS = {

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
-from omni_lab.plots.palette import FAINT, INK, LINE
+from omni_lab.plots.palette import FAINT, INK
 from omni_lab.plots.style import how_many, logarithmic, new_picture, notice, styled
 
 _SHADES = ("#882255", "#117733", "#332288", "#CC6677", "#44AA99", "#8C6D31")
@@ -73,11 +74,13 @@ def draw_search(
     left.plot(steps, line, color=_FOUND, linewidth=1.6, label="best broken line", gid="line")
     left.set(ylabel="loss (nats per token)", xlabel="step + 1")
     logarithmic(left, both=True)
-    left.legend(loc="lower left")
+    left.legend(loc="upper right")
 
     right.plot(places, errors, "o-", color=INK, markersize=3.5, linewidth=1, gid="errors")
     right.set(ylabel="squared error of log loss", xlabel="step + 1 of the break", ylim=(0, None))
     right.grid(axis="y")
+    for axis in (left.xaxis, left.yaxis, right.xaxis):
+        axis.set_minor_formatter(FuncFormatter(_two_or_five))
     for ax in (left, right):
         ax.axvline(best, color=_FOUND, linewidth=0.9, linestyle=(0, (3, 2)))
     return picture
@@ -85,7 +88,7 @@ def draw_search(
 
 @styled
 def draw_null(gains: Mapping[str, tuple[float, Sequence[float]]]) -> Figure:
-    """Gain of a break in each curve, beside what it gains on smooth curves with the same noise.
+    """Gain of breaks in each curve, beside what they gain on smooth curves with the same noise.
 
     Parameters
     ----------
@@ -97,16 +100,23 @@ def draw_null(gains: Mapping[str, tuple[float, Sequence[float]]]) -> Figure:
         f"{name}: {seen:.3g}, of {len(null)} smooth ones {sum(g >= seen for g in null)} as large"
         for name, (seen, null) in gains.items()
     )
-    picture = new_picture(4.3 * len(gains), 2.9, f"Gain of a break. {told}.")
+    picture = new_picture(4.3 * len(gains), 2.9, f"Gain of breaks. {told}.")
     axes: Sequence[Axes] = picture.subplots(1, len(gains), squeeze=False)[0]
     for ax, (name, (seen, null)) in zip(axes, gains.items(), strict=True):
-        top = max(seen, *null) * 1.08
-        ax.hist(null, bins=np.linspace(0, top, 32), color=LINE, label="smooth, with the same noise")
+        low, top = min(0.0, seen, *null), max(seen, *null)
+        low, top = low - 0.04 * (top - low), top + 0.06 * (top - low)
+        bins = np.linspace(low, top, 40)
+        ax.hist(null, bins=bins, color="#9aa3af", label="smooth, with the same noise")
         ax.axvline(seen, color=_FOUND, linewidth=1.8, label="this curve", gid=f"seen-{name}")
-        ax.set(xlim=(0, top), xlabel="gain of a break (noise variances)", title=name)
+        ax.set(xlim=(low, top), xlabel="gain of breaks (noise variances)", title=name)
     axes[0].set_ylabel("curves drawn under the null")
     axes[-1].legend(loc="upper center")
     return picture
+
+
+def _two_or_five(value: float, _: object) -> str:
+    """Number on a logarithmic axis, where it begins with 2 or 5, so that numbers have room."""
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def _shades(count: int) -> list[str]:

@@ -103,6 +103,7 @@ def draw_staggered(
     _marks(right, order, drops, shades, float(steps[-1]))
     if plateau:
         right.axvspan(*plateau, color=LINE, alpha=0.35, linewidth=0, zorder=0)
+        left.set_title("shaded: the plateau of the total")
     return picture
 
 
