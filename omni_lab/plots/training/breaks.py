@@ -19,7 +19,7 @@ _FOUND = "#882255"
 
 @styled
 def draw_axes(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    curves: Mapping[str, tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]],
     label: str = "loss (nats per token)",
 ) -> Figure:
     """The same curves on plain axes and on logarithmic ones.
@@ -53,7 +53,7 @@ def draw_search(
     steps: Float[np.ndarray, " bins"],
     losses: Float[np.ndarray, " bins"],
     line: Float[np.ndarray, " bins"],
-    places: Sequence[float],
+    places: Float[np.ndarray, " tried"],
     errors: Sequence[float],
 ) -> Figure:
     """Loss with the best broken line on the left; on the right the squared error of every break tried.
