@@ -48,16 +48,15 @@ def _conditions(steps, slopes) -> list[bool]:
     from omni_lab.analysis.phases.rule import Segment
 
     first, plateau, second = (
-        Segment(
-            start, end, slope, slope, slope, -slope * math.log((end + 1) / (start + 1)), math.inf
-        )
-        for start, end, slope in zip(steps, steps[1:], slopes, strict=False)
+        Segment(a, b, slope, slope, slope, span, -slope * span, math.inf)
+        for a, b, slope in zip(steps, steps[1:], slopes, strict=False)
+        if (span := math.log((b + 1) / (a + 1)))
     )
     level = abs(plateau.slope)
     return [
         first.fall >= RULE.depth,
         level <= RULE.shallower * first.steepness,
-        plateau.end + 1 >= RULE.lasts * (plateau.start + 1),
+        plateau.span >= math.log(RULE.lasts),
         second.steepness >= RULE.steeper * level,
         second.fall >= RULE.depth,
     ]

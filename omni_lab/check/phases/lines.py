@@ -14,9 +14,11 @@ from omni_lab.check.stopping import Stopping
 def _solved(x, y, breaks) -> tuple[list[float], float]:
     """Slopes of a broken line and its squared error, by the package."""
     from omni_lab.analysis.phases.lines import solved
+    from omni_lab.analysis.phases.noise import at_points
 
+    grid = at_points(np.array(x, float), np.array(y, float))
     places = np.array([breaks], float).reshape(1, len(breaks))
-    found, error = solved(np.array(x, float), np.array([y], float), np.eye(len(x)), places)
+    found, error = solved(grid, grid.y[None], np.eye(len(x)), places)
     return found[0, 1:].cumsum().tolist(), float(error[0])
 
 

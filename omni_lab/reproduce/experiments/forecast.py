@@ -90,15 +90,16 @@ def breaks_of(
 ) -> list[float]:
     """The two steps at which a line of three pieces through a log-log curve bends, by least squares."""
     from omni_lab.analysis.phases.lines import candidates, refined, searched
+    from omni_lab.analysis.phases.noise import at_points
 
     own = steps >= FROM
     x = np.linspace(np.log(steps[own][0]), np.log(steps[own][-1]), 120)
     y = np.interp(x, np.log(steps[own]), np.log(loss[own]))[None]
-    whiten = np.eye(len(x))
-    grid = candidates(x, whiten, 2)
-    _, which = searched(grid, y)
-    coarse = grid.places[grid.sets[2][which[2][0]][2:] - 2][None]
-    found, _ = refined(x, y, whiten, coarse)
+    grid, whiten = at_points(x, y[0]), np.eye(len(x))
+    tried = candidates(grid, whiten, 2, np.zeros(0))
+    _, which = searched(tried, y)
+    coarse = tried.places[tried.sets[2][which[2][0]][2:] - 2][None]
+    found, _ = refined(grid, y, whiten, coarse)
     return [float(step) for step in np.exp(found[0])]
 
 
