@@ -83,10 +83,13 @@ def gridded(
     return Grid(first, centres, low, high, means, counts, scale, x, clean)
 
 
-def points(x: Float[np.ndarray, " bins"], y: Float[np.ndarray, " bins"]) -> Grid:
-    """Grid of single points, as it is: log steps and log losses of a curve that is smooth already."""
-    one = np.ones(x.size, dtype=np.int64)
-    return Grid(0.0, x, x, x, y, one, np.full(x.size, SMALLEST), x, y)
+def at_points(x: Float[np.ndarray, " bins"], y: Float[np.ndarray, " bins"]) -> Grid:
+    """Grid whose bins are single points at log steps `x`: for a curve without noise, or a small example.
+
+    >>> at_points(np.log([1.0, 2.0, 4.0]), np.zeros(3)).counts
+    array([1, 1, 1])
+    """
+    return Grid(1.0, x, x, x, y, np.ones(x.size, np.int64), np.ones(x.size), x, y)
 
 
 def _interpolated(x: np.ndarray, centres: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -89,17 +89,12 @@ def breaks_of(
     steps: Float64[np.ndarray, " points"], loss: Float64[np.ndarray, " points"]
 ) -> list[float]:
     """The two steps at which a line of three pieces through a log-log curve bends, by least squares."""
-    from omni_lab.analysis.phases.lines import candidates, refined, searched
+    from omni_lab.analysis.phases import broken_line
 
     own = steps >= FROM
     x = np.linspace(np.log(steps[own][0]), np.log(steps[own][-1]), 120)
-    y = np.interp(x, np.log(steps[own]), np.log(loss[own]))[None]
-    whiten = np.eye(len(x))
-    grid = candidates(x, whiten, 2)
-    _, which = searched(grid, y)
-    coarse = grid.places[grid.sets[2][which[2][0]][2:] - 2][None]
-    found, _ = refined(x, y, whiten, coarse)
-    return [float(step) for step in np.exp(found[0])]
+    breaks, _ = broken_line(x, np.interp(x, np.log(steps[own]), np.log(loss[own])), 2)
+    return [float(step) for step in np.exp(breaks)]
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
