@@ -210,19 +210,11 @@ broken_line = Step(
         ),
         (
             lambda x, y, at: _line()(y, y, at),
-            "y is fitted to itself: the columns are made of x",
-        ),
-        (
-            lambda x, y, at: _columns(x, y, at, [np.ones(len(x)), y, np.maximum(0, np.array(x) - at)]),
-            "y is fitted to itself: the columns are made of x",
+            "one list is fitted to itself: the columns are made of x, and the line goes through y",
         ),
         (
             lambda x, y, at: _columns(x, y, at, [np.ones(len(x)), x, np.maximum(0, np.array(y) - at)]),
             "the hinge is made of y: it folds at a place on the x axis, max(0, x − at)",
-        ),
-        (
-            lambda x, y, at: _line()(x, x, at),
-            "x is fitted, and y never used: the line goes through y",
         ),
         (
             lambda x, y, at: _columns(x, y, at, [np.ones(len(x)), x, np.zeros(len(x))]),
