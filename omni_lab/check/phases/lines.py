@@ -42,7 +42,7 @@ slope = Stopping(
     cases=[
         (10, 4.0, 1000, 0.4),
         (100, 2.0, 400, 1.0),
-        (50, 1.0, 200, 1.0),
+        (50, 1.1, 200, 1.2),
         (20, 0.5, 30, 0.9),
         (48, 0.86, 213, 0.78),
     ],
@@ -56,10 +56,6 @@ slope = Stopping(
         (lambda s, a, t, b: math.log(b * a) / _log_ratio(s, t), _SUM),
         (lambda s, a, t, b: _log_ratio(a, b) / math.log(s * t), _SUM),
         (lambda s, a, t, b: math.log(b * a) / math.log(s * t), _SUM),
-        (
-            lambda s, a, t, b: math.log(b - a) / math.log(t - s),
-            "this is the logarithm of a difference: take the difference of the logarithms",
-        ),
         (
             lambda s, a, t, b: math.log(b) / math.log(t),
             "this looks at the last point alone: a slope takes two",
@@ -98,8 +94,6 @@ slope = Stopping(
         source.uniform(0.1, 9),
     ),
     stops={
-        "ZeroDivisionError": "it divides by the change of the loss, which may be 0: divide by the "
-        "change of the steps",
         "math domain error": "it takes the logarithm of a number that is not above 0: take "
         "logarithms of losses and steps, then their differences",
     },
@@ -186,7 +180,6 @@ broken_line = Step(
             "before and after have changed places: the hinge is 0 before the break, so the "
             "coefficient of x is the slope there",
         ),
-        (_line(hinge=lambda x, at: np.minimum(0, x - at)), _HINGE),
         (_line(hinge=lambda x, at: np.maximum(0, at - x)), _HINGE),
         (_line(hinge=lambda x, at: np.maximum(0, x + at)), _HINGE),
         (_line(hinge=lambda x, at: np.maximum(0, x)), _HINGE),
@@ -209,7 +202,6 @@ broken_line = Step(
         (_line(error=lambda off: float(np.sqrt((off**2).sum()))), f"this is a root: {_ERROR}"),
         (_line(error=lambda off: float(np.abs(off).sum())), f"these are not squared: {_ERROR}"),
         (_line(error=lambda off: float(off.sum())), f"nothing is squared here: {_ERROR}"),
-        (_line(error=lambda off: float((off * 2).sum())), f"doubled is not squared: {_ERROR}"),
         (_line(error=lambda off: float((off**3).sum())), f"the power is 2: {_ERROR}"),
         (
             _line(pick=lambda f: f[-4:-1], basis=lambda x, h: [np.ones(len(x)), x, h]),
@@ -218,19 +210,11 @@ broken_line = Step(
         ),
         (
             lambda x, y, at: _line()(y, y, at),
-            "y is fitted to itself: the columns are made of x",
-        ),
-        (
-            lambda x, y, at: _columns(x, y, at, [np.ones(len(x)), y, np.maximum(0, np.array(x) - at)]),
-            "y is fitted to itself: the columns are made of x",
+            "one list is fitted to itself: the columns are made of x, and the line goes through y",
         ),
         (
             lambda x, y, at: _columns(x, y, at, [np.ones(len(x)), x, np.maximum(0, np.array(y) - at)]),
             "the hinge is made of y: it folds at a place on the x axis, max(0, x − at)",
-        ),
-        (
-            lambda x, y, at: _line()(x, x, at),
-            "x is fitted, and y never used: the line goes through y",
         ),
         (
             lambda x, y, at: _columns(x, y, at, [np.ones(len(x)), x, np.zeros(len(x))]),

@@ -80,7 +80,7 @@ def draw_search(
     right.set(ylabel="squared error of log loss", xlabel="step + 1 of the break", ylim=(0, None))
     right.grid(axis="y")
     for axis in (left.xaxis, left.yaxis, right.xaxis):
-        axis.set_minor_formatter(FuncFormatter(_two_or_five))
+        axis.set_minor_formatter(FuncFormatter(_few_numbers))
     for ax in (left, right):
         ax.axvline(best, color=_FOUND, linewidth=0.9, linestyle=(0, (3, 2)))
     return picture
@@ -110,13 +110,13 @@ def draw_null(gains: Mapping[str, tuple[float, Sequence[float]]]) -> Figure:
         ax.axvline(seen, color=_FOUND, linewidth=1.8, label="this curve", gid=f"seen-{name}")
         ax.set(xlim=(low, top), xlabel="gain of breaks (noise variances)", title=name)
     axes[0].set_ylabel("curves drawn under the null")
-    axes[-1].legend(loc="upper center")
+    axes[-1].legend(loc="upper right", fontsize=7)
     return picture
 
 
-def _two_or_five(value: float, _: object) -> str:
-    """Number on a logarithmic axis, where it begins with 2 or 5, so that numbers have room."""
-    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
+def _few_numbers(value: float, _: object) -> str:
+    """Number on a logarithmic axis, where it begins with 2, 5 or 8, so that numbers have room."""
+    return f"{value:g}" if f"{value:e}"[0] in "258" else ""
 
 
 def _shades(count: int) -> list[str]:
