@@ -151,7 +151,9 @@ def described(
     off -= off.mean()
     free = max(off.size / time, parameters + 5.0)
     off *= np.sqrt(free / (free - parameters) * (1 - parameters / off.size))
-    covariance = _covariance(grid.counts, red, share) * np.outer(scale, scale) * off.var()
+    covariance = (
+        _covariance(grid.counts, red, share) * np.outer(scale, scale) * max(off.var(), 1e-4)
+    )
     whiten = np.linalg.inv(np.linalg.cholesky(covariance))
     return Noise(off, scale, time, whiten)
 
@@ -209,7 +211,7 @@ def drawn(
     block = int(min(max(10, np.ceil(6 * noise.time), size // FINEST), max(1, size // 6)))
     sums = np.concatenate([[0.0], np.cumsum(np.tile(noise.residuals, 2))])
     varied = float((sums[block : block + size] - sums[:size]).var()) / block
-    enlarged = np.sqrt(max(1.0, noise.residuals.var() * noise.time / varied))
+    enlarged = np.sqrt(max(1.0, noise.residuals.var() * noise.time / max(varied, 1e-12)))
 
     starts = rng.integers(0, size, (draws, size // block + 1))
     whole = np.zeros((draws, starts.shape[1] + 1))
