@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Sequence
 
 from omni_lab import __version__
+from omni_lab.cli.analyse import add_analyse
 from omni_lab.cli.commands import add_debug
 from omni_lab.cli.config import add_config
 from omni_lab.cli.demo import add_demo
@@ -123,6 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_triplets(commands)
     add_sequences(commands)
     add_train(commands)
+    add_analyse(commands)
     add_evaluate(commands)
     add_plan(commands)
     add_reproduce(commands)

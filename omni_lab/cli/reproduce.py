@@ -38,7 +38,7 @@ def add_reproduce(commands: Any) -> None:
 
 def reproduce(arguments: argparse.Namespace) -> int:
     """`omni-lab reproduce`: exit code 1 where a criterion does not hold."""
-    from omni_lab.reproduce.registry import CHOICES, experiment
+    from omni_lab.reproduce.registry import PARALLEL, experiment
 
     if arguments.claims:
         _write_claims(arguments)
@@ -49,10 +49,10 @@ def reproduce(arguments: argparse.Namespace) -> int:
 
     run = experiment(arguments.experiment)
     if arguments.jobs > 1:
-        if arguments.experiment not in CHOICES:
+        if arguments.experiment not in PARALLEL:
             message = f"{arguments.experiment} runs one after the other"
             raise UsageError(
-                f"--jobs {arguments.jobs}: {message}; of arms are {', '.join(CHOICES)}"
+                f"--jobs {arguments.jobs}: {message}; of arms are {', '.join(PARALLEL)}"
             )
         run = partial(run, jobs=arguments.jobs)
     config = configured("tiny", arguments.settings)

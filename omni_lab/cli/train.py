@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omni_lab.cli.commands import add_json, add_settings, answer, command, configured
+from omni_lab.cli.replay import replay_batch
 from omni_lab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """omni-lab train --preset tiny --data runs/triplets --out runs/mine
   omni-lab train --data runs/triplets --stages omni --init runs/demo --out runs/omni
+  omni-lab train --replay-batch runs/omni/faults/omni-000012/rank-0.safetensors
   torchrun --nproc-per-node 8 -m omni_lab.cli.main train --preset small --data shards --out runs/small"""
 
 
@@ -28,21 +30,32 @@ def add_train(commands: Any) -> None:
     )
     summary = "folder of shards (`omni-lab triplets build`) that every stage learns from"
     parser.add_argument("--data", type=Path, metavar="DIR", help=summary)
-    parser.add_argument(
-        "--out", type=Path, required=True, help="run folder; a run in it is resumed"
-    )
+    parser.add_argument("--out", type=Path, help="run folder; a run in it is resumed")
     summary = "stages to train, in order, of training, albums or context (default: training)"
     parser.add_argument("--stages", nargs="+", metavar="NAME", help=summary)
     summary = "run folder whose furthest weights training begins with"
     parser.add_argument("--init", type=Path, metavar="RUN", help=summary)
     summary = "print the plan (steps, tokens, epochs, what trains, memory) and stop"
     parser.add_argument("--dry-run", action="store_true", help=summary)
+    summary = "run one batch again, kept where a loss or gradient was NaN or infinite, and stop"
+    parser.add_argument("--replay-batch", type=Path, metavar="FILE", help=summary)
     add_settings(parser)
     add_json(parser)
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """`omni-lab train`: plan, then train into a run folder."""
+    """`omni-lab train`: plan, then train into a run folder.
+
+    Raises
+    ------
+    UsageError
+        no run folder is named
+    """
+    if arguments.replay_batch:
+        replay_batch(arguments)
+        return
+    if arguments.out is None:
+        raise UsageError("--out: name a run folder, such as --out runs/mine")
     config = chosen(arguments)
     from omni_lab.training.checkpoint import latest
     from omni_lab.training.plan import plan_stages, written

@@ -58,6 +58,7 @@ class WorldConfig:
 
     room_s: Count = 2  # a new room every so many seconds
     questions_per_second: Natural = 3  # asked in training streams; films to watch ask fewer
+    asked: tuple[str, ...] = ()  # how often facts are asked about, where changed: word=6,sign=0
     unnamed_colours: Fraction = 0.35  # fraction of objects whose colour has no name (never asked)
     blobs: Fraction = 0.1  # fraction of objects whose shape has no name (never asked)
     signs: Fraction = 0.5  # fraction of rooms with a sign to read

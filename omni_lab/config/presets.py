@@ -15,6 +15,7 @@ from omni_lab.config.data import HaystackLevel
 from omni_lab.config.renamed import modern
 from omni_lab.config.root import Config
 from omni_lab.config.training import (
+    ClipConfig,
     ContextConfig,
     StageConfig,
     context_stages,
@@ -107,9 +108,10 @@ def full_7b() -> Config:
 
     Sizes are those of the named checkpoints. One token sees 3 × 3 patches, as in `tiny()`: 384 // 14 = 27 patches a
     side make 9 × 9 = 81 tokens. Audio keeps 25 tokens a second, two encoder positions each. The decoder first moves in
-    the omni stage. Learning rates and lengths are starting points, not measured results.
+    the omni stage. Gradients are clipped by part, at thresholds renewed every 2,000 steps (claim
+    O17). Learning rates and lengths are starting points, not measured results.
     """
-    base = small()
+    base, running = small(), ClipConfig("running", every=2000)
     return validate(
         replace(
             base,
@@ -135,9 +137,11 @@ def full_7b() -> Config:
                 base.training,
                 stages=stages(
                     base,
-                    vision={"batch_size": 1024, "train": ("image", "connector")},
-                    audio={"batch_size": 1024, "train": ("audio", "connector")},
-                    omni={"batch_size": 256, "seconds": 128},
+                    vision={
+                        "batch_size": 1024, "train": ("image", "connector"), "clip": running,
+                    },
+                    audio={"batch_size": 1024, "train": ("audio", "connector"), "clip": running},
+                    omni={"batch_size": 256, "seconds": 128, "clip": running},
                 ),
                 muon_lr=2e-4,
                 adamw_lr=2e-5,

@@ -33,6 +33,7 @@ ADDED: dict[str, Any] = {
     "phases": [],
     "balance": {"rule": "none", "strength": 1.0, "every": 10, "most": 4.0, "noise": 0.0},
     "clip": {"rule": "fixed", "every": 2000, "factor": 1.5},
+    "asked": [],
     "image_lost": 0.0,
     "audio_lost": 0.0,
 }

@@ -63,6 +63,11 @@ class StageData(ABC):
     settings: StageConfig
     fingerprint: str = ""  # hash of all that decides the batches, where settings alone do not
 
+    @property
+    def fingerprint_parts(self) -> dict[str, str]:
+        """What the fingerprint is of, by name, so that a difference can be named."""
+        return {}
+
     @abstractmethod
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
         """The rows of a step that belong to one rank."""

@@ -77,6 +77,11 @@ class SourceData(StageData):
         how = [self.ratio, stage.ratio_unit, stage.batch_size, stage.packed, self.writing.seed]
         return config_hash([stage.name, sources, *how])
 
+    @property
+    def fingerprint_parts(self) -> dict[str, str]:
+        """Fingerprint of every source, by name."""
+        return {f"source {name}": source.fingerprint for name, source in self.sources.items()}
+
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
         """The rows of `step` that belong to `rank`: every `ranks`-th, whatever their number.
 

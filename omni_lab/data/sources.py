@@ -20,7 +20,9 @@ from omni_lab.triplets.record import Triplet
 
 GALLERY = "gallery"
 LESSONS = "omni_lab.world.source"  # named, not imported: the core does not know the gallery
-SOURCES = (GALLERY, "shards", "image_text", "audio_text", "text")
+# clips of the gallery with one modality only, or with all, to be mixed with each other
+GALLERY_PARTS = ("gallery.image", "gallery.audio", "gallery.text", "gallery.omni")
+SOURCES = (GALLERY, "shards", "image_text", "audio_text", "text", *GALLERY_PARTS)
 
 
 def training_data(
@@ -44,13 +46,14 @@ def training_data(
         a source's data are missing, damaged, or of no use to the stage
     """
     ratio = ratio_of(stage)
-    if GALLERY not in ratio:
+    own = [name for name in ratio if name.split(".")[0] == GALLERY]
+    if not own:
         writing = writing_of(config, stage, build_vocabulary(config))
         for name in ratio:
             _path(config.data, stage, name)  # all of them before any is read
         sources = {name: _open(name, config.data, writing, tables) for name in ratio}
         return SourceData(stage, writing, sources, ratio)
-    if len(ratio) > 1:
+    if len(ratio) > len(own) or (GALLERY in ratio and len(ratio) > 1):
         others = ", ".join(name for name in ratio if name != GALLERY)
         message = "the gallery does not mix with other sources; give them stages of their own"
         raise UsageError(f"stage {stage.name}: sources gallery and {others}: {message}")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager, get_font
+from matplotlib.ticker import NullFormatter
 
 from omni_lab.errors import UsageError
 from omni_lab.plots.palette import FAINT, INK, LINE
@@ -163,6 +165,21 @@ def new_picture(
     picture = Picture(figsize=(width, height), layout=layout)
     picture.alt = alt
     return picture
+
+
+def logarithmic(ax: Axes, both: bool = False) -> None:
+    """Logarithmic loss axis with plain numbers on it, and the axis of steps too for `both`.
+
+    Within one decade only minor ticks fall into an axis, so that these carry the numbers.
+    """
+    for axis, own in ((ax.yaxis, True), (ax.xaxis, both)):
+        if not own:
+            continue
+        (ax.set_yscale if axis is ax.yaxis else ax.set_xscale)("log")
+        low, high = axis.get_view_interval()
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
+    ax.grid(axis="y")
 
 
 def notice(message: str, width: float = 7.0) -> Picture:

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from omni_lab.config import Config, config_hash, from_dict, override, to_dict
 from omni_lab.reproduce.record import kept_row
+from omni_lab.storage import atomic_write
+
+if TYPE_CHECKING:
+    from omni_lab.model.omni import OmniModel
 
 PLAIN = "plain"
 POINTS = 60  # of a kept loss curve
+WATCHED, EVERY = 32, 25  # clips, and steps from one look at a model to the next
 LAST = 0.1  # of the steps, whose mean loss is the final one
 
 
@@ -49,17 +54,28 @@ class Arm:
 
 @dataclass(frozen=True)
 class Task:
-    """One run of one arm: its settings, and where its results and its files lie."""
+    """One run of one arm: its settings, and where its results and its files lie.
+
+    Parameters
+    ----------
+    whole : keep the log of every step beside the row, as CSV, and watch the model on the way
+    """
 
     arm: str
     config: Config
     results: Path
     runs: Path
+    whole: bool = False
 
     @property
     def row(self) -> Path:
         """File that keeps the run's results."""
         return self.results / "arms" / f"{config_hash(self.config)}.json"
+
+    @property
+    def log(self) -> Path:
+        """CSV file of the losses of every step, of a task whose whole log is kept."""
+        return self.row.with_suffix(".csv")
 
     @property
     def beginning(self) -> Config | None:
@@ -102,8 +118,14 @@ def measure(task: Task) -> dict[str, Any]:
 
     folder = task.runs / "arms" / config_hash(config)
     run = RunFolder(folder, alone)
-    model = Session(alone, init).fit(run, progress=False)
+    watched: list[dict[str, float]] = []
+    session = Session(alone, init)
+    watch = _watch(session.model, config, watched) if task.whole else None
+    model = session.fit(run, progress=False, watch=watch)
     metrics = run.metrics()
+    if task.whole:
+        task.log.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(task.log, as_csv(metrics))
     scores = fact_scores(model, config, "test", with_losses=True)
 
     shutil.rmtree(folder)  # what is kept of a run is small, its weights are not
@@ -117,6 +139,7 @@ def measure(task: Task) -> dict[str, Any]:
         },
         "final_loss": _final(metrics),
         "curves": thinned(metrics),
+        **({"watched": watched} if task.whole else {}),
         "seconds": round(sum(line["seconds"] for line in metrics), 1),
         "tokens": sum(line["tokens"] for line in metrics),
     }
@@ -124,7 +147,8 @@ def measure(task: Task) -> dict[str, Any]:
 
 def perform(task: dict[str, Any]) -> dict[str, Any]:
     """Results of a task given as plain JSON, from what is kept or by running it (for a pool)."""
-    own = Task(task["arm"], from_dict(task["config"]), Path(task["results"]), Path(task["runs"]))
+    places = Path(task["results"]), Path(task["runs"])
+    own = Task(task["arm"], from_dict(task["config"]), *places, task["whole"])
     return kept_row(own.row, own.config, lambda: measure(own))
 
 
@@ -141,7 +165,7 @@ def run_all(tasks: Sequence[Task], jobs: int = 1) -> list[dict[str, Any]]:
     plain = {
         task.row: {
             "arm": task.arm, "config": to_dict(task.config),
-            "results": str(task.results), "runs": str(task.runs),
+            "results": str(task.results), "runs": str(task.runs), "whole": task.whole,
         }
         for task in tasks
     }  # fmt: skip
@@ -171,6 +195,34 @@ def run_all(tasks: Sequence[Task], jobs: int = 1) -> list[dict[str, Any]]:
 def _begin(config: dict[str, Any], runs: str) -> None:
     """Train a beginning that is given as plain JSON (for a pool)."""
     begin(from_dict(config), Path(runs))
+
+
+def _watch(model: OmniModel, config: Config, found: list[dict]) -> Callable[[str, int], None]:
+    """Hook of a trainer that measures a model on the same unseen clips, now and then."""
+    from omni_lab.data.vocabulary import build_vocabulary
+    from omni_lab.evaluation.answers import make_eval_set
+    from omni_lab.evaluation.gallery.exam import world_clips
+    from omni_lab.evaluation.gallery.plateau import plateau_figures
+
+    clips = world_clips(config, "test", WATCHED)
+    exam = make_eval_set(clips, config, build_vocabulary(config))
+
+    def watch(stage: str, done: int) -> None:
+        if done % EVERY == 0:
+            figures = plateau_figures(model, exam)
+            found.append({"step": done} | {name: round(x, 5) for name, x in figures.items()})
+
+    return watch
+
+
+def as_csv(metrics: list[dict]) -> str:
+    """Losses of every step as CSV, a column for each, empty where a step has none."""
+    flat = [{"step": line["step"], "lr": line["lr"], **_flat(line)} for line in metrics]
+    names = list(dict.fromkeys(name for line in flat for name in line))
+    rows = (
+        ",".join(f"{line[name]:.5g}" if name in line else "" for name in names) for line in flat
+    )
+    return "\n".join([",".join(names), *rows]) + "\n"
 
 
 def _final(metrics: list[dict]) -> float:

@@ -28,25 +28,34 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
     ),
     "O5": ("does it help to train all parameters in the omni stage?", "O5"),
     "O6": ("does a mask help that opens between modalities during the stage?", "O6"),
+    "O7": ("does balancing how fast modalities converge beat a tuned plain recipe?", "O7"),
     "O8": ("which parts should the unimodal stages train?", "O8"),
     "O9": ("does it help to begin with the unimodal stages?", "O9"),
     "O10": ("how long should the omni stage be, beside the unimodal ones?", "O10"),
     "O11": ("does alignment first, generation later, beat other orders?", "O11"),
+    "O12": ("does the loss of the omni stage fall in three phases, and why?", "O12"),
+    "forecast": ("can the loss curve of another mixture of questions be told beforehand?", "O12"),
     "O16": ("which fraction of the unimodal learning rate is best?", "O16"),
     "O17": ("does clipping by modality, renewed now and then, beat other clipping?", "O17"),
+    "O18": (
+        "is 8 : 1 : 1 the best ratio of images, texts and sounds, in clips or in tokens?",
+        "O18",
+    ),
     "checkers": (
         "do the exercises' checkers refuse every mistake, and say which one it is?",
         "none: it is about the course",
     ),
     "phases": (
         "are three phases of a loss found where they are, and not where they are not?",
-        "none: it is about the instrument that O12 is measured with",
+        "none: it is about the instrument, not about a claim",
     ),
 }
 
 
 # experiments that one file holds, as entries of a table of choices
-CHOICES = ("O5", "O6", "O8", "O9", "O10", "O11", "O16", "O17")
+CHOICES = ("O5", "O6", "O8", "O9", "O10", "O11", "O16", "O17", "O18")
+PARALLEL = (*CHOICES, "O7", "O12", "forecast")  # their runs can go side by side
+_FILES = {"O7": "balance", "O12": "loss_phases"}
 
 
 def experiment(name: str) -> Callable:
@@ -61,4 +70,5 @@ def experiment(name: str) -> Callable:
         raise UsageError(f"experiment {name!r}: there are {', '.join(EXPERIMENTS)}")
     if name in CHOICES:
         return partial(import_module("omni_lab.reproduce.experiments.choices").reproduce, name)
-    return import_module(f"omni_lab.reproduce.experiments.{name}").reproduce
+    file = _FILES.get(name, name)
+    return import_module(f"omni_lab.reproduce.experiments.{file}").reproduce

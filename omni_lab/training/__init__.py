@@ -5,15 +5,19 @@ from omni_lab.faces import public
 __getattr__, __dir__, __all__ = public(
     __name__,
     {
+        "faults.replay": "replay",
+        "faults.watch": "NonFiniteError",
         "losses.contrastive": "contrastive_loss",
         "losses.objective": "Objective supervised",
-        "optimizers": "build_optimizers choose_trained",
+        "muon": "Muon",
+        "optimizers": "build_optimizers choose_trained modality_of part_of",
         "rules.balance": "Balance",
         "rules.clipping": "Clipping clip_per_part",
+        "rules.controls": "Controls",
         "rules.curriculum": "Curriculum",
         "rules.schedules": "contrastive_weight learning_rate_factor",
         "run": "Place RunFolder read_config",
         "selection": "top_fraction",
-        "trainer": "Trainer train train_stages trained",
+        "trainer": "Trainer new_model train train_stages trained",
     },
 )

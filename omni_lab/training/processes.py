@@ -16,6 +16,7 @@ from torch import Tensor
 
 from omni_lab import THREADS_SPIN
 from omni_lab.config import TrainingConfig
+from omni_lab.data.documents import seed_of
 from omni_lab.errors import UsageError
 from omni_lab.parallel.collectives import Collectives
 from omni_lab.storage import canonical_json
@@ -95,6 +96,16 @@ class Processes:
         padded = torch.nn.functional.pad(own, (0, max(sizes) - len(own)))
         rows = self.accelerator.gather(padded[None]).cpu().numpy()
         return [json.loads(row[:n].tobytes()) for row, n in zip(rows, sizes, strict=True)]
+
+    def seed(self, seed: int, stage: str, step: int) -> int:
+        """Seed of what a step draws at random, such as dropout: a function of its place alone.
+
+        So a resumed run draws what an uninterrupted one would have drawn, without a generator's
+        state in its checkpoints.
+        """
+        own = seed_of(seed, stage, str(step), str(self.accelerator.process_index))
+        torch.manual_seed(own)
+        return own
 
     def _context_parallel_group(self) -> Collectives | None:
         """Neighbouring ranks that share the tokens of a row, where they do."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from omni_lab.config import Config
-from omni_lab.config.overrides import leaves
+from omni_lab.config.differences import Difference, differences, one_line
 from omni_lab.data.sources import training_data
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import InputError
@@ -40,16 +39,28 @@ class Session:
         """Whether this is the process that speaks for all."""
         return int(os.environ.get("RANK", "0")) == 0
 
-    def fit(self, run: RunFolder, progress: bool = True) -> OmniModel:
-        """Train every stage, going on where the run folder stands."""
-        return Trainer(self.settings, self.model, run, progress).fit(self.stages)
+    def fit(
+        self,
+        run: RunFolder,
+        progress: bool = True,
+        watch: Callable[[str, int], None] | None = None,
+    ) -> OmniModel:
+        """Train every stage, going on where the run folder stands.
+
+        Parameters
+        ----------
+        watch : called with the stage's name and the number of steps done, after each step
+        """
+        return Trainer(self.settings, self.model, run, progress, watch).fit(self.stages)
 
 
-def sizes(config: Config) -> Iterator[tuple[str, Any]]:
-    """Settings that decide the sizes of a model's weights, by dotted key."""
-    for key, _, value in leaves(config):
-        if key.startswith(("model.", "sequence.")) and key != "sequence.max_tokens":
-            yield key, value
+def other_sizes(there: Config, here: Config) -> list[Difference]:
+    """Differences in settings that decide the sizes of a model's weights."""
+    return [
+        found
+        for found in differences(there, here)
+        if found.key.startswith(("model.", "sequence.")) and found.key != "sequence.max_tokens"
+    ]
 
 
 def begun_from(run: Path, config: Config) -> OmniModel:
@@ -58,15 +69,13 @@ def begun_from(run: Path, config: Config) -> OmniModel:
     Raises
     ------
     InputError
-        the folder is no run, or its model is of other sizes; the message names the first difference
+        the folder is no run, or its model is of other sizes; the message has the differences
     """
-    model, other = trained(run), read_config(run)
-    own, there = (dict(sizes(settings)) for settings in (config, other))
-    for key, value in own.items():
-        if value != there[key]:
-            raise InputError(f"{run}: {key} is {there[key]} there, and {value} here")
+    if found := other_sizes(read_config(run), config):
+        raise InputError(f"{run}: its model is of other settings: {one_line(found)}")
+    model = trained(run)
     vocabulary = len(build_vocabulary(config))
     if model.config.vocabulary != vocabulary:
-        message = f"a vocabulary of {model.config.vocabulary} tokens there, and {vocabulary} here"
+        message = f"vocabulary: {model.config.vocabulary} tokens there, {vocabulary} here"
         raise InputError(f"{run}: {message}; give it the same tokenizer")
     return model

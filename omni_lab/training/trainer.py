@@ -1,17 +1,19 @@
 """Trainer: a list of stages, resumable, the same under `python`, `torchrun`, `accelerate launch`.
 
 An interrupted run goes on as if nothing had happened: a batch is a function of (seed, stage, step,
-rank), and a checkpoint holds weights and optimizer state.
+rank), so is what a step draws at random, and a checkpoint holds weights and optimizer state. A step
+without a finite loss stops all processes before it moves a weight.
 """
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from omni_lab.config import Config, StageConfig, TrainingConfig
 from omni_lab.data.batch import StageData, TrainingBatch
@@ -24,10 +26,13 @@ from omni_lab.parallel.decoder_hook import register_context_parallel
 from omni_lab.progress import Progress
 from omni_lab.sequences.masking import Strength, strengths
 from omni_lab.training import checkpoint
+from omni_lab.training.faults.batch_file import StepInputs
+from omni_lab.training.faults.disk import full_disk_told
+from omni_lab.training.faults.watch import Watch
 from omni_lab.training.interruption import interruption
 from omni_lab.training.losses.groups import means_by_group, sums_by_group
-from omni_lab.training.losses.objective import Objective, supervised
-from omni_lab.training.optimizers import build_optimizers, choose_trained
+from omni_lab.training.losses.objective import scalars, stage_objective, supervised
+from omni_lab.training.optimizers import build_optimizers
 from omni_lab.training.processes import Processes
 from omni_lab.training.rules.controls import Controls
 from omni_lab.training.rules.schedules import contrastive_weight
@@ -44,14 +49,22 @@ class Trainer:
     model : what is trained, in place
     run : folder for metrics and checkpoints
     progress : show bars
+    watch : called with the stage's name and the number of steps done, after each step
     """
 
     def __init__(
-        self, settings: TrainingConfig, model: OmniModel, run: RunFolder, progress: bool = True
+        self,
+        settings: TrainingConfig,
+        model: OmniModel,
+        run: RunFolder,
+        progress: bool = True,
+        watch: Callable[[str, int], None] | None = None,
     ) -> None:
         self.settings, self.model, self.run, self.progress = settings, model, run, progress
+        self.watch = watch
         self.processes = Processes(settings)
         self.accelerator = self.processes.accelerator
+        self.guard = Watch(run, self.processes)
         if self.processes.collectives:
             register_context_parallel(model.decoder, settings.engine)
 
@@ -66,8 +79,14 @@ class Trainer:
         UsageError
             a stage's settings do not fit together, or the number of processes does not fit them
         InputError
-            a checkpoint cannot be read
+            a checkpoint cannot be read or is of other settings, or the disk is full
+        NonFiniteError
+            a loss or gradient of a step is no finite number; its batch is kept, to be run again
         """
+        with full_disk_told(self.run.checkpoints):
+            return self._fit(stages)
+
+    def _fit(self, stages: Sequence[StageData]) -> OmniModel:
         self._check(stages)
         names = tuple(data.settings.name for data in stages)
         found = checkpoint.latest(self.run.checkpoints, names)
@@ -85,17 +104,17 @@ class Trainer:
     ) -> None:
         """Train one stage, from its first step or from a checkpoint within it."""
         stage = data.settings
-        objective = Objective(self.model, self.settings.align_units)
-        choose_trained(objective, stage)
+        objective = stage_objective(self.model, self.settings, stage)
         optimizers = build_optimizers(objective, self.settings, stage)
         controls = Controls(stage, self.settings, objective)
         first = found[1].step if found else 0
         if 0 < first < stage.steps:
-            self.run.check_data(stage.name, data.fingerprint)
+            self.run.check_data(stage.name, data.fingerprint, data.fingerprint_parts)
         elif not found and self.processes.main:
-            self.run.begin_stage(stage.name, data.fingerprint)
+            self.run.begin_stage(stage.name, data.fingerprint, data.fingerprint_parts)
         if found:
-            checkpoint.restore(found[0], self.model, optimizers if first < stage.steps else [])
+            unfinished = optimizers if first < stage.steps else []
+            checkpoint.restore(found[0], self.model, unfinished, self.run.config)
             controls.load(checkpoint.controls(found[0]))
         if stage.rope_theta:
             set_rope(self.model.decoder, stage.rope_theta)
@@ -114,14 +133,16 @@ class Trainer:
                 figures = self.train_step(objective, optimizers, batch, controls, step)
                 ended = time.perf_counter()
                 self._log(stage, step, figures, ended - began, bar)
-                began = ended
+                if self.watch:
+                    self.watch(stage.name, step + 1)
+                began = time.perf_counter() if self.watch else ended
                 stop = self.processes.any(interrupted[0])
                 self._save(stage, step + 1, optimizers, controls, stop)
         self.accelerator.free_memory()
 
     def train_step(
         self,
-        objective: Objective,
+        objective: nn.Module,
         optimizers: list,
         batch: TrainingBatch,
         controls: Controls,
@@ -129,7 +150,7 @@ class Trainer:
     ) -> dict:
         """Forward, backward and update on one batch; what it gave, averaged over processes."""
         stage = controls.stage
-        batch = batch.to(self.accelerator.device)
+        batch = whole = batch.to(self.accelerator.device)
         strength = strengths(interactions(stage), step / stage.steps)
         if self.processes.collectives:
             batch = batch.sharded(self.processes.collectives, strength)
@@ -137,21 +158,25 @@ class Trainer:
 
         counts = tuple(self.processes.mean(supervised(batch)).tolist())
         weights, by_sense = controls.curriculum.weights(step), controls.balance.loss_weights()
-        losses = objective(batch, weights, counts, strength, by_sense)
+        given = {"weights": weights, "counts": counts, "strength": strength, "by_sense": by_sense}
+        seed = self.processes.seed(self.run.config.seed, stage.name, step)
+        losses = objective(batch, **given)
         if optimizers:
             self.accelerator.backward(losses["loss"])
         clipped = controls.clip(objective, step)
+        figures = self._averaged(batch, losses)
+        inputs = StepInputs(stage, step, seed, whole, given)
+        self.guard.check(inputs, objective, scalars(losses), figures, clipped["grad_norm"])
+
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-
-        figures = self._averaged(batch, losses)
         figures |= {"lr": self.settings.muon_lr * stage.lr_scale * factor}
         return figures | controls.observe(figures, step) | clipped
 
     def _averaged(self, batch: TrainingBatch, losses: dict) -> dict:
         """Losses and tokens of a step over all processes."""
-        named = {"loss": losses["loss"], **losses["parts"], **losses["directions"]}
+        named = scalars(losses) | losses["directions"]
         values = torch.stack([value.detach() for value in named.values()])
         tokens = torch.tensor([float(batch.tokens)], device=values.device)
         *means, tokens = self.processes.mean(torch.cat([values, tokens])).tolist()
@@ -186,8 +211,11 @@ class Trainer:
         due = done == stage.steps or done % self.settings.checkpoint_every == 0
         if self.processes.main and (stop or due):
             place = checkpoint.Place(stage.name, done)
-            state = controls.state
-            checkpoint.save(self.run.checkpoints, place, self.model, optimizers, state)
+            self.run.flush()  # before a checkpoint says that their steps are done
+            checkpoint.save(
+                self.run.checkpoints, place, self.model, optimizers, controls.state,
+                self.run.config,
+            )  # fmt: skip
         if stop and done < stage.steps:
             raise KeyboardInterrupt
 

@@ -147,6 +147,6 @@ def write_script(
     questions = tuple(
         replace(question, second=index * config.room_s + question.second)
         for index, room in enumerate(rooms)
-        for question in ask(room, rng, per_second, senses)
+        for question in ask(room, rng, per_second, senses, config.asked)
     )
     return Script(seed, split, config.room_s, rooms, questions)

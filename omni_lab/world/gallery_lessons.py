@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from itertools import pairwise
 
 from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig
 from omni_lab.data.batch import StageData, TrainingBatch, samples_of
+from omni_lab.data.sources import ratio_of
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import UsageError
 from omni_lab.sequences.batch import Batch, make_batch
 from omni_lab.sequences.items import Sequence
 from omni_lab.sequences.stream import omni_stream, unit_ticks
+from omni_lab.sequences.tokens import tokenize
 from omni_lab.triplets.record import Triplet
 from omni_lab.world.clips import described, from_script
 from omni_lab.world.drawing import write_script
@@ -34,6 +37,13 @@ MODALITIES_OF = {  # of a stage's lessons, the one that carries captions first
     "audio": ("audio", "text"),
     "omni": ("image", "audio", "text"),
 }
+MIXED = {  # of clips that a stage mixes, by the name of their source
+    "gallery.omni": ("image", "audio", "text"),
+    "gallery.image": ("image", "text"),
+    "gallery.audio": ("audio", "text"),
+    "gallery.text": ("text",),
+}
+COUNTED = 24  # clips of each kind whose tokens are counted, for a ratio in tokens
 
 
 class GalleryLessons(StageData):
@@ -53,6 +63,7 @@ class GalleryLessons(StageData):
         self, config: Config, stage: StageConfig, films: list[Triplet] | None = None
     ) -> None:
         self.modalities = MODALITIES_OF[stage.name]
+        self.mix = {name: n for name, n in ratio_of(stage).items() if name in MIXED}
         if "audio" in self.modalities and config.sequence.layout != "stream":
             wrong = f"has no place for the sound of stage {stage.name}"
             right = "use sequence.layout=stream"
@@ -62,8 +73,29 @@ class GalleryLessons(StageData):
         self.vocabulary = build_vocabulary(config)
         self.carrier = self.modalities[0]
 
-    def _script(self, sample: int) -> Script:
+    @cached_property
+    def _pattern(self) -> tuple[tuple[str, ...], ...]:
+        """Modalities of samples that take turns, in the ratio of the stage's mixture."""
+        if not self.mix:
+            return (self.modalities,)
+        weights = {name: float(n) for name, n in self.mix.items()}
+        if self.settings.ratio_unit == "tokens":
+            weights = {name: n / self._mean_tokens(MIXED[name]) for name, n in weights.items()}
+        return tuple(MIXED[name] for name in in_turn(weights))
+
+    def _mean_tokens(self, senses: tuple[str, ...]) -> float:
+        """Mean length of a clip's row that has these modalities."""
+        rows = [self._laid_out(self._clip(self._script(n, senses), senses)) for n in range(COUNTED)]
+        tokens = [len(tokenize(r, self.vocabulary, self.config.sequence).ids) for r in rows]
+        return sum(tokens) / COUNTED
+
+    def senses(self, sample: int) -> tuple[str, ...]:
+        """Modalities of a sample."""
+        return self._pattern[sample % len(self._pattern)]
+
+    def _script(self, sample: int, senses: tuple[str, ...] | None = None) -> Script:
         """Script of a sample: whole rooms, as many as the stage's units need."""
+        senses = senses or self.senses(sample)
         room_s = self.config.world.room_s
         seconds = -(-self.settings.seconds // room_s) * room_s
         stages = tuple(MODALITIES_OF)
@@ -71,12 +103,12 @@ class GalleryLessons(StageData):
         seed = stage * 1_000_000_000 + sample
         # some streams have as few questions as the films
         calm = self.settings.name == "omni" and sample % 16 == 3
-        return write_script(seed, seconds, self.config.world, calm=calm, senses=self.modalities)
+        return write_script(seed, seconds, self.config.world, calm=calm, senses=senses)
 
-    def _clip(self, script: Script) -> Triplet:
+    def _clip(self, script: Script, senses: tuple[str, ...]) -> Triplet:
         rate = self.config.triplets.frames_per_second
         return from_script(
-            script, self.config.model.image.size, self.config.world, rate, senses=self.modalities
+            script, self.config.model.image.size, self.config.world, rate, senses=senses
         )
 
     def _order(self, step: int, number: int) -> int:
@@ -139,13 +171,16 @@ class GalleryLessons(StageData):
         units = 0
         of_film = step * self.settings.batch_size if self.films else None  # one row of every batch
 
-        for sample in samples:
+        # rows with all modalities first: captions count the units before theirs, of both senses
+        for sample in sorted(samples, key=lambda number: -len(self.senses(number))):
             if self.settings.name == "omni" and sample == of_film:
                 whole.append(self._laid_out(self._film(step)))
             else:
                 script = self._script(sample)
-                clip = self._clip(script)
+                clip = self._clip(script, self.senses(sample))
                 whole.append(self._laid_out(clip))
+                if self.senses(sample) != self.modalities:
+                    continue  # of a mixture: it has no captions
                 for second, part in self._captions(clip, script, step, sample):
                     alone.append(self._laid_out(part))
                     at.append(units + second)
@@ -164,6 +199,22 @@ class GalleryLessons(StageData):
             steps = self.settings.steps - first
             rehearse(steps * self.settings.batch_size * self.settings.seconds)
         yield from super().batches(first, rank, ranks)
+
+
+def in_turn(weights: dict[str, float], most: int = 240) -> list[str]:
+    """Names that take turns in the ratio of their weights, as evenly as can be.
+
+    >>> in_turn({"image": 2.0, "text": 1.0})
+    ['image', 'text', 'image']
+    """
+    total, counts = sum(weights.values()), dict.fromkeys(weights, 0)
+    whole = all(weight == int(weight) for weight in weights.values())
+    turns = []
+    for number in range(1, (int(total) if whole else most) + 1):
+        name = max(weights, key=lambda n: weights[n] / total * number - counts[n])
+        counts[name] += 1
+        turns.append(name)
+    return turns
 
 
 def _by_ear_alone(moment: Triplet) -> Triplet:

@@ -9,10 +9,13 @@ leave one word to a model that sees the red thing.
 
 from __future__ import annotations
 
+import functools
+import math
 import random
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from omni_lab.errors import UsageError
 from omni_lab.world.script import (
     CELLS,
     COLOURS,
@@ -99,15 +102,56 @@ def _candidates(
         yield "note", ("note", "says"), (room.note,), frozenset({("note",)}), False
 
 
-def ask(room: Room, rng: random.Random, per_second: int, senses: Collection[str]) -> list[Question]:
+@functools.cache
+def sampling_weights(asked: tuple[str, ...] = ()) -> dict[str, float]:
+    """Sampling weight of every fact, with the changes of `world.asked`.
+
+    >>> sampling_weights(("word=6",))["word"], sampling_weights()["word"]
+    (6.0, 3.0)
+
+    Raises
+    ------
+    UsageError
+        there is no such fact, or its weight is no number of 0 or more
+    """
+    weights = {fact: weight for fact, (_, _, weight) in FACTS.items()}
+    for spec in asked:
+        fact, _, number = spec.partition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = -1.0
+        if fact not in weights or not 0 <= weight < math.inf:
+            right = f"write FACT=WEIGHT, 0 or more, of {', '.join(weights)}"
+            raise UsageError(f"world.asked = {spec!r}: {right}")
+        weights[fact] = weight
+    return weights
+
+
+def ask(
+    room: Room,
+    rng: random.Random,
+    per_second: int,
+    senses: Collection[str],
+    asked: tuple[str, ...] = (),
+) -> list[Question]:
     """Random questions of a room, `per_second` for every second counted from the room's start.
 
     Only facts that `senses` carry are asked about. The seconds take turns, so that a rare question
     of a late second is not spoilt by the common ones of an early one.
+
+    Parameters
+    ----------
+    asked : changes of how often facts are asked about, as in `world.asked`
     """
+    weights = sampling_weights(asked)
     written: set = set()
     borne = {name for thing in room.things for name in (thing.colour, thing.shape)}
-    asked_about = {fact for fact, (carriers, _, _) in FACTS.items() if set(carriers) <= set(senses)}
+    asked_about = {
+        fact
+        for fact, (carriers, _, _) in FACTS.items()
+        if set(carriers) <= set(senses) and weights[fact]
+    }
     if per_second == 1:  # a calm film has no time for things that are not there
         asked_about.discard("absent")
 
@@ -124,9 +168,9 @@ def ask(room: Room, rng: random.Random, per_second: int, senses: Collection[str]
             pool = [candidate for candidate in candidates if not candidate[3] & written]
             if not pool:
                 continue
-            fact, asked, answer, writes, held = rng.choices(pool, [FACTS[c[0]][2] for c in pool])[0]
+            fact, words, answer, writes, held = rng.choices(pool, [weights[c[0]] for c in pool])[0]
             written |= writes
-            chosen.append(Question(fact, second, asked, answer, FACTS[fact][0], held))
+            chosen.append(Question(fact, second, words, answer, FACTS[fact][0], held))
     return sorted(chosen, key=lambda question: question.second)
 
 

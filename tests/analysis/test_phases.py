@@ -151,8 +151,9 @@ def test_any_positive_loss_gets_a_verdict_in_plain_json(seed, points, sigma, fla
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-def test_a_loss_without_any_noise_or_change_has_no_plateau():
-    assert verdict(as_log(np.full(500, 2.0)))[0] == NONE
+@pytest.mark.parametrize("level", [1.0, 2.0])  # the logarithm of 1 leaves not even rounding
+def test_a_loss_without_any_noise_or_change_has_no_plateau(level):
+    assert verdict(as_log(np.full(500, level)))[0] == NONE
 
 
 def test_several_runs_are_counted_and_their_breaks_spread():

@@ -160,5 +160,6 @@ def test_initial_weights_of_another_width_are_refused_in_one_line(trained, own_f
     there, here = tiny().model.decoder.width, 2 * tiny().model.decoder.width
     code, out, err = train(capsys, "--out", "wide", "--init", run, *SMALL, wide)
     assert (code, out) == (1, "")
-    assert err == f"omni-lab: {run}: model.decoder.width is {there} there, and {here} here\n"
+    told = f"its model is of other settings: model.decoder.width: {there} there, {here} here"
+    assert err == f"omni-lab: {run}: {told}\n"
     assert not (own_folder / "wide").exists()

@@ -62,8 +62,13 @@ def test_an_experiment_bears_on_the_claims_that_the_registry_names(name):
 
 @pytest.mark.parametrize(("claim", "evidence"), JUDGED)
 def test_a_verdict_is_the_records_own(claim, evidence):
-    record = json.loads((ROOT / "results" / evidence.experiment / "record.json").read_text())
-    said = record["claims"][evidence.part]
+    path = ROOT / "results" / evidence.experiment / "record.json"
+    if not path.exists():
+        assert f"`{evidence.experiment}`" in section(claim.id) and "no record yet" in section(
+            claim.id
+        )
+        return
+    said = json.loads(path.read_text())["claims"][evidence.part]
     assert said in VERDICTS
     question = re.sub(r"^[OC]\d+ ", "", evidence.part)
     assert f"{question}: **{said}**" in section(claim.id)

@@ -48,11 +48,11 @@ def test_a_run_stopped_anywhere_ends_with_the_weights_of_one_that_was_not(tmp_pa
 
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert whole.keys() == parts.keys()
-    for name in whole:
-        torch.testing.assert_close(parts[name], whole[name], rtol=1e-5, atol=1e-6, msg=name)
+    assert [name for name in whole if not torch.equal(parts[name], whole[name])] == []
     first, second = RunFolder(tmp_path / "whole", config).metrics(), run.metrics()
-    assert [(r["stage"], r["step"]) for r in second] == [(r["stage"], r["step"]) for r in first]
-    assert [r["loss"] for r in second] == pytest.approx([r["loss"] for r in first], rel=1e-4)
+    for record in (*first, *second):
+        del record["seconds"]
+    assert second == first, "to the last bit"
 
 
 def test_a_stage_does_not_go_on_with_other_data_than_it_began_with(tmp_path):
@@ -86,17 +86,6 @@ def test_half_a_line_of_metrics_is_left_out_and_damaged_settings_are_named(tmp_p
         with pytest.raises((InputError, ConfigError), match=message) as caught:
             read_config(tmp_path)
         assert "config.json" in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_a_damaged_place_is_named_and_steps_may_have_seven_digits(tmp_path):
-    for stage, step in (("omni", 999_999), ("omni", 1_000_000), ("context-64", 5)):
-        (tmp_path / f"{stage}-{step:06d}").mkdir()
-        place = f'{{"stage": "{stage}", "step": {step}}}'
-        (tmp_path / f"{stage}-{step:06d}" / "place.json").write_text(place)
-    assert checkpoint.latest(tmp_path, ("context-64", "omni"))[1].step == 1_000_000
-    (tmp_path / "omni-999999" / "place.json").write_text("{")
-    with pytest.raises(InputError, match="omni-999999.*cannot be read"):
-        checkpoint.latest(tmp_path, ("context-64", "omni"))
 
 
 def test_ctrl_c_finishes_the_step_saves_and_says_stop(tmp_path, monkeypatch):
@@ -140,19 +129,6 @@ def test_threads_that_spin_are_warned_of_where_there_are_several(monkeypatch, th
         processes.Processes(override(tiny(), [f"training.threads={threads}"]).training)
     torch.set_num_threads(1)
     assert ["import omni_lab first" in str(one.message) for one in told] == [True] * (threads > 1)
-
-
-def test_a_torn_checkpoint_is_named(tmp_path):
-    config = override(
-        tiny(), [*SETTINGS, "training.stages.audio.steps=0", "training.stages.omni.steps=0"]
-    )
-    run = RunFolder(tmp_path, config)
-    train(config, run, progress=False)
-    folder, _ = checkpoint.latest(run.checkpoints, ("vision", "audio", "omni"))
-    whole = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="vision-000003"):
-        train(config, run, progress=False)
 
 
 LAUNCHED = """

@@ -15,6 +15,7 @@ from omni_lab.evaluation.needles.interface import NeedleModel, Trial
 from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import Rope, rope_of
+from omni_lab.training.checkpoint import of_stage
 from omni_lab.training.run import RunFolder
 from omni_lab.training.trainer import train_stages
 from omni_lab.world.haystack.lessons import haystack_batch, haystack_lessons, see_bank
@@ -187,7 +188,7 @@ def test_a_run_stopped_in_a_stage_ends_as_one_that_was_not(whole, tmp_path):
 def test_pictures_are_learned_once_and_theta_stands_in_every_checkpoint(whole):
     run, model = whole
     kept = {
-        stage.name: OmniModel.load(next(run.checkpoints.glob(f"{stage.name}-??????")))
+        stage.name: OmniModel.load(of_stage(run.checkpoints, stage.name))
         for stage in CONFIG.context.stages
     }
     assert [rope_of(one.decoder).theta for one in kept.values()] == [100.0, 100.0, 400.0]

@@ -2,4 +2,6 @@
 
 from omni_lab.faces import public
 
-__getattr__, __dir__, __all__ = public(__name__, {"curve": "Curve Event Log"})
+__getattr__, __dir__, __all__ = public(
+    __name__, {"curve": "Curve Event Log", "reader": "read_log read_logs"}
+)

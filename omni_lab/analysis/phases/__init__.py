@@ -7,8 +7,11 @@ __getattr__, __dir__, __all__ = public(
     {
         "drops": "drop_of",
         "find": "find_phases",
-        "lines": "broken_line",
-        "rule": "RULE Rule",
+        "lines": "broken_line refined solved",
+        "noise": "at_points",
+        "rule": "RULE THREE Rule",
         "segment": "segment Segments",
+        "simulated": "Conditions simulate",
+        "smooth": "curve_of first_fit fit_smooth",
     },
 )

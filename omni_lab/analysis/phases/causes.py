@@ -74,12 +74,13 @@ def causes_in(log: Log, stretch: Stretch) -> list[Cause]:
         for event in log.events
         if event.kind in ("data", "restart") or (event.kind == "rate" and event.end is None)
     ]
-    found += [
-        Cause(event.step, event.end, event.what)
-        for event in log.events
-        if event.kind == "rate" and event.end is not None and _is_warmup(event)
-    ]
-    if log.rates is not None and (rates := stretch.of(log.rates)).steps.size:
+    if log.rates is None:  # else warm-up is read off the rates, once
+        found += [
+            Cause(event.step, event.end, event.what)
+            for event in log.events
+            if event.kind == "rate" and event.end is not None and _is_warmup(event)
+        ]
+    elif (rates := stretch.of(log.rates)).steps.size:
         high = rates.values >= RULE.full_rate * rates.values.max()
         end = float(rates.steps[high.argmax()])
         if end > stretch.start:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from omni_lab.analysis.phases.noise import Grid, points
+from omni_lab.analysis.phases.noise import Grid, at_points
 from omni_lab.analysis.phases.rule import RULE
 
 PLACES = 16  # candidate breaks of the coarse grid
@@ -112,7 +112,7 @@ def broken_line(
     >>> round(breaks[0], 2), [round(slope, 2) for slope in slopes]
     (5.0, [-0.5, -0.1])
     """
-    grid, whiten = points(x, y), np.eye(x.size)
+    grid, whiten = at_points(x, y), np.eye(x.size)
     coarse = candidates(grid, whiten, count)
     _, which = searched(coarse, y[None])
     start = coarse.places[coarse.sets[count][which[count]][:, 2:] - 2]

@@ -83,10 +83,13 @@ def gridded(
     return Grid(first, centres, low, high, means, counts, scale, x, clean)
 
 
-def points(x: Float[np.ndarray, " bins"], y: Float[np.ndarray, " bins"]) -> Grid:
-    """Grid of single points, as it is: log steps and log losses of a curve that is smooth already."""
-    one = np.ones(x.size, dtype=np.int64)
-    return Grid(0.0, x, x, x, y, one, np.full(x.size, SMALLEST), x, y)
+def at_points(x: Float[np.ndarray, " bins"], y: Float[np.ndarray, " bins"]) -> Grid:
+    """Grid whose bins are single points at log steps `x`: for a curve without noise, or a small example.
+
+    >>> at_points(np.log([1.0, 2.0, 4.0]), np.zeros(3)).counts
+    array([1, 1, 1])
+    """
+    return Grid(1.0, x, x, x, y, np.ones(x.size, np.int64), np.ones(x.size), x, y)
 
 
 def _interpolated(x: np.ndarray, centres: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -151,9 +154,8 @@ def described(
     off -= off.mean()
     free = max(off.size / time, parameters + 5.0)
     off *= np.sqrt(free / (free - parameters) * (1 - parameters / off.size))
-    covariance = (
-        _covariance(grid.counts, red, share) * np.outer(scale, scale) * max(off.var(), 1e-4)
-    )
+    spread = float(off.var()) or 1.0  # a curve that never moves has only the smallest scale
+    covariance = _covariance(grid.counts, red, share) * np.outer(scale, scale) * spread
     whiten = np.linalg.inv(np.linalg.cholesky(covariance))
     return Noise(off, scale, time, whiten)
 
@@ -211,7 +213,7 @@ def drawn(
     block = int(min(max(10, np.ceil(6 * noise.time), size // FINEST), max(1, size // 6)))
     sums = np.concatenate([[0.0], np.cumsum(np.tile(noise.residuals, 2))])
     varied = float((sums[block : block + size] - sums[:size]).var()) / block
-    enlarged = np.sqrt(max(1.0, noise.residuals.var() * noise.time / max(varied, 1e-12)))
+    enlarged = np.sqrt(max(1.0, noise.residuals.var() * noise.time / varied)) if varied else 1.0
 
     starts = rng.integers(0, size, (draws, size // block + 1))
     whole = np.zeros((draws, starts.shape[1] + 1))

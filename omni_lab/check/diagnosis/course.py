@@ -12,8 +12,10 @@ from omni_lab.check.answers import (
     context,
     exercises,
     model,
+    phases,
     ring,
     sequences,
+    stages,
     triplets,
     way,
 )
@@ -192,6 +194,7 @@ EXERCISES = {
 }  # fmt: skip
 SMALL = {"00": (check.way, way), "01": (check.triplets, triplets),
          "02": (check.sequences, sequences), "03": (check.model, model),
+         "04": (check.stages, stages), "05": (check.phases, phases),
          "07": (check.context, context), "08": (check.ring, ring)}  # fmt: skip
 for _notebook, (_steps, _right) in SMALL.items():
     for _name, _answers in _right.ANSWERS.items():

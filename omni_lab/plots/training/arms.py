@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from omni_lab.plots.palette import FAINT, INK, LINE, MODALITY_COLOURS
-from omni_lab.plots.style import how_many, new_picture, notice, shortened, styled
+from omni_lab.plots.style import how_many, logarithmic, new_picture, notice, shortened, styled
 
 _ARMS = ("#332288", "#88CCEE", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499")
 _GROUPS = {"": "all facts", ".image": "seen", ".audio": "heard", ".both": "seen and heard"}
@@ -79,11 +78,8 @@ def _losses(ax: Axes, arms: list[str], curves: dict[str, list[dict]]) -> None:
         if runs and len({len(run["stream"]) for run in runs}) == 1:
             mean = np.exp(np.mean([np.log(run["stream"]) for run in runs], axis=0))
             ax.plot(runs[0]["step"], mean, color=colour, linewidth=1.5)
-    ax.set(yscale="log", xlabel="step of the omni stage", ylabel="loss on answers (nats per token)")
-    low, high = ax.get_ylim()
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
-    ax.grid(axis="y")
+    ax.set(xlabel="step of the omni stage", ylabel="loss on answers (nats per token)")
+    logarithmic(ax)
 
 
 def _dots(ax: Axes, arms: list[str], metrics: dict[str, Any], group: str) -> None:

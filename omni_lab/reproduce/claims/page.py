@@ -14,10 +14,14 @@ from pathlib import Path
 from omni_lab.errors import InputError
 from omni_lab.reproduce.claims.claim import ARTICLE, MAINTAINER, PAPER, Claim, Evidence
 from omni_lab.reproduce.claims.omchat import OMCHAT
+from omni_lab.reproduce.claims.omni_training import OMNI_TRAINING
 from omni_lab.reproduce.claims.omnilmm import OMNILMM
 from omni_lab.reproduce.record import read_record
 
-CLAIMS: tuple[Claim, ...] = (*OMNILMM, *OMCHAT)
+CLAIMS: tuple[Claim, ...] = (
+    *sorted((*OMNILMM, *OMNI_TRAINING), key=lambda claim: int(claim.id[1:])),
+    *OMCHAT,
+)
 UNTESTED = "not yet tested"
 SUPPORT = {
     MAINTAINER: "a maintainer, or the code of the model",
@@ -148,7 +152,8 @@ def _measured(evidence: Evidence) -> Iterator[str]:
     try:
         record = read_record(name)
     except InputError:
-        yield f"`{name}`: no record yet. {_sentence(evidence.words)}"
+        part = f", {_asked(evidence)}" if evidence.part else ""
+        yield f"`{name}`{part}: no record yet. {_sentence(evidence.words)}"
         return
 
     link = f"[{name}](../results/{name}/record.json)"

@@ -4,7 +4,7 @@ Each experiment compares arms that differ in the omni stage alone, and start fro
 the unimodal stages per seed. One plain arm serves all. Its omni stage shows a quarter of the tokens
 that the demo's does, so that differences show before everything is learned.
 
-Commands: `omni-lab reproduce O5 --seeds 5 --jobs 2`, likewise O6, O8 to O11, O16, O17. Hardware:
+Commands: `omni-lab reproduce O5 --seeds 5 --jobs 2`, likewise O6, O8 to O11, O16 to O18. Hardware:
 2 CPU cores, no GPU. A run takes about 2 minutes on one core (O10 up to 17, O9 up to 9), the
 beginning 5 for each seed.
 Criteria were written down before any arm was run; an arm is compared with another of the same seed,
@@ -225,6 +225,29 @@ CHOICES: dict[str, Choice] = {
         (
             Gain("running, every 20", "none", "renewed thresholds beat no clipping"),
             Gain("running, every 20", PLAIN, "renewed thresholds beat a fixed one"),
+        ),
+    ),
+    "O18": Choice(
+        "Images : texts : sounds at 8 : 1 : 1 are the best mixture beside omni clips",
+        (
+            _ALL,  # omni clips alone
+            *(
+                Arm(
+                    f"{ratio}, in {unit}",
+                    omni(f"ratio_unit={unit}", f"sources=gallery.omni=10,{sources}"),
+                )
+                for ratio, sources in (
+                    ("8 : 1 : 1", "gallery.image=8,gallery.text=1,gallery.audio=1"),
+                    ("1 : 1 : 1", "gallery.image=3,gallery.text=3,gallery.audio=3"),
+                    ("1 : 1 : 8", "gallery.image=1,gallery.text=1,gallery.audio=8"),
+                )
+                for unit in ("clips", "tokens")
+            ),
+        ),
+        (
+            Gain("8 : 1 : 1, in clips", "1 : 1 : 1, in clips", "8 : 1 : 1 beats 1 : 1 : 1, in clips"),
+            Gain("8 : 1 : 1, in tokens", "1 : 1 : 1, in tokens", "and in tokens"),
+            Gain("8 : 1 : 1, in clips|8 : 1 : 1, in tokens", PLAIN, "and omni clips alone"),
         ),
     ),
 }  # fmt: skip

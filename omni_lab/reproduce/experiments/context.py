@@ -225,8 +225,10 @@ def _folder(config: Config, arm: str, runs: str) -> RunFolder:
 
 
 def _done(run: RunFolder, stage: str) -> Path:
-    """Final checkpoint of a stage, the only one that stays."""
-    return next(run.checkpoints.glob(f"{stage}-??????"))
+    """Final checkpoint of a stage."""
+    from omni_lab.training import checkpoint
+
+    return checkpoint.of_stage(run.checkpoints, stage)
 
 
 def _begin_as(first: RunFolder, run: RunFolder, stages: int) -> None:

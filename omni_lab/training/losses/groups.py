@@ -5,7 +5,7 @@ The total hides which skill is being learned; these do not (Michaud et al. 2023,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from omni_lab.data.batch import TrainingBatch
 from omni_lab.sequences.batch import IGNORED, Batch
 from omni_lab.sequences.targets import NO_GROUP, SENSES
 
-Sums = dict[str, tuple[float, float]]  # of a group: sum of its losses (nats), number of tokens
+Sums = dict[str, Sequence[float]]  # of a group: sum of its losses (nats), number of tokens
 
 
 def sums_by_group(batch: TrainingBatch, losses: Iterable[Float[Tensor, " _"]]) -> Sums:

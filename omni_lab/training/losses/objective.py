@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from omni_lab.config import StageConfig, TrainingConfig
 from omni_lab.data.batch import TrainingBatch
 from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
@@ -19,7 +20,7 @@ from omni_lab.parallel.batch import ShardedBatch
 from omni_lab.sequences.batch import IGNORED, Batch
 from omni_lab.training.losses.contrastive import contrastive_losses, mean_of
 from omni_lab.training.losses.groups import token_weights
-from omni_lab.training.optimizers import part_of
+from omni_lab.training.optimizers import choose_trained, part_of
 
 
 class Objective(nn.Module):
@@ -104,6 +105,18 @@ def _weighed(
 ) -> Float[Tensor, ""]:
     """Sum of the losses of a batch's tokens, each with the weight of its sense."""
     return (losses if by_sense is None else losses * token_weights(rows, by_sense)).sum()
+
+
+def stage_objective(model: OmniModel, settings: TrainingConfig, stage: StageConfig) -> Objective:
+    """Objective of a stage, with those parts of the model set to learn that the stage trains."""
+    objective = Objective(model, settings.align_units)
+    choose_trained(objective, stage)
+    return objective
+
+
+def scalars(losses: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The loss and its parts, of all that an objective gives."""
+    return {"loss": losses["loss"], **losses["parts"]}
 
 
 def supervised(batch: TrainingBatch) -> Float[Tensor, " 2"]:

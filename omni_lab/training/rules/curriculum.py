@@ -1,8 +1,9 @@
 """Curriculum of losses: phases that weigh alignment and generation, each ended by competence.
 
 Alignment first, generation later (claim O11) is one such list of phases. A phase ends when the
-running mean of a loss has fallen below a value (competence, as in Platanios et al. 2019), or at its
-cap, so that a skill that never comes does not hold up a stage.
+running mean of a loss has fallen below a value, or at its cap, so that a skill that never comes does
+not hold up a stage. The word is that of Platanios et al. (2019), whose competence is a given
+function of time; here it is measured.
 """
 
 from __future__ import annotations

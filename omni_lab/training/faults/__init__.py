@@ -1,0 +1,1 @@
+"""Faults of training: steps that give no number, damaged checkpoints, full disks, batches run again."""
