@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from omni_lab.analysis.logs.curve import Curve, Event, Log
@@ -140,7 +140,8 @@ def test_strong_red_noise_is_too_noisy_to_deny_a_plateau():
     assert said == OPEN and reason.startswith("too noisy")
 
 
-@settings(max_examples=8)
+@settings(max_examples=8, phases=(Phase.explicit, Phase.generate))
+@example(seed=0, points=103, sigma=0.0, flat=True)
 @given(st.integers(0, 2**31), st.integers(61, 400), st.floats(0, 1), st.booleans())
 def test_any_positive_loss_gets_a_verdict_in_plain_json(seed, points, sigma, flat):
     rng = np.random.default_rng(seed)

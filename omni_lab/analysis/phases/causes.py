@@ -32,6 +32,14 @@ class Stretch:
     start: float
     end: float
 
+    def at(self, step: float) -> str:
+        """A step in words, counted from the beginning of the stage.
+
+        >>> Stretch("omni", 820, 1229).at(839), Stretch("", 0, 99).at(19)
+        ('step 19 of the stage', 'step 19')
+        """
+        return f"step {step - self.start:.0f}{' of the stage' if self.start else ''}"
+
     def of(self, curve: Curve) -> Curve:
         """The part of a curve that lies in the stretch, its last step included."""
         inside = (curve.steps >= self.start) & (curve.steps <= self.end)
@@ -56,7 +64,7 @@ def full_rate_until(log: Log, stretch: Stretch) -> tuple[float, str]:
         low = rates.values < RULE.full_rate * np.maximum.accumulate(rates.values)
         if low.any():
             step = float(rates.steps[low.argmax()])
-            return step, f"learning-rate decay from step {step - stretch.start:.0f}"
+            return step, f"learning-rate decay from {stretch.at(step)}"
         return np.inf, ""
     decays = [
         event for event in log.events
@@ -88,7 +96,7 @@ def causes_in(log: Log, stretch: Stretch) -> list[Cause]:
                 Cause(
                     stretch.start,
                     end,
-                    f"learning-rate warm-up until step {end - stretch.start:.0f}",
+                    f"learning-rate warm-up until {stretch.at(end)}",
                 )
             )
     inside = [c for c in found if c.end > stretch.start and c.start <= stretch.end]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from omni_lab.plots.palette import FAINT, INK, LINE
+from omni_lab.plots.palette import INK, LINE
 from omni_lab.plots.style import new_picture, notice, styled
 
 THREE = "three phases"
@@ -72,8 +72,10 @@ def _draw_rates(ax: Axes, false: Mapping[str, Any], found: Mapping[str, Any]) ->
         )
     ax.axhline(len(false) - 0.5, color=LINE, linewidth=0.8)
     _as_percent(ax.xaxis, ax.set_xlim)
-    ax.set_xlabel("said to have three phases\n(dashed: at most 5 %, at least 90 %)")
-    ax.set_title("none has them above the line, all below")
+    ax.set_xlabel(
+        "said to have three phases (dashed: the bounds)\nabove, no loss has them; below, every loss does"
+    )
+    ax.set_title("false alarms, and three phases found")
 
 
 def _draw_noise(ax: Axes, cells: Sequence[Mapping[str, Any]]) -> None:
@@ -93,7 +95,7 @@ def _draw_noise(ax: Axes, cells: Sequence[Mapping[str, Any]]) -> None:
     _as_percent(ax.yaxis, ax.set_ylim)
     ax.set_xlabel("noise of log loss per step")
     ax.set_ylabel("three phases found")
-    ax.legend(loc="lower left", title="from 1,000 steps on\n(dotted: 300 steps)", title_fontsize=8)
+    ax.legend(loc=(0.03, 0.14), title="from 1,000 steps on\n(dotted: 300 steps)", title_fontsize=8)
     ax.set_title("losses with three phases")
 
 
@@ -116,10 +118,10 @@ def _draw_peers(ax: Axes, said: Mapping[str, Mapping[str, Any]]) -> None:
     ax.set_yticks(range(len(said)), list(said))
     ax.invert_yaxis()
     handles = [ax.plot([], [], m, color=c, label=label)[0] for label, c, m in _WHO.values()]
-    ax.legend(handles=handles, loc="center right", frameon=True, edgecolor=LINE)
+    ax.legend(handles=handles, loc=(0.22, 0.14), frameon=True, edgecolor=LINE)
     _as_percent(ax.xaxis, ax.set_xlim)
     ax.set_xlabel("says: a plateau, or no longer improving")
-    ax.set_title("what other tools say of the same losses", color=FAINT)
+    ax.set_title("plateaus that tools see in the same losses")
 
 
 def _as_percent(axis: Any, limits: Any) -> None:

@@ -1,7 +1,7 @@
 """Calibration of `omni-lab analyse phases` on simulated losses: false alarms, detection, intervals, peers.
 
-Command: `omni-lab reproduce phases`. Hardware: one CPU core, about 18 minutes (`--quick`: 2 minutes); rows that are
-there already are not made again.
+Command: `omni-lab reproduce phases --seeds 2`. Hardware: one CPU core, about six minutes a seed (`--quick`: one
+minute); rows that are there already are not made again. Peers: `pip install -e '.[peers]'`.
 
 Every family of simulated losses (`omni_lab/analysis/phases/simulated.py`) is drawn under 64 conditions per seed: 300 to
 20,000 steps × noise of .02 to .2 in log loss per step × white, AR(1) .5, AR(1) .9, red; a third of them with spikes. A
