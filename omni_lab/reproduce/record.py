@@ -153,6 +153,13 @@ def write_record(
     return record
 
 
+def keep_figure(results: Path, name: str, png: bytes) -> None:
+    """Write an experiment's figure into the folder `figures` beside its results."""
+    figures = results.parent / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    (figures / f"{name}.png").write_bytes(png)
+
+
 def read_record(name: str) -> dict:
     """Record of an experiment: from `results/` in the working folder, else from the project's.
 

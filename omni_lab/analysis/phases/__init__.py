@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = public(
     __name__,
     {
         "drops": "drop_of",
-        "find": "find_phases",
+        "find": "find_phases plateau_span",
         "lines": "broken_line refined solved",
         "noise": "at_points",
         "rule": "RULE THREE Rule",

@@ -219,14 +219,19 @@ def _rounded(**values: float) -> dict[str, float]:
     return {name: float(f"{value:.6g}") for name, value in values.items()}
 
 
+def plateau_span(stretch: dict[str, Any]) -> tuple[float, float] | None:
+    """First and last step of a stretch's plateau, where `find_phases` found one."""
+    if not stretch.get("plateau"):
+        return None
+    first, last = stretch["plateau"]
+    return stretch["slopes"][first]["start"], stretch["slopes"][last]["end"]
+
+
 def over(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """How many runs show three phases, and how far apart their breaks are, in steps of their stage."""
     counts = Counter(run["verdict"] for run in runs)
     shown = [
-        (
-            row["slopes"][row["plateau"][0]]["start"] - row["from"],
-            row["slopes"][row["plateau"][1]]["end"] - row["from"],
-        )
+        [step - row["from"] for step in plateau_span(row)]
         for run in runs
         for row in run["stretches"]
         if row["verdict"] == THREE

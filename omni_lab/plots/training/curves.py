@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from omni_lab.plots.palette import FAINT, INK
-from omni_lab.plots.style import new_picture, notice, styled
+from omni_lab.plots.style import logarithmic, new_picture, notice, styled
 
 # part of the loss: label, and colour (none of them a modality's)
 _PARTS = {
@@ -79,10 +78,7 @@ def draw_losses(
     axes[0, 0].set_ylabel("loss (nats per token)")
     axes[1, 0].set_ylabel("learning\nrate")
     axes[1, 0].yaxis.set_major_formatter("{x:g}")
-    low, high = axes[0, 0].get_ylim()
-    axes[0, 0].yaxis.set_major_formatter("{x:g}")
-    # within one decade only minor ticks fall into the axis, so that these carry the numbers
-    axes[0, 0].yaxis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
+    logarithmic(axes[0, 0])
     picture.legend(handles=list(handles.values()), loc="outside lower center", ncols=len(handles))
     return picture
 

@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from omni_lab.plots.palette import FAINT, INK, LINE
 from omni_lab.plots.style import (
     drawable,
     how_many,
     in_few_letters,
+    logarithmic,
     new_picture,
     notice,
     styled,
@@ -92,12 +92,8 @@ def draw_learning(
     )
     _mark_stages(ax, stages, max(ends))
 
-    # within one decade only minor ticks fall into the axis, so that these carry the numbers
-    low, high = ax.get_ylim()
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
+    logarithmic(ax)
     ax.xaxis.set_major_formatter(lambda tokens, _: in_few_letters(tokens, " "))
-    ax.grid(axis="y")
     picture.legend(loc="outside right upper", title="training arm", title_fontsize=8)
     return picture
 

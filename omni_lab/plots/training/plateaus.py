@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from omni_lab.analysis.phases import plateau_span
 from omni_lab.plots.evaluation.facts import in_words
 from omni_lab.plots.palette import FAINT, INK, LINE, MODALITY_COLOURS
 from omni_lab.plots.style import how_many, logarithmic, new_picture, notice, styled
@@ -67,17 +68,8 @@ def draw_plateaus(record: dict[str, Any]) -> Figure:
     return picture
 
 
-def plateau_of(run: dict[str, Any]) -> tuple[float, float] | None:
-    """First and last step of a run's plateau, where it has one."""
-    stretch = run["stretch"]
-    if not stretch.get("plateau"):
-        return None
-    first, last = stretch["plateau"]
-    return stretch["slopes"][first]["start"], stretch["slopes"][last]["end"]
-
-
 def _shade(axes: tuple[Axes, ...], run: dict[str, Any]) -> None:
-    if place := plateau_of(run):
+    if place := plateau_span(run["stretch"]):
         for ax in axes:
             ax.axvspan(*place, color=LINE, alpha=0.35, linewidth=0, zorder=0)
 
@@ -90,7 +82,7 @@ def _totals(ax: Axes, runs: list[dict[str, Any]]) -> None:
             continue
         ax.plot(_at(fit["steps"]), fit["observed"], color=FAINT, alpha=0.45, linewidth=0.8)
         ax.plot(_at(fit["steps"]), fit["fitted"], color=INK, alpha=0.75, linewidth=1.3)
-        if place := plateau_of(run):
+        if place := plateau_span(run["stretch"]):
             ax.axvspan(*place, color=LINE, alpha=0.5 / len(runs), linewidth=0, zorder=0)
     logarithmic(ax, both=True)
 

@@ -21,8 +21,16 @@ import numpy as np
 
 from omni_lab.config import Config, override
 from omni_lab.reproduce.arms import PLAIN, Arm, Task, run_all
-from omni_lab.reproduce.experiments.choices import BASE, QUICK, SENSES, Choice, omni, scores
-from omni_lab.reproduce.record import Criterion, write_record
+from omni_lab.reproduce.experiments.choices import (
+    BASE,
+    QUICK,
+    SENSES,
+    Choice,
+    carried_by,
+    omni,
+    scores,
+)
+from omni_lab.reproduce.record import Criterion, keep_figure, write_record
 
 CLAIM = "Learning rates that follow how fast modalities converge beat one rate for all"
 LOST = {"image": 0.2, "audio": 0.4}  # fractions of rooms, the dial of each sense
@@ -71,8 +79,7 @@ def regrets(row: dict[str, Any], chance: dict[str, float]) -> dict[str, float]:
     best, facts = best_possible(row, chance), row["facts"]
     out = {}
     for sense in SENSES:
-        carried = ["image", "audio"] if sense == "both" else [sense]
-        own = [f for f in facts if facts[f]["carriers"] == carried and f != "absent"]
+        own = [fact for fact in carried_by(row, sense) if fact != "absent"]
         out[f"regret.{sense}"] = float(np.mean([best[f] - facts[f]["accuracy"] for f in own]))
     return out | {"regret": float(np.mean(list(out.values())))}
 
@@ -147,7 +154,5 @@ def reproduce(
     call = f"omni-lab reproduce O7 --seeds {seeds}{' --quick' if quick else ''}"
     record = write_record(folder, CLAIM, call, range(seeds), metrics, CRITERIA, details)
 
-    figures = results.parent / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    (figures / f"{folder.name}.png").write_bytes(draw_arms(record).png)
+    keep_figure(results, folder.name, draw_arms(record).png)
     return record

@@ -20,7 +20,7 @@ from typing import Any
 
 from omni_lab.config import Config, override
 from omni_lab.reproduce.arms import PLAIN, Arm, Task, run_all
-from omni_lab.reproduce.record import Criterion, write_record
+from omni_lab.reproduce.record import Criterion, keep_figure, write_record
 
 OMNI = "training.stages.omni"
 BASE = (
@@ -253,14 +253,17 @@ CHOICES: dict[str, Choice] = {
 }  # fmt: skip
 
 
+def carried_by(row: dict[str, Any], sense: str) -> list[str]:
+    """Facts of a run that a sense carries alone; `both` has those that need image and audio."""
+    carriers = ["image", "audio"] if sense == "both" else [sense]
+    return [fact for fact, score in row["facts"].items() if score["carriers"] == carriers]
+
+
 def scores(row: dict[str, Any]) -> dict[str, float]:
     """Scores of one run: mean accuracy and loss over facts, in all and by the sense that carries them."""
     facts = row["facts"]
     out = {f"accuracy.{fact}": score["accuracy"] for fact, score in facts.items()}
-    groups = {"": list(facts)}
-    for sense in SENSES:
-        carried = {"image": ["image"], "audio": ["audio"], "both": ["image", "audio"]}[sense]
-        groups[f".{sense}"] = [fact for fact in facts if facts[fact]["carriers"] == carried]
+    groups = {"": list(facts)} | {f".{sense}": carried_by(row, sense) for sense in SENSES}
     for name, own in groups.items():
         for measure in ("accuracy", "loss"):
             values = [facts[fact][measure] for fact in own]
@@ -325,7 +328,5 @@ def reproduce(
     call = f"omni-lab reproduce {name} --seeds {seeds}{' --quick' if quick else ''}"
     record = write_record(folder, choice.claim, call, range(seeds), metrics, criteria, details)
 
-    figures = results.parent / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    (figures / f"{folder.name}.png").write_bytes(draw_arms(record).png)
+    keep_figure(results, folder.name, draw_arms(record).png)
     return record

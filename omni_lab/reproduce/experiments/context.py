@@ -39,7 +39,7 @@ from pathlib import Path
 import numpy as np
 
 from omni_lab.config import Config, StageConfig, override
-from omni_lab.reproduce.record import Criterion, write_record
+from omni_lab.reproduce.record import Criterion, keep_figure, write_record
 from omni_lab.training.run import RunFolder
 from omni_lab.world.haystack.lessons import haystack_lessons
 from omni_lab.world.haystack.rows import NEEDLES
@@ -344,15 +344,13 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
     command = f"omni-lab reproduce context --seeds {seeds}{' --quick' if quick else ''}"
     record = write_record(results / name, CLAIM, command, numbered, metrics, CRITERIA, details)
 
-    figures = results.parent / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
     drawn = {
         name: draw_needles(maps),
         f"{name}-learning": draw_learning(details["curves"], details["stages"], NEEDLES["text"]),
         f"{name}-rope": draw_turns(config.model.decoder.head_dim, details["stages"]),
     }
     for figure, picture in drawn.items():
-        (figures / f"{figure}.png").write_bytes(picture.png)
+        keep_figure(results, figure, picture.png)
     return record
 
 

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from omni_lab.analysis.forecast import REST, fitted_gamma, forecast, rest_of, smoothed
+from omni_lab.analysis.forecast import REST, fitted_gamma, forecast, rest_of, smoothed, stretched
 from omni_lab.analysis.logs.curve import Curve
 from omni_lab.config import Config, config_hash, override
 from omni_lab.reproduce.arms import Arm, Task, run_all
 from omni_lab.reproduce.experiments.choices import BASE, QUICK, omni
 from omni_lab.reproduce.experiments.loss_phases import ARMS
-from omni_lab.reproduce.record import Criterion, write_record
+from omni_lab.reproduce.record import Criterion, keep_figure, write_record
 from omni_lab.storage import write_json
 
 CLAIM = "The curve of another mixture's total loss can be told beforehand from the curves of facts"
@@ -114,9 +114,7 @@ def mean_curves(runs: list[dict[str, Curve]]) -> dict[str, Curve]:
     }
 
 
-def foretold(
-    tasks: dict[str, list[Task]], config: Config, path: Path, steps: np.ndarray
-) -> dict[str, Any]:
+def foretold(tasks: dict[str, list[Task]], path: Path, steps: np.ndarray) -> dict[str, Any]:
     """Forecast of the third mixture, from a file where it was written before that was run."""
     key = config_hash([config_hash(task.config) for own in tasks.values() for task in own])
     if path.is_file() and (kept := json.loads(path.read_text(encoding="utf-8")))["key"] == key:
@@ -172,13 +170,11 @@ def reproduce(
 
     last = tasks["first"][0].config.training.stages[-1].steps - 1
     steps = np.exp(np.linspace(np.log(FROM), np.log(last), 160))
-    told = foretold(tasks, config, folder / "forecast.json", steps)
+    told = foretold(tasks, folder / "forecast.json", steps)
     run_all(tasks["foretold"], jobs)
 
     totals = [skills_of(task.log, told["shares"]["foretold"])[1] for task in tasks["foretold"]]
-    seen = [
-        np.exp(np.interp(np.log(steps), np.log(t.steps + 1e-9), np.log(t.values))) for t in totals
-    ]
+    seen = [stretched(total, steps, 1.0) for total in totals]
     breaks = [breaks_of(steps, one) for one in seen]
     error = {
         name: [distance(np.array(curve), one) for one in seen]
@@ -209,7 +205,5 @@ def reproduce(
     call = f"omni-lab reproduce forecast --seeds {seeds}{' --quick' if quick else ''}"
     record = write_record(folder, CLAIM, call, range(seeds), metrics, CRITERIA, details)
 
-    figures = results.parent / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    (figures / f"{folder.name}.png").write_bytes(draw_forecast(record).png)
+    keep_figure(results, folder.name, draw_forecast(record).png)
     return record

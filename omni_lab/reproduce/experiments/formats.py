@@ -28,7 +28,7 @@ from pathlib import Path
 
 from omni_lab.config import AlbumConfig, Config, override
 from omni_lab.config.types import FORMATS
-from omni_lab.reproduce.record import Criterion, write_record
+from omni_lab.reproduce.record import Criterion, keep_figure, write_record
 from omni_lab.world.albums.album import KINDS, STAY
 
 CLAIM = (
@@ -189,7 +189,5 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
     command = f"omni-lab reproduce formats --seeds {seeds}{' --quick' if quick else ''}"
     record = write_record(results / name, CLAIM, command, range(seeds), metrics, CRITERIA, details)
 
-    figures = results.parent / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    (figures / f"{name}.png").write_bytes(draw_format_scores(record).png)
+    keep_figure(results, name, draw_format_scores(record).png)
     return record

@@ -24,7 +24,7 @@ import numpy as np
 from omni_lab.config import Config, override
 from omni_lab.reproduce.arms import Arm, Task, run_all
 from omni_lab.reproduce.experiments.choices import BASE, QUICK, omni
-from omni_lab.reproduce.record import Criterion, write_record
+from omni_lab.reproduce.record import Criterion, keep_figure, write_record
 
 CLAIM = "The loss of the omni stage falls in three phases: drop, plateau, second drop"
 STEADY = omni("schedule=constant", "align_weight=0")
@@ -66,17 +66,15 @@ def phases_of(task: Task) -> dict[str, Any]:
 
 def _second_drop(run: dict[str, Any]) -> float | None:
     """Step at which the second drop of a curve in three phases begins."""
-    from omni_lab.analysis.phases.rule import THREE
+    from omni_lab.analysis.phases import THREE, plateau_span
 
     stretch = run["stretches"][0]
-    if stretch["verdict"] != THREE:
-        return None
-    return stretch["slopes"][stretch["plateau"][1]]["end"]
+    return plateau_span(stretch)[1] if stretch["verdict"] == THREE else None
 
 
 def numbers(found: dict[str, Any]) -> dict[str, float]:
     """Metrics of one run, flat."""
-    from omni_lab.analysis.phases.rule import THREE
+    from omni_lab.analysis.phases import THREE
 
     facts = found["facts"].values()
     drops = [fact["second_drop"] for fact in facts if fact["second_drop"] is not None]
@@ -89,11 +87,12 @@ def numbers(found: dict[str, Any]) -> dict[str, float]:
 
 def on_the_plateau(found: dict[str, Any], watched: list[dict[str, float]]) -> dict[str, float]:
     """What a model did on its plateau and after it: means of the figures that were watched."""
-    stretch = found["total"]["stretches"][0]
-    if not stretch.get("plateau"):
+    from omni_lab.analysis.phases import plateau_span
+
+    place = plateau_span(found["total"]["stretches"][0])
+    if place is None:
         return {}
-    first, last = stretch["plateau"]
-    begin, end = stretch["slopes"][first]["start"], stretch["slopes"][last]["end"]
+    begin, end = place
     parts = {
         "plateau": [row for row in watched if begin <= row["step"] <= end],
         "after": [row for row in watched if row["step"] > end],
@@ -155,7 +154,5 @@ def reproduce(
     call = f"omni-lab reproduce O12 --seeds {seeds}{' --quick' if quick else ''}"
     record = write_record(folder, CLAIM, call, range(seeds), metrics, CRITERIA, details)
 
-    figures = results.parent / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    (figures / f"{folder.name}.png").write_bytes(draw_plateaus(record).png)
+    keep_figure(results, folder.name, draw_plateaus(record).png)
     return record

@@ -42,7 +42,7 @@ from omni_lab.config import Config, override
 from omni_lab.evaluation.intervals import wilson
 from omni_lab.progress import tracked
 from omni_lab.reproduce.experiments.phases_peers import VERSIONS, peers_say
-from omni_lab.reproduce.record import Criterion, kept_row, write_record
+from omni_lab.reproduce.record import Criterion, keep_figure, kept_row, write_record
 from omni_lab.storage import write_json
 
 CLAIM = (
@@ -195,10 +195,8 @@ def reproduce(
     record = write_record(folder, CLAIM, command, range(seeds), metrics, criteria, details)
     write_json(folder / "calibration.json", {"id": name, "cells": table(rows)})
 
-    figures = results.parent / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
     picture = draw_phase_calibration(record, table(rows))
-    (figures / f"{name}-calibration.png").write_bytes(picture.png)
+    keep_figure(results, f"{name}-calibration", picture.png)
     return record
 
 
