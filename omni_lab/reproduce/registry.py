@@ -69,6 +69,8 @@ def experiment(name: str) -> Callable:
     if name not in EXPERIMENTS:
         raise UsageError(f"experiment {name!r}: there are {', '.join(EXPERIMENTS)}")
     if name in CHOICES:
-        return partial(import_module("omni_lab.reproduce.experiments.choices").reproduce, name)
+        from omni_lab.reproduce.experiments import choices, comparison
+
+        return partial(comparison.reproduce, name, choices.CHOICES[name])
     file = _FILES.get(name, name)
     return import_module(f"omni_lab.reproduce.experiments.{file}").reproduce

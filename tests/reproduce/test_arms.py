@@ -11,7 +11,8 @@ from omni_lab.errors import UsageError
 from omni_lab.reproduce import arms
 from omni_lab.reproduce.arms import Arm, Task, as_csv, beginning_of, run_all, thinned
 from omni_lab.reproduce.experiments.balance import TRIES, best_possible, chosen
-from omni_lab.reproduce.experiments.choices import BASE, CHOICES, QUICK, Gain, numbers, scores
+from omni_lab.reproduce.experiments.choices import CHOICES
+from omni_lab.reproduce.experiments.comparison import BASE, QUICK, Gain, numbers, scores
 from omni_lab.reproduce.registry import CHOICES as LISTED
 from omni_lab.world.questions import CHANCE
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from omni_lab.errors import InputError
 from omni_lab.reproduce.claims.claim import ARTICLE, MAINTAINER, PAPER, Claim, Evidence
 from omni_lab.reproduce.claims.omchat import OMCHAT
+from omni_lab.reproduce.claims.omni_stages import OMNI_STAGES
 from omni_lab.reproduce.claims.omni_training import OMNI_TRAINING
 from omni_lab.reproduce.claims.omnilmm import OMNILMM
 from omni_lab.reproduce.record import read_record
 
 CLAIMS: tuple[Claim, ...] = (
-    *sorted((*OMNILMM, *OMNI_TRAINING), key=lambda claim: int(claim.id[1:])),
+    *sorted((*OMNILMM, *OMNI_STAGES, *OMNI_TRAINING), key=lambda claim: int(claim.id[1:])),
     *OMCHAT,
 )
 UNTESTED = "not yet tested"

@@ -21,7 +21,7 @@ import numpy as np
 
 from omni_lab.config import Config, override
 from omni_lab.reproduce.arms import PLAIN, Arm, Task, run_all
-from omni_lab.reproduce.experiments.choices import (
+from omni_lab.reproduce.experiments.comparison import (
     BASE,
     QUICK,
     SENSES,

@@ -25,7 +25,7 @@ from omni_lab.analysis.forecast import REST, fitted_gamma, forecast, rest_of, sm
 from omni_lab.analysis.logs.curve import Curve
 from omni_lab.config import Config, config_hash, override
 from omni_lab.reproduce.arms import Arm, Task, run_all
-from omni_lab.reproduce.experiments.choices import BASE, QUICK, omni
+from omni_lab.reproduce.experiments.comparison import BASE, QUICK, omni
 from omni_lab.reproduce.experiments.loss_phases import ARMS
 from omni_lab.reproduce.record import Criterion, keep_figure, write_record
 from omni_lab.storage import write_json

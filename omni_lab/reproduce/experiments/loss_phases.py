@@ -23,7 +23,7 @@ import numpy as np
 
 from omni_lab.config import Config, override
 from omni_lab.reproduce.arms import Arm, Task, run_all
-from omni_lab.reproduce.experiments.choices import BASE, QUICK, omni
+from omni_lab.reproduce.experiments.comparison import BASE, QUICK, omni
 from omni_lab.reproduce.record import Criterion, keep_figure, write_record
 
 CLAIM = "The loss of the omni stage falls in three phases: drop, plateau, second drop"
