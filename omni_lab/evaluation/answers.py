@@ -155,9 +155,9 @@ def predict(
     ----------
     strength : modality strengths of attention (`sequences.masking.strengths`); None is all 1
     """
-    logits = forward_batch(model, batch.to(model.device), strength=strength).logits
+    states = forward_batch(model, batch.to(model.device), strength=strength).states
     out = torch.full(batch.input_ids.shape, -1)
-    out[:, 1:][batch.loss_mask[:, 1:]] = logits.argmax(-1).cpu()
+    out[:, 1:][batch.loss_mask[:, 1:]] = model.logits(states).argmax(-1).cpu()
     return out.numpy()
 
 

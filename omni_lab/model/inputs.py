@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from omni_lab.model.omni import OmniModel, OmniOutput
+from omni_lab.model.omni import Chooser, OmniModel, OmniOutput
 from omni_lab.parallel.batch import ShardedBatch
 from omni_lab.parallel.decoder_hook import NO_MASK
 from omni_lab.sequences.batch import Batch
@@ -57,6 +57,7 @@ def forward_batch(
     seen: Float[Tensor, "U image_tokens D"] | None = None,
     heard: Float[Tensor, "A audio_tokens D"] | None = None,
     strength: Float[Tensor, "M M"] | None = None,
+    choose: Chooser | None = None,
 ) -> OmniOutput:
     """Forward pass over a batch: every supervised token from all before it in its document.
 
@@ -68,6 +69,7 @@ def forward_batch(
     seen, heard : encoded units that the batch points into, where they are not its own
     strength : of attention between modalities (`sequences.masking.strengths`); of a sharded batch
         it stands in its row
+    choose : which supervised tokens to learn from, given their losses; None is all
     """
     embeddings = model.embed(**placed_tokens(model, batch, seen, heard))
     attention: dict[str, Any] = {}
@@ -77,4 +79,4 @@ def forward_batch(
         attention = {"attention_mask": NO_MASK, "position_ids": batch.position, "row": batch.row}
     elif (bias := attention_bias(batch, strength)) is not None:
         attention = {"attention_mask": bias.to(embeddings.dtype), "position_ids": batch.position}
-    return model(inputs_embeds=embeddings, labels=batch.labels, **attention)
+    return model(inputs_embeds=embeddings, labels=batch.labels, choose=choose, **attention)

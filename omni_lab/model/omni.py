@@ -8,6 +8,7 @@ Glossary: B batch · T tokens · N supervised tokens · D decoder width · V voc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import PretrainedConfig, PreTrainedModel, Qwen2Config, Qwen2Model
 from transformers.utils import ModelOutput
 
@@ -24,11 +24,13 @@ from omni_lab.errors import InputError
 from omni_lab.model.audio import AudioEncoder, LogMel
 from omni_lab.model.connector import Connector
 from omni_lab.model.image import ImageEncoder
+from omni_lab.model.loss import token_losses
 from omni_lab.model.pretrained import empty_part, load_parts
 from omni_lab.model.rope import rope_of, set_rope
 from omni_lab.progress import library_bars_off
 from omni_lab.sequences.batch import IGNORED
 
+Chooser = Callable[[Float[Tensor, " N"]], Bool[Tensor, " N"]]
 ALIGNED = ("image", "audio", "text")  # modalities with a projection head for the contrastive loss
 
 
@@ -61,13 +63,16 @@ class OmniConfig(PretrainedConfig):
 class OmniOutput(ModelOutput):
     """Output of a forward pass.
 
-    With labels, logits exist at supervised tokens only, in row-major order, so that memory does
-    not grow with V · T; without, at the last `logits_to_keep` tokens of every row.
+    With labels, losses and last hidden states of supervised tokens, in row-major order, and no
+    logits, so that memory does not grow with V · T (`OmniModel.logits` gives them); without, logits
+    of the last `logits_to_keep` tokens of every row.
     """
 
-    logits: Tensor | None = None  # N V, or B kept V
+    logits: Tensor | None = None  # B kept V
+    states: Tensor | None = None  # N D: last hidden states
     targets: Tensor | None = None  # N
     losses: Tensor | None = None  # N: cross-entropy per supervised token, nats
+    kept: Tensor | None = None  # N: whether a token's loss has a gradient, where some were chosen
     embeddings: Tensor | None = None  # B T D: what entered the decoder
     past_key_values: Any = None
 
@@ -181,6 +186,10 @@ class OmniModel(PreTrainedModel):
             return self.decoder.embed_tokens.weight
         return self.decoder.lm_head.weight
 
+    def logits(self, states: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+        """Next-token logits of last hidden states."""
+        return states @ self.output_weight.T
+
     def see(self, frames: UInt8[Tensor, "U F S S 3"]) -> Float[Tensor, "U image_tokens D"]:
         """Image tokens of every unit's frames."""
         return self.connector["image"](self.image(frames))
@@ -219,9 +228,10 @@ class OmniModel(PreTrainedModel):
         inputs_embeds: Float[Tensor, "B T D"] | None = None,
         labels: Int64[Tensor, "B T"] | None = None,
         logits_to_keep: int = 0,
+        choose: Chooser | None = None,
         **attention: Any,
     ) -> OmniOutput:
-        """Next-token logits, and the loss of every supervised token.
+        """Next-token logits, or the loss of every supervised token.
 
         Parameters
         ----------
@@ -231,11 +241,13 @@ class OmniModel(PreTrainedModel):
         past_key_values : cache of the tokens before; then `input_ids` are the new ones only
         labels : next token at every place, IGNORED where it is not supervised
         logits_to_keep : without labels, logits of so many last tokens; 0 is all
+        choose : which supervised tokens to learn from, given their losses; the output layer runs
+            with gradients on those alone
         attention : handed on to the attention function, such as a row that ranks share
 
         Returns
         -------
-        output : with labels, logits and losses of the N supervised tokens
+        output : with labels, losses and last hidden states of the N supervised tokens
         """
         embeddings = inputs_embeds
         if embeddings is None:
@@ -248,12 +260,19 @@ class OmniModel(PreTrainedModel):
             use_cache=use_cache,
             **attention,
         )
-        hidden, head = out.last_hidden_state, self.output_weight.T
+        hidden = out.last_hidden_state
         if labels is None:
-            logits = hidden[:, -logits_to_keep:] @ head
+            logits = self.logits(hidden[:, -logits_to_keep:])
             return OmniOutput(logits, embeddings=embeddings, past_key_values=out.past_key_values)
 
         wanted = labels != IGNORED
-        logits, targets = hidden[wanted] @ head, labels[wanted]
-        losses = F.cross_entropy(logits.float(), targets, reduction="none")
-        return OmniOutput(logits, targets, losses, embeddings, out.past_key_values)
+        states, targets, kept = hidden[wanted], labels[wanted], None
+        if choose is None:
+            losses = token_losses(states, self.output_weight, targets)
+        else:
+            with torch.no_grad():
+                losses = token_losses(states, self.output_weight, targets)
+                kept = choose(losses)
+            chosen = token_losses(states[kept], self.output_weight, targets[kept])
+            losses = losses.index_put((kept,), chosen)
+        return OmniOutput(None, states, targets, losses, kept, embeddings, out.past_key_values)

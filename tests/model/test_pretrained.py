@@ -218,10 +218,10 @@ def test_pretrained_parts_come_with_their_weights_and_go_on_as_one_model(own_fol
     )
     batch = collate([row(1, 2)], CONFIG.sequence, CONFIG.model.image.size)
     with torch.no_grad():
-        before = forward_batch(model, batch).logits
+        before = forward_batch(model, batch).losses
     model.save_pretrained(own_folder / "trained")
     shutil.rmtree(own_folder / "hub")  # a trained model does not need what it began from
     with torch.no_grad():
         assert torch.equal(
-            forward_batch(OmniModel.load(own_folder / "trained"), batch).logits, before
+            forward_batch(OmniModel.load(own_folder / "trained"), batch).losses, before
         )

@@ -68,7 +68,7 @@ def likeliest(
 
     # among what is predicted, the first word
     place = np.flatnonzero(tokens.kind[tokens.loss] == KINDS.index("text"))[0]
-    logits = forward_batch(model, batch.to(model.device)).logits[place]
+    logits = model.logits(forward_batch(model, batch.to(model.device)).states[place])
     shares, ids = logits.softmax(-1).topk(best)
     words = vocabulary.pieces(ids.tolist())
     answers = dict(zip(words, shares.tolist(), strict=True))

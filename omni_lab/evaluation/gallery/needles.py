@@ -115,9 +115,10 @@ class OmniNeedleModel:
         batch = haystack_batch(rows, self.config.sequence, self.config.model.image.size)
         batch = batch.to(self.model.device)
         output = forward_batch(self.model, batch, self._seen)
-        if not output.logits.isfinite().all():
+        logits = self.model.logits(output.states)
+        if not logits.isfinite().all():
             wrong = "its logits are not finite: training diverged, or its weights are damaged"
             raise InputError(f"{self.name}: {wrong}")
         owner = batch.loss_mask[:, 1:].nonzero()[:, 0]
-        wrong = owner[output.logits.argmax(-1) != output.targets]
+        wrong = owner[logits.argmax(-1) != output.targets]
         return (~torch.isin(torch.arange(len(rows), device=wrong.device), wrong)).tolist()

@@ -1,0 +1,81 @@
+"""Cross-entropy of the output layer in pieces of rows: logits never exist all at once.
+
+A row of logits is a thousand times wider than the hidden state that it comes from. Each piece's
+logits are made, reduced to losses and forgotten, and made again in backward (as in Liger Kernel,
+Hsu et al. 2024, and PyTorch's `linear_cross_entropy`; the latter rounds a token's loss to the
+precision of the weights, too coarse to rank tokens by).
+
+Glossary: N supervised tokens · D width · V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+PIECE = 2**22  # logits at a time: 16 MiB in float32
+
+
+def token_losses(
+    states: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], targets: Int64[Tensor, " N"]
+) -> Float[Tensor, " N"]:
+    """Cross-entropy of every supervised token, nats, in float32 even where weights are in half.
+
+    Differentiable with any upstream weights; where all logits are one piece, plain PyTorch.
+
+    Parameters
+    ----------
+    states : last hidden states
+    weight : of the output layer
+    targets : next tokens
+    """
+    if states.device.type != "meta" and torch.is_autocast_enabled(states.device.type):
+        half = torch.get_autocast_dtype(states.device.type)
+        states, weight = states.to(half), weight.to(half)
+    rows = max(1, PIECE // len(weight))
+    if len(states) <= rows:
+        return _losses(states, weight, targets)
+    return _InPieces.apply(states, weight, targets, rows)
+
+
+def _losses(states: Tensor, weight: Tensor, targets: Tensor) -> Float[Tensor, " N"]:
+    return F.cross_entropy(_wide(states @ weight.T), targets, reduction="none")
+
+
+def _wide(values: Tensor) -> Tensor:
+    """The same in float32, or in what is wider."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+class _InPieces(torch.autograd.Function):
+    """Losses of pieces of so many rows; backward makes each piece's logits again."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, rows: int) -> Tensor:
+        ctx.save_for_backward(states, weight, targets)
+        ctx.rows = rows
+        pieces = zip(states.split(rows), targets.split(rows), strict=True)
+        return torch.cat([_losses(own, weight, wanted) for own, wanted in pieces])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight, targets = ctx.saved_tensors
+        of_states, of_weight = torch.empty_like(states), _wide(torch.zeros_like(weight))
+        for first in range(0, len(states), ctx.rows):
+            own = slice(first, first + ctx.rows)
+            slope = _wide(states[own] @ weight.T).softmax(-1)
+            slope[torch.arange(len(slope), device=slope.device), targets[own]] -= 1
+            slope = slope.mul_(upstream[own, None]).to(weight.dtype)
+            of_states[own] = slope @ weight
+            # many small gradients add up: in float32, whatever the precision
+            if of_weight.dtype == weight.dtype:
+                of_weight.addmm_(slope.T, states[own])
+            else:
+                of_weight += slope.T @ states[own]
+        return of_states, of_weight.to(weight.dtype), None, None
