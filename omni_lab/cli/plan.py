@@ -30,7 +30,7 @@ NUMBERS = {  # option → the machine's field, one of its units, and its help li
 }
 LEGEND = (
     "CP: context-parallel size, GPUs per sequence; tokens: on each GPU; wait: for busier ranks;",
-    "attn, weights: exposed communication; other: gathered weights, and all logits or one layer;",
+    "attn, weights: exposed communication; other: gathered weights, and the loss or one layer;",
     "all: peak of a step; tokens/s: per GPU; MFU: model FLOPs utilization",
 )
 
@@ -161,6 +161,7 @@ def _written(record: dict[str, Any]) -> str:
 
 def _assumptions(record: dict[str, Any]) -> list[str]:
     """Model, machine, fractions of the peak, sharding and memory, one line each."""
+    from omni_lab.parallel.cost import PIECE
     from omni_lab.planner.memory import LOGIT
 
     decoder, machine = record["decoder"], record["machine"]
@@ -187,8 +188,8 @@ def _assumptions(record: dict[str, Any]) -> list[str]:
         f"assumed  {reached}; {free}; encoders and optimizer step cost nothing",
         f"engine   {record['engine']}, {record['layout']}, {again}, {loss}; "
         "weights sharded over all GPUs",
-        f"memory   all logits of a GPU's supervised tokens at once, {LOGIT} bytes each with their "
-        "gradients, as `omni-lab train` makes them",
+        f"memory   loss in pieces of {PIECE:,} logits, {LOGIT} bytes each with their gradients, as "
+        "`omni-lab train` makes them",
         *_beyond(record),
     ]
 

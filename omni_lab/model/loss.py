@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-PIECE = 2**22  # logits at a time: 16 MiB in float32
+from omni_lab.parallel.cost import PIECE
 
 
 def token_losses(

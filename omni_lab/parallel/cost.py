@@ -18,7 +18,10 @@ from jaxtyping import Int64
 from omni_lab.config.types import CHUNKS
 from omni_lab.errors import UsageError
 
-BF16, FLOAT32 = 2, 4  # bytes of an element: to compute with, to accumulate in
+BF16, FLOAT32 = 2, 4
+PIECE = (
+    2**22
+)  # logits that the loss makes at a time, 16 MiB in float32  # bytes of an element: to compute with, to accumulate in
 # flash attention's backward in forwards: five matrix products, one of them QKᵀ again, against two
 BACKWARD_FLOPS = 2.5
 MOST_TOKENS = 1 << 31  # up to which T² / 2 pairs fit into 64 bits

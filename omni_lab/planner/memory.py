@@ -1,8 +1,8 @@
 """Memory of one GPU while a decoder trains on a long context, in bytes by purpose.
 
-Weights, optimizer states, activations, attention buffers, logits. The decoder is the project's:
+Weights, optimizer states, activations, attention buffers, the loss. The decoder is the project's:
 gated feed-forward, grouped K/V heads with biases on q, k and v, an output layer that is tied to the
-embedding or not. Logits are counted as training makes them: of all supervised tokens at once.
+embedding or not. Logits are counted as training makes them, a piece at a time.
 Weights, gradients and optimizer states are sharded over all GPUs (ZeRO stage 3, Rajbhandari et al.
 2020; FSDP in PyTorch), tokens over the ranks of one sequence. Image and audio encoders are not
 counted.
@@ -17,11 +17,11 @@ import math
 from typing import NamedTuple
 
 from omni_lab.config import DecoderConfig
-from omni_lab.parallel.cost import BF16, FLOAT32, ulysses_heads
+from omni_lab.parallel.cost import BF16, FLOAT32, PIECE, ulysses_heads
 
-# bytes of a logit at the loss's peak, its backward, whatever the matrix products' precision: its
-# log-probability, the gradient of that, and its own gradient, in float32
-LOGIT = 3 * FLOAT32
+# bytes of a logit of the piece at hand at its peak, whatever the matrix products' precision: itself
+# and its probability in float32; where one piece is all, its two gradients beside its probability
+LOGIT, LOGIT_OF_ALL = 2 * FLOAT32, 3 * FLOAT32
 
 
 class Memory(NamedTuple):
@@ -33,12 +33,12 @@ class Memory(NamedTuple):
     activations: int  # kept of all layers from forward for backward
     layer: int  # all activations of the one layer that has run forward again
     buffers: int  # of attention across ranks, besides the rank's own keys and values
-    logits: int  # of all supervised tokens at once, with their gradients
+    loss: int  # a piece of logits; the gradient of the output layer, which pieces add to
 
     @property
     def working(self) -> int:
-        """What lives for a moment: the logits are gone before the backward of a layer begins."""
-        return max(self.layer + self.buffers, self.logits)
+        """What lives for a moment: the loss is done before the backward of a layer begins."""
+        return max(self.layer + self.buffers, self.loss)
 
     @property
     def total(self) -> int:
@@ -72,15 +72,21 @@ def word_matrices(decoder: DecoderConfig, vocabulary: int) -> int:
     return (1 if decoder.tie_word_embeddings else 2) * vocabulary * decoder.width
 
 
-def logits_memory(supervised_tokens: int, vocabulary: int) -> int:
-    """Memory of logits and loss of a GPU's supervised tokens at their peak, in bytes.
+def loss_memory(supervised_tokens: int, vocabulary: int, width: int) -> int:
+    """Memory of the loss of a GPU's supervised tokens at its peak, in bytes.
 
-    The model makes all of them at once, and their loss in float32.
+    Logits of a piece; the gradient of the output layer in float32, and what a piece adds to it in
+    bf16; the last hidden states of these tokens with their gradients. All logits at once would be
+    27 GiB here:
 
-    >>> logits_memory(16_384, 152_064) // 2**30
-    27
+    >>> loss_memory(16_384, 152_064, 3584) / 2**30  # doctest: +ELLIPSIS
+    3.29...
     """
-    return supervised_tokens * vocabulary * LOGIT
+    rows = max(1, PIECE // vocabulary)
+    size = LOGIT_OF_ALL if supervised_tokens <= rows else LOGIT
+    gradient = vocabulary * width * (FLOAT32 + BF16)
+    piece = min(rows, supervised_tokens) * vocabulary * size
+    return piece + gradient + 2 * supervised_tokens * width * BF16
 
 
 def token_activations(decoder: DecoderConfig) -> int:
@@ -145,5 +151,5 @@ def memory_per_gpu(
         activations=decoder.layers * (kept if recompute else full),
         layer=full if recompute else 0,
         buffers=attention_buffers(decoder, shard_tokens, ranks, engine),
-        logits=logits_memory(math.ceil(supervised * shard_tokens), vocabulary),
+        loss=loss_memory(math.ceil(supervised * shard_tokens), vocabulary, decoder.width),
     )

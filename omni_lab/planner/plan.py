@@ -17,7 +17,8 @@ assumes, and where it is too kind:
   them.
 - Weights, gradients and optimizer states are sharded over all GPUs, and layers are recomputed unless
   `recompute` is off. This package's own trainer does neither yet: every GPU holds the whole model
-  and keeps all activations. The logits are counted as it makes them, all at once.
+  and keeps all activations. Logits are counted as it makes them: a piece at a time, and once
+  more in backward.
 - The optimizer's step, data loading, and the image and audio encoders cost nothing here.
 
 Glossary: T tokens · W ranks, the context-parallel size · t tokens per rank · D width
@@ -126,7 +127,7 @@ def plan_step(task: Task, machine: Machine) -> dict[str, Any]:
 
     times = {
         "work_s": decoder.layers * ((repeats + 2) * layer_s + sum(p.work_s for p in passes))
-        + 3 * head_flops * held / rate,
+        + 4 * head_flops * held / rate,  # logits are made twice
         "waiting_s": decoder.layers * sum(p.waiting_s for p in passes),
         "exposed_attention_s": decoder.layers * sum(p.exposed_s for p in passes),
         "exposed_weights_s": decoder.layers * exposed_weights,

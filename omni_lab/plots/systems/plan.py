@@ -23,7 +23,7 @@ _HELD = {
     "weights": ("weights, gradients", "#17838F"),
     "optimizer": ("optimizer", "#B5BD61"),
     "activations": ("activations", "#6B6ECF"),
-    "other": ("gathered, logits or a layer", LINE),
+    "other": ("gathered, loss or a layer", LINE),
 }
 _GIB = 2**30
 
