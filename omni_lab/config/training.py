@@ -9,6 +9,7 @@ from omni_lab.config.types import (
     BalanceRule,
     ClipRule,
     Count,
+    End,
     Engine,
     Fraction,
     Natural,
@@ -16,8 +17,11 @@ from omni_lab.config.types import (
     Optimizer,
     Positive,
     Precision,
+    ProperFraction,
     RatioUnit,
     Schedule,
+    SelectionRule,
+    SelectionScope,
     StageLayout,
 )
 from omni_lab.errors import ConfigError
@@ -58,6 +62,21 @@ class ClipConfig:
 
 
 @dataclass(frozen=True)
+class SelectionConfig:
+    """Selective training: the score of a text token, and the fraction of tokens with a loss."""
+
+    rule: SelectionRule = "none"  # the score; excess is loss − λ · reference loss (SVLM, Rho-1)
+    keep: ProperFraction = 0.6  # of the text tokens that have a score
+    scope: SelectionScope = "batch"  # where the fraction is taken: sequence, batch, global
+    end: End = "highest"  # scores that are kept
+    weight: NonNegative = 1.0  # λ, of the reference loss in excess
+    first: Natural = 0  # steps in which every token counts
+    reference: str = ""  # run folder, or LoRA adapter, of a model trained on clean data
+    base: str = ""  # run folder of the trainee's earlier weights (static, history)
+    prior: str = ""  # run folder of a model that never saw pictures (prior)
+
+
+@dataclass(frozen=True)
 class StageConfig:
     """One stage of training: which sources teach which parts, for how long, how fast."""
 
@@ -86,6 +105,7 @@ class StageConfig:
     phases: tuple[PhaseConfig, ...] = ()  # curriculum of the losses, one after the other
     balance: BalanceConfig = field(default_factory=BalanceConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
 
 
 class StageList:

@@ -27,6 +27,7 @@ Natural = Annotated[int, Range("0 or more", lambda value: value >= 0)]
 Positive = Annotated[float, Range("above 0", lambda value: value > 0)]
 NonNegative = Annotated[float, Range("0 or more", lambda value: value >= 0)]
 Fraction = Annotated[float, Range("between 0 and 1", lambda value: 0 <= value <= 1)]
+ProperFraction = Annotated[float, Range("above 0 and at most 1", lambda value: 0 < value <= 1)]
 JpegQuality = Annotated[int, Range("between 1 and 100", lambda value: 1 <= value <= 100)]
 # unrelated 64-bit hashes differ in about 32 bits
 FewBits = Annotated[
@@ -49,6 +50,13 @@ Schedule = Literal["wsd", "cosine", "constant"]  # of the learning rate
 Optimizer = Literal["muon", "adamw"]  # Muon for matrices and AdamW for the rest, or AdamW alone
 BalanceRule = Literal["none", "rates", "weights", "ogm"]  # of how fast modalities converge
 ClipRule = Literal["fixed", "running", "tensor", "none"]  # of the gradient's norm
+# score of a token in selective training (`training.selection.scores`), and where its top is taken
+SelectionRule = Literal[
+    "none", "random", "loss", "reference", "excess", "static", "history", "visual", "prior",
+    "switch", "oracle",
+]  # fmt: skip
+SelectionScope = Literal["sequence", "batch", "global"]
+End = Literal["highest", "lowest"]
 Precision = Literal["no", "bf16", "fp16"]
 Engine = Literal[
     "auto", "ring", "ulysses", "allgather", "torch"

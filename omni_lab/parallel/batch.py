@@ -9,6 +9,7 @@ Glossary: W ranks · T tokens of the row · t tokens per rank, padding included 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -62,7 +63,7 @@ def shard_batch(
     kind = batch.kind[real]
     shared = Layout(int(real.sum()), collectives.ranks, layout)
 
-    def held(values: Tensor, fill: int) -> Tensor:
+    def held(values: Tensor, fill: float) -> Tensor:
         return shared.shard(values, collectives.rank, fill=fill)[None]
 
     documents = (batch.position[real] == 0).long().cumsum(0) - 1
@@ -97,6 +98,7 @@ def shard_batch(
             held(batch.targets.fact[real], NO_GROUP),
             held(batch.targets.sense[real], NO_GROUP),
             batch.targets.facts,
+            {name: held(v[real], math.nan) for name, v in batch.targets.known.items()},
         ),
         label=held(batch.labels[real], IGNORED),
         seen_tokens=seen_tokens,

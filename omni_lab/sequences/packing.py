@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from omni_lab.errors import UsageError
 from omni_lab.sequences.blend import Blend
@@ -174,7 +175,18 @@ def join(documents: Sequence[Tokens]) -> Tokens:
         waves=[wave for document in documents for wave in document.waves],
         vocabulary=first.vocabulary,
         facts=_facts(documents),
+        known=_known(documents),
     )
+
+
+def _known(documents: Sequence[Tokens]) -> dict[str, Float32[np.ndarray, " T"]]:
+    """What is known of the tokens of a packed row, NaN where a document does not say."""
+    return {
+        name: np.concatenate(
+            [d.known.get(name, np.full(len(d.ids), np.nan, np.float32)) for d in documents]
+        )
+        for name in dict.fromkeys(name for document in documents for name in document.known)
+    }
 
 
 def _facts(documents: Sequence[Tokens]) -> tuple[Fact | None, ...]:

@@ -2,19 +2,20 @@
 
 A loss per fact and per sense needs to know which tokens belong to which. Where the truth of a
 document is known, its answers count, each under the fact that it states; elsewhere all supervised
-text counts, under the modalities that its document shows.
+text counts, under the modalities that its document shows. What else is known of a token beforehand,
+such as its loss under a reference model, stands beside them by name.
 
 Glossary: B batch · T tokens.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from omni_lab.sequences.tokens import AUDIO_KIND, IMAGE_KIND, TEXT_KIND, Tokens
@@ -26,16 +27,23 @@ _SHOWN = {IMAGE_KIND: "image", AUDIO_KIND: "audio"}
 
 @dataclass(frozen=True)
 class Targets:
-    """Fact and sense of the label at every place of a batch, NO_GROUP where there is none."""
+    """Fact and sense of the label at every place of a batch, NO_GROUP where there is none.
+
+    Parameters
+    ----------
+    known : numbers of labels by name, NaN where there is none
+    """
 
     fact: Int64[Tensor, "B T"]  # index into `facts`
     sense: Int64[Tensor, "B T"]  # index into SENSES
     facts: tuple[str, ...]
+    known: dict[str, Float[Tensor, "B T"]] = field(default_factory=dict)
 
     def to(self, device, non_blocking: bool = False) -> Targets:
         """The same on another device."""
         moved = (part.to(device, non_blocking=non_blocking) for part in (self.fact, self.sense))
-        return Targets(*moved, self.facts)
+        known = {n: v.to(device, non_blocking=non_blocking) for n, v in self.known.items()}
+        return Targets(*moved, self.facts, known)
 
 
 def sense_of(modalities: tuple[str, ...] | set[str]) -> int:
@@ -56,11 +64,17 @@ def targets_of(rows: list[Tokens]) -> Targets:
     longest = max(len(row.ids) for row in rows)
     fact, sense = (np.full((len(rows), longest), NO_GROUP) for _ in range(2))
 
+    names = dict.fromkeys(name for row in rows for name in row.known)
+    known = {name: np.full((len(rows), longest), np.nan, np.float32) for name in names}
+
     for number, row in enumerate(rows):
         own_fact, own_sense = _by_token(row, facts)
         fact[number, : len(row.ids) - 1] = own_fact[1:]
         sense[number, : len(row.ids) - 1] = own_sense[1:]
-    return Targets(torch.from_numpy(fact), torch.from_numpy(sense), facts)
+        for name, values in row.known.items():
+            known[name][number, : len(row.ids) - 1] = values[1:]
+    by_name = {name: torch.from_numpy(values) for name, values in known.items()}
+    return Targets(torch.from_numpy(fact), torch.from_numpy(sense), facts, by_name)
 
 
 def _by_token(

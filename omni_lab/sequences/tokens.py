@@ -10,11 +10,11 @@ Glossary: T tokens · F frames per unit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from omni_lab.config import SequenceConfig
 from omni_lab.sequences.items import KINDS, TEXT_END, Fact, Item, Sequence, SequenceError
@@ -42,6 +42,7 @@ class Tokens:
     waves: list[np.ndarray]  # per audio item: samples of one unit
     vocabulary: int  # ids are below it
     facts: tuple[Fact | None, ...] = ()  # per item, where any is known
+    known: dict[str, Float32[np.ndarray, " T"]] = field(default_factory=dict)  # of tokens, by name
 
 
 def tokenize(sequence: Sequence, vocabulary: Vocabulary, settings: SequenceConfig) -> Tokens:

@@ -62,6 +62,7 @@ class Processes:
                 f"WORLD_SIZE={started}: {message} together; leave the backend to torchrun"
             )
         self._warn_of_spinning()
+        self._everyone: Collectives | None = None
         self.collectives = self._context_parallel_group()
 
     @property
@@ -75,6 +76,13 @@ class Processes:
         size = self.settings.context_parallel
         ranks = self.accelerator.num_processes
         return self.accelerator.process_index // size, ranks // size
+
+    @property
+    def everyone(self) -> Collectives | None:
+        """Collectives between all processes, made at first use; None where there are no others."""
+        if self._everyone is None and self.accelerator.num_processes > 1:
+            self._everyone = Collectives(timeout_s=self.settings.timeout_s)
+        return self._everyone
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over processes."""

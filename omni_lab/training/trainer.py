@@ -104,7 +104,9 @@ class Trainer:
     ) -> None:
         """Train one stage, from its first step or from a checkpoint within it."""
         stage = data.settings
-        objective = stage_objective(self.model, self.settings, stage)
+        objective = stage_objective(self.model, self.settings, stage, self.processes)
+        if objective.selection:
+            objective.selection.open(self.model)
         optimizers = build_optimizers(objective, self.settings, stage)
         controls = Controls(stage, self.settings, objective)
         first = found[1].step if found else 0
@@ -150,13 +152,16 @@ class Trainer:
     ) -> dict:
         """Forward, backward and update on one batch; what it gave, averaged over processes."""
         stage = controls.stage
-        batch = whole = batch.to(self.accelerator.device)
+        batch = batch.to(self.accelerator.device)
         strength = strengths(interactions(stage), step / stage.steps)
+        if selection := self.accelerator.unwrap_model(objective).selection:
+            batch = selection.prepare(batch, step, self.processes.place, strength)
+        whole = batch
         if self.processes.collectives:
             batch = batch.sharded(self.processes.collectives, strength)
         factor = controls.set_rates(optimizers, step)
 
-        counts = tuple(self.processes.mean(supervised(batch)).tolist())
+        counts = tuple(self.processes.mean(supervised(batch, selection)).tolist())
         weights, by_sense = controls.curriculum.weights(step), controls.balance.loss_weights()
         given = {"weights": weights, "counts": counts, "strength": strength, "by_sense": by_sense}
         seed = self.processes.seed(self.run.config.seed, stage.name, step)
@@ -183,7 +188,7 @@ class Trainer:
 
         figures: dict = dict(zip(named, means, strict=True))
         directions = {name: figures.pop(name) for name in losses["directions"]}
-        sums = self.processes.all(sums_by_group(batch, losses["tokens"]))
+        sums = self.processes.all(sums_by_group(batch, losses["tokens"], losses["kept"]))
         return {
             **figures,
             "tokens": round(tokens * self.accelerator.num_processes),

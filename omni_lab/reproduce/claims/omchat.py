@@ -119,7 +119,7 @@ OMCHAT: tuple[Claim, ...] = (
         (PAPER,),
         note="Neither the share nor the sign of the difference is given.",
         ours="Tokens can be selected by score, also over several processes. The experiment is still to be done.",
-        code=("omni_lab/training/selection.py",),
+        code=("omni_lab/training/selection/top.py",),
     ),
     Claim(
         "C8",

@@ -121,7 +121,10 @@ def _parted(
 def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     for field in fields(value):
         inner = getattr(value, field.name)
-        if is_dataclass(inner):
+        if isinstance(inner, Mapping):
+            yield f"{prefix}.{field.name}", {}  # also where nothing is in it
+            yield from ((f"{prefix}.{field.name}.{key}", one) for key, one in inner.items())
+        elif is_dataclass(inner):
             yield from _leaves(inner, f"{prefix}.{field.name}")
         else:
             yield f"{prefix}.{field.name}", inner

@@ -8,24 +8,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from omni_lab.data.batch import TrainingBatch
 from omni_lab.sequences.batch import IGNORED, Batch
 from omni_lab.sequences.targets import NO_GROUP, SENSES
+from omni_lab.training.selection.selection import PLACE, TYPE, TYPES
 
 Sums = dict[str, Sequence[float]]  # of a group: sum of its losses (nats), number of tokens
 
 
-def sums_by_group(batch: TrainingBatch, losses: Iterable[Float[Tensor, " _"]]) -> Sums:
+def sums_by_group(
+    batch: TrainingBatch,
+    losses: Iterable[Float[Tensor, " _"]],
+    kept: Iterable[Bool[Tensor, " _"] | None] = (),
+) -> Sums:
     """Sums of losses and tokens of every group in this process: `facts.colour`, `senses.image`.
+
+    Where tokens were selected, also how many were: of all text (`kept.text`), and by what the
+    data know of them (`kept.type_3`).
 
     Parameters
     ----------
     losses : of every supervised token of streams, then of captions
+    kept : whether each was selected
     """
     sums: Sums = {}
+    for rows, chosen in zip((batch.streams, batch.captions), kept, strict=False):
+        if chosen is not None:
+            _add_kept(sums, rows, chosen)
     for rows, values in zip((batch.streams, batch.captions), losses, strict=False):
         wanted = rows.labels != IGNORED
         for kind, of_label, names in (
@@ -47,8 +59,23 @@ def _add(sums: Sums, kind: str, names: tuple[str, ...], group: Tensor, losses: T
             sums[f"{kind}.{name}"] = before[0] + total, before[1] + count
 
 
+def _add_kept(sums: Sums, rows: Batch, chosen: Bool[Tensor, " _"]) -> None:
+    """Add which text tokens were selected, in all and by their type where it is known."""
+    known = rows.targets.known
+    wanted = rows.labels != IGNORED
+    text = known[PLACE][wanted].isfinite()
+    groups = {"text": text}
+    if TYPE in known:
+        of_type = known[TYPE][wanted]
+        groups |= {f"type_{number}": text & (of_type == number) for number in TYPES}
+    for name, here in groups.items():
+        before = sums.get(f"kept.{name}", (0.0, 0.0))
+        if count := int(here.sum()):
+            sums[f"kept.{name}"] = (before[0] + int(chosen[here].sum()), before[1] + count)
+
+
 def means_by_group(sums: Iterable[Sums]) -> dict[str, dict[str, float]]:
-    """Mean loss of every group over processes: `{"facts": {…}, "senses": {…}}`, nats per token.
+    """Mean of every group over processes: `{"facts": {…}, "senses": {…}}`, nats per token.
 
     >>> means_by_group([{"facts.colour": (2.0, 1.0)}, {"facts.colour": (4.0, 2.0)}])
     {'facts': {'colour': 2.0}}

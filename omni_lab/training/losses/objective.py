@@ -6,6 +6,7 @@ The means are over every supervised token of every process, however unevenly the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,12 +16,14 @@ from torch import Tensor, nn
 from omni_lab.config import StageConfig, TrainingConfig
 from omni_lab.data.batch import TrainingBatch
 from omni_lab.model.inputs import forward_batch
-from omni_lab.model.omni import OmniModel
+from omni_lab.model.omni import Chooser, OmniModel, OmniOutput
 from omni_lab.parallel.batch import ShardedBatch
 from omni_lab.sequences.batch import IGNORED, Batch
 from omni_lab.training.losses.contrastive import contrastive_losses, mean_of
 from omni_lab.training.losses.groups import token_weights
 from omni_lab.training.optimizers import choose_trained, part_of
+from omni_lab.training.processes import Processes
+from omni_lab.training.selection.selection import Selection
 
 
 class Objective(nn.Module):
@@ -29,11 +32,14 @@ class Objective(nn.Module):
     Parameters
     ----------
     align_units : units of one moment of the contrastive loss
+    selection : of tokens that are worth learning from; None is all
     """
 
-    def __init__(self, model: OmniModel, align_units: int) -> None:
+    def __init__(
+        self, model: OmniModel, align_units: int, selection: Selection | None = None
+    ) -> None:
         super().__init__()
-        self.model, self.align_units = model, align_units
+        self.model, self.align_units, self.selection = model, align_units, selection
 
     def forward(
         self,
@@ -49,32 +55,35 @@ class Objective(nn.Module):
         ----------
         weights : of the losses on streams (`stream`), on captions (`caption`) and of the
             contrastive loss (`align`) at this step
-        counts : supervised tokens of streams and captions, mean over all processes
+        counts : tokens of streams and captions that have a loss, mean over all processes
         strength : of attention between modalities at this step
         by_sense : weight of a token's loss by the sense that carries it; None is 1
 
         Returns
         -------
         losses : `loss`, which has the gradient; its `parts`; `tokens`, the loss of every
-            supervised token of streams and of captions; `directions` of the contrastive loss
+            supervised token of streams and of captions; which of them were `kept`; `directions`
+            of the contrastive loss
         """
         model, streams = self.model, batch.streams
         # units are encoded once, for streams and for the captions that point into them
         seen = model.see(streams.frames) if len(streams.frames) else batch.seen
         heard = model.hear(streams.waves) if len(streams.waves) else None
-        output = forward_batch(model, streams, seen, heard, strength)
+        output = forward_batch(model, streams, seen, heard, strength, self._chooser(streams))
         # 0 labels teach nothing
-        parts = {"stream": output.losses.sum() / (counts[0] or 1.0)}
-        loss = weights["stream"] * _weighed(output.losses, streams, by_sense) / (counts[0] or 1.0)
-        tokens, directions = [output.losses.detach()], {}
+        parts = {"stream": _kept_sum(output) / (counts[0] or 1.0)}
+        loss = weights["stream"] * _weighed(output, streams, by_sense) / (counts[0] or 1.0)
+        tokens, kept, directions = [output.losses.detach()], [output.kept], {}
 
         parts["caption"] = loss * 0  # a process without captions reports what the others report
         if batch.captions is not None:
-            captions = forward_batch(model, batch.captions, seen, heard, strength)
-            parts["caption"] = captions.losses.sum() / (counts[1] or 1.0)
-            weighed = _weighed(captions.losses, batch.captions, by_sense) / (counts[1] or 1.0)
+            choose = self._chooser(batch.captions)
+            captions = forward_batch(model, batch.captions, seen, heard, strength, choose)
+            parts["caption"] = _kept_sum(captions) / (counts[1] or 1.0)
+            weighed = _weighed(captions, batch.captions, by_sense) / (counts[1] or 1.0)
             loss = loss + weights["caption"] * weighed
             tokens.append(captions.losses.detach())
+            kept.append(captions.kept)
 
         if weights["align"] > 0:
             pairs = contrastive_losses(model, output.embeddings, streams, self.align_units)
@@ -86,7 +95,13 @@ class Objective(nn.Module):
         if isinstance(streams, ShardedBatch):
             loss = loss + self._untouched()
         parts = {name: value.detach() for name, value in parts.items()}
-        return {"loss": loss, "parts": parts, "tokens": tokens, "directions": directions}
+        return {
+            "loss": loss, "parts": parts, "tokens": tokens, "kept": kept,
+            "directions": directions,
+        }  # fmt: skip
+
+    def _chooser(self, rows: Batch) -> Chooser | None:
+        return self.selection and self.selection.chooser(rows)
 
     def _untouched(self) -> Float[Tensor, ""]:
         """Zero, by way of a trained weight: a rank without tokens of what trains takes part too.
@@ -100,16 +115,35 @@ class Objective(nn.Module):
         return next(trained).flatten()[0] * 0
 
 
+def _kept_sum(output: OmniOutput) -> Float[Tensor, ""]:
+    """Sum of the losses of the tokens that are kept."""
+    return (output.losses if output.kept is None else output.losses[output.kept]).sum()
+
+
 def _weighed(
-    losses: Float[Tensor, " N"], rows: Batch, by_sense: Float[Tensor, " senses"] | None
+    output: OmniOutput, rows: Batch, by_sense: Float[Tensor, " senses"] | None
 ) -> Float[Tensor, ""]:
-    """Sum of the losses of a batch's tokens, each with the weight of its sense."""
-    return (losses if by_sense is None else losses * token_weights(rows, by_sense)).sum()
+    """The same sum, each loss with the weight of its token's sense."""
+    if by_sense is None:
+        return _kept_sum(output)
+    return _kept_sum(replace(output, losses=output.losses * token_weights(rows, by_sense)))
 
 
-def stage_objective(model: OmniModel, settings: TrainingConfig, stage: StageConfig) -> Objective:
-    """Objective of a stage, with those parts of the model set to learn that the stage trains."""
-    objective = Objective(model, settings.align_units)
+def stage_objective(
+    model: OmniModel,
+    settings: TrainingConfig,
+    stage: StageConfig,
+    processes: Processes | None = None,
+) -> Objective:
+    """Objective of a stage, with those parts of the model set to learn that the stage trains.
+
+    Parameters
+    ----------
+    processes : that train together, where tokens are selected over several; None is this one
+    """
+    chosen = stage.selection.rule != "none"
+    selection = Selection(stage, processes) if chosen else None
+    objective = Objective(model, settings.align_units, selection)
     choose_trained(objective, stage)
     return objective
 
@@ -119,9 +153,12 @@ def scalars(losses: Mapping[str, Any]) -> dict[str, Tensor]:
     return {"loss": losses["loss"], **losses["parts"]}
 
 
-def supervised(batch: TrainingBatch) -> Float[Tensor, " 2"]:
-    """Number of supervised tokens of streams and captions in this process."""
-    captions = torch.tensor(0)
-    if batch.captions is not None:
-        captions = (batch.captions.labels != IGNORED).sum()
-    return torch.stack([(batch.streams.labels != IGNORED).sum(), captions]).float()
+def supervised(batch: TrainingBatch, selection: Selection | None = None) -> Float[Tensor, " 2"]:
+    """Number of tokens of streams and captions in this process that have a loss."""
+
+    def count(rows: Batch | None) -> float:
+        if rows is None:
+            return 0.0
+        return selection.counts(rows) if selection else float((rows.labels != IGNORED).sum())
+
+    return torch.tensor([count(batch.streams), count(batch.captions)])
