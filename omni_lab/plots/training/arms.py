@@ -12,9 +12,13 @@ from omni_lab.plots.palette import FAINT, INK, LINE, MODALITY_COLOURS
 from omni_lab.plots.style import how_many, logarithmic, new_picture, notice, shortened, styled
 
 _ARMS = ("#332288", "#88CCEE", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499")
-_GROUPS = {"": "all facts", ".image": "seen", ".audio": "heard", ".both": "seen and heard"}
+_AGAINST = "against plain"
+_GROUPS = {
+    "": "all facts", _AGAINST: "all, minus plain", ".image": "seen", ".audio": "heard",
+    ".both": "seen and heard",
+}  # fmt: skip
 _COLOURS = {
-    "": INK, ".image": MODALITY_COLOURS["image"], ".audio": MODALITY_COLOURS["audio"],
+    "": INK, _AGAINST: INK, ".image": MODALITY_COLOURS["image"], ".audio": MODALITY_COLOURS["audio"],
     ".both": "#CC79A7",
 }  # fmt: skip
 
@@ -23,13 +27,15 @@ _COLOURS = {
 def draw_arms(record: dict[str, Any]) -> Figure:
     """Training loss on answers of every arm, and its mean accuracy on unseen scenes with 95 % intervals.
 
-    A dot is a seed, a bar the interval over seeds. Facts are grouped by the sense that carries
-    them; all arms have the same axes.
+    A dot is a seed, a bar the interval over seeds. Seeds differ more than arms do, so that arms are
+    compared seed by seed: what is left of each when the plain arm of its seed is taken off. Facts
+    are grouped by the sense that carries them; all arms have the same axes.
 
     Parameters
     ----------
     record : of an experiment of arms: `metrics` (`<arm>.mean.accuracy<group>`), and in `details`
-        `arms` and `curves` (per arm and seed, `step` and `stream`)
+        `arms` and `curves` (per arm and seed, `step` and `stream`); differences from the plain
+        arm, `against_plain.<arm>` or `gain.<arm>`, where there is one
     """
     details, metrics = record.get("details") or {}, record.get("metrics") or {}
     arms = [arm for arm in details.get("arms", {}) if f"{arm}.mean.accuracy" in metrics]
@@ -39,14 +45,15 @@ def draw_arms(record: dict[str, Any]) -> Figure:
     described = "; ".join(f"{arm} {metrics[f'{arm}.mean.accuracy']['mean']:.3f}" for arm in arms)
     seeds = how_many(len(record.get("seeds") or []), "seed")
     picture = new_picture(
-        9.2, 0.32 * len(arms) + 2.1,
+        10.4, 0.32 * len(arms) + 2.1,
         f"Mean accuracy over facts, {seeds}: {described}. Claim: {record.get('claim', '')}.",
     )  # fmt: skip
-    grid = picture.add_gridspec(1, 1 + len(_GROUPS), width_ratios=[1.7, 1, 1, 1, 1])
+    shown = {g: t for g, t in _GROUPS.items() if any(_scores(arm, metrics, g) for arm in arms)}
+    grid = picture.add_gridspec(1, 1 + len(shown), width_ratios=[1.6, *[1] * len(shown)])
     _losses(picture.add_subplot(grid[0]), arms, details.get("curves", {}))
 
     first = None
-    for column, (group, title) in enumerate(_GROUPS.items(), 1):
+    for column, (group, title) in enumerate(shown.items(), 1):
         ax = picture.add_subplot(grid[column], sharey=first)
         _dots(ax, arms, metrics, group)
         ax.set_title(title, fontsize=9)
@@ -86,12 +93,24 @@ def _dots(ax: Axes, arms: list[str], metrics: dict[str, Any], group: str) -> Non
     """Accuracy of every arm: dots for seeds, a bar for the interval, a mark for the mean."""
     colour = _COLOURS[group]
     for row, arm in enumerate(arms):
-        score = metrics[f"{arm}.mean.accuracy{group}"]
-        ax.plot([max(0, score["low"]), min(1, score["high"])], [row, row], color=LINE, linewidth=5)
+        if not (score := _scores(arm, metrics, group)):
+            continue
+        low, high = score["low"], score["high"]
+        if group != _AGAINST:
+            low, high = max(0, low), min(1, high)
+        ax.plot([low, high], [row, row], color=LINE, linewidth=5)
         ax.plot(score["seeds"], [row] * len(score["seeds"]), "o", color=colour, markersize=3.2)
         ax.plot([score["mean"]], [row], "|", color=colour, markersize=11, markeredgewidth=1.6)
+    if group == _AGAINST:
+        ax.axvline(0, color=FAINT, linewidth=0.9)
     ax.grid(axis="x")
     ax.set_axisbelow(True)
-    ax.tick_params(colors=FAINT, labelcolor=INK, labelsize=7.5)
-    ax.xaxis.set_major_formatter("{x:.2f}")
-    ax.locator_params(axis="x", nbins=4)
+    ax.tick_params(colors=FAINT, labelcolor=INK, labelsize=7)
+    ax.locator_params(axis="x", nbins=3)
+
+
+def _scores(arm: str, metrics: dict[str, Any], group: str) -> dict[str, Any] | None:
+    """Accuracy of an arm on a group of facts, or what it has beyond the plain one."""
+    if group == _AGAINST:
+        return metrics.get(f"against_plain.{arm}") or metrics.get(f"gain.{arm}")
+    return metrics[f"{arm}.mean.accuracy{group}"]
