@@ -53,6 +53,15 @@ class HaystackConfig:
 
 
 @dataclass(frozen=True)
+class CaptionSetConfig:
+    """Finite set of captioned pictures, some of whose words contradict the picture."""
+
+    count: Count = 600  # pictures
+    first: Natural = 0  # number of the first; sets that begin elsewhere have other pictures
+    wrong: Fraction = 0.4  # fraction of colours and shapes that are wrong
+
+
+@dataclass(frozen=True)
 class WorldConfig:
     """The gallery that films are made of."""
 
@@ -67,6 +76,7 @@ class WorldConfig:
     audio_noise: NonNegative = 0.004  # standard deviation of the room's noise, of full scale
     image_lost: Fraction = 0.0  # fraction of rooms whose pictures are noise alone
     audio_lost: Fraction = 0.0  # fraction of rooms whose sound is noise alone
+    captions: CaptionSetConfig = field(default_factory=CaptionSetConfig)
     haystack: HaystackConfig = field(default_factory=HaystackConfig)
 
 

@@ -7,6 +7,7 @@ from omni_lab.data.batch import StageData
 from omni_lab.errors import UsageError
 from omni_lab.triplets.record import Triplet
 from omni_lab.world.albums.lessons import AlbumLessons
+from omni_lab.world.captions.lessons import CaptionLessons
 from omni_lab.world.gallery_lessons import MODALITIES_OF, GalleryLessons
 from omni_lab.world.haystack.lessons import HaystackLessons, SightLessons
 
@@ -27,11 +28,19 @@ def lessons(config: Config, stage: StageConfig, films: list[Triplet] | None = No
         return GalleryLessons(config, stage, films)
     if stage.name == "albums":
         return AlbumLessons(config, stage)
+    if stage.name == "captions":
+        return CaptionLessons(config, stage)
     if stage.name == "sight":
         return SightLessons(config, stage)
     if stage.name in {level.name for level in config.world.haystack.levels}:
         return HaystackLessons(config, stage)
     known = ", ".join(
-        (*MODALITIES_OF, "albums", "sight", *(x.name for x in config.world.haystack.levels))
+        (
+            *MODALITIES_OF,
+            "albums",
+            "captions",
+            "sight",
+            *(x.name for x in config.world.haystack.levels),
+        )
     )
     raise UsageError(f"the gallery has no lessons for stage {stage.name!r}; it has {known}")

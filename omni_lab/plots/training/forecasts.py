@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -61,14 +62,26 @@ def draw_forecast(record: dict[str, Any]) -> Figure:
         if name in ("total", _REST):
             continue
         right.plot(steps, curve, color=FAINT, linewidth=0.6 + 30 * shares[name], alpha=0.8)
+    ends = {name: c[-1] for name, c in told["curves"].items() if name not in ("total", _REST)}
+    for name, height in _apart(ends).items():
         right.annotate(
-            in_words(name), (steps[-1], curve[-1]), (3, 0), textcoords="offset points",
+            in_words(name), (steps[-1], height), (3, 0), textcoords="offset points",
             fontsize=6.5, va="center", color=FAINT, annotation_clip=False,
         )  # fmt: skip
     right.set(xlabel="step", ylabel="forecast loss of facts (nats per token)")
     for ax in (left, right):
         logarithmic(ax, both=True)
     return picture
+
+
+def _apart(heights: dict[str, float], lines: int = 26) -> dict[str, float]:
+    """Heights on a logarithmic axis that has room for so many lines, none upon another."""
+    gap = (max(heights.values()) / min(heights.values())) ** (1 / lines)
+    out: dict[str, float] = {}
+    above = math.inf
+    for name, height in sorted(heights.items(), key=lambda pair: -pair[1]):
+        out[name] = above = min(height, above / gap)
+    return out
 
 
 def _bends(ax: Axes, steps: list[float], curve: list[float], at: list[float], colour: str) -> None:

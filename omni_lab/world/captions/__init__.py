@@ -1,0 +1,1 @@
+"""Captioned pictures with wrong words: what selective training learns from, truth known."""
