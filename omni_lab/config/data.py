@@ -59,6 +59,7 @@ class CaptionSetConfig:
     count: Count = 600  # pictures
     first: Natural = 0  # number of the first; sets that begin elsewhere have other pictures
     wrong: Fraction = 0.4  # fraction of colours and shapes that are wrong
+    grey: bool = False  # without pictures: what text alone tells
 
 
 @dataclass(frozen=True)

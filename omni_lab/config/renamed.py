@@ -44,7 +44,7 @@ ADDED: dict[str, Any] = {
         "base": "",
         "prior": "",
     },
-    "captions": {"count": 600, "first": 0, "wrong": 0.4},
+    "captions": {"count": 600, "first": 0, "wrong": 0.4, "grey": False},
     "asked": [],
     "image_lost": 0.0,
     "audio_lost": 0.0,

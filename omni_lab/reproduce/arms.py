@@ -157,11 +157,6 @@ def run_all(tasks: Sequence[Task], jobs: int = 1) -> list[dict[str, Any]]:
 
     Beginnings come first, each once: two processes never train into one folder.
     """
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from multiprocessing import get_context
-
-    from omni_lab.progress import Progress
-
     plain = {
         task.row: {
             "arm": task.arm, "config": to_dict(task.config),
@@ -175,21 +170,34 @@ def run_all(tasks: Sequence[Task], jobs: int = 1) -> list[dict[str, Any]]:
         for task in tasks
         if task.row in missing and task.beginning
     }
-    if jobs == 1:
-        with Progress(len(missing), "arms", "run") as bar:
-            for task in missing.values():
-                perform(task)
-                bar.update()
-        return [perform(plain[task.row]) for task in tasks]
-
-    workers = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
-    with workers as pool, Progress(len(begun) + len(missing), "arms", "run") as bar:
-        beginnings = [(_begin, to_dict(t.beginning), str(t.runs)) for t in begun.values()]
-        for calls in (beginnings, [(perform, task) for task in missing.values()]):
-            for done in as_completed([pool.submit(*call) for call in calls]):
-                done.result()
-                bar.update()
+    beginnings = [(_begin, to_dict(t.beginning), str(t.runs)) for t in begun.values()]
+    pooled([beginnings, [(perform, task) for task in missing.values()]], jobs, "arms")
     return [perform(plain[task.row]) for task in tasks]
+
+
+def pooled(rounds: Sequence[Sequence[tuple]], jobs: int, what: str) -> None:
+    """Rounds of calls, `(function, *arguments)`, `jobs` at a time; each waits for the one before.
+
+    Parameters
+    ----------
+    what : is run, for the progress bar
+    """
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import get_context
+
+    from omni_lab.progress import Progress
+
+    with Progress(sum(map(len, rounds)), what, "run") as bar:
+        if jobs == 1:
+            for function, *arguments in (call for calls in rounds for call in calls):
+                function(*arguments)
+                bar.update()
+            return
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            for calls in rounds:
+                for done in as_completed([pool.submit(*call) for call in calls]):
+                    done.result()
+                    bar.update()
 
 
 def _begin(config: dict[str, Any], runs: str) -> None:

@@ -41,6 +41,10 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
         "is 8 : 1 : 1 the best ratio of images, texts and sounds, in clips or in tokens?",
         "O18",
     ),
+    "svlm": (
+        "which text tokens are worth learning from, where some words are wrong?",
+        "C7 C8",
+    ),
     "checkers": (
         "do the exercises' checkers refuse every mistake, and say which one it is?",
         "none: it is about the course",
@@ -54,7 +58,7 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
 
 # experiments that one file holds, as entries of a table of choices
 CHOICES = ("O5", "O6", "O8", "O9", "O10", "O11", "O16", "O17", "O18")
-PARALLEL = (*CHOICES, "O7", "O12", "forecast")  # their runs can go side by side
+PARALLEL = (*CHOICES, "O7", "O12", "forecast", "svlm")  # their runs can go side by side
 _FILES = {"O7": "balance", "O12": "loss_phases"}
 
 

@@ -74,13 +74,15 @@ class CaptionLessons(StageData):
 
     def __init__(self, config: Config, stage: StageConfig) -> None:
         own = config.world.captions
-        self.settings, self.seed = stage, config.seed
+        self.settings, self.seed, self.grey = stage, config.seed, own.grey
         self.set = CaptionSet(config, "train", own.first, own.count, own.wrong)
         self.seen: Float[Tensor, "pictures image_tokens D"] | None = None
 
     def enter(self, model: nn.Module) -> None:
         """Cache the image tokens, encoded by the model as it is when the stage begins."""
         self.seen = self.set.see(model)
+        if self.grey:
+            self.seen = torch.zeros_like(self.seen)
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
         """Training batch of `rank` at `step`: every picture once before any comes again."""
