@@ -64,7 +64,7 @@ def save(
     InputError
         it is not on disk as it was written
     """
-    final = folder / f"{place.stage}-{place.step:06d}"
+    final = path_of(folder, place)
     half = final.with_name(f"{final.name}.tmp")
     shutil.rmtree(half, ignore_errors=True)
     try:
@@ -78,6 +78,11 @@ def save(
         raise InputError(f"{final}: not on disk as it was written: {wrong}; the one before stays")
     _prune(folder, place, config)
     return final
+
+
+def path_of(folder: Path, place: Place) -> Path:
+    """Where the checkpoint of a place lies."""
+    return folder / f"{place.stage}-{place.step:06d}"
 
 
 def write_files(
