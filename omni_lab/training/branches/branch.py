@@ -28,9 +28,7 @@ from omni_lab.training.trainer import Trainer, interactions
 Data = Callable[[StageConfig], StageData]  # the same batches for a stage of any number of steps
 
 
-def branch_config(
-    trunk: Config, step: int, steps: int, shape: str = "linear", floor: float = 0.0
-) -> Config:
+def branch_config(trunk: Config, step: int, steps: int, shape: str = "linear") -> Config:
     """Settings of a decay branch: those of its trunk, whose last stage goes on from `step`.
 
     Parameters
@@ -38,7 +36,6 @@ def branch_config(
     step : of the trunk's last stage, where the branch leaves it
     steps : of the branch
     shape : of the decay: linear, cosine or exponential
-    floor : fraction of the full rate that the decay ends at
 
     Raises
     ------
@@ -52,7 +49,7 @@ def branch_config(
         raise UsageError(f"stage {stage.name}: {wrong}; leave it within, for 1 or more")
     own = replace(
         stage, steps=step + steps, steps_multiple=0.0, schedule="wsd", decay_steps=steps,
-        decay_shape=shape, decay_floor=floor, milestones=(),
+        decay_shape=shape, decay_floor=0.0, milestones=(),
     )  # fmt: skip
     return replace(trunk, training=replace(trunk.training, stages=(*before, own)))
 

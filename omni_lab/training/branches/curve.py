@@ -130,7 +130,7 @@ def explore(
     for part, end in enumerate(branching.ends, 1):
         steps = branching.branch_steps(end)
         point: dict[str, Any] = {"part": part, "step": end, "branch_steps": steps}
-        point["trunk"] = _scored(score, OmniModel.load(trunk_checkpoint(trunk, end)).eval(), by)
+        point["trunk"] = _scored(score, OmniModel.load(trunk_checkpoint(trunk, end)), by)
         place = folder / "branches" / str(end)
         point["branch"] = _scored(
             score, branch(trunk, end, steps, place, data, branching.shape, progress), by

@@ -70,7 +70,7 @@ def merge(trunk: Path, steps: Sequence[int], folder: Path) -> OmniModel:
     model.load_state_dict(mean_weights([source / WEIGHTS for source in sources]))
     write_json(folder / "merged.json", {"stage": place.stage, "steps": sorted(steps)})
     checkpoint.save(run.checkpoints, place, model, [], None, config)
-    return model.eval()
+    return model
 
 
 def mean_weights(files: Sequence[Path]) -> dict[str, Tensor]:
