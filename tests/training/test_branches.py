@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from omni_lab.training.branches.branch import branch, branch_config
 from omni_lab.training.branches.curve import Branching, explore
 from omni_lab.training.branches.merging import mean_weights, merge, merged_steps
 from omni_lab.training.rules.schedules import learning_rate_factor
-from omni_lab.training.run import Place, RunFolder, read_config
+from omni_lab.training.run import RunFolder, read_config
 from omni_lab.training.trainer import train_stages, trained
 
 # rules whose state must go on in a branch, too
@@ -100,7 +101,7 @@ def test_a_branch_decays_to_zero_from_where_its_trunk_stood(shape):
     stage = branch_config(CONFIG, 4, 10, shape).training.stages[-1]
     factors = [learning_rate_factor(step, stage, 1) for step in range(15)]
     assert factors[:5] == [1.0] * 5
-    assert all(a > b for a, b in zip(factors[4:], factors[5:], strict=False))
+    assert all(a > b for a, b in pairwise(factors[4:]))
     assert factors[14] == 0 and 0 < factors[13] < 0.11
     half = {"linear": 0.5, "cosine": 0.5, "exponential": 0.0759}[shape]
     assert factors[9] == pytest.approx(half, abs=1e-3)
@@ -124,9 +125,9 @@ def test_a_branch_killed_at_any_write_goes_on_to_the_same_bits(trunk, chat, tmp_
     killed = tmp_path / "killed"
     died = [
         killed_at(killed, at, lambda: branch(own, 4, 3, killed, chat, progress=False))
-        for at in (1, 9, 20, 26, 45)
+        for at in (1, 9, 20, 40)
     ]
-    assert died[:4] == [True] * 4
+    assert died[:3] == [True] * 3
     branch(own, 4, 3, killed, chat, progress=False)
     assert lines(killed) == lines(tmp_path / "whole")
     check_equal(weights(killed, 7), weights(tmp_path / "whole", 7))
@@ -201,17 +202,12 @@ def test_a_merge_is_the_mean_of_the_weights_and_a_run_of_its_own(trunk, tmp_path
         if name in each[0]:
             mean = torch.stack([one[name].double() for one in each]).mean(0)
             torch.testing.assert_close(value.double(), mean, rtol=0, atol=1e-7)
-    assert not torch.equal(each[0]["connector.image.project.weight"],
-                           weights(tmp_path / "merge", 4)["connector.image.project.weight"])  # fmt: skip
+    assert any(not torch.equal(value, each[2][name]) for name, value in each[0].items())
     told = json.loads((tmp_path / "merge" / "merged.json").read_text())
     assert told == {"stage": "instruct", "steps": [2, 3, 4]}
-    check_equal(weights(tmp_path / "merge", 4), load_file(
-        merge_again(trunk, tmp_path / "merge") / "model.safetensors"))  # fmt: skip
-
-
-def merge_again(trunk, folder):
-    merge(trunk, (2, 3, 4), folder)
-    return checkpoint.path_of(folder / "checkpoints", Place("instruct", 4))
+    before = weights(tmp_path / "merge", 4)
+    merge(trunk, (2, 3, 4), tmp_path / "merge")
+    check_equal(weights(tmp_path / "merge", 4), before)
 
 
 def test_merging_what_is_not_of_one_model_is_refused(tmp_path):
@@ -236,7 +232,7 @@ PARTS = Branching(ends=(2, 4), extra=0.5, merged=2, apart=1)
 
 def size(model):
     """A score that knows a model by its weights."""
-    return {"size": float(sum(value.double().abs().sum() for value in model.parameters()))}
+    return {"size": float(sum(value.detach().double().abs().sum() for value in model.parameters()))}
 
 
 def test_the_curve_scores_trunk_branch_and_merge_of_every_part_and_is_not_trained_twice(
@@ -270,7 +266,7 @@ def test_a_curve_that_could_fail_after_hours_fails_at_once(chat, tmp_path):
     refused("14 steps read 56 samples", Branching((2, 12), 0.2))
     refused("parts end at steps \\(4, 2\\)", Branching((4, 2)))
     refused("no 3 checkpoints, 1 steps apart, end at step 2", Branching((2, 4), merged=3))
-    two = override(CONFIG, ["training.stages=vision,instruct"])
+    two = override(CONFIG, ["training.stages=+vision,instruct"])
     refused("a trunk is one stage, not vision, instruct", config=two)
     assert not (tmp_path / "new").exists()
     one = Branching((1,))
