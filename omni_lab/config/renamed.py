@@ -37,6 +37,7 @@ ADDED: dict[str, Any] = {
     "decay_shape": "linear",
     "decay_floor": 0.02,
     "milestones": [],
+    "chat": "",
     "asked": [],
     "image_lost": 0.0,
     "audio_lost": 0.0,

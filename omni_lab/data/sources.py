@@ -22,7 +22,7 @@ GALLERY = "gallery"
 LESSONS = "omni_lab.world.source"  # named, not imported: the core does not know the gallery
 # clips of the gallery with one modality only, or with all, to be mixed with each other
 GALLERY_PARTS = ("gallery.image", "gallery.audio", "gallery.text", "gallery.omni")
-ON_DISK = ("shards", "image_text", "audio_text", "text")
+ON_DISK = ("shards", "image_text", "audio_text", "chat", "text")
 SOURCES = (GALLERY, *ON_DISK, *GALLERY_PARTS)
 
 
@@ -106,7 +106,7 @@ def open_source(
 
     Parameters
     ----------
-    name : shards, image_text, audio_text or text
+    name : shards, image_text, audio_text, chat or text
     tables : folder where lengths of documents are kept between runs; None counts them again
 
     Raises

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,14 +131,14 @@ def test_a_saved_mixture_of_chats_goes_on_and_changed_chats_are_refused(chat, tm
 
     chats = shutil.copytree(chat.documents["seen"].path.parent, tmp_path / "seen") / "chat.jsonl"
     chats.write_text("".join(chats.read_text().splitlines(keepends=True)[:-1]))
-    fewer = open_datasets({"seen": ("image_text", str(chats))}, chat.writing)
+    fewer = open_datasets({"seen": ("chat", str(chats))}, chat.writing)
     with pytest.raises(InputError, match="dataset seen changed since: 5 samples .* then, 4 .* now"):
         load_mixture(path, chat.documents | fewer)
 
 
 def test_the_same_chats_under_two_names_are_refused(chat):
     path = str(chat.documents["seen"].path)
-    twice = open_datasets(dict.fromkeys(("seen", "told"), ("image_text", path)), chat.writing)
+    twice = open_datasets(dict.fromkeys(("seen", "told"), ("chat", path)), chat.writing)
     with pytest.raises(InputError, match="datasets seen and told are the same data"):
         mix(twice, SPECS, (8, 8), seed=0)
 
@@ -145,31 +146,62 @@ def test_the_same_chats_under_two_names_are_refused(chat):
 def test_a_missing_picture_is_one_typed_line(chat, tmp_path):
     folder = shutil.copytree(chat.documents["seen"].path.parent, tmp_path / "seen")
     (folder / "3.jpg").unlink()
-    documents = open_datasets({"seen": ("image_text", str(folder / "chat.jsonl"))}, chat.writing)
+    documents = open_datasets({"seen": ("chat", str(folder / "chat.jsonl"))}, chat.writing)
     data = MixtureData(STAGE, chat.writing, documents, mix(documents, ("seen=100",), (24,), 0))
     with pytest.raises(InputError, match="3.jpg") as caught:
         [data.batch(step) for step in range(2)]
     assert "\n" not in str(caught.value)
 
 
-def test_pictures_and_sounds_in_one_chat_are_a_dataset_too(tmp_path):
-    config = settings_of(
-        "training.stages.instruct.train=image,audio,connector,decoder",
-        "training.stages.instruct.steps=1",
-    )
+def mixed_chats(folder, samples=3):
+    """Chats in which a picture and a sound, a picture, a sound, and nothing comes before a text."""
     lines = []
-    for number in range(3):
-        (tmp_path / f"{number}.jpg").write_bytes(picture(number))
-        soundfile.write(tmp_path / f"{number}.flac", np.full(16_000, 0.1 * number), 16_000)
-        columns = {"images": [f"{number}.jpg"], "audios": [f"{number}.flac"]}
-        asked = {"role": "user", "content": "<image><audio>What?"}
-        answer = {"role": "assistant", "content": f"red {number}"}
-        lines.append(json.dumps({"messages": [asked, answer], **columns}))
-    path = tmp_path / "chat.jsonl"
+    for number in range(samples):
+        (folder / f"{number}.jpg").write_bytes(picture(number))
+        soundfile.write(folder / f"{number}.flac", np.full(16_000, 0.1 * number), 16_000)
+        for asked in ("<image><audio>What?", "<image>What?", "<audio>What?", "What?"):
+            columns = {
+                f"{kind}s": [f"{number}.{suffix}"] if f"<{kind}>" in asked else []
+                for kind, suffix in (("image", "jpg"), ("audio", "flac"))
+            }
+            answer = {"role": "assistant", "content": f"red {number}"}
+            messages = [{"role": "user", "content": asked}, answer]
+            lines.append(json.dumps({"messages": messages, **columns}))
+    path = folder / "chat.jsonl"
     path.write_text("\n".join(lines))
+    return str(path)
 
-    documents = open_datasets({"both": ("image_text", str(path))}, format_of(config))
-    mixture = mix(documents, ("both=100",), (4,), seed=0)
-    data = MixtureData(config.training.stages[-1], format_of(config), documents, mixture)
-    batch = data.batch(0)
-    assert len(batch.streams.frames) == 4 and len(batch.streams.waves) >= 4
+
+def test_chats_with_pictures_and_sounds_one_of_them_or_neither_are_one_dataset(tmp_path):
+    config = settings_of("training.stages.instruct.train=image,audio,connector,decoder")
+    path = mixed_chats(tmp_path)
+    documents = open_datasets({"all": ("chat", path)}, format_of(config))
+    assert len(documents["all"]) == 12 and not documents["all"].left_out
+    assert documents["all"].modalities == {"image", "audio", "text"}
+    kinds = [{item.kind for item in documents["all"][n].items} - {"control"} for n in range(4)]
+    assert kinds == [{"image", "audio", "text"}, {"image", "text"}, {"audio", "text"}, {"text"}]
+
+    mixture = mix(documents, ("all=100",), (12,), seed=0)
+    stage = replace(config.training.stages[-1], steps=3)
+    data = MixtureData(stage, format_of(config), documents, mixture)
+    batches = [data.batch(step) for step in range(3)]
+    for senses in ("frames", "waves"):  # half of the chats have each
+        assert sum(len(getattr(batch.streams, senses)) for batch in batches) == 6
+    assert all((batch.streams.labels >= 0).any(1).all() for batch in batches)
+
+
+def test_chats_with_a_sense_that_the_stage_does_not_read_are_left_out_and_told(tmp_path, capsys):
+    documents = open_datasets({"all": ("chat", mixed_chats(tmp_path))}, format_of(CONFIG))
+    assert len(documents["all"]) == 6
+    assert documents["all"].left_out == {"with sound, which the stage does not read": 6}
+    mixture = mix(documents, ("all=100",), (24,), seed=0)
+    MixtureData(STAGE, format_of(CONFIG), documents, mixture).enter(torch.nn.Identity())
+    told = "source all: 6 documents; left out: 6 with sound, which the stage does not read"
+    assert told in capsys.readouterr().err
+
+
+def test_a_folder_without_chats_is_refused_by_name(tmp_path):
+    (tmp_path / "a.tar").touch()
+    for path in (tmp_path, tmp_path / "a.tar", tmp_path / "none"):
+        with pytest.raises(InputError, match="no chats there; give chat messages"):
+            open_datasets({"all": ("chat", str(path))}, format_of(CONFIG))

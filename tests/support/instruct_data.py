@@ -54,7 +54,7 @@ class Lessons:
         }
         self.writing = format_of(config)
         self.documents = open_datasets(
-            {name: ("image_text", path) for name, path in paths.items()}, self.writing
+            {name: ("chat", path) for name, path in paths.items()}, self.writing
         )
         self.mixture = mix(self.documents, SPECS, sizes, seed=0)
 
