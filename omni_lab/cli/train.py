@@ -97,7 +97,7 @@ def chosen(arguments: argparse.Namespace) -> Config:
         stages = tuple(named[name] for name in arguments.stages)
     settings = list(arguments.settings)
     if arguments.data and arguments.data.is_file():
-        pairs = f"--set data.image_text={arguments.data} (or data.audio_text, data.text)"
+        pairs = f"--set data.image_text={arguments.data} (or data.audio_text, data.chat, data.text)"
         message = (
             f"a file, where a folder of shards is expected; pairs and text are named by {pairs}"
         )

@@ -183,6 +183,14 @@ def _check_course(key: str, stage: StageConfig) -> None:
         ends = bool(phase.until) == bool(phase.below)
         right = "set where below is: a loss, and the value at which it ends the phase"
         _require(ends, f"{key}.phases.{phase.name}.until", phase.until, right)
+    stops = stage.milestones
+    rising = list(stops) == sorted({*stops})
+    _require(rising, f"{key}.milestones", written(stops), "rising, every step once")
+    if not stage.steps_multiple:
+        right = f"at most {stage.steps}, the steps of the stage"
+        last = max(stops, default=0)
+        _require(last <= stage.steps, f"{key}.milestones", written(stops), right)
+        _require(stage.decay_steps <= stage.steps, f"{key}.decay_steps", stage.decay_steps, right)
     most = stage.balance.most
     _require(most >= 1, f"{key}.balance.most", most, "1 or more: the largest factor")
 

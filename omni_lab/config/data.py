@@ -137,6 +137,7 @@ class DataConfig:
     shards: str = ""  # folder of `omni-lab triplets build`
     image_text: str = ""  # pairs: webdataset tars, a `datasets` folder, or chat messages (JSONL)
     audio_text: str = ""  # pairs, in the same forms
+    chat: str = ""  # chat messages (JSONL) with pictures and sounds, with one of them, or neither
     text: str = ""  # plain text: a file, or a folder of .txt and .jsonl
     tokenizer: str = ""  # of Hugging Face; empty is the decoder's, or the gallery's words
 

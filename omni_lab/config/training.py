@@ -9,6 +9,7 @@ from omni_lab.config.types import (
     BalanceRule,
     ClipRule,
     Count,
+    DecayShape,
     End,
     Engine,
     Fraction,
@@ -97,6 +98,10 @@ class StageConfig:
     optimizer: Optimizer = "muon"  # muon (matrices; AdamW for the rest) or adamw alone
     schedule: Schedule = "wsd"  # of the rate: wsd (warmup, stable, decay), cosine or constant
     decay_fraction: Fraction = 0.35  # of the stage, at its end, over which wsd decays the rate
+    decay_steps: Natural = 0  # the same in steps, exactly; 0 takes decay_fraction
+    decay_shape: DecayShape = "linear"  # how wsd decays the rate: linear, cosine or exponential
+    decay_floor: Fraction = 0.02  # of the full rate: what wsd and cosine end at
+    milestones: tuple[Count, ...] = ()  # steps whose checkpoints are never removed, rising
     caption_weight: NonNegative = 1.0  # weight of captions in the loss, beside answers at 1
     curriculum_fraction: Fraction = 0.0  # of the stage that begins with what is learned sooner
     align_weight: NonNegative = 0.0  # weight of the contrastive loss (InfoNCE) at first

@@ -47,6 +47,7 @@ Scenes = Literal["difference", "pyscenedetect"]
 StageLayout = Literal["same", "stream", "F0", "F1", "F2", "F3", "F4", "haystack"]
 RatioUnit = Literal["clips", "tokens"]
 Schedule = Literal["wsd", "cosine", "constant"]  # of the learning rate
+DecayShape = Literal["linear", "cosine", "exponential"]  # of the rate, where wsd lets it fall
 Optimizer = Literal["muon", "adamw"]  # Muon for matrices and AdamW for the rest, or AdamW alone
 BalanceRule = Literal["none", "rates", "weights", "ogm"]  # of how fast modalities converge
 ClipRule = Literal["fixed", "running", "tensor", "none"]  # of the gradient's norm

@@ -7,6 +7,10 @@ __getattr__, __dir__, __all__ = public(
     {
         "batch": "StageData TrainingBatch",
         "documents": "Documents",
+        "instruct.indices": "load_mixture save_mixture",
+        "instruct.lessons": "MixtureData open_datasets steps_at_ends",
+        "instruct.mixture": "Mixture combination_size mix",
+        "instruct.seen": "seen_of seen_table",
         "loader": "prefetch",
         "mixed": "SourceData",
         "plan": "Plan",

@@ -22,7 +22,8 @@ GALLERY = "gallery"
 LESSONS = "omni_lab.world.source"  # named, not imported: the core does not know the gallery
 # clips of the gallery with one modality only, or with all, to be mixed with each other
 GALLERY_PARTS = ("gallery.image", "gallery.audio", "gallery.text", "gallery.omni")
-SOURCES = (GALLERY, "shards", "image_text", "audio_text", "text", *GALLERY_PARTS)
+ON_DISK = ("shards", "image_text", "audio_text", "chat", "text")
+SOURCES = (GALLERY, *ON_DISK, *GALLERY_PARTS)
 
 
 def training_data(
@@ -49,9 +50,8 @@ def training_data(
     own = [name for name in ratio if name.split(".")[0] == GALLERY]
     if not own:
         writing = writing_of(config, stage, build_vocabulary(config))
-        for name in ratio:
-            _path(config.data, stage, name)  # all of them before any is read
-        sources = {name: _open(name, config.data, writing, tables) for name in ratio}
+        paths = {name: _path(config.data, stage, name) for name in ratio}
+        sources = {name: open_source(name, paths[name], writing, tables) for name in ratio}
         return SourceData(stage, writing, sources, ratio)
     if len(ratio) > len(own) or (GALLERY in ratio and len(ratio) > 1):
         others = ", ".join(name for name in ratio if name != GALLERY)
@@ -99,9 +99,25 @@ def _path(data: DataConfig, stage: StageConfig, name: str) -> str:
     return path
 
 
-def _open(name: str, data: DataConfig, writing: Writing, tables: Path | None) -> Documents:
-    """Documents of one source."""
-    path = getattr(data, name)
+def open_source(
+    name: str, path: str | Path, writing: Writing, tables: Path | None = None
+) -> Documents:
+    """Documents of a source of that name, at a path.
+
+    Parameters
+    ----------
+    name : shards, image_text, audio_text, chat or text
+    tables : folder where lengths of documents are kept between runs; None counts them again
+
+    Raises
+    ------
+    UsageError
+        there is no source of that name on disk
+    InputError
+        its data are missing, damaged, or of no use to the stage
+    """
+    if name not in ON_DISK:
+        raise UsageError(f"unknown source {name!r}; on disk there are {', '.join(ON_DISK)}")
     if name == "shards":
         from omni_lab.data.shards import ShardDocuments
 

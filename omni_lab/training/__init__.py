@@ -5,6 +5,9 @@ from omni_lab.faces import public
 __getattr__, __dir__, __all__ = public(
     __name__,
     {
+        "branches.branch": "branch",
+        "branches.curve": "Branching explore",
+        "branches.merging": "merge",
         "faults.replay": "replay",
         "faults.watch": "NonFiniteError",
         "losses.contrastive": "contrastive_loss",

@@ -49,7 +49,8 @@ def save(
 ) -> Path:
     """Write a checkpoint beside its place, flush and rename it, verify it, and prune older ones.
 
-    Of its stage the one before it stays too; of every other stage the last one does.
+    Of its stage the one before it stays too; of every other stage the last one does. The
+    milestones of all stages stay.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def save(
     InputError
         it is not on disk as it was written
     """
-    final = folder / f"{place.stage}-{place.step:06d}"
+    final = path_of(folder, place)
     half = final.with_name(f"{final.name}.tmp")
     shutil.rmtree(half, ignore_errors=True)
     try:
@@ -75,8 +76,13 @@ def save(
         raise
     if wrong := damage(final):
         raise InputError(f"{final}: not on disk as it was written: {wrong}; the one before stays")
-    _prune(folder, place)
+    _prune(folder, place, config)
     return final
+
+
+def path_of(folder: Path, place: Place) -> Path:
+    """Where the checkpoint of a place lies."""
+    return folder / f"{place.stage}-{place.step:06d}"
 
 
 def write_files(
@@ -109,8 +115,8 @@ def _tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]
     }
 
 
-def _prune(folder: Path, newest: Place) -> None:
-    """Remove what no resumption needs any more, and what power cuts have left half written."""
+def _prune(folder: Path, newest: Place, config: Config | None) -> None:
+    """Remove what nothing needs any more, and what power cuts have left half written."""
     steps: dict[str, list[int]] = {}
     for path, stage, step in _named(folder):
         if stage == newest.stage and step > newest.step:
@@ -119,6 +125,8 @@ def _prune(folder: Path, newest: Place) -> None:
             steps.setdefault(stage, []).append(step)
     keep = {(stage, max(done)) for stage, done in steps.items()}
     keep |= {(newest.stage, step) for step in sorted(steps[newest.stage])[-2:]}
+    stages = config.every_stage() if config else {}
+    keep |= {(name, step) for name, stage in stages.items() for step in stage.milestones}
 
     for path, stage, step in _named(folder):
         if (stage, step) not in keep:

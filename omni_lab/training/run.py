@@ -92,6 +92,13 @@ class RunFolder:
         noted = {"fingerprint": fingerprint, **parts}
         write_json(self.path / "data.json", self._data() | {stage: noted})
 
+    def begin_stage_as(self, other: Path, stage: str) -> None:
+        """Note that a stage goes on with the data that it began with in another run's folder."""
+        file = other / "data.json"
+        noted = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if stage in noted:
+            write_json(self.path / "data.json", self._data() | {stage: noted[stage]})
+
     def _data(self) -> dict[str, Any]:
         file = self.path / "data.json"
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

@@ -213,7 +213,8 @@ class Trainer:
         self, stage: StageConfig, done: int, optimizers: list, controls: Controls, stop: bool
     ) -> None:
         """Checkpoint where one is due; KeyboardInterrupt where a stop was asked for."""
-        due = done == stage.steps or done % self.settings.checkpoint_every == 0
+        due = done in (stage.steps, *stage.milestones)
+        due = due or done % self.settings.checkpoint_every == 0
         if self.processes.main and (stop or due):
             place = checkpoint.Place(stage.name, done)
             self.run.flush()  # before a checkpoint says that their steps are done

@@ -44,7 +44,7 @@ def test_names_and_ratios_that_cannot_be_are_refused(sources, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["shards", "image_text", "audio_text", "text"])
+@pytest.mark.parametrize("name", ["shards", "image_text", "audio_text", "chat", "text"])
 def test_a_source_without_its_path_names_the_key(name):
     with pytest.raises(ConfigError, match=rf"data.{name} is empty, .* set data.{name}=PATH"):
         training_data(tiny(), stage(sources=(name,)))

@@ -1,6 +1,7 @@
-"""Data sources `image_text` and `audio_text`: pairs in webdataset tars, `datasets` folders, chats.
+"""Data sources `image_text`, `audio_text` and `chat`: webdataset tars, `datasets` folders, chats.
 
-The model's role writes the caption, after it has seen the picture or heard the sound.
+The model's role writes the caption, after it has seen the picture or heard the sound. A chat may
+have pictures and sounds, one of them, or text alone.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from omni_lab.errors import InputError
 from omni_lab.sequences.items import Sequence
 from omni_lab.triplets.shards.index import INDEX
 
-KINDS = {"image_text": "image", "audio_text": "audio"}
+KINDS = {"image_text": "image", "audio_text": "audio", "chat": ""}  # what every sample has
 NUMBER, FILE, LENGTH = range(3)  # columns of the table of pairs
 Form = TarPairs | HubPairs | ChatPairs
 
 
 class PairDocuments(Documents):
-    """Pairs of a picture or a sound and its text, as a stage writes them.
+    """Pairs of a picture or a sound and its text, or chats, as a stage writes them.
 
     Parameters
     ----------
     path : a tar, a JSON-lines file, or a folder of tars, of such files, or of `save_to_disk`
-    name : image_text or audio_text
+    name : image_text, audio_text or chat
     writing : format of the stage
     tables : folder of side tables; None counts again
 
@@ -70,31 +71,44 @@ class PairDocuments(Documents):
             name, parts = self._parts(number)
             kinds = {part.kind for part in parts}
             if (lack := self._lack(kinds)) is None:
-                sequence = written(name, parts, self.writing, blank=True)
+                sequence = self._written(name, parts, blank=True)
                 length = self.writing.length(sequence)
                 learns = any(item.loss and item.kind == "text" for item in sequence.items)
                 lack = LONG if length > self.writing.row else None if learns else IDLE
             if lack is None:
                 found.append((number, int(self._form.files[number]), length))
-                modalities |= kinds
+                modalities |= kinds & self.writing.modalities
             else:
                 left_out[lack] += 1
         columns = np.array(found, np.int64).reshape(-1, 3)
         return Table(columns, left_out, {"modalities": sorted(modalities)})
 
     def _lack(self, kinds: set[str]) -> str | None:
-        """What a pair lacks: text, or what the source is named after."""
-        lack = self.writing.lack(kinds)
-        return lack or (None if self.kind in kinds else f"without {WANTED[self.kind]}")
+        """What a sample lacks: text, or what the source is named after.
+
+        Of a chat everything is read or nothing: what is asked of a sound has no answer without it.
+        """
+        read = kinds & self.writing.modalities
+        if self.kind:
+            lack = self.writing.lack(read)
+            return lack or (None if self.kind in read else f"without {WANTED[self.kind]}")
+        if "text" not in kinds:
+            return "without text"
+        unread = [word for kind, word in WANTED.items() if kind in kinds - read]
+        return f"with {unread[0]}, which the stage does not read" if unread else None
 
     def _parts(self, number: int) -> tuple[str, list[Part]]:
-        """Name and parts of a sample, in the modalities that the stage reads."""
-        name, parts = self._form.parts(number, self.writing.config.sequence.model_role)
-        return name, [part for part in parts if part.kind in self.writing.modalities]
+        """Name and parts of a sample."""
+        return self._form.parts(number, self.writing.config.sequence.model_role)
+
+    def _written(self, name: str, parts: list[Part], blank: bool = False) -> Sequence:
+        """A sample in the stage's layout, in the modalities that the stage reads."""
+        read = [part for part in parts if part.kind in self.writing.modalities]
+        return written(name, read, self.writing, blank)
 
     def __getitem__(self, number: int) -> Sequence:
         at, _, length = self._pairs[number].tolist()
-        sequence = written(*self._parts(at), self.writing)
+        sequence = self._written(*self._parts(at))
         if (now := self.writing.length(sequence)) != length:
             message = f"{now} tokens, but {length} were planned: the data changed"
             raise InputError(f"{sequence.name}: {message}; start again with a new run")
@@ -110,6 +124,10 @@ def form_of(path: Path, name: str) -> Form:
         there is nothing, or nothing of a known form
     """
     kind, key = KINDS[name], f"data.{name}={str(path)!r}"
+    if not kind:
+        if path.suffix == ".jsonl" or any(path.glob("*.jsonl")):
+            return ChatPairs(path)
+        raise InputError(f"{key}: no chats there; give chat messages (.jsonl), or a folder of them")
     if path.is_file():
         if path.suffix in (".jsonl", ".tar"):
             return ChatPairs(path) if path.suffix == ".jsonl" else TarPairs(path, kind)

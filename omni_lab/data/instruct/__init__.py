@@ -1,0 +1,1 @@
+"""Instruction mixture: parts of equal mix by percentages, saved sample by sample, trained on."""

@@ -1,0 +1,1 @@
+"""Trunk and branches: constant rate, decay branches from its checkpoints, merges of them."""
