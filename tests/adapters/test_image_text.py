@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from vision_language import FAMILIES, llava, pieces, qwen
+from vision_language import FAMILIES, SAMPLES, llava, noise, pieces, qwen
 
 from omni_lab.adapters.image_text import ImageTextModel
 from omni_lab.adapters.interface import Sample, TextModel
@@ -14,20 +14,6 @@ from omni_lab.adapters.opening import open_model
 from omni_lab.errors import InputError
 
 AFTER = {"qwen2-vl": 2, "qwen2.5-vl": 2, "llava": 1, "idefics3": 2}  # tokens behind a caption
-
-
-def noise(height, width, seed=0):
-    rng = np.random.default_rng([seed, height, width])
-    return rng.integers(0, 255, (height, width, 3)).astype(np.uint8)
-
-
-SAMPLES = [
-    Sample("A red cat 🐈 sat.", (noise(40, 60),)),
-    Sample("Two blue birds: one sings.", (noise(90, 30),), "What is there?"),
-    Sample("the <b>dog</b>", (noise(30, 30), noise(64, 20))),
-    Sample("and the mat"),
-    Sample("Was it 1 or 2?", (noise(28, 56), noise(28, 28))),
-]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,10 @@
 
 import json
 
+import numpy as np
 import torch
+
+from omni_lab.adapters.interface import Sample
 
 TEXT = [
     "A red cat sat on the mat, and the dog ran.",
@@ -35,6 +38,20 @@ CLIP = {
     "image_size": 28, "patch_size": 14,
 }  # fmt: skip
 NORMAL = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_normalize": True, "do_rescale": True}
+
+
+def noise(height, width, seed=0):
+    rng = np.random.default_rng([seed, height, width])
+    return rng.integers(0, 255, (height, width, 3)).astype(np.uint8)
+
+
+SAMPLES = [
+    Sample("A red cat 🐈 sat.", (noise(40, 60),)),
+    Sample("Two blue birds: one sings.", (noise(90, 30),), "What is there?"),
+    Sample("the <b>dog</b>", (noise(30, 30), noise(64, 20))),
+    Sample("and the mat"),
+    Sample("Was it 1 or 2?", (noise(28, 56), noise(28, 28))),
+]
 
 
 def byte_level(special, size=340):
