@@ -12,12 +12,14 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
+Pixels = UInt8[np.ndarray, "_ _ 3"]  # height × width; those of one sample may differ in size
+
 
 class Sample(NamedTuple):
     """Text to be scored, and what a model is given before it."""
 
     text: str  # a caption or an answer: its tokens alone have a loss
-    images: tuple[UInt8[np.ndarray, "height width 3"], ...] = ()  # upright sRGB, of any sizes
+    images: tuple[Pixels, ...] = ()  # upright sRGB
     question: str = ""  # of a user, between images and text; empty leaves it to the model
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
+from omni_lab.adapters.interface import Pixels
 from omni_lab.plots.palette import DIVERGING, rgb
 from omni_lab.report.page import document
 from omni_lab.storage import atomic_write
@@ -127,7 +127,7 @@ def utf16(text: str, words: Sequence[Sequence[int]]) -> list[int]:
     return [places[edge] for span in words for edge in span]
 
 
-def thumbnail(pictures: Sequence[UInt8[np.ndarray, "height width 3"]]) -> bytes:
+def thumbnail(pictures: Sequence[Pixels]) -> bytes:
     """Small JPEG of a caption's pictures, side by side where there are several."""
     from PIL import Image
 

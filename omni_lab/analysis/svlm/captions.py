@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
 
+from omni_lab.adapters.interface import Pixels
 from omni_lab.data.pairs.parts import Media, Part, pixels
 from omni_lab.data.pairs.source import form_of
 from omni_lab.errors import InputError
@@ -25,7 +25,7 @@ TEXTLESS, BLIND = "without text", "without a picture"
 UNSEEN, UNREAD = "with a picture that is missing or broken", "unreadable"
 _MODEL = "assistant"  # the role whose texts are scored
 _HALF = re.compile("[\ud800-\udfff]")  # JSON can hold it, UTF-8 cannot
-Pictures = tuple[UInt8[np.ndarray, "height width 3"], ...]
+Pictures = tuple[Pixels, ...]
 
 
 class Caption(NamedTuple):

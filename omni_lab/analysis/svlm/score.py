@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
 from omni_lab.adapters.contents import digest_of
 from omni_lab.adapters.interface import Sample, TextModel
@@ -39,7 +39,7 @@ _KEYS = {"id", "models", "text", "question", "pictures", "words", "reference"}
 class Kept(NamedTuple):
     """Selection of words by score: the best fraction of all words of all captions."""
 
-    words: list[Bool[np.ndarray, " words"]]  # of every caption, whether a word is kept
+    words: list[np.ndarray]  # of every caption, whether a word is kept (bool)
     threshold: float | None  # score of the last word kept; None without a word
 
 
@@ -159,11 +159,16 @@ def merit(row: dict[str, Any]) -> Float64[np.ndarray, " words"]:
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
-def keep_top(merits: Sequence[Float64[np.ndarray, " words"]], ratio: float) -> Kept:
+def keep_top(merits: Sequence[np.ndarray], ratio: float) -> Kept:
     """Mark the best fraction of all words; a word without a loss is kept, and not counted.
 
     The number kept is the ratio times the number of words, rounded to the nearest, halves up. Of
     equal words the one that comes first is kept.
+
+    Parameters
+    ----------
+    merits : of every caption's words, as `merit` gives them
+    ratio : above 0, at most 1
 
     >>> keep_top([np.array([0.5, 2.0]), np.array([2.0, 1.0])], 0.5).words[1].tolist()
     [True, False]
