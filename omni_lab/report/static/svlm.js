@@ -131,7 +131,11 @@
 
   // only blocks near the window are on the page; the others keep their height
   const list = find("list");
-  const fill = (block) => block.replaceChildren(...block.members.map(cardOf));
+  const fill = (block) => {
+    const open = [...block.children].map((card) => card.querySelector("details").open);
+    block.replaceChildren(...block.members.map(cardOf));
+    open.forEach((was, at) => { block.children[at].querySelector("details").open = was; });
+  };
   const observer = new IntersectionObserver((entries) => {
     for (const { target: block, isIntersecting } of entries) {
       if (isIntersecting && !block.firstChild) {
