@@ -1,4 +1,4 @@
-"""Models of others and our own behind one interface: per-token losses of a text, given its images."""
+"""Models behind one interface, others' and our own: per-token losses of a text given its images."""
 
 from omni_lab.faces import public
 

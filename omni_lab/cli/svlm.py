@@ -1,4 +1,4 @@
-"""Commands below `omni-lab svlm`: which words of captions a vision-language model finds unlikely."""
+"""Commands below `omni-lab svlm`: caption words that a vision-language model finds unlikely."""
 
 from __future__ import annotations
 

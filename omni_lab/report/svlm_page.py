@@ -1,4 +1,4 @@
-"""Page on word losses of captions: every word coloured, and what a keep ratio drops; one self-contained file.
+"""Page on word losses of captions: every word coloured, and what a keep ratio drops; one file.
 
 Data stand in the page as JSON; the script draws only captions near the window. Text from outside
 becomes text nodes there, never HTML.
@@ -91,7 +91,7 @@ def page_data(
     models: Mapping[str, str | None],
     pictures: Mapping[str, bytes],
 ) -> dict[str, Any]:
-    """Data of the page's script: captions as short lists, spans in UTF-16 units as JavaScript has them.
+    """Data of the page's script: captions as short lists, spans in UTF-16 units as JavaScript's.
 
     A caption is [id, text, spans one after the other, reference losses, excess losses, question].
     """

@@ -1,4 +1,4 @@
-"""Token losses of image-text-to-text models: exact, whatever the batch, the padding and the output layer."""
+"""Token losses of image-text-to-text models: exact in any batch, any padding, any output layer."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Models by their paths: adapters switched on and off, runs of our own, and what is refused in one line."""
+"""Models by their paths: adapters switched on and off, and what is refused in one line."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Word losses of captions: words from tokens, captions from every form of data, rows that resume, selection."""
+"""Word losses of captions: words from tokens, forms of data, rows that resume, selection."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Tiny random image-text-to-text models in the published layout, processor and tokenizer beside the weights."""
+"""Tiny random image-text-to-text models in the published layout, with processor and tokenizer."""
 
 import json
 

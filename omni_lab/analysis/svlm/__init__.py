@@ -1,1 +1,1 @@
-"""Which words of captions a vision-language model finds unlikely: the basis of SVLM's selection (claim C7)."""
+"""Word losses of captions under vision-language models: the basis of SVLM (claim C7)."""

@@ -1,4 +1,4 @@
-"""Captions with their pictures, from shards of clips, webdataset pairs, `datasets` folders or chats.
+"""Captions with their pictures: from shards of clips, webdataset pairs, `datasets` folders, chats.
 
 What cannot be read is an entry too: it has a name and a reason, so that nothing is lost in silence.
 """
