@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from clip_shards import clip, picture, write_shards
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_lab.adapters.interface import TokenLosses
@@ -40,6 +40,7 @@ class Letters:
         return TokenLosses(np.float32(values), np.array(spans, np.int64).reshape(-1, 2))
 
 
+@settings(max_examples=60)
 @given(st.text(max_size=40), st.integers(1, 4), st.integers(1, 4))
 def test_every_token_is_in_one_word_and_every_letter_in_one_word(text, one, other):
     models = [Letters(size=size).of(text) for size in (one, other)]
