@@ -18,7 +18,7 @@ EXAMPLES = """omni-lab evaluate needles runs/context --lengths 512 2048 4096 --o
 LENGTHS = (256, 512, 1024)
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PICTURE = "needles.png"
-_DTYPES = ("auto", "float32", "bfloat16", "float16")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def add_evaluate(commands: Any) -> None:
@@ -64,7 +64,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     message = "device, such as cpu, cuda, or auto: all (default: a GPU where there is one)"
     parser.add_argument("--device", help=message)
     message = "precision of weights and arithmetic (default: that of the stored weights)"
-    parser.add_argument("--dtype", choices=_DTYPES, help=message)
+    parser.add_argument("--dtype", choices=DTYPES, help=message)
     message = "RoPE base in place of the model's"
     parser.add_argument("--rope-theta", type=float, metavar="THETA", help=message)
     message = "position interpolation: divisor of every position"

@@ -25,6 +25,7 @@ from omni_lab.cli.evaluate import add_evaluate
 from omni_lab.cli.plan import add_plan
 from omni_lab.cli.reproduce import add_reproduce
 from omni_lab.cli.sequences import add_sequences
+from omni_lab.cli.svlm import add_svlm
 from omni_lab.cli.train import add_train
 from omni_lab.cli.triplets import add_triplets
 from omni_lab.cli.world import add_world
@@ -124,6 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_triplets(commands)
     add_sequences(commands)
     add_train(commands)
+    add_svlm(commands)
     add_analyse(commands)
     add_evaluate(commands)
     add_plan(commands)

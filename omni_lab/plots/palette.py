@@ -13,6 +13,7 @@ MODALITY_COLOURS = {
 }
 MODALITY_ORDER = tuple(MODALITY_COLOURS)  # the order of the whole package
 UNSUPERVISED = 0.35  # opacity of a token without loss; 1 with loss
+DIVERGING = ("#0072B2", "#D55E00")  # signed values: below zero, above it
 INK, FAINT, LINE = "#1b1f24", "#666c75", "#c9ced6"
 
 _KNOWN_ROLES = {"guide": "#CC79A7", "visitor": "#56B4E9"}

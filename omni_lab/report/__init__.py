@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: the run report and its clip player."""
+"""Self-contained HTML pages: the run report and its clip player, word losses of captions."""
 
 from omni_lab.faces import public
 
@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = public(
     {
         "page": "FilmPlayer",
         "run_report": "write_report",
+        "svlm_page": "write_svlm_page",
     },
 )

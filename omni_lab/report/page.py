@@ -116,13 +116,19 @@ def style() -> str:
     return _CSS + "".join(rules)
 
 
-def document(title: str, body: str) -> str:
-    """Complete HTML page without external resources; `body` is HTML, `title` is text."""
+def document(title: str, body: str, styles: str = "", script: str = _SCRIPT) -> str:
+    """Complete HTML page without external resources; `body` is HTML, `title` is text.
+
+    Parameters
+    ----------
+    styles : CSS of this page alone, after that of all pages
+    script : JavaScript at its end; that of the clip player by default
+    """
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{style()}</style>\n</head>\n<body>\n{body}\n"
-        f"<script>{_SCRIPT}</script>\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{style()}{styles}</style>\n</head>\n<body>\n{body}\n"
+        f"<script>{script}</script>\n</body>\n</html>\n"
     )
 
 

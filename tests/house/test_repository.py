@@ -24,7 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Data flows down this list; an import points up it.
 ORDER = (
     "faces", "", "errors", "progress", "storage", "config", "media", "triplets", "sequences", "parallel", "planner",
-    "data", "world", "model", "training", "analysis", "evaluation", "plots", "report", "check",
+    "data", "world", "model", "training", "adapters", "analysis", "evaluation", "plots", "report", "check",
     "doctor", "demo", "reproduce", "cli",
 )  # fmt: skip
 RANK = {group: rank for rank, group in enumerate(ORDER)}

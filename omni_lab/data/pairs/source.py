@@ -115,15 +115,20 @@ class PairDocuments(Documents):
         return sequence
 
 
-def form_of(path: Path, name: str) -> Form:
+def form_of(path: Path, name: str, key: str | None = None) -> Form:
     """Samples of a path, by what is found there.
+
+    Parameters
+    ----------
+    name : image_text or audio_text
+    key : what messages call the path; None is the setting of that name
 
     Raises
     ------
     InputError
         there is nothing, or nothing of a known form
     """
-    kind, key = KINDS[name], f"data.{name}={str(path)!r}"
+    kind, key = KINDS[name], key or f"data.{name}={str(path)!r}"
     if not kind:
         if path.suffix == ".jsonl" or any(path.glob("*.jsonl")):
             return ChatPairs(path)

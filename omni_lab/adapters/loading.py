@@ -1,4 +1,4 @@
-"""Loading of causal language models of Hugging Face, and of PEFT adapters on them, whole or not at all.
+"""Loading of Hugging Face models, and of PEFT adapters on them, whole or not at all.
 
 What the files lack, what does not fit and what has no place is an error by name: a model that is
 not the one that was saved gives numbers about nothing.
@@ -11,13 +11,14 @@ import json
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from omni_lab.errors import InputError, UsageError, reason, typed
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _ADAPTER = "adapter_config.json"
@@ -41,28 +42,56 @@ def load_causal(
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    check_device(device)
+    # loading fails in more ways than transformers documents; each becomes one line
+    with typed(f"{source}: failed to load"):
+        base = base_of(source)
+        model = load_base(base or source, AutoModelForCausalLM, device, dtype)
+        if base:
+            model = adapt(model, source).get_base_model()
+        own = base is None or any(file_of(source, name) for name in _TOKENIZER)
+        tokenizer = AutoTokenizer.from_pretrained(source if own else base)
+    return model, tokenizer
+
+
+def check_device(device: str) -> None:
+    """Refusal of a device that does not exist; "auto" is all there are.
+
+    Raises
+    ------
+    UsageError
+        there is no such device
+    """
     try:
         torch.empty(0, device=None if device == "auto" else device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"device {device}: {reason(error)}") from None
 
-    # loading fails in more ways than transformers documents; each becomes one line
-    with typed(f"{source}: failed to load"):
-        base = _base(source)
-        model, found = AutoModelForCausalLM.from_pretrained(
-            base or source,
-            device_map=device,
-            dtype=dtype,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-        _check_whole(base or source, found["missing_keys"], found["mismatched_keys"])
-        _check_placed(base or source, found["unexpected_keys"], type(model).__name__)
-        if base:
-            model = _adapt(model, source)
-        own = base is None or any(_file(source, name) for name in _TOKENIZER)
-        tokenizer = AutoTokenizer.from_pretrained(source if own else base)
-    return model, tokenizer
+
+def load_base(source: str, kind: Any, device: str, dtype: str, **options: Any) -> PreTrainedModel:
+    """Model of a folder or hub name, with all the weights that it has a place for, and no others.
+
+    Parameters
+    ----------
+    kind : auto class of transformers that reads it
+    options : further arguments of its `from_pretrained`
+
+    Raises
+    ------
+    InputError
+        weights are missing, of another shape, or have no place in the model
+    """
+    model, found = kind.from_pretrained(
+        source,
+        device_map=device,
+        dtype=dtype,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **options,
+    )
+    _check_whole(source, found["missing_keys"], found["mismatched_keys"])
+    _check_placed(source, found["unexpected_keys"], type(model).__name__)
+    return model
 
 
 def rows_of(model: PreTrainedModel) -> int:
@@ -72,13 +101,13 @@ def rows_of(model: PreTrainedModel) -> int:
     return next(parts, table).num_embeddings
 
 
-def _base(source: str) -> str | None:
+def base_of(source: str) -> str | None:
     """Name of an adapter's base model; None for a model, also for one with an adapter inside."""
-    if (file := _file(source, _ADAPTER)) is None:
+    if (file := file_of(source, _ADAPTER)) is None:
         return None
     if importlib.util.find_spec("peft") is None:
         raise UsageError(f"{source}: an adapter needs peft: pip install -e '.[real]'")
-    if _file(source, "config.json"):
+    if file_of(source, "config.json"):
         return None
     base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
     if not base:
@@ -86,7 +115,7 @@ def _base(source: str) -> str | None:
     return base
 
 
-def _file(source: str, name: str) -> Path | None:
+def file_of(source: str, name: str) -> Path | None:
     """File of a folder or hub name; None where there is none."""
     from transformers.utils import cached_file
 
@@ -100,7 +129,7 @@ def _file(source: str, name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def _adapt(model: PreTrainedModel, source: str) -> PreTrainedModel:
+def adapt(model: PreTrainedModel, source: str) -> PeftModel:
     """Base model with an adapter in it; its vocabulary first becomes as large as the adapter's."""
     import peft
 
@@ -126,7 +155,7 @@ def _adapt(model: PreTrainedModel, source: str) -> PreTrainedModel:
     _check_whole(source, needed - weights.keys(), [])
     _check_placed(source, weights.keys() - possible, "the base model")
     peft.set_peft_model_state_dict(adapted, weights)
-    return adapted.get_base_model()
+    return adapted
 
 
 def _resize(model: PreTrainedModel, weights: dict[str, torch.Tensor], source: str) -> None:
