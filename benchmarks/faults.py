@@ -21,10 +21,11 @@ from omni_lab.config import override, tiny
 # omni_lab comes before torch, whose threads then sleep while they wait
 # isort: split
 from omni_lab.training.losses.objective import stage_objective
+from omni_lab.training.models import new_model
 from omni_lab.training.optimizers import build_optimizers
 from omni_lab.training.rules.controls import Controls
 from omni_lab.training.run import RunFolder
-from omni_lab.training.trainer import Trainer, new_model
+from omni_lab.training.trainer import Trainer
 from omni_lab.world.source import lessons
 
 GOAL = 1.02

@@ -31,8 +31,8 @@ from omni_lab.sequences.formats import FORMATS, lay_out
 from omni_lab.sequences.stream import unit_ticks
 from omni_lab.sequences.tokens import TEXT_KIND, Tokens, tokenize
 from omni_lab.sequences.vocabulary import Vocabulary
+from omni_lab.training.models import trained
 from omni_lab.training.run import read_config
-from omni_lab.training.trainer import trained
 from omni_lab.triplets.record import Triplet
 
 _CHUNK = re.compile(r"\s*\S+")

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = public(
         "rules.schedules": "contrastive_weight learning_rate_factor",
         "run": "Place RunFolder read_config",
         "selection": "top_fraction",
-        "trainer": "Trainer new_model train train_stages trained",
+        "models": "new_model trained",
+        "trainer": "Trainer train train_stages",
     },
 )

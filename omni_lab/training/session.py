@@ -12,8 +12,9 @@ from omni_lab.data.sources import training_data
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import InputError
 from omni_lab.model.omni import OmniModel
+from omni_lab.training.models import new_model, trained
 from omni_lab.training.run import RunFolder, read_config
-from omni_lab.training.trainer import Trainer, new_model, trained
+from omni_lab.training.trainer import Trainer
 
 
 class Session:

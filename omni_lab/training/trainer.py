@@ -18,8 +18,7 @@ from torch import nn
 from omni_lab.config import Config, StageConfig, TrainingConfig
 from omni_lab.data.batch import StageData, TrainingBatch
 from omni_lab.data.sources import training_data
-from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.errors import InputError, UsageError
+from omni_lab.errors import UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import set_rope
 from omni_lab.parallel.decoder_hook import register_context_parallel
@@ -32,11 +31,12 @@ from omni_lab.training.faults.watch import Watch
 from omni_lab.training.interruption import interruption
 from omni_lab.training.losses.groups import means_by_group, sums_by_group
 from omni_lab.training.losses.objective import scalars, stage_objective, supervised
+from omni_lab.training.models import new_model
 from omni_lab.training.optimizers import build_optimizers
 from omni_lab.training.processes import Processes
 from omni_lab.training.rules.controls import Controls
 from omni_lab.training.rules.schedules import contrastive_weight
-from omni_lab.training.run import RunFolder, read_config
+from omni_lab.training.run import RunFolder
 from omni_lab.triplets.record import Triplet
 
 
@@ -268,24 +268,3 @@ def train_stages(
 ) -> OmniModel:
     """Train a new model through stages, or go on where the run folder stands; the trained model."""
     return Trainer(config.training, new_model(config), run, progress).fit(stages)
-
-
-def new_model(config: Config) -> OmniModel:
-    """Model that training begins with: its weights depend on `config.seed`."""
-    torch.manual_seed(config.seed)
-    return OmniModel.build(config.model, config.sequence, len(build_vocabulary(config)))
-
-
-def trained(folder: Path | str) -> OmniModel:
-    """Model of a run folder's furthest checkpoint.
-
-    Raises
-    ------
-    InputError
-        the folder is no run, or has no checkpoint yet
-    """
-    config = read_config(folder)
-    found = checkpoint.latest(Path(folder) / "checkpoints", tuple(config.every_stage()))
-    if not found:
-        raise InputError(f"{folder}: no checkpoint in it yet; train one with `omni-lab demo`")
-    return OmniModel.load(found[0])

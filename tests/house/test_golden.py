@@ -18,8 +18,9 @@ import pytest
 
 from omni_lab.config import TICKS_PER_SECOND, override, tiny
 from omni_lab.data.vocabulary import build_vocabulary
+from omni_lab.training.models import trained
 from omni_lab.training.run import RunFolder, read_config
-from omni_lab.training.trainer import train, train_stages, trained
+from omni_lab.training.trainer import train, train_stages
 from omni_lab.triplets.building.build import build
 from omni_lab.triplets.shards.tars import read_shards
 from omni_lab.world.source import lessons

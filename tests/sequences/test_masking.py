@@ -53,8 +53,8 @@ def test_full_strength_everywhere_is_no_mask_at_all(model, batch):
     assert attention_bias(batch) is None
     with torch.no_grad():
         assert torch.equal(
-            forward_batch(model, batch).logits,
-            forward_batch(model, batch, strength=matrix(text_audio=1)).logits,
+            forward_batch(model, batch).states,
+            forward_batch(model, batch, strength=matrix(text_audio=1)).states,
         ), "bit for bit"
 
 
@@ -102,8 +102,8 @@ def test_what_is_cut_for_every_reader_reaches_no_output(model, batch):
     everyone = matrix(**{f"{kind}_audio": 0 for kind in KINDS if kind != "audio"})
     other = replace(batch, waves=batch.waves.flip(0) * 0.5)
     with torch.no_grad():
-        cut = [forward_batch(model, b, strength=everyone).logits for b in (batch, other)]
-        full = [forward_batch(model, b).logits for b in (batch, other)]
+        cut = [forward_batch(model, b, strength=everyone).states for b in (batch, other)]
+        full = [forward_batch(model, b).states for b in (batch, other)]
     # tokens that predict the next one
     readers = batch.kind[:, :-1][batch.loss_mask[:, 1:]] != AUDIO_KIND
     assert torch.equal(cut[0][readers], cut[1][readers]) and not torch.equal(
@@ -117,7 +117,7 @@ def test_eager_and_sdpa_take_the_same_bias(model, batch):
     for engine in ("sdpa", "eager"):
         model.decoder.set_attn_implementation(engine)
         with torch.no_grad():
-            logits.append(forward_batch(model, batch, strength=strength).logits)
+            logits.append(forward_batch(model, batch, strength=strength).states)
     model.decoder.set_attn_implementation("sdpa")
     torch.testing.assert_close(*logits, atol=1e-4, rtol=1e-4)
 

@@ -163,7 +163,7 @@ def test_nothing_leaks_from_one_document_into_another(model, documents, changed)
         batch = collate([join(row)], CONFIG.sequence, CONFIG.model.image.size)
         every = replace(batch, loss_mask=torch.ones_like(batch.loss_mask))
         with torch.no_grad():
-            hidden.append(forward_batch(model, every).logits)
+            hidden.append(forward_batch(model, every).states)
 
     same = (hidden[0] == hidden[1]).all(1)
     of = torch.as_tensor(join(documents).document)[:-1]  # of the tokens that predict

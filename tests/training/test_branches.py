@@ -21,9 +21,10 @@ from omni_lab.training.branches import branch as room
 from omni_lab.training.branches.branch import branch, branch_config
 from omni_lab.training.branches.curve import Branching, explore
 from omni_lab.training.branches.merging import mean_weights, merge, merged_steps
+from omni_lab.training.models import trained
 from omni_lab.training.rules.schedules import learning_rate_factor
 from omni_lab.training.run import RunFolder, read_config
-from omni_lab.training.trainer import train_stages, trained
+from omni_lab.training.trainer import train_stages
 
 # rules whose state must go on in a branch, too
 CONFIG = settings_of(

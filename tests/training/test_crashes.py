@@ -17,8 +17,9 @@ from omni_lab.data.batch import StageData
 from omni_lab.errors import InputError
 from omni_lab.training import checkpoint
 from omni_lab.training.faults.disk import DiskError
+from omni_lab.training.models import new_model
 from omni_lab.training.run import RunFolder
-from omni_lab.training.trainer import Trainer, new_model, train, train_stages
+from omni_lab.training.trainer import Trainer, train, train_stages
 from omni_lab.world.source import lessons
 
 GALLERY = [

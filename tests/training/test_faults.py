@@ -27,8 +27,9 @@ from omni_lab.training import checkpoint
 from omni_lab.training.faults.batch_file import KEY
 from omni_lab.training.faults.replay import replay
 from omni_lab.training.faults.watch import NonFiniteError, Watch
+from omni_lab.training.models import new_model
 from omni_lab.training.run import RunFolder
-from omni_lab.training.trainer import Trainer, new_model
+from omni_lab.training.trainer import Trainer
 
 STEPS, BAD = 2, 1  # the step at fault is the last
 CONFIG = override(

@@ -11,8 +11,9 @@ from omni_lab.model.inputs import forward_batch
 from omni_lab.sequences.batch import IGNORED
 from omni_lab.sequences.targets import NO_GROUP, SENSES
 from omni_lab.training.losses.groups import means_by_group, sums_by_group, token_weights
+from omni_lab.training.models import new_model
 from omni_lab.training.run import RunFolder
-from omni_lab.training.trainer import new_model, train
+from omni_lab.training.trainer import train
 
 CONFIG = override(tiny(), ["training.stages.omni.batch_size=3", "training.stages.omni.seconds=4"])
 

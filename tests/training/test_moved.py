@@ -8,9 +8,10 @@ from stage_data import lessons_of
 
 from omni_lab.config import override, tiny
 from omni_lab.errors import ConfigError
+from omni_lab.training.models import new_model
 from omni_lab.training.optimizers import belongs, modality_of, part_of, rate_of, rates_of
 from omni_lab.training.run import RunFolder
-from omni_lab.training.trainer import Trainer, new_model
+from omni_lab.training.trainer import Trainer
 
 SMALL = [
     "training.stages.vision.batch_size=2", "training.stages.audio.batch_size=2",

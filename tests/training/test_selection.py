@@ -20,12 +20,12 @@ from omni_lab.training import checkpoint
 from omni_lab.training.faults.batch_file import StepInputs, read_step, write_step
 from omni_lab.training.losses.groups import means_by_group, sums_by_group
 from omni_lab.training.losses.objective import stage_objective, supervised
+from omni_lab.training.models import new_model
 from omni_lab.training.run import Place, RunFolder
 from omni_lab.training.selection.references import losses_of, with_known
 from omni_lab.training.selection.scores import NEEDS, score, slope
 from omni_lab.training.selection.top import top_fraction
 from omni_lab.training.session import Session
-from omni_lab.training.trainer import new_model
 
 VISION = "training.stages.vision"
 CONFIG = override(tiny(), [f"{VISION}.batch_size=4", f"{VISION}.steps=2", "training.threads=1"])

@@ -20,8 +20,9 @@ from omni_lab.errors import ConfigError, InputError, UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.parallel.collectives import Collectives
 from omni_lab.training import checkpoint, processes
+from omni_lab.training.models import trained
 from omni_lab.training.run import RunFolder, read_config
-from omni_lab.training.trainer import train, train_stages, trained
+from omni_lab.training.trainer import train, train_stages
 
 SETTINGS = [
     "training.stages.vision.steps=3", "training.stages.audio.steps=2",

@@ -10,7 +10,7 @@ import torch
 from omni_lab.config import StageConfig, override, tiny
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.sequences.batch import IGNORED
-from omni_lab.training.trainer import new_model
+from omni_lab.training.models import new_model
 from omni_lab.world.captions.lessons import CaptionLessons, CaptionSet
 from omni_lab.world.captions.pictures import FOLLOWS, SHOWN, WRONG, caption_of, draw_room
 from omni_lab.world.script import CELLS, COLOURS, SHAPES

@@ -225,7 +225,7 @@ def test_an_answer_is_right_when_every_token_of_it_is(whole, monkeypatch):
             self.targets = batch.input_ids[:, 1:][batch.loss_mask[:, 1:]]
             message = self.targets.clone()
             message[spoil] += 1
-            self.logits = torch.nn.functional.one_hot(message, 400).float()
+            self.states = torch.nn.functional.one_hot(message, 400).float()
 
     for spoil, right in (
         ([], [True] * 6),
@@ -234,6 +234,7 @@ def test_an_answer_is_right_when_every_token_of_it_is(whole, monkeypatch):
     ):
         answer = lambda model, batch, seen, spoil=spoil: Output(batch, spoil)  # noqa: E731
         monkeypatch.setattr(needles, "forward_batch", answer)
+        monkeypatch.setattr(reader.model, "logits", lambda states: states)
         assert reader.read(trials) == right
 
 

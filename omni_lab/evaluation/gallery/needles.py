@@ -20,8 +20,8 @@ from omni_lab.evaluation.needles.interface import Trial
 from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import rope_of
+from omni_lab.training.models import trained
 from omni_lab.training.run import read_config
-from omni_lab.training.trainer import trained
 from omni_lab.world.haystack.bank import draw_bank
 from omni_lab.world.haystack.lessons import haystack_batch, see_bank
 from omni_lab.world.haystack.rows import NEEDLES, Haystack, HaystackWriter

@@ -178,6 +178,11 @@ OMNI_STAGES: tuple[Claim, ...] = (
             Evidence(
                 "O12",
                 "the loss of every fact by itself",
+                part="facts fall once, without phases of their own",
+            ),
+            Evidence(
+                "O12",
+                "when facts begin to be learned",
                 part="the facts' second drops are staggered (added after the first seed)",
             ),
         ),

@@ -140,7 +140,7 @@ def command(course: Course, config: Config, data: Path, out: Path, init: Path | 
 def from_films(config: Config, part: float, folder: Path) -> dict[str, Any]:
     """Scores of a model trained on a part of the films, with what it was trained on."""
     from omni_lab.evaluation.gallery.exam import fact_scores
-    from omni_lab.training.trainer import trained
+    from omni_lab.training.models import trained
 
     before, films = None, {}
     for course in COURSES:

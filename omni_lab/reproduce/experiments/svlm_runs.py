@@ -22,9 +22,10 @@ from omni_lab.model.omni import OmniModel
 from omni_lab.reproduce.arms import begin, pooled
 from omni_lab.reproduce.record import kept_row
 from omni_lab.sequences.batch import IGNORED
+from omni_lab.training.models import new_model, trained
 from omni_lab.training.run import RunFolder
 from omni_lab.training.selection.scores import NEEDS
-from omni_lab.training.trainer import Trainer, new_model, trained
+from omni_lab.training.trainer import Trainer
 from omni_lab.world.captions.lessons import CaptionLessons, CaptionSet
 from omni_lab.world.captions.pictures import FOLLOWS, SHOWN, WRONG
 

@@ -25,9 +25,10 @@ from omni_lab.training.branches.branch import (
     trunk_checkpoint,
 )
 from omni_lab.training.branches.merging import merge, merged_steps
+from omni_lab.training.models import new_model, trained
 from omni_lab.training.run import RunFolder
 from omni_lab.training.session import begun_from
-from omni_lab.training.trainer import Trainer, new_model, trained
+from omni_lab.training.trainer import Trainer
 
 Score = Callable[[OmniModel], Mapping[str, float]]  # higher is better
 KINDS = ("trunk", "branch", "merge")

@@ -24,6 +24,7 @@ from omni_lab.errors import InputError, reason
 from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import IGNORED, Batch
+from omni_lab.training.models import trained
 from omni_lab.training.selection.scores import NEEDS
 
 ADAPTER = "adapter_config.json"
@@ -66,8 +67,6 @@ class References:
         return _switched(opened[folder], adapter)
 
     def _checked(self, folder: Path) -> OmniModel:
-        from omni_lab.training.trainer import trained
-
         model = trained(folder).to(self.trainee.device).requires_grad_(False)
         theirs, ours = model.config.vocabulary, self.trainee.config.vocabulary
         if theirs != ours:
