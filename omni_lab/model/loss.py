@@ -10,6 +10,7 @@ Glossary: N supervised tokens · D width · V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -59,23 +60,42 @@ class _InPieces(torch.autograd.Function):
     def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, rows: int) -> Tensor:
         ctx.save_for_backward(states, weight, targets)
         ctx.rows = rows
-        pieces = zip(states.split(rows), targets.split(rows), strict=True)
-        return torch.cat([_losses(own, weight, wanted) for own, wanted in pieces])
+        losses = _wide(states.new_empty(len(states)))
+        for own, logits in _logits_of(states, weight, rows):
+            losses[own] = F.cross_entropy(logits, targets[own], reduction="none")
+        return losses
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         states, weight, targets = ctx.saved_tensors
-        of_states, of_weight = torch.empty_like(states), _wide(torch.zeros_like(weight))
-        for first in range(0, len(states), ctx.rows):
-            own = slice(first, first + ctx.rows)
-            slope = _wide(states[own] @ weight.T).softmax(-1)
+        of_states = torch.empty_like(states) if ctx.needs_input_grad[0] else None
+        # many small gradients add up: in float32, whatever the precision
+        of_weight = _wide(torch.zeros_like(weight)) if ctx.needs_input_grad[1] else None
+        for own, logits in _logits_of(states, weight, ctx.rows):
+            slope = logits.sub_(logits.logsumexp(1, keepdim=True)).exp_()
             slope[torch.arange(len(slope), device=slope.device), targets[own]] -= 1
             slope = slope.mul_(upstream[own, None]).to(weight.dtype)
-            of_states[own] = slope @ weight
-            # many small gradients add up: in float32, whatever the precision
-            if of_weight.dtype == weight.dtype:
+            if of_states is not None:
+                torch.mm(slope, weight, out=of_states[own])
+            if of_weight is not None and of_weight.dtype == weight.dtype:
                 of_weight.addmm_(slope.T, states[own])
-            else:
+            elif of_weight is not None:
                 of_weight += slope.T @ states[own]
-        return of_states, of_weight.to(weight.dtype), None, None
+        return of_states, of_weight if of_weight is None else of_weight.to(weight.dtype), None, None
+
+
+def _logits_of(states: Tensor, weight: Tensor, rows: int) -> Iterator[tuple[slice, Tensor]]:
+    """Logits of every piece of rows, with its place, all in one buffer: the next overwrites them.
+
+    A heap that lends out new memory for each piece grows.
+    """
+    buffer = _wide(states.new_empty(rows, len(weight)))
+    for first in range(0, len(states), rows):
+        own = slice(first, min(first + rows, len(states)))
+        logits = buffer[: own.stop - first]
+        if buffer.dtype == states.dtype:
+            torch.mm(states[own], weight.T, out=logits)
+        else:
+            logits.copy_(states[own] @ weight.T)
+        yield own, logits
