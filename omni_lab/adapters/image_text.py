@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from omni_lab.adapters.contents import digest_of
 from omni_lab.adapters.interface import Sample, TokenLosses
-from omni_lab.adapters.loading import rows_of
 from omni_lab.adapters.prompt import Prompt, Prompted
 from omni_lab.errors import InputError, typed
+from omni_lab.model.loading import rows_of
 from omni_lab.model.loss import token_losses
 from omni_lab.parallel.cost import PIECE
 

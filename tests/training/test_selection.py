@@ -229,7 +229,7 @@ def test_an_adapter_and_its_base_share_their_weights_and_differ_in_their_losses(
     assert not torch.allclose(columns["reference"], columns["base"], equal_nan=True)
 
     told.write_text(json.dumps(settings | {"base_model_name_or_path": ""}))
-    with pytest.raises(InputError, match="base_model_name_or_path is missing"):
+    with pytest.raises(InputError, match="adapter_config.json has no base_model_name_or_path"):
         prepared(config, model, batch)
 
 

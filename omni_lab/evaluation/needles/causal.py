@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float, Int
 
 from omni_lab.adapters.contents import digest_of, digest_of_weights
-from omni_lab.adapters.loading import load_causal, rows_of
 from omni_lab.errors import InputError, UsageError, reason, typed
 from omni_lab.evaluation.needles.interface import Trial
 from omni_lab.evaluation.needles.passage import NUMBERS, lay_out, lost, shortest
+from omni_lab.model.loading import load_causal, rows_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -7,8 +7,6 @@ loaded once for both.
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -20,14 +18,14 @@ from torch import Tensor
 
 from omni_lab.config import SelectionConfig
 from omni_lab.data.batch import TrainingBatch
-from omni_lab.errors import InputError, reason
+from omni_lab.errors import InputError, typed
 from omni_lab.model.inputs import forward_batch
+from omni_lab.model.loading import adapt, base_of
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import IGNORED, Batch
 from omni_lab.training.models import trained
 from omni_lab.training.selection.scores import NEEDS
 
-ADAPTER = "adapter_config.json"
 MODELS = ("reference", "base", "prior")
 GREY = 128
 
@@ -60,8 +58,8 @@ class References:
             right = f"set selection.{name} to a run folder"
             raise InputError(f"selection.rule={settings.rule} needs losses of {name}; {right}")
         folder, adapter = Path(path), None
-        if (folder / ADAPTER).is_file():
-            folder, adapter = _base_of(folder), folder
+        if folder.is_dir() and (base := base_of(path)):
+            folder, adapter = Path(base), folder
         if folder not in opened:
             opened[folder] = self._checked(folder)
         return _switched(opened[folder], adapter)
@@ -127,19 +125,6 @@ def without_pictures(batch: TrainingBatch) -> TrainingBatch:
     return replace(batch, streams=replace(batch.streams, frames=grey), seen=seen)
 
 
-def _base_of(adapter: Path) -> Path:
-    """Run folder on which an adapter lies, as its configuration names it."""
-    try:
-        told = json.loads((adapter / ADAPTER).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{adapter / ADAPTER}: no adapter's configuration ({reason(error)})"
-        ) from None
-    if not (base := told.get("base_model_name_or_path")):
-        raise InputError(f"{adapter / ADAPTER}: base_model_name_or_path is missing")
-    return Path(base)
-
-
 def _switched(model: OmniModel, adapter: Path | None) -> Callable:
     """Losses of a batch under a model with an adapter on, or with all of its adapters off."""
 
@@ -150,12 +135,7 @@ def _switched(model: OmniModel, adapter: Path | None) -> Callable:
             return losses_of(model, batch, strength)
 
     if adapter is not None:
-        from peft import PeftModel
-
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # peft asks for an old name
-                model.decoder = PeftModel.from_pretrained(model.decoder, adapter)
-        except (ValueError, RuntimeError, OSError, KeyError) as error:
-            raise InputError(f"{adapter}: no adapter of this base ({reason(error)})") from None
+        with typed(f"{adapter}: no adapter of this base"):
+            model.decoder.name_or_path = base_of(str(adapter))  # peft compares them
+            model.decoder = adapt(model.decoder, str(adapter))
     return losses
