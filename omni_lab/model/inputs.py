@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from omni_lab.data.batch import TrainingBatch
 from omni_lab.model.omni import Chooser, OmniModel, OmniOutput
 from omni_lab.parallel.batch import ShardedBatch
 from omni_lab.parallel.decoder_hook import NO_MASK
@@ -44,6 +45,16 @@ def placed_tokens(
             tokens = tokens[standing]
         inputs |= {f"{name}_mask": batch.kind == kind, f"{name}_tokens": tokens}
     return inputs
+
+
+def encoded_units(
+    model: OmniModel, batch: TrainingBatch
+) -> tuple[Float[Tensor, "U image_tokens D"] | None, Float[Tensor, "A audio_tokens D"] | None]:
+    """Image and audio tokens of a step's units, encoded once for streams and their captions."""
+    streams = batch.streams
+    seen = model.see(streams.frames) if len(streams.frames) else batch.seen
+    heard = model.hear(streams.waves) if len(streams.waves) else None
+    return seen, heard
 
 
 def embed_batch(model: OmniModel, batch: Batch) -> Float[Tensor, "B T D"]:

@@ -64,14 +64,11 @@ def _add_kept(sums: Sums, rows: Batch, chosen: Bool[Tensor, " _"]) -> None:
     known = rows.targets.known
     wanted = rows.labels != IGNORED
     text = known[PLACE][wanted].isfinite()
-    groups = {"text": text}
+    _add(sums, "kept", ("text",), torch.where(text, 0, NO_GROUP), chosen)
     if TYPE in known:
-        of_type = known[TYPE][wanted]
-        groups |= {f"type_{number}": text & (of_type == number) for number in TYPES}
-    for name, here in groups.items():
-        before = sums.get(f"kept.{name}", (0.0, 0.0))
-        if count := int(here.sum()):
-            sums[f"kept.{name}"] = (before[0] + int(chosen[here].sum()), before[1] + count)
+        of_type = torch.where(text, known[TYPE][wanted], 0).nan_to_num(0).long()
+        names = tuple(f"type_{number}" for number in TYPES)  # from 1
+        _add(sums, "kept", names, torch.where(of_type > 0, of_type - 1, NO_GROUP), chosen)
 
 
 def means_by_group(sums: Iterable[Sums]) -> dict[str, dict[str, float]]:

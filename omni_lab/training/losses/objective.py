@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from omni_lab.config import StageConfig, TrainingConfig
 from omni_lab.data.batch import TrainingBatch
-from omni_lab.model.inputs import forward_batch
+from omni_lab.model.inputs import encoded_units, forward_batch
 from omni_lab.model.omni import Chooser, OmniModel, OmniOutput
 from omni_lab.parallel.batch import ShardedBatch
 from omni_lab.sequences.batch import IGNORED, Batch
@@ -66,9 +66,7 @@ class Objective(nn.Module):
             of the contrastive loss
         """
         model, streams = self.model, batch.streams
-        # units are encoded once, for streams and for the captions that point into them
-        seen = model.see(streams.frames) if len(streams.frames) else batch.seen
-        heard = model.hear(streams.waves) if len(streams.waves) else None
+        seen, heard = encoded_units(model, batch)
         output = forward_batch(model, streams, seen, heard, strength, self._chooser(streams))
         # 0 labels teach nothing
         parts = {"stream": _kept_sum(output) / (counts[0] or 1.0)}

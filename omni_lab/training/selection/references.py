@@ -19,7 +19,7 @@ from torch import Tensor
 from omni_lab.config import SelectionConfig
 from omni_lab.data.batch import TrainingBatch
 from omni_lab.errors import InputError, typed
-from omni_lab.model.inputs import forward_batch
+from omni_lab.model.inputs import encoded_units, forward_batch
 from omni_lab.model.loading import adapt, base_of
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import IGNORED, Batch
@@ -95,11 +95,9 @@ def losses_of(
     model: OmniModel, batch: TrainingBatch, strength: Float32[Tensor, "M M"] | None = None
 ) -> list[Float[Tensor, "B T"]]:
     """Losses of a batch's labels under a model, of streams and of captions, NaN elsewhere."""
-    streams = batch.streams
-    seen = model.see(streams.frames) if len(streams.frames) else batch.seen
-    heard = model.hear(streams.waves) if len(streams.waves) else None
+    seen, heard = encoded_units(model, batch)
     out = []
-    for rows in (streams, batch.captions):
+    for rows in (batch.streams, batch.captions):
         if rows is not None:
             losses = forward_batch(model, rows, seen, heard, strength).losses
             placed = losses.new_full(rows.labels.shape, torch.nan)

@@ -40,11 +40,7 @@ class Selection:
     processes : that train together; None is this one alone
     """
 
-    def __init__(
-        self,
-        stage: StageConfig,
-        processes: Processes | None = None,
-    ) -> None:
+    def __init__(self, stage: StageConfig, processes: Processes | None = None) -> None:
         self.stage, self.settings = stage, stage.selection
         together = None
         if processes:  # of one row at least, where ranks share it
@@ -101,11 +97,9 @@ class Selection:
 
     def chooser(self, rows: Batch) -> Chooser | None:
         """Which supervised tokens of some rows are kept, given their losses; None keeps all."""
-        known = rows.targets.known
-        if PLACE not in known:
+        if PLACE not in rows.targets.known:
             return None
-        wanted = rows.labels != IGNORED
-        told = {name: column[wanted] for name, column in known.items()}
+        told = _told(rows)
         return lambda losses: self._kept(told, losses)
 
     def _kept(
@@ -135,10 +129,9 @@ class Selection:
 
     def counts(self, rows: Batch) -> float:
         """Tokens of some rows that will be kept, to within rounding: what their mean is over."""
-        wanted = rows.labels != IGNORED
         if PLACE not in rows.targets.known:
-            return float(wanted.sum())
-        told = {name: column[wanted] for name, column in rows.targets.known.items()}
+            return float((rows.labels != IGNORED).sum())
+        told = _told(rows)
         scored = scored_of(told, self.settings)
         if self.settings.rule == "oracle":
             chosen = float((told[RIGHT][scored] > 0).sum())
@@ -156,6 +149,12 @@ def scored_of(
         if name != TRAIN:
             scored = scored & told[name].isfinite()
     return scored
+
+
+def _told(rows: Batch) -> dict[str, Float[Tensor, " N"]]:
+    """What is known of the supervised tokens of some rows, by name."""
+    wanted = rows.labels != IGNORED
+    return {name: column[wanted] for name, column in rows.targets.known.items()}
 
 
 def _places(rows: Batch, numbers: Tensor) -> Float[Tensor, "B T"]:
