@@ -1,4 +1,4 @@
-"""What selective training costs beside the standard step, and what the loss holds beside all logits.
+"""Cost of a selective training step, and peak memory of the chunked loss relative to full logits.
 
     python benchmarks/selection.py [--quick]
 
@@ -97,7 +97,7 @@ def step_ratios(rounds: int, steps: int) -> list[float]:
 
 
 def held(way: str, vocabulary: int) -> int:
-    """Bytes that the loss of 2,048 tokens of width 256 holds at its peak, forward and backward."""
+    """Peak memory, in bytes, of forward and backward of the loss: 2,048 tokens of width 256."""
     torch.manual_seed(0)
     states = torch.randn(2048, 256, requires_grad=True)
     weight = (torch.randn(vocabulary, 256) / 16).requires_grad_()
@@ -114,7 +114,7 @@ def held(way: str, vocabulary: int) -> int:
 
 
 def memory(vocabulary: int) -> float:
-    """Memory of the loss in pieces beside that of all logits, each in a process of its own."""
+    """Peak memory of the chunked loss as a fraction of full logits, one process per measurement."""
     found = {}
     for way in ("pieces", "whole"):
         call = [sys.executable, __file__, "--held", way, str(vocabulary)]

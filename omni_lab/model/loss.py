@@ -1,4 +1,4 @@
-"""Cross-entropy of the output layer in pieces of rows: logits never exist all at once.
+"""Chunked cross-entropy of the output layer: the full logits tensor never exists.
 
 A row of logits is a thousand times wider than the hidden state that it comes from. Each piece's
 logits are made, reduced to losses and forgotten, and made again in backward (as in Liger Kernel,
@@ -54,7 +54,7 @@ def _wide(values: Tensor) -> Tensor:
 
 
 class _InPieces(torch.autograd.Function):
-    """Losses of pieces of so many rows; backward makes each piece's logits again."""
+    """Chunked cross-entropy; logits are recomputed in backward, chunk by chunk."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, rows: int) -> Tensor:
@@ -86,9 +86,9 @@ class _InPieces(torch.autograd.Function):
 
 
 def _logits_of(states: Tensor, weight: Tensor, rows: int) -> Iterator[tuple[slice, Tensor]]:
-    """Logits of every piece of rows, with its place, all in one buffer: the next overwrites them.
+    """Logits of one chunk of rows after the other, with their slice; all share one buffer.
 
-    A heap that lends out new memory for each piece grows.
+    With new memory for every chunk the allocator's heap grows.
     """
     buffer = _wide(states.new_empty(rows, len(weight)))
     for first in range(0, len(states), rows):

@@ -1,4 +1,4 @@
-"""References of selective training: losses of every label under models that do not train.
+"""Reference models of selective training: per-token losses under frozen models.
 
 Each is computed on the fly, before a step, unless the data bring it along (a side table, read into
 `Targets.known`). A reference is a run folder, or a LoRA adapter on one (peft), whose base is

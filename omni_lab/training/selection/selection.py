@@ -1,4 +1,4 @@
-"""Selection of text tokens for a step: what is known of them beforehand, and which are kept.
+"""Token selection of a training step: reference losses gathered before it, tokens chosen within it.
 
 `prepare` adds what scores are made of to a batch, before ranks share its rows; `chooser` is what
 the model asks once it has their losses. Tokens that are no text (control tokens, end marks) are
