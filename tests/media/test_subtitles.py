@@ -5,7 +5,7 @@ import sys
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from media_files import write_film
 
@@ -152,6 +152,7 @@ def as_ass(cues) -> str:
 
 
 @settings(deadline=None, max_examples=60)
+@example([(0, 0, None, [["3:2", "-->", "3:2"]])], ("srt", as_srt), "\n")
 @given(
     entries,
     st.sampled_from([("srt", as_srt), ("vtt", as_vtt), ("ass", as_ass)]),

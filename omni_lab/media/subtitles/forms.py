@@ -19,6 +19,7 @@ _MS = TICKS_PER_SECOND // 1000
 _TIME = r"(-?(?:\d{1,5}:\s?)?-?\d{1,3}:\s?-?\d{1,2}(?:[.,:]\s?\d+)?)"
 _DIGITS = re.compile(r"(?:(\d{1,5}):)?(\d{1,3}):(\d{1,2})(?:[.,:](\d{1,9})\d*)?")
 _ARROW = re.compile(rf"\s*{_TIME}\s*-?\s?[-–—]>\s*{_TIME}?(.*)")
+_BARE = re.compile(r"\s*\d{1,3}:\d{1,2}\s*-->\s*\d{1,3}:\d{1,2}(?![\d:.,])")
 _COMMA = re.compile(rf"\s*{_TIME}\s*,\s*{_TIME}\s*()$")
 _STAMP = re.compile(r"<((?:\d{1,5}:)?\d{1,3}:\d{1,2}[.,]\d+)>")
 _SETTING = re.compile(r"[\w-]+:\S*")
@@ -158,6 +159,7 @@ def _by_line(lines: list[str], timing: re.Pattern, vtt: bool) -> list[Row]:
     found: list[tuple[int, int | None, list[str]]] = []
     number = -1  # of the newest entry; -1 where the file does not number them
     head = ""  # the newest line with text before the first entry
+    bare = False  # whether the newest entry's own times are minutes and seconds alone
     block = False  # whether the line is in a VTT block that is no cue
     last = max((i for i, line in enumerate(lines) if line.strip()), default=0)
 
@@ -165,11 +167,13 @@ def _by_line(lines: list[str], timing: re.Pattern, vtt: bool) -> list[Row]:
         times = _times(timing.match(line))
         if times and times[1] is None and not (i == last and _begins(lines, i)):
             times = None  # somebody says "3:2 -->"
+        elif found and not bare and _BARE.match(line) and not _begins(lines, i):
+            times = None  # somebody says "3:2 --> 3:2"
         if times:
             name = _take_name(found[-1][2], number, vtt) if found else head
             number = int(name) if name.isdecimal() and len(name) < 10 else number + (number >= 0)
             found.append((times[0], times[1], [times[2]] if times[2] else []))
-            block = False
+            bare, block = bool(_BARE.match(line)), False
         elif not found:
             head = line.strip() or head
         elif vtt and not block and _BLOCK.match(line) and not lines[i - 1].strip():
