@@ -35,7 +35,7 @@ def draw_selections(record: dict[str, Any]) -> Figure:
     Parameters
     ----------
     record : of the experiment `svlm`: `metrics` (`accuracy.<arm>.<set>`), and in `details` `arms`,
-        `sets`, `kept` and `looked` (by `<arm>|<set>`)
+        `sets`, `kept` and `looked` (by `<arm>|<set>`, a list with an entry for each seed)
     """
     details, metrics = record.get("details") or {}, record.get("metrics") or {}
     sets, arms = details.get("sets", []), details.get("arms", [])
@@ -100,12 +100,13 @@ def _kept(ax: Axes, runs: list[dict[str, list[float]]]) -> None:
     ax.tick_params(labelsize=7)
 
 
-def _signs(ax: Axes, looks: list[dict[str, float]]) -> None:
-    """How well losses tell wrong words, over training."""
+def _signs(ax: Axes, runs: list[list[dict[str, float]]]) -> None:
+    """How well losses tell wrong words, over training: mean over seeds."""
     ax.axhline(0.5, color=FAINT, linewidth=0.8)
-    steps = np.array([look["step"] for look in looks])
+    steps = np.array([look["step"] for look in runs[0]] if runs else [])
     for score, (colour, label) in _SCORES.items():
         if len(steps):
-            ax.plot(steps / steps[-1], [look[score] for look in looks], color=colour, label=label)
+            curve = np.mean([[look[score] for look in looks] for looks in runs], axis=0)
+            ax.plot(steps / steps[-1], curve, color=colour, label=label)
     ax.set(xlim=(0, 1), ylim=(-0.03, 1.03), xlabel="fraction of training")
     ax.tick_params(labelsize=7)

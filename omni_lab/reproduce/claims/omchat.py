@@ -129,6 +129,18 @@ OMCHAT: tuple[Claim, ...] = (
                 "captions whose wrong words are known, under every rule of selection",
                 part="the switch is within .01 of the best rule",
             ),
+            *(
+                Evidence(
+                    "svlm_map",
+                    "weak and strong references, new and trained trainees, few and many wrong words",
+                    part=part,
+                )
+                for part in (
+                    "the highest excess beats the lowest where the trainee is weakest",
+                    "the lowest excess beats the highest where the trainee is strongest",
+                    "the switch is within .01 of the best rule in every cell",
+                )
+            ),
         ),
     ),
     Claim(

@@ -158,13 +158,14 @@ def measure(trainee: Trainee, config: Config, runs: Path) -> dict[str, Any]:
     metrics = run.metrics()
     shutil.rmtree(run.path)
 
-    _, right, types = losses_and_answers(
+    losses, right, types = losses_and_answers(
         model, CaptionSet(own, "test", 0, TESTED, 0.0), range(TESTED)
     )
     kept = [line["kept"] for line in metrics if "kept" in line]
     return {
         "arm": trainee.arm, "seed": trainee.seed,
         "accuracy": round(float(right[types == SHOWN].mean()), 5),
+        "loss": round(float(losses[types == SHOWN].mean()), 5),
         "final_loss": round(float(np.mean([line["loss"] for line in metrics[-20:]])), 5),
         "kept": {
             name: [round(float(np.mean(part)), 4) for part in np.array_split(

@@ -1,0 +1,136 @@
+"""SVLM map: which rule of selection wins, by strength of the trainee and by share of wrong words?
+
+Rho-1 keeps the tokens with the highest excess loss, ssToken the lowest difference to an earlier
+self, and both report gains. Here the reference is weak, middling or strong (30, 150 or 1,200 clean
+captions), the trainee new or already trained on all tokens for 200 steps, and 10 %, 30 % or 50 % of
+the words of 2,000 captions are wrong. Strength is measured, not set: the loss of the reference on
+clean captions of unseen pictures over that of a trainee of all tokens, at its end.
+
+Command: `omni-lab reproduce svlm_map --seeds 3 --jobs 2`. Hardware: 2 CPU cores, no GPU; 243 runs of
+10 to 20 seconds on one core, and 4 minutes for the beginning of every seed.
+Expected, written down before any run: where the trainee is weakest beside its reference, the highest
+excess beats the lowest; where it is strongest, the lowest beats the highest; the switch is within .01
+of the best rule in every cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omni_lab.config import Config, override
+from omni_lab.reproduce.experiments.svlm import (
+    QUICK,
+    RULES,
+    STANDARD,
+    SWITCH,
+    behind,
+    shortened,
+)
+from omni_lab.reproduce.experiments.svlm_runs import CLEAN_FIRST, STEPS, Trainee, run_trainees
+from omni_lab.reproduce.record import Criterion, keep_figure, write_record
+
+CLAIM = "Which end of the excess loss is worth learning from turns with the strength of the trainee"
+PICTURES = 2000
+WRONG = (0.1, 0.3, 0.5)
+REFERENCES = {"weak": (30, 60), "middling": (150, 100), "strong": (1200, 300)}
+BEGINNINGS = {"new": 0, "trained": STEPS}  # steps in which every token counts
+STRENGTHS = (("new", "strong"), ("new", "middling"), ("trained", "middling"), ("trained", "weak"))
+REFERRING = ("excess", "lowest excess", "lowest reference loss", "excess, λ = 2", SWITCH)
+OTHERS = (STANDARD, "random", "history")
+ENDS = ("excess", "lowest excess")
+CRITERIA = (
+    Criterion(
+        "weakest", 0.0, by_interval=True,
+        claim="the highest excess beats the lowest where the trainee is weakest",
+    ),
+    Criterion(
+        "strongest", 0.0, by_interval=True,
+        claim="the lowest excess beats the highest where the trainee is strongest",
+    ),
+    *(
+        Criterion(
+            f"switch_behind.{begins} beside {reference}, {wrong:.0%} wrong", 0.01,
+            at_least=False, by_interval=True,
+            claim="the switch is within .01 of the best rule in every cell",
+        )
+        for wrong in WRONG for begins, reference in STRENGTHS
+    ),
+)  # fmt: skip
+
+
+def trainees(seeds: range, quick: bool = False) -> list[Trainee]:
+    """All runs, seed by seed."""
+    out = []
+    for seed in seeds:
+        for wrong in WRONG:
+            for begins, first in BEGINNINGS.items():
+                for rule in OTHERS:
+                    out.append(_trainee(f"{rule}|{begins}|{wrong:.0%}", seed, wrong, rule, first))
+            for begins, reference in STRENGTHS:
+                for rule in REFERRING:
+                    name, first = cell(begins, reference, wrong), BEGINNINGS[begins]
+                    own = _trainee(f"{rule}|{name}", seed, wrong, rule, first)
+                    out.append(replace(own, clean=REFERENCES[reference]))
+        for name, (pictures, steps) in REFERENCES.items():
+            out.append(Trainee(name, seed, pictures, 0.0, steps, first=CLEAN_FIRST))
+    return [shortened(one) for one in out] if quick else out
+
+
+def cell(begins: str, reference: str, wrong: float) -> str:
+    """Name of a cell of the map."""
+    return f"{begins} beside {reference}, {wrong:.0%} wrong"
+
+
+def _trainee(arm: str, seed: int, wrong: float, rule: str, first: int) -> Trainee:
+    """Run of a rule, after `first` steps on all tokens."""
+    selection = (*RULES[rule], f"first={first}") if RULES[rule] else ()
+    needs = REFERENCES["middling"] if rule == "history" else None
+    return Trainee(arm, seed, PICTURES, wrong, first + STEPS, selection, needs)
+
+
+def numbers(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Metrics of one seed, flat: accuracy and strength by cell, and what is claimed."""
+    found = {row["arm"]: row for row in rows}
+    out, gaps = {}, {}
+    for wrong in WRONG:
+        for begins, reference in STRENGTHS:
+            name = cell(begins, reference, wrong)
+            arms = {r: f"{r}|{begins}|{wrong:.0%}" for r in OTHERS}
+            arms |= {r: f"{r}|{name}" for r in REFERRING}
+            scores = {rule: found[arm]["accuracy"] for rule, arm in arms.items()}
+            for rule, score in scores.items():
+                out[f"accuracy.{rule}.{name}"] = score
+                out[f"gain.{rule}.{name}"] = score - scores[STANDARD]
+            strength = found[reference]["loss"] / found[arms[STANDARD]]["loss"]
+            out[f"strength.{name}"] = strength
+            gaps[strength] = scores[ENDS[0]] - scores[ENDS[1]]
+    return out | {"weakest": gaps[min(gaps)], "strongest": -gaps[max(gaps)]}
+
+
+def reproduce(
+    config: Config, seeds: int, results: Path, runs: Path, quick: bool = False, jobs: int = 1
+) -> dict:
+    """Every rule in every cell of the map, once per seed, with its record and its picture."""
+    from omni_lab.plots.training.selection_map import draw_selection_map
+
+    folder = results / f"svlm_map{'-quick' if quick else ''}"
+    seeds = 1 if quick else seeds
+    todo = trainees(range(seeds), quick)
+    if quick:
+        config = override(config, QUICK)
+    found = run_trainees(todo, config, folder / "rows", runs, jobs)
+    rows = [row | {"arm": one.arm} for row, one in zip(found, todo, strict=True)]
+    each = len(rows) // seeds
+    flat = [numbers(rows[first : first + each]) for first in range(0, len(rows), each)]
+    metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
+    names = [cell(*own, wrong) for wrong in WRONG for own in STRENGTHS]
+    metrics |= behind(metrics, {name: f"accuracy.{{}}.{name}" for name in names})
+    cells = {f"{wrong:.0%}": [cell(*own, wrong) for own in STRENGTHS] for wrong in WRONG}
+    details = {"rules": [*OTHERS, *REFERRING], "cells": cells}
+    call = f"omni-lab reproduce svlm_map --seeds {seeds}{' --quick' if quick else ''}"
+    record = write_record(folder, CLAIM, call, range(seeds), metrics, CRITERIA, details)
+
+    keep_figure(results, folder.name, draw_selection_map(record).png)
+    return record
