@@ -14,6 +14,7 @@ from omni_lab.check.answers import (
     model,
     phases,
     ring,
+    selection,
     sequences,
     stages,
     triplets,
@@ -195,6 +196,7 @@ EXERCISES = {
 SMALL = {"00": (check.way, way), "01": (check.triplets, triplets),
          "02": (check.sequences, sequences), "03": (check.model, model),
          "04": (check.stages, stages), "05": (check.phases, phases),
+         "06": (check.selection, selection),
          "07": (check.context, context), "08": (check.ring, ring)}  # fmt: skip
 for _notebook, (_steps, _right) in SMALL.items():
     for _name, _answers in _right.ANSWERS.items():
