@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = public(
     __name__,
     {
         "course": "draw_course",
+        "data.captions": "draw_captions",
         "data.clock": "draw_claps draw_drift",
         "data.cuts": "draw_cuts",
         "data.documents": "draw_document draw_formats",
@@ -42,6 +43,7 @@ __getattr__, __dir__, __all__ = public(
         "training.breaks": "draw_axes draw_null draw_search",
         "training.clocks": "draw_clocks draw_ways",
         "training.curves": "draw_losses",
+        "training.excess": "draw_excess",
         "training.facts": "draw_fact_losses",
         "training.forecasts": "draw_forecast",
         "training.learning": "draw_learning",
@@ -51,5 +53,7 @@ __getattr__, __dir__, __all__ = public(
         "training.plateaus": "draw_plateaus",
         "training.rotary": "draw_turns",
         "training.rules": "draw_balance draw_norms draw_schedules",
+        "training.selection_map": "draw_selection_map",
+        "training.selections": "draw_selections",
     },
 )

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = public(
     {
         "albums.album": "write_album",
         "albums.documents": "as_album_document",
+        "captions.lessons": "CaptionLessons CaptionSet",
         "clips": "from_script",
         "drawing": "write_script",
         "film": "write_film",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from omni_lab.plots.palette import FAINT
 from omni_lab.plots.style import how_many, new_picture, notice, styled
@@ -94,6 +95,8 @@ def _gains(ax: Axes, metrics: dict[str, Any], cells: list[str]) -> None:
     ax.axhline(0, color=FAINT, linewidth=0.8)
     ax.axvline(1, color=FAINT, linewidth=0.8, linestyle=":")
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params(labelsize=7, labelbottom=False)
 
 

@@ -8,14 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from omni_lab.plots.data.captions import TYPE_COLOURS, TYPE_NAMES
 from omni_lab.plots.palette import FAINT, INK, LINE
 from omni_lab.plots.style import how_many, new_picture, notice, styled
 
-_TYPES = {
-    "type_1": ("#0072B2", "shown"),
-    "type_2": ("#999999", "follows"),
-    "type_3": ("#D55E00", "wrong"),
-}
 _SCORES = {
     "excess": ("#332288", "−(L − L_ref)"),
     "reference": ("#117733", "L_ref"),
@@ -91,7 +87,8 @@ def _accuracy(ax: Axes, arms: list[str], metrics: dict[str, Any], name: str) -> 
 
 def _kept(ax: Axes, runs: list[dict[str, list[float]]]) -> None:
     """Fraction of words of every type that was kept, over training: mean over seeds."""
-    for kind, (colour, label) in _TYPES.items():
+    for number, colour in TYPE_COLOURS.items():
+        kind, label = f"type_{number}", TYPE_NAMES[number]
         curves = [run[kind] for run in runs if kind in run]
         if curves:
             places = (np.arange(len(curves[0])) + 0.5) / len(curves[0])
