@@ -23,7 +23,7 @@ from omni_lab.training.losses.objective import stage_objective, supervised
 from omni_lab.training.models import new_model
 from omni_lab.training.run import Place, RunFolder
 from omni_lab.training.selection.references import losses_of, with_known
-from omni_lab.training.selection.scores import NEEDS, score, slope
+from omni_lab.training.selection.scores import NEEDS, score, separability
 from omni_lab.training.selection.top import top_fraction
 from omni_lab.training.session import Session
 
@@ -103,20 +103,43 @@ def test_scores_rank_tokens_as_their_sources_say():
 def test_the_sign_of_excess_loss_turns_where_the_trainee_overtakes_the_reference():
     generator = torch.Generator().manual_seed(0)
     wrong = torch.rand(400, generator=generator) < 0.3
-    noise = 0.05 * torch.randn(400, generator=generator)
-    reference = 0.3 + 2 * wrong + noise
-    weak, strong = 1.5 + 0.2 * wrong + noise, 0.05 + 6.0 * wrong + noise
-    for train, sign in ((weak, 1), (strong, -1)):
-        excess = score("excess", {"train": train, "reference": reference})
-        assert bool(excess[~wrong].mean() > excess[wrong].mean()) is (sign == 1)
-        steep = slope(train, reference, ALONE)
-        assert (steep < 1) is (sign == 1)
-        turned = score("switch", {"train": train, "reference": reference}, 1 + steep)
-        kept = top_fraction(turned, 0.6, ALONE)
-        assert not (kept & wrong).any(), "wrong tokens are left out whichever is stronger"
-    assert slope(weak[:1], reference[:1], ALONE) == slope(weak, torch.ones(400), ALONE) == 0
-    falling = slope(-reference, reference, ALONE)
-    assert falling == 0, "a trainee less surprised where the reference is more is the weakest"
+    noise = torch.randn(2, 400, generator=generator)
+    random = torch.rand(400, generator=generator)
+    good, poor = 0.3 + 4.0 * wrong + 0.05 * noise[0], 1.5 + 0.2 * wrong + 0.5 * noise[1]
+    for train, reference, stronger in ((poor, good, False), (good, poor, True)):
+        losses = {"train": train, "reference": reference, "random": random}
+        excess = score("excess", losses)
+        assert bool(excess[~wrong].mean() < excess[wrong].mean()) is stronger
+        assert (separability(train) > separability(reference)) is stronger
+        assert torch.equal(score("switch", losses), random if stronger else excess)
+
+
+@given(
+    st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=40),
+    st.floats(0.1, 9),
+    st.floats(-9, 9),
+)
+def test_separability_is_the_best_threshold_of_all_whatever_unit_and_order(values, scale, shift):
+    losses = torch.tensor(values, dtype=torch.float64)
+    found = separability(losses)
+    assert 0 <= found <= 1 + 1e-9
+    spread = float(losses.var(correction=0))
+    best = max(
+        (
+            float(low.double().mean() * (1 - low.double().mean()))
+            * float(losses[low].mean() - losses[~low].mean()) ** 2
+            for low in (losses <= at for at in losses.unique()[:-1])
+        ),
+        default=0.0,
+    )
+    if spread > 1e-6:
+        assert found == pytest.approx(best / spread, abs=1e-6)
+        assert separability(scale * losses.flip(0) + shift) == pytest.approx(found, abs=1e-5)
+
+
+def test_what_cannot_be_separated_has_separability_0():
+    assert separability(torch.empty(0)) == separability(torch.ones(5)) == 0
+    assert separability(torch.tensor([1.0, 9.0, 1.0])) == pytest.approx(1)
 
 
 def test_the_gradient_is_that_of_the_kept_tokens_alone(model, batch, reference):

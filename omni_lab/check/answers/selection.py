@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-
 import numpy as np
 import torch
 
@@ -59,29 +57,46 @@ def kept_in_torch(train: list, reference: list, keep: float, weight: float) -> t
     return found
 
 
-def slope(train, reference):
-    middle = sum(reference) / len(reference)
-    level = sum(train) / len(train)
-    products = sum((r - middle) * (t - level) for r, t in zip(reference, train, strict=True))
-    spread = sum((r - middle) ** 2 for r in reference)
-    return max(0.0, products / spread)
+def separability(losses):
+    values = sorted(losses)
+    count, middle = len(values), sum(values) / len(values)
+    variance = sum((v - middle) ** 2 for v in values) / count
+    between = []
+    for at in range(1, count):
+        low, high = values[:at], values[at:]
+        apart = sum(low) / len(low) - sum(high) / len(high)
+        between.append(len(low) * len(high) / count**2 * apart**2)
+    return max(between) / variance
 
 
-def slope_by_polyfit(train: list, reference: list) -> float:
-    return max(0, np.polyfit(reference, train, 1)[0])
+def separability_within(losses: list) -> float:
+    values = np.sort(losses)
+    cuts = range(1, len(values))
+    within = [at * values[:at].var() + (len(values) - at) * values[at:].var() for at in cuts]
+    return 1 - min(within) / len(values) / values.var()
 
 
-def slope_by_statistics(train: list, reference: list) -> float:
-    return max(statistics.linear_regression(reference, train).slope, 0)
+def separability_by_thresholds(losses: list) -> float:
+    found = []
+    for threshold in sorted(set(losses))[1:]:
+        high = [loss >= threshold for loss in losses]
+        found.append(np.corrcoef(high, losses)[0, 1] ** 2)
+    return max(found)
 
 
-def slope_in_torch(train: list, reference: list) -> torch.Tensor:
-    moments = torch.tensor([reference, train]).double().cov()
-    return (moments[0, 1] / moments[0, 0]).clamp(min=0)
+def separability_in_torch(losses: list) -> torch.Tensor:
+    values = torch.tensor(losses, dtype=torch.float64).sort().values
+    low = torch.arange(1, len(values))
+    sums = values.cumsum(0)[:-1]
+    apart = sums / low - (values.sum() - sums) / (len(values) - low)
+    between = low * (len(values) - low) / len(values) ** 2 * apart.square()
+    return between.max() / values.var(correction=0)
 
 
 ANSWERS = {
     "auc": (auc, auc_by_arrays, auc_by_ranks, auc_in_torch),
     "kept": (kept, kept_by_arrays, kept_in_torch),
-    "slope": (slope, slope_by_polyfit, slope_by_statistics, slope_in_torch),
-}
+    "separability": (
+        separability, separability_within, separability_by_thresholds, separability_in_torch,
+    ),
+}  # fmt: skip

@@ -1,7 +1,7 @@
 """Small exercises of notebook 06: which words a loss can tell apart, and which of them are kept."""
 
 from omni_lab.check.selection.chosen import kept
-from omni_lab.check.selection.strength import slope
+from omni_lab.check.selection.separable import separability
 from omni_lab.check.selection.telling import auc
 
-__all__ = ["auc", "kept", "slope"]
+__all__ = ["auc", "kept", "separability"]

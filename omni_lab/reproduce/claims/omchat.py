@@ -120,7 +120,7 @@ OMCHAT: tuple[Claim, ...] = (
         note="Neither the share nor the sign of the difference is given.",
         ours=(
             "A stage can keep the top fraction of its text tokens by excess loss, or by ten other "
-            "scores, one of which weighs the reference by how strong the trainee is."
+            "scores, one of which asks first whether the reference knows better than the trainee."
         ),
         code=("omni_lab/training/selection/scores.py", "omni_lab/training/selection/top.py"),
         evidence=(

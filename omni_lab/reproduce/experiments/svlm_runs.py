@@ -24,7 +24,7 @@ from omni_lab.reproduce.record import kept_row
 from omni_lab.sequences.batch import IGNORED
 from omni_lab.training.models import new_model, trained
 from omni_lab.training.run import RunFolder
-from omni_lab.training.selection.scores import NEEDS
+from omni_lab.training.selection.scores import NEEDS, separability
 from omni_lab.training.trainer import Trainer
 from omni_lab.world.captions.lessons import CaptionLessons, CaptionSet
 from omni_lab.world.captions.pictures import FOLLOWS, SHOWN, WRONG
@@ -184,19 +184,20 @@ def _watch(
     captions = CaptionSet(own, "train", 0, min(LOOKED_AT, trainee.pictures), trainee.wrong)
     numbers = range(len(captions.rows))
     reference = trained(_reference(trainee.references(config)["reference"], config, runs))
-    theirs, _, types = losses_and_answers(reference, captions, numbers)
+    all_theirs, _, types = losses_and_answers(reference, captions, numbers)
     grounded = types != FOLLOWS
-    wrong, theirs = types[grounded] == WRONG, theirs[grounded]
+    wrong = types[grounded] == WRONG
     every = max(1, trainee.steps // LOOKS)
 
     def look(stage: str, done: int) -> None:
         if done % every and done != 1:
             return
-        ours = losses_and_answers(model, captions, numbers)[0][grounded]
-        slope = np.cov(ours, theirs)[0, 1] / max(1e-9, np.var(theirs, ddof=1))
+        all_ours = losses_and_answers(model, captions, numbers)[0]
+        ours, theirs = all_ours[grounded], all_theirs[grounded]
         found = {
             "step": done, "excess": auc(theirs - ours, wrong), "reference": auc(theirs, wrong),
-            "loss": auc(ours, wrong), "slope": float(slope),
+            "loss": auc(ours, wrong), "separability": separability(torch.from_numpy(all_ours)),
+            "reference_separability": separability(torch.from_numpy(all_theirs)),
         }  # fmt: skip
         looked.append({name: round(value, 4) for name, value in found.items()})
 

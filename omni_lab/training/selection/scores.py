@@ -7,7 +7,8 @@ not say which end is kept. Both readings can be right: E = L − L_ref of a type
 while the trainee is weaker than the reference, which is surprised while the trainee is still
 surprised by everything; and *highest* once the trainee is the stronger of the two. So Rho-1 (Lin et
 al. 2024) keeps the highest E of models that begin weak, and ssToken the lowest of models that
-overtake their own past.
+overtake their own past. But to turn the sign is no cure: a trainee that knows better than its
+reference is best left alone, which is what `switch` does.
 
 Glossary: N text tokens.
 """
@@ -21,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omni_lab.parallel.collectives import Collectives
+from omni_lab.training.selection.top import counts_of, gathered
 
 TRAIN = "train"  # the trainee's loss at this step
 RIGHT = "right"  # whether a token is true, where the world knows: 1 or 0
@@ -33,13 +35,16 @@ NEEDS: dict[str, tuple[str, ...]] = {  # losses of a token that each rule's scor
     "history": (TRAIN, "base"),
     "visual": (TRAIN, "blind"),
     "prior": ("prior",),
-    "switch": (TRAIN, "reference"),
+    "switch": (TRAIN, "reference", "random"),
     "oracle": (RIGHT,),
 }
 
 
 def score(
-    rule: str, losses: Mapping[str, Float[Tensor, " N"]], weight: float = 1.0
+    rule: str,
+    losses: Mapping[str, Float[Tensor, " N"]],
+    weight: float = 1.0,
+    together: Collectives | None = None,
 ) -> Float[Tensor, " N"]:
     """Score of every text token under a rule.
 
@@ -47,18 +52,24 @@ def score(
     (Rho-1; λ = 2 drops type 3 whichever model is stronger). `static`: L_base − L_ref, of weights
     that do not move (Token Cleaning, Pang et al. 2025). `history`: L_base − L, what the trainee has
     learned since (ssToken, Qin et al. 2025). `visual`: L without the picture − L (visual information
-    gain). `prior`: loss of a model of text alone (PRIOR). `switch`: excess with λ = 1 + `slope`.
+    gain). `prior`: loss of a model of text alone (PRIOR). `switch`: excess while the reference tells
+    tokens apart better than the trainee does, by their `separability`, and random from then on.
     `oracle`: 1 where the world knows that the token is true.
 
     Parameters
     ----------
     losses : by name, those of `NEEDS[rule]`, nats
     weight : λ
+    together : ranks that share the tokens, who ask together; None is this one alone
     """
     given = [losses[name] for name in NEEDS[rule]]
+    if rule == "switch":
+        train, reference, random = given
+        ours, theirs = (separability(own, together) for own in (train, reference))
+        return train - weight * reference if theirs >= ours else random
     if rule == "reference":
         return -given[0]
-    if rule in ("excess", "switch"):
+    if rule == "excess":
         return given[0] - weight * given[1]
     if rule == "static":
         return given[0] - given[1]
@@ -67,26 +78,24 @@ def score(
     return given[0]
 
 
-def slope(
-    train: Float[Tensor, " N"], reference: Float[Tensor, " N"], together: Collectives
-) -> float:
-    """Slope of L on L_ref over the tokens of all ranks: how strong a trainee is, from its losses.
+def separability(losses: Float[Tensor, " N"], together: Collectives | None = None) -> float:
+    """Separability of losses into low and high ones, 0 to 1, over the tokens of all ranks.
 
-    Where the reference is surprised, a weak trainee is no more surprised than elsewhere (0), one as
-    strong as much (1), a stronger one more (above 1). So E = L − L_ref falls with L_ref where the
-    slope is below 1, and rises where it is above: there its sign turns. L − slope · L_ref is what
-    the reference does not explain, and so what is left to be learned; L_ref is how wrong a token
-    is. The rule `switch` takes one minus the other, L − (1 + slope) · L_ref: where the trainee is
-    weak that is E, and where it is strong it keeps the lowest L_ref.
+    The largest fraction of their variance that lies between two groups, whatever the threshold
+    (Otsu 1979): 1 where there are two values, .64 for a Gaussian. A model that knows which tokens
+    are wrong has two groups of losses; one that knows nothing yet, or has learned all by heart, has
+    one. So it tells which of two models knows better, from their losses alone.
     """
-    pair = torch.stack([torch.ones_like(reference), reference, train]).double()
-    moments = together.all_gather(pair @ pair.T).sum(0)
-    count, of_reference, of_train = moments[0]
-    if count < 2:
+    together = together or Collectives(alone=True)
+    every = gathered(losses, counts_of(losses, together), together).double().sort().values
+    count, total = len(every), every.sum()
+    variance = every.var(correction=0) if count else total
+    if variance < 1e-12:
         return 0.0
-    variance = moments[1, 1] - of_reference**2 / count
-    covariance = moments[1, 2] - of_reference * of_train / count
-    return max(0.0, float(covariance / variance)) if variance > 1e-12 else 0.0
+    low = torch.arange(1, count, device=every.device).double()  # tokens below the threshold
+    sums = every.cumsum(0)[:-1]
+    apart = sums / low - (total - sums) / (count - low)
+    return float((low * (count - low) / count**2 * apart**2).max() / variance)
 
 
 def random_scores(rows: int, tokens: int, seeds: list[int]) -> Float[Tensor, "rows tokens"]:

@@ -23,7 +23,7 @@ from omni_lab.sequences.batch import IGNORED, Batch
 from omni_lab.sequences.tokens import TEXT_KIND
 from omni_lab.training.processes import Processes
 from omni_lab.training.selection.references import References, with_known
-from omni_lab.training.selection.scores import NEEDS, RIGHT, TRAIN, random_scores, score, slope
+from omni_lab.training.selection.scores import NEEDS, RIGHT, TRAIN, random_scores, score
 from omni_lab.training.selection.top import top_fraction
 
 PLACE, GROUP = "place", "group"  # columns: of text alone, where a label stands, in which sequence
@@ -112,10 +112,7 @@ class Selection:
         if settings.rule == "oracle":
             chosen = given[RIGHT] > 0
         else:
-            weight = settings.weight
-            if settings.rule == "switch":
-                weight = 1 + slope(given[TRAIN], given["reference"], self._together)
-            scores = score(settings.rule, given, weight)
+            scores = score(settings.rule, given, settings.weight, self._together)
             chosen = top_fraction(
                 scores if settings.end == "highest" else -scores,
                 settings.keep,

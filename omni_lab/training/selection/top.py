@@ -12,7 +12,7 @@ them, or none.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from omni_lab.errors import UsageError
@@ -55,21 +55,20 @@ def top_fraction(
         raise UsageError(f"{wrong}: it must be between 0 and 1")
     given = {"places": places is not None, "groups": groups is not None}
     collectives.agree(scores.device, fraction=fraction, dtype=scores.dtype, **given)
-    own = torch.tensor([len(scores)], device=scores.device)
-    counts = collectives.all_gather(own).flatten().tolist()
-    everyone = _gathered(scores.detach(), counts, collectives)
+    counts = counts_of(scores, collectives)
+    everyone = gathered(scores, counts, collectives)
     if bad := int(everyone.isnan().sum()):
         wrong = f"{bad} of {len(everyone)} scores are not numbers"
         raise UsageError(f"{wrong}: no fraction of them is the highest")
 
     order = torch.arange(len(everyone), device=scores.device)
     if places is not None:
-        order = _gathered(places, counts, collectives).argsort()
+        order = gathered(places, counts, collectives).argsort()
     order = order[everyone[order].argsort(descending=True, stable=True)]
     most = torch.full_like(order, round_half_up(fraction, len(everyone)))
     rank = torch.arange(len(everyone), device=scores.device)
     if groups is not None:
-        _, group = _gathered(groups, counts, collectives).unique(return_inverse=True)
+        _, group = gathered(groups, counts, collectives).unique(return_inverse=True)
         order = order[group[order].argsort(stable=True)]
         sizes = group.bincount()
         most = round_half_up(fraction, sizes)[group[order]]
@@ -91,9 +90,17 @@ def round_half_up(fraction: float, count: int | Tensor) -> int | Tensor:
     return whole.floor().long() if isinstance(whole, Tensor) else int(whole)
 
 
-def _gathered(values: Tensor, counts: list[int], collectives: Collectives) -> Tensor:
-    """What all ranks have, one after the other."""
+def counts_of(values: Shaped[Tensor, " N"], collectives: Collectives) -> list[int]:
+    """Number of values of every rank."""
+    own = torch.tensor([len(values)], device=values.device)
+    return collectives.all_gather(own).flatten().tolist()
+
+
+def gathered(
+    values: Shaped[Tensor, " N"], counts: list[int], collectives: Collectives
+) -> Shaped[Tensor, " M"]:
+    """What all ranks have, one after the other; `counts` are their `counts_of`."""
     padded = values.new_zeros(max(counts))
-    padded[: len(values)] = values
+    padded[: len(values)] = values.detach()
     parts = zip(collectives.all_gather(padded), counts, strict=True)
     return torch.cat([theirs[:count] for theirs, count in parts])
