@@ -11,7 +11,7 @@ from omni_lab.plots.palette import FAINT, INK, LINE
 from omni_lab.plots.style import new_picture, styled
 
 HERE = "#0072B2"
-WRITTEN = ("00", "01", "02", "03", "04", "05", "07", "08")  # notebooks that there are
+WRITTEN = ("00", "01", "02", "03", "04", "05", "06", "07", "08")  # notebooks that there are
 
 
 class Station(NamedTuple):

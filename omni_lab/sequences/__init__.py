@@ -5,7 +5,7 @@ from omni_lab.faces import public
 __getattr__, __dir__, __all__ = public(
     __name__,
     {
-        "batch": "PAD_KIND Batch collate make_batch",
+        "batch": "IGNORED PAD_KIND Batch collate make_batch",
         "blend": "Blend",
         "documents": "Document Picture as_document",
         "formats": "FORMATS lay_out seen_by Written",

@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = public(
         "rules.curriculum": "Curriculum",
         "rules.schedules": "contrastive_weight learning_rate_factor",
         "run": "Place RunFolder read_config",
-        "selection": "top_fraction",
+        "selection": "score separability top_fraction",
         "models": "new_model trained",
         "trainer": "Trainer train train_stages",
     },

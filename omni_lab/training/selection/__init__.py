@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = public(
     __name__,
     {
         "references": "References",
-        "scores": "NEEDS score",
+        "scores": "NEEDS score separability",
         "selection": "Selection",
         "top": "top_fraction",
     },
