@@ -7,7 +7,10 @@ that several experiments have is run once: results are kept by the hash of all s
 from __future__ import annotations
 
 import math
+import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -193,11 +196,23 @@ def pooled(rounds: Sequence[Sequence[tuple]], jobs: int, what: str) -> None:
                 function(*arguments)
                 bar.update()
             return
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        spawn, parent = get_context("spawn"), os.getpid()
+        with ProcessPoolExecutor(jobs, spawn, _end_with, (parent,)) as pool:
             for calls in rounds:
                 for done in as_completed([pool.submit(*call) for call in calls]):
                     done.result()
                     bar.update()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has: a run that was killed would leave workers at work."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _begin(config: dict[str, Any], runs: str) -> None:

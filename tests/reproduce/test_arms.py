@@ -1,9 +1,14 @@
 """Arms: beginnings in common, one run of what several experiments need, tries chosen on other seeds."""
 
 import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from omni_lab.config import config_hash, override, tiny
@@ -115,3 +120,32 @@ def test_jobs_are_refused_where_runs_cannot_go_side_by_side(capsys):
 
     assert main(["reproduce", "demo", "--jobs", "2"]) == UsageError("").exit_code
     assert "--jobs 2: demo runs one after the other" in capsys.readouterr().err
+
+
+def test_workers_end_with_a_run_that_is_killed():
+    program = (
+        "import time\n"
+        "from omni_lab.reproduce.arms import pooled\n"
+        "if __name__ == '__main__':\n"
+        "    pooled([[(time.sleep, 600)] * 2], 2, 'naps')\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    workers = _until(
+        lambda: {p.pid for p in psutil.Process(run.pid).children()} if _busy(run) else ()
+    )
+    run.kill()
+    run.wait()
+    assert _until(lambda: not any(psutil.pid_exists(pid) for pid in workers))
+
+
+def _busy(run: subprocess.Popen) -> bool:
+    """Whether both workers of a run are there, beside the process that tracks its resources."""
+    return len(psutil.Process(run.pid).children()) == 3
+
+
+def _until(found: Callable, most: float = 60.0) -> object:
+    """What `found` gives as soon as it is something; its last answer after `most` seconds."""
+    end = time.monotonic() + most
+    while not (value := found()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return value
