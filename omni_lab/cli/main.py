@@ -22,6 +22,7 @@ from omni_lab.cli.config import add_config
 from omni_lab.cli.demo import add_demo
 from omni_lab.cli.doctor import add_doctor
 from omni_lab.cli.evaluate import add_evaluate
+from omni_lab.cli.mixture import add_mixture
 from omni_lab.cli.plan import add_plan
 from omni_lab.cli.reproduce import add_reproduce
 from omni_lab.cli.sequences import add_sequences
@@ -126,6 +127,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_sequences(commands)
     add_train(commands)
     add_svlm(commands)
+    add_mixture(commands)
     add_analyse(commands)
     add_evaluate(commands)
     add_plan(commands)
