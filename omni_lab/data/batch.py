@@ -80,6 +80,10 @@ class StageData(ABC):
         """Expectation of a whole run: `tokens`, `epochs` by source, `left_out` by reason."""
         return {}
 
+    def lesson(self, step: int) -> str:
+        """Name of what the data of a step teach, where a curriculum of the data changes it."""
+        return ""
+
     def enter(self, model: nn.Module) -> None:
         """Hook for data that the model itself encodes: called when the stage begins or resumes."""
         return

@@ -134,7 +134,7 @@ class Trainer:
             for step, batch in enumerate(data.batches(first, *self.processes.place), first):
                 figures = self.train_step(objective, optimizers, batch, controls, step)
                 ended = time.perf_counter()
-                self._log(stage, step, figures, ended - began, bar)
+                self._log(data, step, figures, ended - began, bar)
                 if self.watch:
                     self.watch(stage.name, step + 1)
                 began = time.perf_counter() if self.watch else ended
@@ -197,11 +197,13 @@ class Trainer:
         }
 
     def _log(
-        self, stage: StageConfig, step: int, figures: dict, seconds: float, bar: Progress
+        self, data: StageData, step: int, figures: dict, seconds: float, bar: Progress
     ) -> None:
         if not self.processes.main:
             return
-        self.run.log({"stage": stage.name, "step": step, **figures, "seconds": seconds})
+        lesson = {"data": name} if (name := data.lesson(step)) else {}
+        place = {"stage": data.settings.name, "step": step, **lesson}
+        self.run.log({**place, **figures, "seconds": seconds})
         parts = {
             name: f"{figures[name]:.3f}"
             for name in ("loss", "caption", "align")

@@ -30,6 +30,7 @@ from omni_lab.world.voice import rehearse
 # facts in which a heard word names what to look for
 BY_EAR = {fact for fact, (carriers, _, _) in FACTS.items() if {"image", "audio"} <= set(carriers)}
 FINDING, MOVING, DESCRIBING = (2, 3), (4, 3), (0, 1, 4, 3)  # caption orders that take turns
+LESSONS = {FINDING: "finding", MOVING: "moving", DESCRIBING: "describing"}
 # they change at these fractions of the curriculum
 CURRICULUM = ((0.0, FINDING), (0.18, MOVING), (1.0, DESCRIBING))
 MODALITIES_OF = {  # of a stage's lessons, the one that carries captions first
@@ -111,17 +112,20 @@ class GalleryLessons(StageData):
             script, self.config.model.image.size, self.config.world, rate, senses=senses
         )
 
-    def _order(self, step: int, number: int) -> int:
-        """Caption order, a curriculum: finding a word, then how things move, places last.
+    def _orders(self, step: int) -> tuple[int, ...]:
+        """Caption orders, a curriculum: finding a word, then how things move, places last.
 
         Finding is hardly ever learned beside what describes a place, and moves are not once things
         can be found and named: they come in between, early (results/LOG.md).
         """
         steps = self.settings.curriculum_fraction * self.settings.steps
-        orders = DESCRIBING
-        if step < steps:
-            orders = [orders for start, orders in CURRICULUM if step >= start * steps][-1]
-        return orders[number % len(orders)]
+        if step >= steps:
+            return DESCRIBING
+        return [orders for start, orders in CURRICULUM if step >= start * steps][-1]
+
+    def lesson(self, step: int) -> str:
+        """Name of the captions of a step, where they change during the stage."""
+        return LESSONS[self._orders(step)] if self.settings.curriculum_fraction else ""
 
     def _captions(
         self, clip: Triplet, script: Script, step: int, sample: int
@@ -133,8 +137,9 @@ class GalleryLessons(StageData):
         learned sooner than within a long stream.
         """
         if self.settings.name != "omni":
+            orders = self._orders(step)
             for second in range(script.seconds):
-                order = self._order(step, sample + second)
+                order = orders[(sample + second) % len(orders)]
                 yield second, described(clip, script, second, self.carrier, order)
             return
 

@@ -15,6 +15,7 @@ from power_cuts import stop_after
 from safetensors.torch import load_file
 from stage_data import lessons_of
 
+from omni_lab.analysis.logs import read_log
 from omni_lab.config import override, tiny
 from omni_lab.errors import ConfigError, InputError, UsageError
 from omni_lab.model.omni import OmniModel
@@ -54,6 +55,15 @@ def test_a_run_stopped_anywhere_ends_with_the_weights_of_one_that_was_not(tmp_pa
     for record in (*first, *second):
         del record["seconds"]
     assert second == first, "to the last bit"
+
+
+def test_a_curriculum_of_the_data_is_in_the_metrics_and_so_among_the_events_of_a_log(tmp_path):
+    config = override(tiny(), [*SETTINGS, "training.stages=vision"])
+    train(config, RunFolder(tmp_path, config), progress=False)
+    named = [line["data"] for line in RunFolder(tmp_path, config).metrics()]
+    assert named == ["finding", "moving", "describing"]
+    events = [(e.step, e.what) for e in read_log(tmp_path).events if e.kind == "data"]
+    assert events == [(1, "data: finding → moving"), (2, "data: moving → describing")]
 
 
 def test_a_stage_does_not_go_on_with_other_data_than_it_began_with(tmp_path):

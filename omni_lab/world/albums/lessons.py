@@ -29,11 +29,20 @@ class AlbumLessons(StageData):
         self.config, self.settings = config, stage
         self.vocabulary = build_vocabulary(config)
 
+    def lesson(self, step: int) -> str:
+        """Name of the albums of a step, where they change during the stage."""
+        names = {True: "short albums", False: "all albums"}
+        return names[self._short(step)] if self.settings.curriculum_fraction else ""
+
+    def _short(self, step: int) -> bool:
+        """Whether a step is of the stage's beginning, with short albums."""
+        return step < self.settings.curriculum_fraction * self.settings.steps
+
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
         """Training batch of `rank` at `step`: one row an album."""
         config, asked = self.config, self.config.albums
         samples = samples_of(self.settings, step, rank, ranks)
-        if step < self.settings.curriculum_fraction * self.settings.steps:
+        if self._short(step):
             most = min(asked.most, max(asked.fewest, SHORT.most))
             asked = replace(asked, most=most, frames=SHORT.frames)
         first = config.seed * SAMPLES
