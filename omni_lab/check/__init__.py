@@ -7,7 +7,18 @@ one line. An untouched exercise is "not attempted yet", so that every notebook r
 bottom. The right answers come from the package itself, which is the solution key.
 """
 
-from omni_lab.check import context, model, phases, ring, selection, sequences, stages, triplets, way
+from omni_lab.check import (
+    context,
+    mixture,
+    model,
+    phases,
+    ring,
+    selection,
+    sequences,
+    stages,
+    triplets,
+    way,
+)
 from omni_lab.check.bases import raised_base
 from omni_lab.check.connectors import connected
 from omni_lab.check.cues import rebased
@@ -18,6 +29,6 @@ from omni_lab.check.units import interleaved
 from omni_lab.check.verdict import NOT_YET, Verdict
 
 __all__ = [
-    "NOT_YET", "Verdict", "connected", "context", "guess", "interleaved", "loss_mask", "merged", "model",
+    "NOT_YET", "Verdict", "connected", "context", "guess", "interleaved", "loss_mask", "merged", "mixture", "model",
     "phases", "raised_base", "rebased", "ring", "selection", "sequences", "stages", "triplets", "way",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from omni_lab import check
 from omni_lab.check.answers import (
     context,
     exercises,
+    mixture,
     model,
     phases,
     ring,
@@ -197,7 +198,7 @@ SMALL = {"00": (check.way, way), "01": (check.triplets, triplets),
          "02": (check.sequences, sequences), "03": (check.model, model),
          "04": (check.stages, stages), "05": (check.phases, phases),
          "06": (check.selection, selection),
-         "07": (check.context, context), "08": (check.ring, ring)}  # fmt: skip
+         "07": (check.context, context), "08": (check.ring, ring), "11": (check.mixture, mixture)}  # fmt: skip
 for _notebook, (_steps, _right) in SMALL.items():
     for _name, _answers in _right.ANSWERS.items():
         _step = getattr(_steps, _name)

@@ -1,0 +1,7 @@
+"""Small exercises of notebook 11: a mixture's sampler, decay branches, and winners that are none."""
+
+from omni_lab.check.mixture.decay import branch_rate
+from omni_lab.check.mixture.sampler import drawn, epochs
+from omni_lab.check.mixture.winners import winner
+
+__all__ = ["branch_rate", "drawn", "epochs", "winner"]
