@@ -71,35 +71,32 @@ def branch_rate_by_interpolation(step: int, left: int, extra: int) -> np.float64
     return np.interp(step, [0, left, left + extra], [1, 1, 0])
 
 
-def winner(scores, quantile):
+def ends(scores, quantile):
     means = [sum(own) / len(own) for own in scores]
     top = scores[means.index(max(means))]
-    good = []
-    for part, own in enumerate(scores):
+    found = []
+    for own in scores:
         off = [mine - best for mine, best in zip(own, top, strict=True)]
-        high = sum(off) / len(off) + quantile * statistics.stdev(off) / math.sqrt(len(off))
-        if high >= 0:
-            good.append(part)
-    return good[0]
+        half = quantile * statistics.stdev(off) / math.sqrt(len(off))
+        found.append(sum(off) / len(off) + half)
+    return found
 
 
-def winner_by_arrays(scores: list, quantile: float) -> int:
+def ends_by_arrays(scores: list, quantile: float) -> np.ndarray:
     table = np.array(scores)
     off = table - table[table.mean(1).argmax()]
-    error = off.std(1, ddof=1) / math.sqrt(table.shape[1])
-    return int((off.mean(1) + quantile * error >= 0).argmax())
+    return off.mean(1) + quantile * off.std(1, ddof=1) / math.sqrt(table.shape[1])
 
 
-def winner_in_torch(scores: list, quantile: float) -> torch.Tensor:
+def ends_in_torch(scores: list, quantile: float) -> torch.Tensor:
     table = torch.tensor(scores, dtype=torch.float64)
     off = table - table[table.mean(1).argmax()]
-    high = off.mean(1) + quantile * off.std(1) / table.shape[1] ** 0.5
-    return (high >= 0).nonzero()[0, 0]
+    return off.mean(1) + quantile * off.std(1) / table.shape[1] ** 0.5
 
 
 ANSWERS = {
     "epochs": (epochs, epochs_by_counts, epochs_by_arrays),
     "drawn": (drawn, drawn_by_counting, drawn_by_counter, drawn_by_walking),
     "branch_rate": (branch_rate, branch_rate_by_cases, branch_rate_by_interpolation),
-    "winner": (winner, winner_by_arrays, winner_in_torch),
+    "ends": (ends, ends_by_arrays, ends_in_torch),
 }

@@ -2,6 +2,6 @@
 
 from omni_lab.check.mixture.decay import branch_rate
 from omni_lab.check.mixture.sampler import drawn, epochs
-from omni_lab.check.mixture.winners import winner
+from omni_lab.check.mixture.winners import ends
 
-__all__ = ["branch_rate", "drawn", "epochs", "winner"]
+__all__ = ["branch_rate", "drawn", "ends", "epochs"]

@@ -109,10 +109,6 @@ branch_rate = Stopping(
             "trunk and branch have changed places: the rate is 1 *before* `left`",
         ),
         (
-            lambda step, left, extra: max(1.0, (left + extra - step) / extra),
-            "the *smaller* of 1 and what is left: min",
-        ),
-        (
             lambda step, left, extra: 1.0 if step < extra else (left + extra - step) / extra,
             "the trunk is left at step `left`, not at `extra`",
         ),
@@ -123,16 +119,15 @@ branch_rate = Stopping(
         *(
             (_as(lambda step, left, extra, off=off: off(step, left, extra) / extra), f"a mix-up: {_RULE}")
             for off in (
-                lambda s, a, b: a + a - s, lambda s, a, b: b + b - s, lambda s, a, b: s + b - s,
-                lambda s, a, b: a + s - s, lambda s, a, b: a + b - a, lambda s, a, b: a * b - s,
+                lambda s, a, b: a + a - s, lambda s, a, b: b + b - s, lambda s, a, b: a + s - s,
+                lambda s, a, b: a * b - s,
             )
         ),
         *(
             (lambda step, left, extra, off=off: min(1.0, off(step, left, extra) / extra), f"a mix-up: {_RULE}")
             for off in (
-                lambda s, a, b: a - b - s, lambda s, a, b: b + b - s, lambda s, a, b: a + s - s,
-                lambda s, a, b: a + a - s, lambda s, a, b: s + b - s, lambda s, a, b: a + b - a,
-                lambda s, a, b: a + b - b, lambda s, a, b: a + b + s, lambda s, a, b: a * b - s,
+                lambda s, a, b: a - b - s, lambda s, a, b: b + b - s, lambda s, a, b: a + a - s,
+                lambda s, a, b: a + s - s,
                 lambda s, a, b: a - s, lambda s, a, b: b - s,
             )
         ),

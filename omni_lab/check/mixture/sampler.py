@@ -73,7 +73,6 @@ epochs = Stopping(
         (_often(lambda n, p, size: size * p // 100 // n), f"// drops what is left over: {_RULE}"),
         (_often(lambda n, p, size: size * (p // 100) / n), f"// drops what is left over: {_RULE}"),
         (_often(lambda n, p, size: size // n * p / 100), f"// drops what is left over: {_RULE}"),
-        (_often(lambda n, p, size: int(size * p / 100 / n)), f"an average need not be whole: {_RULE}"),
         (_often(lambda n, p, size: -(-size * p // 100 // n)), f"an average need not be whole: {_RULE}"),
         (_often(lambda n, p, size: size * p * 100 / n), f"a percentage is of a hundred, so divide by 100: {_RULE}"),
         (_often(lambda n, p, size: size + p / 100 / n), f"size and percentage are multiplied: {_RULE}"),
@@ -87,8 +86,8 @@ epochs = Stopping(
         *(
             (_often(lambda n, p, size, off=off: off(n, p, size)), f"a mix-up: {_RULE}")
             for off in (
-                lambda n, p, s: s * p / 100 / s, lambda n, p, s: s * p / 100 / p, lambda n, p, s: s * n / 100 / n,
-                lambda n, p, s: p * p / 100 / n, lambda n, p, s: s * s / 100 / n, lambda n, p, s: n * p / 100 / n,
+                 lambda n, p, s: s * p / 100 / p,
+                lambda n, p, s: p * p / 100 / n, lambda n, p, s: s * s / 100 / n,
                 lambda n, p, s: s * n / 100 / s,
             )
         ),
@@ -188,10 +187,6 @@ drawn = Stopping(
         (_walked(later=lambda c: c - 1), "you count down: add 1 each time a dataset comes"),
         (_walked(later=lambda c: c + 2), "each time a dataset comes, *one* sample is read"),
         (
-            _walked(counted=lambda counts, name: sum(counts.values())),
-            f"every dataset counts its own samples: {_ORDER}",
-        ),
-        (
             lambda which, lengths: [[at // lengths[n], at % lengths[n]] for at, n in enumerate(which)],
             f"this is the place in the mixture, not in the dataset: {_ORDER}",
         ),
@@ -208,7 +203,7 @@ drawn = Stopping(
             )
             for off in (
                 lambda which, at, n: which.count(n), lambda which, at, n: which[at:].count(n),
-                lambda which, at, n: which[: at + 1].count(n), lambda which, at, n: which[at + 1 :].count(n),
+                lambda which, at, n: which[at + 1 :].count(n),
             )
         ),
     ],

@@ -92,10 +92,6 @@ auc = Stopping(
         (_pairs(lambda high, low: 1), "every pair counts 1: compare the two scores"),
         (_pairs(lambda high, low: high - low), "how far apart two scores are does not count, only which is higher"),
         (
-            _pairs(counts=lambda wrong, other: other and not wrong),
-            "wrong and right have changed places: count where the wrong word is the higher one",
-        ),
-        (
             _pairs(counts=lambda wrong, other: wrong and other),
             f"two wrong words are compared: {_WHO}",
         ),
@@ -125,8 +121,6 @@ auc = Stopping(
         (_pairs(number=lambda wrong, words: words * words), f"divided by all · all words: {_HOW_MANY}"),
         (_pairs(number=lambda wrong, words: words * (words - 1)), f"divided by all pairs of words: {_HOW_MANY}"),
         (_pairs(number=lambda wrong, words: wrong / (words - wrong)), f"a ratio is no number of pairs: {_HOW_MANY}"),
-        (_pairs(number=lambda wrong, words: wrong // (words - wrong)), f"a ratio is no number of pairs: {_HOW_MANY}"),
-        (_pairs(number=lambda wrong, words: wrong + words - wrong), f"a sum is no number of pairs: {_HOW_MANY}"),
         (
             _pairs(number=lambda wrong, words: wrong * (words + wrong)),
             f"right words are all words *minus* the wrong ones: {_HOW_MANY}",
@@ -141,10 +135,6 @@ auc = Stopping(
         ),
         (_pairs(outer=lambda s, w: (w, s)), f"scores and marks have changed places: {_LISTS}"),
         (_pairs(inner=lambda s, w: (w, s)), f"scores and marks have changed places: {_LISTS}"),
-        (_pairs(outer=lambda s, w: (w, w)), f"a mark is compared where a score should be: {_LISTS}"),
-        (_pairs(inner=lambda s, w: (w, w)), f"a mark is compared where a score should be: {_LISTS}"),
-        (_pairs(outer=lambda s, w: (s, s)), f"a score stands where its mark should be: {_LISTS}"),
-        (_pairs(inner=lambda s, w: (s, s)), f"a score stands where its mark should be: {_LISTS}"),
         (_pairs(first=1), "counting begins at 0"),
         (_pairs(first=-1), "counting begins at 0"),
         (
