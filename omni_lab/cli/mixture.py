@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from omni_lab.data.writing import Writing
 
 STAGE = "instruct"
-MAKE = """omni-lab mixture make vqa=60:chat:vqa.jsonl talk=40:text:talk.jsonl \\
+BUILD = """omni-lab mixture build vqa=60:chat:vqa.jsonl talk=40:text:talk.jsonl \\
     --parts 480 480 960 --out runs/mixture.json"""
 EXPLORE = """omni-lab mixture explore vqa=60:chat:vqa.jsonl talk=40:text:talk.jsonl \\
     --parts 480 480 960 --test vqa=chat:vqa_test.jsonl --init runs/demo --out runs/mixture"""
@@ -37,11 +37,11 @@ class Named(NamedTuple):
 def add_mixture(commands: Any) -> None:
     """Argument parsers of the commands below `omni-lab mixture`."""
     message = "instruction mixture: percentages of datasets, parts of equal mix, decay branches"
-    inner = command(commands, "mixture", message, MAKE).add_subparsers(
+    inner = command(commands, "mixture", message, BUILD).add_subparsers(
         title="commands", metavar="COMMAND"
     )
     message = "indices of a mixture, sample by sample, and what will be seen of every dataset"
-    parser = command(inner, "make", message, MAKE, make)
+    parser = command(inner, "build", message, BUILD, build)
     _add_datasets(parser)
     parser.add_argument("--out", type=Path, required=True, help="file for the indices (.json)")
     add_json(parser)
@@ -84,8 +84,8 @@ def _add_datasets(parser: argparse.ArgumentParser) -> None:
     add_settings(parser)
 
 
-def make(arguments: argparse.Namespace) -> None:
-    """`omni-lab mixture make`: indices of a mixture, saved, and a table of what will be seen."""
+def build(arguments: argparse.Namespace) -> None:
+    """`omni-lab mixture build`: indices of a mixture, saved, and a table of what will be seen."""
     from omni_lab.data.instruct.indices import save_mixture
 
     _, writing = _format(arguments)

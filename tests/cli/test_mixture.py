@@ -35,7 +35,7 @@ def mixed(files):
 
 def test_a_mixture_is_saved_and_says_what_will_be_seen(files, tmp_path, capsys):
     out = tmp_path / "mix" / "mixture.json"
-    command = ("make", *mixed(files), "--parts", 8, 16, "--out", out, "--set", *SMALL)
+    command = ("build", *mixed(files), "--parts", 8, 16, "--out", out, "--set", *SMALL)
     code, text, _ = call(capsys, *command)
     assert code == 0
     assert text.splitlines()[0].split()[:3] == ["dataset", "samples", "of"]
@@ -86,7 +86,7 @@ def test_a_fault_is_one_line(files, tmp_path, capsys, change, code, told):
     for place, text in change.items():
         named[place] = text.format(**files)
     found, _, err = call(
-        capsys, "make", *named, "--parts", 8, "--out", tmp_path / "m.json", "--set", *SMALL
+        capsys, "build", *named, "--parts", 8, "--out", tmp_path / "m.json", "--set", *SMALL
     )
     assert found == code
     assert told in err and len(err.splitlines()) == 1
