@@ -121,6 +121,8 @@ def test_the_top_fraction_of_all_ranks_tokens_is_that_of_one_process(found):
         assert all(result["right"] for result in results)
         assert {result["kept"] for result in results} == {math.floor(fraction * tokens + 0.5)}
         assert sum(result["unplaced"] for result in results) == results[0]["kept"]
+        for result in results:
+            assert result["separability"] == pytest.approx(result["of all"], abs=1e-12)
     assert {results["selected"]["says"] for results in found} == {
         "UsageError: 4 of 16 scores are not numbers: no fraction of them is the highest"
     }

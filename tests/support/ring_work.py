@@ -27,7 +27,7 @@ from omni_lab.parallel.engines import context_parallel_attention
 from omni_lab.parallel.layout import Layout
 from omni_lab.parallel.sharded_row import ShardedRow
 from omni_lab.parallel.torch_ring import torch_attention
-from omni_lab.training.selection import top_fraction
+from omni_lab.training.selection import separability, top_fraction
 
 
 def errors(case: Case, collectives: Collectives, attention: Callable | None = None) -> dict:
@@ -310,6 +310,8 @@ def selected(exchanges: dict[int, Collectives]) -> dict:
             "local": torch.equal(local, true[places]),
             "kept": int(true.sum()),
             "unplaced": int(top_fraction(scores[places], share, collectives).sum()),
+            "separability": separability(scores[places], collectives),
+            "of all": separability(scores),
         }
     scores = torch.full((4,), float("nan") if exchanges[4].rank == 2 else 1.0)
     try:
