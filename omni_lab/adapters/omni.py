@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from omni_lab.adapters.contents import digest_of, digest_of_weights
 from omni_lab.adapters.interface import Sample, TokenLosses
 from omni_lab.config import Config, config_hash
 from omni_lab.data.pairs.parts import square
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import InputError
 from omni_lab.media.subtitles.reader import Cue
+from omni_lab.model.contents import digest_of, digest_of_weights
 from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import rope_of

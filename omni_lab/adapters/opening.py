@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omni_lab.adapters.contents import digest_of, digest_of_weights
 from omni_lab.adapters.interface import TextModel
 from omni_lab.errors import InputError, typed
+from omni_lab.model.contents import digest_of, digest_of_weights
 from omni_lab.model.loading import adapt, base_of, check_device, file_of, load_base, rows_of
 from omni_lab.progress import library_bars_off
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omni_lab.cli.commands import add_json, answer, command, count
 from omni_lab.cli.evaluate import DTYPES
+from omni_lab.cli.tables import add_table
 
 if TYPE_CHECKING:
     from omni_lab.analysis.svlm.captions import Captions
@@ -31,6 +32,7 @@ def add_svlm(commands: Any) -> None:
     _add_data(parser)
     _add_models(parser)
     add_json(parser)
+    add_table(inner)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

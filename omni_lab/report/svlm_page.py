@@ -197,7 +197,7 @@ def _controls(keep: float, has_trainee: bool) -> str:
         "all": "all captions", "dropped": "with dropped words", "whole": "without dropped words",
         "picture": "with their picture",
     }  # fmt: skip
-    sides = {"high": f"the highest {what}", "low": f"the lowest {what}"}
+    sides = {"high": f"highest {what}", "low": f"lowest {what}"}
     ordered = sides if has_trainee else dict(reversed(sides.items()))
     percent = max(1, min(100, round(100 * keep)))
     return (
@@ -205,7 +205,7 @@ def _controls(keep: float, has_trainee: bool) -> str:
         '<div><label for="search">search text or name</label>'
         '<input id="search" type="search" autocomplete="off"></div>'
         f"{chosen('sort', 'sort by', sorts)}{chosen('filter', 'show', filters)}"
-        f"{chosen('side', 'keep words with', ordered)}"
+        f"{chosen('side', 'keep words of', ordered)}"
         '<div class="wide"><label for="keep">keep ratio, of all words: '
         f'<output id="ratio" for="keep">{percent} %</output></label>'
         f'<input id="keep" type="range" min="1" max="100" value="{percent}"></div></form>'

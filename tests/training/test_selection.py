@@ -22,7 +22,8 @@ from omni_lab.training.losses.groups import means_by_group, sums_by_group
 from omni_lab.training.losses.objective import stage_objective, supervised
 from omni_lab.training.models import new_model
 from omni_lab.training.run import Place, RunFolder
-from omni_lab.training.selection.references import losses_of, with_known
+from omni_lab.training.selection.frozen import losses_of
+from omni_lab.training.selection.references import with_known
 from omni_lab.training.selection.scores import NEEDS, score, slope
 from omni_lab.training.selection.top import top_fraction
 from omni_lab.training.session import Session

@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from omni_lab.adapters.contents import digest_of
 from omni_lab.adapters.interface import Sample, TextModel
 from omni_lab.analysis.svlm.captions import UNSEEN, Caption, Captions, Pictures, Skipped
 from omni_lab.analysis.svlm.words import word_losses
 from omni_lab.errors import InputError, OmniLabError, UsageError
+from omni_lab.model.contents import digest_of
 from omni_lab.progress import Progress
 from omni_lab.storage import append_line, atomic_write
 
