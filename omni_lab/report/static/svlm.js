@@ -194,16 +194,19 @@
   };
   const redraw = () => { for (const block of list.children) if (block.firstChild) fill(block); };
 
-  let due = 0;
-  const later = (work) => { cancelAnimationFrame(due); due = requestAnimationFrame(work); };
-  const choose = () => {
-    select();
-    if (["dropped", "whole"].includes(find("filter").value)) arrange();
-    else redraw();
+  // one drawing a frame, of all that changed since the last
+  let due = 0, moved = false, sorted = true;
+  const draw = () => {
+    if (moved) select();
+    if (!sorted || (moved && ["dropped", "whole"].includes(find("filter").value))) arrange();
+    else if (moved) redraw();
+    [moved, sorted] = [false, true];
   };
-  for (const id of ["keep", "side"]) find(id).addEventListener("input", () => later(choose));
+  const later = () => { cancelAnimationFrame(due); due = requestAnimationFrame(draw); };
+  for (const id of ["keep", "side"])
+    find(id).addEventListener("input", () => { moved = true; later(); });
   for (const id of ["search", "sort", "filter"])
-    find(id).addEventListener("input", () => later(arrange));
+    find(id).addEventListener("input", () => { sorted = false; later(); });
   find("controls").addEventListener("submit", (event) => event.preventDefault());
   select();
   arrange();
