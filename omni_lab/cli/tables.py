@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omni_lab.cli.commands import add_json, add_settings, answer, command, count
+from omni_lab.cli.commands import add_json, add_settings, answer, command, configured, count
 from omni_lab.cli.train import chosen
+from omni_lab.errors import UsageError
 
 if TYPE_CHECKING:
     from omni_lab.training.selection.table import Written
@@ -42,7 +43,16 @@ def add_table(group: Any) -> None:
 
 
 def svlm_table(arguments: argparse.Namespace) -> None:
-    """`omni-lab svlm table`: write the table, or finish it."""
+    """`omni-lab svlm table`: write the table, or finish it.
+
+    Raises
+    ------
+    UsageError
+        there is no such stage, or no such device
+    """
+    named = configured(arguments.preset, []).every_stage()
+    if arguments.stage not in named:
+        raise UsageError(f"--stage {arguments.stage}: there are {', '.join(named)}")
     arguments.stages = [arguments.stage]
     if arguments.reference:
         name = f"training.stages.{arguments.stage}.selection.reference"
