@@ -20,10 +20,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omni_lab.adapters.contents import digest_of
 from omni_lab.adapters.interface import Sample, TokenLosses
 from omni_lab.adapters.prompt import Prompt, Prompted
 from omni_lab.errors import InputError, typed
+from omni_lab.model.contents import digest_of
 from omni_lab.model.loading import rows_of
 from omni_lab.model.loss import token_losses
 from omni_lab.parallel.cost import PIECE

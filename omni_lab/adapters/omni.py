@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from omni_lab.adapters.contents import digest_of, digest_of_weights
 from omni_lab.adapters.interface import Sample, TokenLosses
 from omni_lab.config import Config, config_hash
 from omni_lab.data.pairs.parts import square
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.errors import InputError
+from omni_lab.errors import InputError, typed
 from omni_lab.media.subtitles.reader import Cue
+from omni_lab.model.contents import digest_of, digest_of_weights
 from omni_lab.model.inputs import forward_batch
+from omni_lab.model.loading import adapt
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import rope_of
 from omni_lab.sequences.batch import collate
@@ -62,15 +63,23 @@ class OmniTextModel:
         self.vocabulary = build_vocabulary(config)
 
     @classmethod
-    def load(cls, run: Path | str, device: str = "cpu") -> OmniTextModel:
-        """Model of a run folder's furthest checkpoint.
+    def load(
+        cls, run: Path | str, device: str = "cpu", adapter: str | None = None
+    ) -> OmniTextModel:
+        """Model of a run folder's furthest checkpoint, with a PEFT adapter on its decoder or not.
 
         Raises
         ------
         InputError
-            the folder is no run, has no checkpoint, or its model reads no captions
+            the folder is no run, has no checkpoint, its model reads no captions, or the adapter
+            is not one on it
         """
-        return cls(trained(run).to(device), read_config(run), str(run))
+        model = trained(run)
+        if adapter:
+            with typed(f"{adapter}: no adapter of {run}"):
+                model.decoder.name_or_path = str(run)  # peft compares them
+                model.decoder = adapt(model.decoder, adapter)
+        return cls(model.to(device), read_config(run), str(adapter or run))
 
     def contents(self) -> dict[str, str]:
         """Digests of the weights, of the settings around them, and of the vocabulary."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omni_lab.adapters.contents import digest_of, digest_of_weights
 from omni_lab.adapters.interface import TextModel
 from omni_lab.errors import InputError, typed
+from omni_lab.model.contents import digest_of, digest_of_weights
 from omni_lab.model.loading import adapt, base_of, check_device, file_of, load_base, rows_of
 from omni_lab.progress import library_bars_off
 
@@ -28,8 +28,8 @@ def open_model(source: str, device: str | None = None, dtype: str = "auto") -> T
 
     Parameters
     ----------
-    source : run folder of omni-lab; or folder or hub name of an image-text-to-text model, or of a
-        PEFT adapter on one (extra `real`)
+    source : run folder of omni-lab; or folder or hub name of an image-text-to-text model; or of a
+        PEFT adapter on either (extra `real`)
     device : such as "cpu" or "cuda"; None is a GPU where there is one, "auto" splits the model
         over all devices
     dtype : of weights and arithmetic; "auto" is that of the stored weights
@@ -61,7 +61,8 @@ def open_pair(
 
     bases = {source: None if _is_run(source) else _base(source) for source in (reference, trainee)}
     for base, adapter in ((reference, trainee), (trainee, reference)):
-        if bases[adapter] and _same(bases[adapter], base):
+        # of our own runs the adapter is another model in memory: they are small
+        if bases[adapter] and not _is_run(base) and _same(bases[adapter], base):
             adapted, alone = _opened(adapter, device, dtype)
             alone = alone or _opened(base, device, dtype)[0]
             return (alone, adapted) if base == reference else (adapted, alone)
@@ -71,10 +72,12 @@ def open_pair(
 
 def _opened(source: str, device: str, dtype: str) -> tuple[TextModel, TextModel | None]:
     """Model of a source; of an adapter also its base, where that is the same without it."""
-    if _is_run(source):
+    run = source if _is_run(source) else _base(source)
+    if run and _is_run(run):
         from omni_lab.adapters.omni import OmniTextModel
 
-        return OmniTextModel.load(source, _best() if device == "auto" else device), None
+        adapter = None if run == source else source
+        return OmniTextModel.load(run, _best() if device == "auto" else device, adapter), None
 
     from omni_lab.adapters.image_text import ImageTextModel
     from omni_lab.adapters.processors import load_processor

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omni_lab.cli.commands import add_json, answer, command, count
+from omni_lab.cli.commands import add_json, answer, command, count, whole
 from omni_lab.cli.evaluate import DTYPES
+from omni_lab.cli.tables import add_table
+from omni_lab.errors import InputError
 
 if TYPE_CHECKING:
     from omni_lab.analysis.svlm.captions import Captions
@@ -31,6 +34,7 @@ def add_svlm(commands: Any) -> None:
     _add_data(parser)
     _add_models(parser)
     add_json(parser)
+    add_table(inner)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +55,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     message = "captions in one forward pass (default: %(default)s)"
     parser.add_argument("--batch", type=count, default=8, help=message)
     message = "pictures on the page, at most (default: %(default)s)"
-    parser.add_argument("--pictures", type=count, default=1000, help=message)
+    parser.add_argument("--pictures", type=whole, default=1000, help=message)
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -99,13 +103,16 @@ def svlm_score(arguments: argparse.Namespace) -> None:
 
 
 def _pictures(captions: Captions, found: Scores, most: int) -> dict[str, bytes]:
-    """JPEG by row's id, of the rows that get one on the page."""
+    """JPEG by row's id, of the rows that get one on the page; one that went since has none."""
+    from omni_lab.analysis.svlm.captions import Caption
     from omni_lab.report.svlm_page import thumbnail, to_picture
 
-    wanted = to_picture(found.rows, most)
-    return {
-        one.id: thumbnail(one.pictures()) for entry in captions for one in entry if one.id in wanted
-    }
+    wanted, out = to_picture(found.rows, most), {}
+    for one in (one for entry in captions for one in entry):
+        if one.id in wanted and isinstance(one, Caption):
+            with suppress(InputError):
+                out[one.id] = thumbnail(one.pictures())
+    return out
 
 
 def _record(found: Scores, keep: float) -> dict[str, Any]:

@@ -44,6 +44,7 @@ ADDED: dict[str, Any] = {
         "base": "",
         "prior": "",
     },
+    "table": "",
     "captions": {"count": 600, "first": 0, "wrong": 0.4, "grey": False},
     "decay_steps": 0,
     "decay_shape": "linear",

@@ -75,6 +75,7 @@ class SelectionConfig:
     reference: str = ""  # run folder, or LoRA adapter, of a model trained on clean data
     base: str = ""  # run folder of the trainee's earlier weights (static, history)
     prior: str = ""  # run folder of a model that never saw pictures (prior)
+    table: str = ""  # folder of their losses (`omni-lab svlm table`); empty computes them each step
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class StageData(ABC):
 
     settings: StageConfig
     fingerprint: str = ""  # hash of all that decides the batches, where settings alone do not
+    known: frozenset[str] = frozenset()  # losses that labels bring along, by model
 
     @property
     def fingerprint_parts(self) -> dict[str, str]:

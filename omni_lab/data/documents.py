@@ -27,6 +27,7 @@ class Documents(ABC):
     lengths : of every document, tokens
     left_out : reason → number of documents that the stage cannot use
     seed : of all orders
+    places : of every document, where in the data it lies and its length: what it is, in numbers
     """
 
     name: str
@@ -34,7 +35,9 @@ class Documents(ABC):
     files: Int64[np.ndarray, " documents"]
     left_out: dict[str, int]
     seed: int
+    data: str  # hash of the data alone
     fingerprint: str  # hash of the data and of all settings that decide documents and lengths
+    places: Int64[np.ndarray, "documents columns"]
     _lengths: Int64[np.ndarray, " documents"]
 
     def __len__(self) -> int:

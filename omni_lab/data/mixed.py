@@ -12,6 +12,7 @@ from torch import nn
 from omni_lab.config import StageConfig, config_hash
 from omni_lab.data.batch import StageData, TrainingBatch, samples_of
 from omni_lab.data.documents import Documents
+from omni_lab.data.known import KnownLosses
 from omni_lab.data.plan import Draw, Plan
 from omni_lab.data.writing import WANTED, Writing
 from omni_lab.errors import InputError
@@ -41,7 +42,9 @@ class SourceData(StageData):
     Raises
     ------
     InputError
-        the stage trains a part on a modality that no source has
+        the stage trains a part on a modality that no source has, or its table of losses is stale
+    UsageError
+        the stage has a table of losses that depend on the step
     """
 
     def __init__(
@@ -52,6 +55,9 @@ class SourceData(StageData):
         self.sources, self.ratio = dict(sources), dict(ratio)
         self._check_modalities()
         self.plan = self._new_plan()
+        named = stage.selection.rule != "none" and stage.selection.table
+        self._losses = KnownLosses(stage, writing, self.sources) if named else None
+        self.known = self._losses.names if self._losses else frozenset()
 
     def _check_modalities(self) -> None:
         has = {modality for source in self.sources.values() for modality in source.modalities}
@@ -75,12 +81,15 @@ class SourceData(StageData):
         stage = self.settings
         sources = {name: source.fingerprint for name, source in self.sources.items()}
         how = [self.ratio, stage.ratio_unit, stage.batch_size, stage.packed, self.writing.seed]
-        return config_hash([stage.name, sources, *how])
+        table = [self._losses.fingerprint] if self._losses else []
+        return config_hash([stage.name, sources, *how, *table])
 
     @property
     def fingerprint_parts(self) -> dict[str, str]:
-        """Fingerprint of every source, by name."""
-        return {f"source {name}": source.fingerprint for name, source in self.sources.items()}
+        """Fingerprint of every source, by name, and of the table of their losses."""
+        table = {"table of losses": self._losses.fingerprint} if self._losses else {}
+        sources = {f"source {name}": source.fingerprint for name, source in self.sources.items()}
+        return sources | table
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> TrainingBatch:
         """The rows of `step` that belong to `rank`: every `ranks`-th, whatever their number.
@@ -100,8 +109,13 @@ class SourceData(StageData):
 
     def _row(self, row: list[Draw]) -> Tokens:
         """One row, of one document or of packed ones."""
-        documents = [self.writing.tokens(self.sources[draw.source][draw.number]) for draw in row]
+        documents = [self._tokens(draw) for draw in row]
         return documents[0] if len(documents) == 1 else join(documents)
+
+    def _tokens(self, draw: Draw) -> Tokens:
+        """Tokens of one document, with their losses where a table has them."""
+        tokens = self.writing.tokens(self.sources[draw.source][draw.number])
+        return self._losses.added(tokens, draw.source, draw.number) if self._losses else tokens
 
     def consumption(self, steps: int | None = None) -> dict[str, Consumption]:
         """Documents, tokens and epochs of every source in the first `steps` (all by default)."""

@@ -48,13 +48,13 @@ class ShardDocuments(Documents):
         index = Index.load(folder)
         if not index.table.num_rows:
             raise InputError(f"{folder}: a folder of shards without a clip; build films into it")
-        data = digest([[shard.name, shard.rows] for shard in index.shards])
-        self.fingerprint = writing.fingerprint(self.name, data)
+        self.data = digest([[shard.name, shard.rows] for shard in index.shards])
+        self.fingerprint = writing.fingerprint(self.name, self.data)
 
         table = remembered(
             lambda: pieces_of(self.folder, index, writing), tables, self.name, self.fingerprint
         )
-        self._clips, self._pieces = index.table, table.columns
+        self._clips, self.places = index.table, table.columns
         self.files, self._lengths = table.columns[:, SHARD], table.columns[:, LENGTH]
         self.left_out, self.modalities = dict(table.left_out), frozenset(table.about["modalities"])
         self._check(table.about)
@@ -72,7 +72,7 @@ class ShardDocuments(Documents):
             raise InputError(f"{self.folder}: {message}; {right}")
 
     def __getitem__(self, number: int) -> Sequence:
-        place, _, start, end, length = self._pieces[number].tolist()
+        place, _, start, end, length = self.places[number].tolist()
         (row,) = self._clips.slice(place, 1).to_pylist()
         tar = self.folder / row["shard"]
 

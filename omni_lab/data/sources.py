@@ -49,15 +49,41 @@ def training_data(
     ratio = ratio_of(stage)
     own = [name for name in ratio if name.split(".")[0] == GALLERY]
     if not own:
-        writing = writing_of(config, stage, build_vocabulary(config))
-        paths = {name: _path(config.data, stage, name) for name in ratio}
-        sources = {name: open_source(name, paths[name], writing, tables) for name in ratio}
-        return SourceData(stage, writing, sources, ratio)
+        return SourceData(stage, *open_sources(config, stage, tables), ratio)
     if len(ratio) > len(own) or (GALLERY in ratio and len(ratio) > 1):
         others = ", ".join(name for name in ratio if name != GALLERY)
         message = "the gallery does not mix with other sources; give them stages of their own"
         raise UsageError(f"stage {stage.name}: sources gallery and {others}: {message}")
+    if stage.selection.table:
+        raise no_table(stage)
     return import_module(LESSONS).lessons(config, stage, films)
+
+
+def open_sources(
+    config: Config, stage: StageConfig, tables: Path | None = None
+) -> tuple[Writing, dict[str, Documents]]:
+    """Format of a stage, and its sources on disk by name.
+
+    Raises
+    ------
+    UsageError, InputError
+        as `training_data`; a source is not on disk
+    """
+    ratio = ratio_of(stage)
+    if not set(ratio) <= set(ON_DISK):
+        raise no_table(stage)
+    writing = writing_of(config, stage, build_vocabulary(config))
+    paths = {name: _path(config.data, stage, name) for name in ratio}
+    return writing, {name: open_source(name, paths[name], writing, tables) for name in ratio}
+
+
+def no_table(stage: StageConfig) -> UsageError:
+    """Refusal of a table of losses for samples that are no documents on disk."""
+    wrong = (
+        f"no table has their losses: samples ({', '.join(stage.sources)}) are made at every step"
+    )
+    right = f"name sources on disk ({', '.join(ON_DISK)}), or leave selection.table empty"
+    return UsageError(f"stage {stage.name}: {wrong}; {right}")
 
 
 def ratio_of(stage: StageConfig) -> dict[str, int]:

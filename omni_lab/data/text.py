@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from omni_lab.config import config_hash
 from omni_lab.data.documents import Documents, seed_of
 from omni_lab.data.pieces import IDLE
 from omni_lab.data.table import Table, remembered
@@ -58,14 +59,15 @@ class TextDocuments(Documents):
             [file.name, stat.st_size, stat.st_mtime_ns]
             for file, stat in zip(self._paths, stats, strict=True)
         ]
+        self.data = config_hash(identity)
         self.fingerprint = writing.fingerprint(self.name, identity)
 
         table = remembered(self._measured, tables, self.name, self.fingerprint)
-        self._pieces, self.left_out = table.columns, dict(table.left_out)
-        self._last = self._closing(self._pieces)
+        self.places, self.left_out = table.columns, dict(table.left_out)
+        self._last = self._closing(self.places)
         self._lengths = table.columns[:, LENGTH]
-        places = table.columns[:, FILE] * (1 << 32) + table.columns[:, LINE] // WINDOW_LINES
-        self.files = places
+        windows = table.columns[:, LINE] // WINDOW_LINES
+        self.files = table.columns[:, FILE] * (1 << 32) + windows
         if not len(self):
             raise InputError(f"{path}: no text that stage {writing.stage} can learn from")
 
@@ -102,7 +104,7 @@ class TextDocuments(Documents):
         return len(self.writing.vocabulary.encode(text))
 
     def __getitem__(self, number: int) -> Sequence:
-        file, line, start, end, length = self._pieces[number].tolist()
+        file, line, start, end, length = self.places[number].tolist()
         path = self._paths[file]
         text = _block_at(path, line)[start:end]
         name = f"{path.name}, byte {line}, characters {start} to {end}"

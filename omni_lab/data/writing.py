@@ -11,7 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig, config_hash
+from omni_lab.config import TICKS_PER_SECOND, Config, StageConfig, config_hash, to_dict
+from omni_lab.config.renamed import first_named
 from omni_lab.data.documents import seed_of
 from omni_lab.errors import UsageError
 from omni_lab.sequences.formats import FORMATS, lay_out
@@ -96,12 +97,24 @@ class Writing:
             return "without " + " or ".join(WANTED[name] for name in needed)
         return None
 
+    @property
+    def format(self) -> dict[str, Any]:
+        """Settings that decide a document's tokens, by dotted key: all but the length of a row."""
+        sequence, image = first_named(to_dict(self.config.sequence)), self.config.model.image
+        del sequence["max_tokens"]
+        return {
+            **{f"sequence.{name}": value for name, value in sequence.items()},
+            "model.image.size": image.size, "model.image.patch": image.patch,
+            "modalities": sorted(self.modalities), "seconds": self.seconds,
+            "vocabulary": hash_of(self.vocabulary),
+        }  # fmt: skip
+
     def fingerprint(self, *data: Any) -> str:
         """Hash of data (JSON values) and of every setting that decides documents and lengths."""
         sequence, image = self.config.sequence, self.config.model.image
         made_by = [
             config_hash(sequence), image.size, image.patch, sorted(self.modalities), self.seconds,
-            _hash_of(self.vocabulary), *data,
+            hash_of(self.vocabulary), *data,
         ]  # fmt: skip
         return config_hash(made_by)
 
@@ -150,7 +163,7 @@ def _check_marks(stage: str, layout: str, vocabulary: Vocabulary) -> None:
         raise UsageError(f"stage {stage}: layout {layout} needs {IMAGE_START} tokens; {right}")
 
 
-def _hash_of(vocabulary: Vocabulary) -> str:
+def hash_of(vocabulary: Vocabulary) -> str:
     """Hash of a vocabulary: its size, its end of a text, and every token where it can tell them."""
     backend = getattr(getattr(vocabulary, "tokenizer", None), "backend_tokenizer", None)
     words = getattr(vocabulary, "tokens", ())

@@ -130,7 +130,7 @@ def file_of(source: str, name: str) -> Path | None:
 
 
 def adapt(model: PreTrainedModel, source: str) -> PeftModel:
-    """Base model with an adapter in it; its vocabulary first becomes as large as the adapter's."""
+    """Base model with an adapter in it, without dropout; its vocabulary becomes as large as its."""
     import peft
 
     config = peft.PeftConfig.from_pretrained(source)
@@ -155,7 +155,7 @@ def adapt(model: PreTrainedModel, source: str) -> PeftModel:
     _check_whole(source, needed - weights.keys(), [])
     _check_placed(source, weights.keys() - possible, "the base model")
     peft.set_peft_model_state_dict(adapted, weights)
-    return adapted
+    return adapted.eval()  # new layers begin in training
 
 
 def _resize(model: PreTrainedModel, weights: dict[str, torch.Tensor], source: str) -> None:

@@ -26,6 +26,7 @@ body { margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 68rem; backgroun
 h1 { font-size: 1.9rem; line-height: 1.2; margin: .5rem 0 .25rem; }
 h2 { font-size: 1.3rem; margin: 2.75rem 0 .5rem; padding-top: .75rem;
   border-top: 1px solid var(--line); }
+h1, h2, h3, p, figcaption, .stream .chip { overflow-wrap: anywhere; }
 p { max-width: 46rem; } .faint { color: var(--faint); } .lead { font-size: 1.1rem; }
 a { color: inherit; } nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; font-size: .9rem;
   margin: .75rem 0 0; }

@@ -24,6 +24,7 @@ from omni_lab.storage import atomic_write
 
 PAGE = "svlm.html"
 THUMBNAIL, QUALITY = 160, 60  # longest side of a picture, pixels; of its JPEG
+SIDE_BY_SIDE = 8  # pictures of one caption that are shown
 PICTURES = 1000  # at most, of captions with the most striking words
 STRIKING = 0.95  # quantile of absolute scores at which colour is full
 _STATIC = Path(__file__).parent / "static"
@@ -128,11 +129,11 @@ def utf16(text: str, words: Sequence[Sequence[int]]) -> list[int]:
 
 
 def thumbnail(pictures: Sequence[Pixels]) -> bytes:
-    """Small JPEG of a caption's pictures, side by side where there are several."""
+    """Small JPEG of a caption's pictures, side by side; of many the last, next to the caption."""
     from PIL import Image
 
     small = []
-    for pixels in pictures:
+    for pixels in pictures[-SIDE_BY_SIDE:]:
         image = Image.fromarray(pixels)
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         small.append(image)
@@ -197,18 +198,18 @@ def _controls(keep: float, has_trainee: bool) -> str:
         "all": "all captions", "dropped": "with dropped words", "whole": "without dropped words",
         "picture": "with their picture",
     }  # fmt: skip
-    sides = {"high": f"the highest {what}", "low": f"the lowest {what}"}
+    sides = {"high": f"highest {what}", "low": f"lowest {what}"}
     ordered = sides if has_trainee else dict(reversed(sides.items()))
-    percent = max(1, min(100, round(100 * keep)))
+    percent = f"{max(0.1, min(100.0, round(100 * keep, 1))):g}"
     return (
         '<form id="controls" class="controls" role="search">'
         '<div><label for="search">search text or name</label>'
         '<input id="search" type="search" autocomplete="off"></div>'
         f"{chosen('sort', 'sort by', sorts)}{chosen('filter', 'show', filters)}"
-        f"{chosen('side', 'keep words with', ordered)}"
+        f"{chosen('side', 'keep words of', ordered)}"
         '<div class="wide"><label for="keep">keep ratio, of all words: '
         f'<output id="ratio" for="keep">{percent} %</output></label>'
-        f'<input id="keep" type="range" min="1" max="100" value="{percent}"></div></form>'
+        f'<input id="keep" type="range" min="0.1" max="100" step="0.1" value="{percent}"></div></form>'
     )
 
 

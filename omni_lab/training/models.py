@@ -28,8 +28,19 @@ def trained(folder: Path | str) -> OmniModel:
     InputError
         the folder is no run, or has no checkpoint yet
     """
+    return OmniModel.load(furthest(folder))
+
+
+def furthest(folder: Path | str) -> Path:
+    """Furthest checkpoint of a run folder.
+
+    Raises
+    ------
+    InputError
+        the folder is no run, or has no checkpoint yet
+    """
     config = read_config(folder)
     found = checkpoint.latest(Path(folder) / "checkpoints", tuple(config.every_stage()))
     if not found:
         raise InputError(f"{folder}: no checkpoint in it yet; train one with `omni-lab demo`")
-    return OmniModel.load(found[0])
+    return found[0]

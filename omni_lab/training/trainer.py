@@ -17,7 +17,9 @@ from torch import nn
 
 from omni_lab.config import Config, StageConfig, TrainingConfig
 from omni_lab.data.batch import StageData, TrainingBatch
-from omni_lab.data.sources import training_data
+from omni_lab.data.sources import no_table, training_data
+from omni_lab.data.vocabulary import build_vocabulary
+from omni_lab.data.writing import hash_of
 from omni_lab.errors import UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import set_rope
@@ -37,6 +39,7 @@ from omni_lab.training.processes import Processes
 from omni_lab.training.rules.controls import Controls
 from omni_lab.training.rules.schedules import contrastive_weight
 from omni_lab.training.run import RunFolder
+from omni_lab.training.selection.frozen import check_models
 from omni_lab.triplets.record import Triplet
 
 
@@ -93,7 +96,9 @@ class Trainer:
         if self.processes.main:
             self.run.truncate_metrics(names, found and found[1])
 
-        for data in stages[names.index(found[1].stage) if found else 0 :]:
+        left = stages[names.index(found[1].stage) if found else 0 :]
+        _check_references(left)
+        for data in left:
             here = found if found and found[1].stage == data.settings.name else None
             self.run_stage(data, here)
             self.accelerator.wait_for_everyone()
@@ -105,8 +110,6 @@ class Trainer:
         """Train one stage, from its first step or from a checkpoint within it."""
         stage = data.settings
         objective = stage_objective(self.model, self.settings, stage, self.processes)
-        if objective.selection:
-            objective.selection.open(self.model)
         optimizers = build_optimizers(objective, self.settings, stage)
         controls = Controls(stage, self.settings, objective)
         first = found[1].step if found else 0
@@ -124,6 +127,8 @@ class Trainer:
         if first == stage.steps:
             return
 
+        if objective.selection:
+            objective.selection.open(self.model, hash_of(build_vocabulary(self.run.config)))
         if optimizers:  # else nothing trains, and nothing is to be prepared for it
             objective, *optimizers = self.accelerator.prepare(objective, *optimizers)
         self.model.train()
@@ -238,6 +243,16 @@ class Trainer:
                     f"a rank has no whole moments to align; set align_fraction=0 of {stage.name}"
                 )
                 raise UsageError(f"training.context_parallel={size}: {message}")
+
+
+def _check_references(stages: Sequence[StageData]) -> None:
+    """Refuse references of later stages that are not there, or whose table is of others."""
+    for data in stages:
+        stage = data.settings
+        if stage.selection.rule != "none":
+            check_models(stage)
+            if stage.selection.table and not data.known:
+                raise no_table(stage)
 
 
 @functools.cache

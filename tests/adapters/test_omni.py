@@ -1,13 +1,18 @@
 """Token losses of our own models: those of the forward pass of training, on the text alone."""
 
+import json
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from tokenizers_like import byte_level, sentencepiece
 from vision_language import noise
 
 from omni_lab.adapters.interface import Sample, TextModel
 from omni_lab.adapters.omni import OmniTextModel, spans_of
+from omni_lab.adapters.opening import open_pair
 from omni_lab.config import override, tiny
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import InputError, OmniLabError
@@ -16,6 +21,8 @@ from omni_lab.sequences.documents import Document, Picture
 from omni_lab.sequences.formats import lay_out
 from omni_lab.sequences.tokens import TEXT_KIND, tokenize
 from omni_lab.sequences.vocabulary import HubVocabulary
+from omni_lab.training import checkpoint
+from omni_lab.training.run import Place, RunFolder
 
 SAMPLES = [
     Sample("red circle, top-left!", (noise(60, 40),)),
@@ -95,3 +102,29 @@ def test_contents_follow_weights_and_settings():
         next(other.model.parameters()).add_(1)
     assert model.contents()["weights"] != other.contents()["weights"]
     assert model.contents()["settings"] != reader("sequence.layout=F2").contents()["settings"]
+
+
+def test_an_adapter_on_a_run_is_opened_with_the_run_below_it(tmp_path):
+    """`omni-lab svlm score --reference ADAPTER --trainee RUN`: the reference on the trainee's base."""
+    config = tiny()
+    ours = reader("seed=3")
+    run = RunFolder(tmp_path / "run", config)
+    checkpoint.save(run.checkpoints, Place("vision", 1), ours.model, [], {}, config)
+    lora = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False, lora_dropout=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks for an old name
+        get_peft_model(ours.model.decoder, lora).save_pretrained(tmp_path / "lora")
+    told = tmp_path / "lora" / "adapter_config.json"
+    own = json.loads(told.read_text()) | {"base_model_name_or_path": str(run.path)}
+    told.write_text(json.dumps(own))
+
+    adapted, plain = open_pair(str(tmp_path / "lora"), str(run.path), "cpu")
+    assert (adapted.name, plain.name) == (str(tmp_path / "lora"), str(run.path))
+    one, other = (model.token_losses(SAMPLES)[0].losses for model in (adapted, plain))
+    assert not np.allclose(one, other)
+    assert np.array_equal(one, adapted.token_losses(SAMPLES)[0].losses), "dropout is off"
+    assert adapted.contents()["weights"] != plain.contents()["weights"]
+    assert adapted.contents()["tokenizer"] == plain.contents()["tokenizer"]
+    (tmp_path / "lora" / "adapter_model.safetensors").write_bytes(b"broken")
+    with pytest.raises(InputError, match=f"lora: no adapter of {run.path}"):
+        open_pair(str(tmp_path / "lora"), None, "cpu")

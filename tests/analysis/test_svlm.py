@@ -158,6 +158,31 @@ def test_names_that_come_twice_are_told_apart(tmp_path):
     assert [one.id for one in flat(Captions(path))][::3] == ["pairs.tar/0", "pairs.tar/0 (2)"]
 
 
+def test_a_name_that_looks_like_a_number_of_another_is_told_apart_too(tmp_path):
+    names = ("a", "a (2)", "a")
+    members = [
+        member
+        for number, name in enumerate(names)
+        for member in ((f"{name}.jpg", picture(60 * number)), (f"{name}.txt", b"a cat"))
+    ]
+    found = score(
+        Captions(tar_of(tmp_path / "t.tar", members)), Letters(), None, tmp_path / "out",
+        progress=False,
+    )  # fmt: skip
+    assert len(found.rows) == len({row["id"] for row in found.rows}) == 3
+
+
+def test_a_file_whose_name_is_no_utf8_is_scored_and_named_all_the_same(tmp_path):
+    named = tmp_path / b"pairs-\xff.jsonl".decode(errors="surrogateescape")
+    (tmp_path / "a.jpg").write_bytes(picture(9))
+    image = {"role": "user", "content": [{"type": "image", "image": "a.jpg"}]}
+    chats = [[image, {"role": "assistant", "content": "A cat."}], [image]]
+    named.write_text("\n".join(json.dumps({"messages": chat}) for chat in chats))
+    found = score(Captions(named), Letters(), None, tmp_path / "two", progress=False)
+    assert len(found.rows) == 1 and read_rows(tmp_path / "two") == found.rows
+    assert found.counts() == {TEXTLESS: 1}
+
+
 @pytest.mark.parametrize("name", ["nowhere", "empty"])
 def test_a_folder_without_captions_is_one_line(name, tmp_path):
     (tmp_path / "empty").mkdir()
@@ -188,6 +213,22 @@ def test_rows_hold_words_losses_and_their_difference_and_what_is_skipped_is_name
     assert found.counts() == {UNSEEN: 1, BLIND: 1, UNSCORED: 1}
 
 
+def test_words_without_a_finite_loss_and_captions_without_a_word_are_rows_all_the_same(tmp_path):
+    class Broken(Letters):
+        def of(self, text):
+            found = super().of(text)
+            if "dogs" in text:
+                found.losses[:] = np.inf
+            return found
+
+    path = pairs(tmp_path, ("3.jpg", picture(1)), ("3.txt", b" \n "))
+    found = score(Captions(path), Broken(), None, tmp_path / "out", progress=False)
+    assert found.rows[1]["reference"] == [None, None], "JSON has no infinity"
+    assert found.counts() == {TEXTLESS: 1}
+    kept = keep_top([merit(row) for row in found.rows], 0.5).words
+    assert kept[1].all(), "what has no loss is never dropped"
+
+
 def test_a_stopped_call_goes_on_and_scores_only_what_is_missing_or_changed(tmp_path):
     path = pairs(tmp_path)
     whole = score(Captions(path), Letters(), None, tmp_path / "out", progress=False)
@@ -214,17 +255,23 @@ def test_a_stopped_call_goes_on_and_scores_only_what_is_missing_or_changed(tmp_p
 def test_other_models_score_again(tmp_path):
     path = pairs(tmp_path)
     score(Captions(path), Letters(), None, tmp_path / "out", progress=False)
-    for pair in ((Letters(factor=2.0), None), (Letters(), Letters("trainee")), (Letters(), None)):
+    for pair in ((Letters(factor=2.0), None), (Letters(), Letters("trainee"))):
         found = score(Captions(path), *pair, tmp_path / "out", progress=False)
         assert pair[0].seen == ["a red cat", "two dogs", "a bird"] and found.again == 0
+        assert read_rows(tmp_path / "out") == found.rows
+    again = score(Captions(path), model := Letters(), None, tmp_path / "out", progress=False)
+    assert model.seen == [] and again.again == 3, "rows of other models were set aside, not lost"
+    assert read_rows(tmp_path / "out") == again.rows
 
 
 def test_a_folder_that_is_no_folder_of_rows_is_refused(tmp_path):
     path = pairs(tmp_path)
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / ROWS).write_text('{"id": "a"}\n')
-    with pytest.raises(InputError, match=r"svlm.jsonl:1: not a scored caption; delete the line"):
-        score(Captions(path), Letters(), None, tmp_path / "out", progress=False)
+    row = {"id": [3], "models": "ab", "text": "", "question": "", "pictures": [], "words": []}
+    for line in ('{"id": "a"}', "3", json.dumps(row | {"reference": []}), "{broken"):
+        (tmp_path / "out" / ROWS).write_text(f"{line}\n")
+        with pytest.raises(InputError, match=r"svlm.jsonl:1: not a scored caption; delete the"):
+            score(Captions(path), Letters(), None, tmp_path / "out", progress=False)
     with pytest.raises(UsageError, match="not writable"):
         score(Captions(path), Letters(), None, path, progress=False)
     blind = tar_of(tmp_path / "blind.tar", [("0.txt", b"a")])

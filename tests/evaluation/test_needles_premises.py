@@ -8,13 +8,13 @@ import torch
 from small_models import small_model, trained
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
-from omni_lab.adapters.contents import digest_of_weights
 from omni_lab.cli.main import main
 from omni_lab.errors import InputError, UsageError
 from omni_lab.evaluation.needles.causal import CausalNeedleModel
 from omni_lab.evaluation.needles.interface import Trial
 from omni_lab.evaluation.needles.measure import CELLS, measure
 from omni_lab.evaluation.needles.passage import lost
+from omni_lab.model.contents import digest_of_weights
 
 GRID = ("--lengths", "100", "120", "--depths", "0.5", "--trials", "2", "--out", "found")
 SIZES = {

@@ -14,6 +14,7 @@ from PIL import Image
 
 from omni_lab.plots.palette import DIVERGING
 from omni_lab.report.svlm_page import (
+    SIDE_BY_SIDE,
     THUMBNAIL,
     page_data,
     thumbnail,
@@ -138,6 +139,13 @@ def test_every_element_that_the_script_asks_for_is_on_the_page(tmp_path):
 def test_pictures_go_to_the_most_striking_captions():
     rows = [row("a", str(n), excess=[value]) for n, value in enumerate([1.0, None, 3.0, -2.0])]
     assert to_picture(rows, 2) == {"2", "0"}
+
+
+def test_a_chat_with_many_pictures_shows_the_last_ones_beside_its_caption():
+    jpeg = thumbnail([pixels(90, 160, value) for value in range(0, 250, 1)] * 2)
+    with Image.open(io.BytesIO(jpeg)) as image:
+        assert image.size == (SIDE_BY_SIDE * THUMBNAIL, 90)
+        assert abs(image.getpixel((image.width - 9, 9))[0] - 249) < 4
 
 
 def test_ten_thousand_captions_make_a_page_of_a_few_megabytes(tmp_path):

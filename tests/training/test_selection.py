@@ -1,6 +1,7 @@
 """Selective training: what is kept, by which score, under which reference, and what it teaches."""
 
 import json
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from stage_data import lessons_of
 
 from omni_lab.config import override, tiny
+from omni_lab.data.vocabulary import build_vocabulary
+from omni_lab.data.writing import hash_of
 from omni_lab.errors import ConfigError, InputError, UsageError
 from omni_lab.model.inputs import forward_batch
 from omni_lab.parallel.collectives import Collectives
@@ -22,7 +25,9 @@ from omni_lab.training.losses.groups import means_by_group, sums_by_group
 from omni_lab.training.losses.objective import stage_objective, supervised
 from omni_lab.training.models import new_model
 from omni_lab.training.run import Place, RunFolder
-from omni_lab.training.selection.references import losses_of, with_known
+from omni_lab.training.selection import frozen
+from omni_lab.training.selection.frozen import losses_of
+from omni_lab.training.selection.references import with_known
 from omni_lab.training.selection.scores import NEEDS, score, separability
 from omni_lab.training.selection.top import top_fraction
 from omni_lab.training.session import Session
@@ -254,6 +259,63 @@ def test_an_adapter_and_its_base_share_their_weights_and_differ_in_their_losses(
     told.write_text(json.dumps(settings | {"base_model_name_or_path": ""}))
     with pytest.raises(InputError, match="adapter_config.json has no base_model_name_or_path"):
         prepared(config, model, batch)
+
+
+def adapter_on(run, folder, seed, rank=2, dropout=0.0):
+    """Folder of a LoRA adapter with random weights on the decoder of a run."""
+    from peft import LoraConfig, get_peft_model
+
+    targets, decoder = ["q_proj", "v_proj"], new_model(replace(CONFIG, seed=7)).decoder
+    torch.manual_seed(seed)
+    lora = LoraConfig(r=rank, target_modules=targets, init_lora_weights=False, lora_dropout=dropout)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks for an old name
+        adapted = get_peft_model(decoder, lora)
+    adapted.save_pretrained(folder)
+    told = folder / "adapter_config.json"
+    own = json.loads(told.read_text()) | {"base_model_name_or_path": str(run)}
+    told.write_text(json.dumps(own))
+    return folder
+
+
+def test_an_adapter_counts_alone_and_without_its_dropout(model, batch, reference, tmp_path):
+    """Two adapters on one base: each column is as if the other were not there, at every step."""
+    one = adapter_on(reference, tmp_path / "one", 1, dropout=0.5)
+    other = adapter_on(reference, tmp_path / "other", 2)
+    both = selecting("rule=static", f"reference={one}", f"base={other}")
+    objective, ready = prepared(both, model, batch)
+    columns = ready.streams.targets.known
+    again = objective.selection.prepare(batch, 1).streams.targets.known
+    torch.testing.assert_close(columns["reference"], again["reference"], equal_nan=True)
+    alone = selecting("rule=reference", f"reference={other}")
+    base = prepared(alone, model, batch)[1].streams.targets.known["reference"]
+    torch.testing.assert_close(columns["base"], base, equal_nan=True)
+    assert not torch.allclose(columns["reference"], base, equal_nan=True)
+
+    digests = {frozen.digest_of_model(str(path)) for path in (reference, one, other)}
+    assert len(digests) == 3
+    copy = shutil.copytree(one, tmp_path / "copy")
+    assert frozen.digest_of_model(str(copy)) in digests
+    (copy / "adapter_model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"copy: has no adapter_model.safetensors; save it as"):
+        frozen.digest_of_model(str(copy))
+
+
+def test_a_reference_that_reads_other_units_or_words_is_refused_by_name(
+    model, batch, reference, tmp_path
+):
+    config = override(replace(CONFIG, seed=7), ["sequence.image_tokens=1"])
+    run = RunFolder(tmp_path / "coarse", config)
+    checkpoint.save(run.checkpoints, Place("vision", 2), new_model(config), [], {}, config)
+    with pytest.raises(InputError, match=r"coarse: reads other units: sequence.image_tokens: 1 th"):
+        prepared(selecting("rule=reference", f"reference={run.path}"), model, batch)
+
+    stage = selecting("rule=reference", f"reference={reference}").training.stages[0]
+    selection = stage_objective(model, CONFIG.training, stage).selection
+    words = hash_of(build_vocabulary(CONFIG))
+    selection.open(model, words)
+    with pytest.raises(InputError, match="another vocabulary than the trainee's, of .* tokens too"):
+        selection.open(model, words[::-1])
 
 
 def test_a_reference_that_is_missing_or_of_other_words_is_refused_by_name(

@@ -77,12 +77,7 @@ class Captions:
         read = self._of_pair if self._rows is None else self._of_clip
         names: Counter[str] = Counter()
         for number in range(len(self)):
-            entry = read(number)
-            names.update(one.id for one in entry)
-            yield [
-                one if (count := names[one.id]) == 1 else one._replace(id=f"{one.id} ({count})")
-                for one in entry
-            ]
+            yield [one._replace(id=_own_name(one.id, names)) for one in read(number)]
 
     def _of_clip(self, number: int) -> list[Caption | Skipped]:
         row = self._rows[number]
@@ -116,6 +111,18 @@ class Captions:
         if found:
             return found
         return [Skipped(name, TEXTLESS, f"{name}: {TEXTLESS}")]
+
+
+def _own_name(name: str, names: Counter[str]) -> str:
+    """A name that can be written as UTF-8 and that no entry before it has."""
+    name = name.encode(errors="replace").decode()  # of a file, it may be any bytes
+    names[name] += 1
+    if names[name] == 1:
+        return name
+    while names[numbered := f"{name} ({names[name]})"]:
+        names[name] += 1
+    names[numbered] += 1
+    return numbered
 
 
 def _answers(name: str, parts: list[Part]) -> Iterator[Caption | Skipped]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,16 +24,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from omni_lab.adapters.contents import digest_of
 from omni_lab.adapters.interface import Sample, TextModel
 from omni_lab.analysis.svlm.captions import UNSEEN, Caption, Captions, Pictures, Skipped
 from omni_lab.analysis.svlm.words import word_losses
 from omni_lab.errors import InputError, OmniLabError, UsageError
+from omni_lab.model.contents import digest_of
 from omni_lab.progress import Progress
 from omni_lab.storage import append_line, atomic_write
 
 ROWS, LEFT_OUT = "svlm.jsonl", "svlm-skipped.jsonl"
 UNSCORED = "that a model fails on"
+_MODELS = re.compile("[0-9a-f]+")  # their digest
 _KEYS = {"id", "models", "text", "question", "pictures", "words", "reference"}
 
 
@@ -89,7 +91,7 @@ def score(
     models = digest_of([reference.contents(), trainee.contents() if trainee else None])
     try:
         out.mkdir(parents=True, exist_ok=True)
-        done = {row["id"]: row for row in read_rows(out) if row["models"] == models}
+        done = _done(out, models)
         _without_half_a_line(out / ROWS)
     except OSError as error:
         right = "choose a writable --out"
@@ -126,15 +128,31 @@ def score(
     return found
 
 
-def read_rows(out: Path) -> list[dict[str, Any]]:
-    """Rows of a folder; an incomplete last line is skipped.
+def _done(out: Path, models: str) -> dict[str, dict[str, Any]]:
+    """Rows of these models by id; those of other models go into files of their own, for later."""
+    rows, aside = read_rows(out), out / _aside(models)
+    for other in {row["models"] for row in rows} - {models}:
+        own = {row["id"]: row for row in [*read_rows(out, _aside(other)), *rows]
+               if row["models"] == other}  # fmt: skip
+        atomic_write(out / _aside(other), "".join(_line(row) + "\n" for row in own.values()))
+    if len(kept := [row for row in rows if row["models"] == models]) < len(rows):
+        atomic_write(out / ROWS, "".join(_line(row) + "\n" for row in kept))
+    return {row["id"]: row for row in [*read_rows(out, aside.name), *kept]}
+
+
+def _aside(models: str) -> str:
+    return f"svlm-{models}.jsonl"
+
+
+def read_rows(out: Path, name: str = ROWS) -> list[dict[str, Any]]:
+    """Rows of a file in a folder; an incomplete last line is skipped.
 
     Raises
     ------
     InputError
         another line is no row
     """
-    file = out / ROWS
+    file = out / name
     text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
     *lines, _ = text.split("\n")
     rows = []
@@ -143,8 +161,11 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
             if lacking := _KEYS - row.keys():
                 raise KeyError(min(lacking))
+            sound = isinstance(row["id"], str) and _MODELS.fullmatch(row["models"])
+            if not sound or len(row["words"]) != len(row["reference"]):
+                raise ValueError(row["id"])
             rows.append(row)
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError):
             wrong = "not a scored caption; delete the line to score it again"
             raise InputError(f"{file}:{number}: {wrong}") from None
     return rows
@@ -261,12 +282,13 @@ def _scored(
 
 
 def _plain(values: Float64[np.ndarray, " words"]) -> list[float | None]:
-    """Values for JSON: four decimals, None for NaN."""
-    return [None if math.isnan(value) else round(value, 4) for value in values.tolist()]
+    """Values for JSON: four decimals, None where there is no finite number."""
+    return [round(value, 4) if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _line(data: dict[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False)
+    """Line of JSON that can be written as UTF-8, also where a path in it is not."""
+    return json.dumps(data, ensure_ascii=False).encode(errors="replace").decode()
 
 
 def _without_half_a_line(file: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from omni_lab.config import config_hash
 from omni_lab.data.documents import Documents, seed_of
 from omni_lab.data.pairs.chat import ChatPairs
 from omni_lab.data.pairs.hub import MARKS, HubPairs
@@ -51,10 +52,11 @@ class PairDocuments(Documents):
         self.kind = KINDS[name]
         self.seed = seed_of(writing.seed, name)
         self._form = form_of(self.path, name)
+        self.data = config_hash(self._form.identity)
         self.fingerprint = writing.fingerprint(name, self._form.identity)
 
         table = remembered(self._measured, tables, name, self.fingerprint)
-        self._pairs, self.left_out = table.columns, dict(table.left_out)
+        self.places, self.left_out = table.columns, dict(table.left_out)
         self.files, self._lengths = table.columns[:, FILE], table.columns[:, LENGTH]
         self.modalities = frozenset(table.about["modalities"])
         if not len(self):
@@ -107,7 +109,7 @@ class PairDocuments(Documents):
         return written(name, read, self.writing, blank)
 
     def __getitem__(self, number: int) -> Sequence:
-        at, _, length = self._pairs[number].tolist()
+        at, _, length = self.places[number].tolist()
         sequence = self._written(*self._parts(at))
         if (now := self.writing.length(sequence)) != length:
             message = f"{now} tokens, but {length} were planned: the data changed"

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from omni_lab.adapters.contents import digest_of, digest_of_weights
 from omni_lab.config import Config, config_hash
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.errors import InputError
 from omni_lab.evaluation.needles.interface import Trial
+from omni_lab.model.contents import digest_of, digest_of_weights
 from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import rope_of

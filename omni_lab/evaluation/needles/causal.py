@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float, Int
 
-from omni_lab.adapters.contents import digest_of, digest_of_weights
 from omni_lab.errors import InputError, UsageError, reason, typed
 from omni_lab.evaluation.needles.interface import Trial
 from omni_lab.evaluation.needles.passage import NUMBERS, lay_out, lost, shortest
+from omni_lab.model.contents import digest_of, digest_of_weights
 from omni_lab.model.loading import load_causal, rows_of
 
 if TYPE_CHECKING:

@@ -48,7 +48,8 @@
     return count;
   };
 
-  const number = (value) => (value === null ? "–" : value.toFixed(2));
+  const number = (value) => (value === null ? "–" : value.toFixed(2).replace("-", "−"));
+  const count = (value) => value.toLocaleString("en");
   const tint = (value) => {
     if (value === null) return "";
     const strength = Math.min(1, Math.abs(value) / data.scale);
@@ -123,7 +124,7 @@
     const name = made("bdi", "", caption[ID]);
     const { max, mean } = summaries[at];
     const values = Number.isFinite(max) ? `largest ${number(max)}, mean ${number(mean)}` : "no loss";
-    about.append(name, ` · ${values} · ${dropped(at)} of ${caption[REFERENCE].length} words dropped`);
+    about.append(name, ` · ${values} · ${count(dropped(at))} of ${count(caption[REFERENCE].length)} words dropped`);
     side.append(textOf(caption, at), about, numbersOf(caption));
     card.append(side);
     return card;
@@ -176,7 +177,7 @@
     }
     list.replaceChildren(...blocks);
     for (const block of blocks) observer.observe(block);
-    find("found").textContent = `${order.length} of ${captions.length} captions`;
+    find("found").textContent = `${count(order.length)} of ${count(captions.length)} captions`;
   };
 
   const select = () => {
@@ -185,24 +186,27 @@
     ({ rank, known } = ranked[sign] ??= rankBy(sign));
     const ratio = Number(find("keep").value) / 100;
     keep = Math.floor(ratio * known.length + 0.5);
-    const last = keep > 0 ? scores[known[keep - 1]].toFixed(2) : "–";
+    const last = number(keep > 0 ? scores[known[keep - 1]] : null);
     find("ratio").textContent = `${find("keep").value} %`;
     const bound = `${sign > 0 ? "at least" : "at most"} ${last} nats`;
     find("selected").textContent =
-      `${known.length - keep} of ${known.length} words dropped (kept: ${bound})`;
+      `${count(known.length - keep)} of ${count(known.length)} words dropped (kept: ${bound})`;
   };
   const redraw = () => { for (const block of list.children) if (block.firstChild) fill(block); };
 
-  let due = 0;
-  const later = (work) => { cancelAnimationFrame(due); due = requestAnimationFrame(work); };
-  const choose = () => {
-    select();
-    if (["dropped", "whole"].includes(find("filter").value)) arrange();
-    else redraw();
+  // one drawing a frame, of all that changed since the last
+  let due = 0, moved = false, sorted = true;
+  const draw = () => {
+    if (moved) select();
+    if (!sorted || (moved && ["dropped", "whole"].includes(find("filter").value))) arrange();
+    else if (moved) redraw();
+    [moved, sorted] = [false, true];
   };
-  for (const id of ["keep", "side"]) find(id).addEventListener("input", () => later(choose));
+  const later = () => { cancelAnimationFrame(due); due = requestAnimationFrame(draw); };
+  for (const id of ["keep", "side"])
+    find(id).addEventListener("input", () => { moved = true; later(); });
   for (const id of ["search", "sort", "filter"])
-    find(id).addEventListener("input", () => later(arrange));
+    find(id).addEventListener("input", () => { sorted = false; later(); });
   find("controls").addEventListener("submit", (event) => event.preventDefault());
   select();
   arrange();

@@ -14,7 +14,7 @@ from omni_lab.data.instruct.mixture import mix
 from omni_lab.data.writing import Writing
 from omni_lab.errors import InputError, UsageError
 from omni_lab.model.omni import OmniModel
-from omni_lab.training.selection.references import losses_of
+from omni_lab.training.selection.frozen import losses_of
 
 AVERAGE = "average"  # over datasets, each counting the same
 

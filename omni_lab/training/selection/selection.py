@@ -49,15 +49,19 @@ class Selection:
         self._together = together or Collectives(alone=True)
         self._references: References | None = None
 
-    def open(self, trainee: OmniModel) -> None:
-        """Load the models that scores need beside the trainee.
+    def open(self, trainee: OmniModel, words: str | None = None) -> None:
+        """Load the models that scores need beside the trainee, and that no table has.
+
+        Parameters
+        ----------
+        words : hash of the trainee's vocabulary; None compares its size alone
 
         Raises
         ------
         InputError
-            one is not named, cannot be read, or has another vocabulary
+            one is not named, cannot be read, or reads other tokens; or the table is of another
         """
-        self._references = References(self.settings, trainee)
+        self._references = References(self.stage, trainee, words)
 
     def prepare(
         self,

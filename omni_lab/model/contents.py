@@ -12,19 +12,36 @@ import hashlib
 import json
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import nn
 
 
 def digest_of_weights(model: nn.Module) -> str:
     """Digest of all weights that a checkpoint of the model would hold, names included."""
+    return digest_of({name: _told(weight) for name, weight in _weights(model)})
+
+
+def digest_of_files(files: list[Path]) -> str:
+    """Digest of all weights in safetensors files, names included, one tensor in memory at a time.
+
+    However many files they are spread over, the same weights have the same digest.
+    """
     found = {}
-    for name, weight in _weights(model):
-        data = weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        found[name] = [str(weight.dtype), list(weight.shape), hashlib.sha256(data).hexdigest()]
+    for file in files:
+        with safe_open(file, framework="pt") as weights:
+            names = weights.keys()  # a file of tensors, no dictionary
+            found |= {name: _told(weights.get_tensor(name)) for name in names}
     return digest_of(found)
+
+
+def _told(weight: torch.Tensor) -> list[Any]:
+    """Type, shape and SHA-256 of a tensor."""
+    data = weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return [str(weight.dtype), list(weight.shape), hashlib.sha256(data).hexdigest()]
 
 
 def digest_of(data: Any) -> str:
