@@ -145,7 +145,7 @@ def reproduce(
     config: Config, seeds: int, results: Path, runs: Path, quick: bool = False, jobs: int = 1
 ) -> dict:
     """Every rule on four sets of captions, once per seed, with its record and its picture."""
-    from omni_lab.plots.training.selections import draw_selections
+    from omni_lab.plots.selection.rules import draw_selections
 
     folder = results / f"svlm{'-quick' if quick else ''}"
     seeds = 1 if quick else seeds

@@ -113,7 +113,7 @@ def reproduce(
     config: Config, seeds: int, results: Path, runs: Path, quick: bool = False, jobs: int = 1
 ) -> dict:
     """Every rule in every cell of the map, once per seed, with its record and its picture."""
-    from omni_lab.plots.training.selection_map import draw_selection_map
+    from omni_lab.plots.selection.map import draw_selection_map
 
     folder = results / f"svlm_map{'-quick' if quick else ''}"
     seeds = 1 if quick else seeds

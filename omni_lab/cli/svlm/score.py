@@ -1,4 +1,4 @@
-"""Commands below `omni-lab svlm`: caption words that a vision-language model finds unlikely."""
+"""`omni-lab svlm score`: caption words that a vision-language model finds unlikely."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from omni_lab.cli.commands import add_json, answer, command, count, whole
 from omni_lab.cli.evaluate import DTYPES
-from omni_lab.cli.tables import add_table
 from omni_lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,19 +21,13 @@ STRIKING = 5  # words that are named in the text
 NAMED = 3  # skipped captions, likewise
 
 
-def add_svlm(commands: Any) -> None:
-    """Argument parsers of the commands below `omni-lab svlm`."""
-    example = "omni-lab svlm score pairs/ --reference Qwen/Qwen2-VL-2B-Instruct"
-    message = "selection of caption words by the loss of vision-language models (SVLM)"
-    inner = command(commands, "svlm", message, example).add_subparsers(
-        title="commands", metavar="COMMAND"
-    )
+def add_score(group: Any) -> None:
+    """Add `omni-lab svlm score`."""
     message = "loss and excess loss of every word of image captions, as JSON lines and a page"
-    parser = command(inner, "score", message, EXAMPLES, svlm_score)
+    parser = command(group, "score", message, EXAMPLES, svlm_score)
     _add_data(parser)
     _add_models(parser)
     add_json(parser)
-    add_table(inner)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

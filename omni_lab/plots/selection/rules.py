@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omni_lab.plots.data.captions import TYPE_COLOURS, TYPE_NAMES
 from omni_lab.plots.palette import FAINT, INK, LINE
+from omni_lab.plots.selection.captions import TYPE_COLOURS, TYPE_NAMES
 from omni_lab.plots.style import how_many, new_picture, notice, styled
 
 _SCORES = {

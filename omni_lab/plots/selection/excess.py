@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from omni_lab.plots.data.captions import TYPE_COLOURS, TYPE_NAMES
 from omni_lab.plots.palette import FAINT
+from omni_lab.plots.selection.captions import TYPE_COLOURS, TYPE_NAMES
 from omni_lab.plots.style import new_picture, notice, styled
 
 _SCORES = {
