@@ -19,10 +19,7 @@ from omni_lab.world.drawing import draw_pairs, draw_thing
 from omni_lab.world.instruct.words import ask_words
 from omni_lab.world.questions import seen
 from omni_lab.world.script import (
-    CELLS,
     COLOURS,
-    COUNTS,
-    HELD_OUT_PAIRS,
     MOTIONS,
     ROLES,
     SHAPES,
@@ -125,55 +122,14 @@ def _question(rng: random.Random, split: str) -> Example:
 
 
 def _comparison(rng: random.Random, split: str) -> Example:
-    """Comparison of two pictures: where a colour or a shape changed, or which of them has a word."""
-    cells = rng.sample(range(4), 3)
-    things = _things(rng, cells)
-    if rng.random() < 0.5:
-        return _changed(rng, things)
-    return _which(rng, things)
+    """Comparison of two pictures: the colour or shape of the thing that is in the second alone.
 
-
-def _changed(rng: random.Random, things: list[Thing]) -> Example:
-    """Two pictures between which one thing changes its colour, another one its shape."""
-    asked, other = rng.sample(("colour", "shape"), 2)
-    one, two = rng.sample(range(len(things)), 2)
-    after = list(things)
-    after[one] = _with_new(rng, after[one], asked, after)
-    after[two] = _with_new(rng, after[two], other, after)
-    wall = _wall(rng)
-    rooms = (Room(wall, tuple(things), ()), Room(wall, tuple(after), ()))
-    return _one((asked, "where"), CELLS[things[one].cell], *rooms)
-
-
-def _with_new(rng: random.Random, thing: Thing, what: str, others: list[Thing]) -> Thing:
-    """A thing with another colour or shape, that no other thing has."""
-    words = COLOURS if what == "colour" else SHAPES
-    taken = {getattr(other, what) for other in others}
-    pair = {"colour": thing.colour, "shape": thing.shape}
-    free = [w for w in words if w not in taken and not _held_out(pair | {what: w})]
-    pair |= {what: rng.choice(free)}
-    new = draw_thing(rng, thing.cell, (pair["colour"], pair["shape"]), 1, _NAMED)
-    rgb = new.rgb if what == "colour" else thing.rgb
-    return replace(new, rgb=rgb, corners=thing.corners)
-
-
-def _held_out(pair: dict[str, str]) -> bool:
-    return (pair["colour"], pair["shape"]) in HELD_OUT_PAIRS
-
-
-def _which(rng: random.Random, things: list[Thing]) -> Example:
-    """Two pictures of different things, and a word that fits one of them."""
-    left, right = things[:2], _things(rng, rng.sample(range(4), 2))
-    while {t.colour for t in left} & {t.colour for t in right} or (
-        {t.shape for t in left} & {t.shape for t in right}
-    ):
-        right = _things(rng, rng.sample(range(4), 2))
-    rooms = (left, right) if rng.random() < 0.5 else (right, left)
-    number = rng.randrange(2)
-    thing = rng.choice(rooms[number])
-    word = rng.choice((thing.colour, thing.shape))
-    shown = (Room(_wall(rng), tuple(own), ()) for own in rooms)
-    return _one(("count", word), COUNTS[number], *shown)
+    Two things stand in both: the second picture by itself leaves a guess among three.
+    """
+    things = _things(rng, rng.sample(range(4), 3))
+    wall, asked = _wall(rng), rng.choice(("colour", "shape"))
+    rooms = (Room(wall, tuple(things[1:]), ()), Room(wall, tuple(things), ()))
+    return _one((asked, "absent"), getattr(things[0], asked), *rooms)
 
 
 def _order(rng: random.Random, split: str) -> Example:

@@ -20,11 +20,13 @@ from omni_lab.config import Config, StageConfig
 from omni_lab.data.batch import StageData, TrainingBatch, samples_of
 from omni_lab.data.instruct.lessons import MixtureData
 from omni_lab.data.instruct.mixture import Mixture
+from omni_lab.data.plan import Draw
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.data.writing import Writing
 from omni_lab.errors import InputError
 from omni_lab.sequences.batch import make_batch
 from omni_lab.sequences.items import SPEAK, Item, Sequence, role_token
+from omni_lab.sequences.tokens import Tokens
 from omni_lab.world.instruct.datasets import GUIDE, VISITOR, InstructSet
 from omni_lab.world.instruct.words import draw_text
 
@@ -81,6 +83,11 @@ class InstructLessons(MixtureData):
             for units in at.values()
         )
         return replace(batch, streams=replace(batch.streams, seen=seen, heard=heard))
+
+    def _row(self, row: list[Draw]) -> Tokens:
+        """Token row of a sample, which its dataset has written already."""
+        (draw,) = row
+        return self.sources[draw.source].rows[draw.number]
 
     def batches(self, first: int, rank: int = 0, ranks: int = 1) -> Iterator[TrainingBatch]:
         """Training batches of one rank from step `first`, with the units they index."""
