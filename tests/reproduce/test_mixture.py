@@ -69,29 +69,29 @@ def curve(*averages, text=0.0):
 
 
 def test_a_curve_that_rises_and_falls_is_told_from_one_that_rises_only():
-    found = curve_numbers(curve(0.4, 0.6, 0.6, 0.5, text=0.1))
+    found = curve_numbers(curve(0.4, 0.6, 0.6, 0.5, text=0.1), curve(0.4, 0.2))
     assert found["curve.rise"] == pytest.approx(0.2)
     assert found["curve.fall"] == pytest.approx(-0.1)
     assert found["curve.text"] == pytest.approx(-0.2)
     assert found["curve.text_beside_others"] == pytest.approx(-0.1)
     assert found["curve.merge_behind"] == pytest.approx(0.02)
-    assert curve_numbers(curve(0.4, 0.6, 0.7, 0.8))["curve.fall"] > 0
+    assert found["needed.compare_and_order"] == pytest.approx(0.3)
+    assert curve_numbers(curve(0.4, 0.6, 0.7, 0.8), curve(0.4))["curve.fall"] > 0
     up, down = curve(1, 2, 3), curve(3, 2, 1)
     assert false_parts([up, up, down, up]) == [0.0, 0.0, 1.0, 0.0]
 
 
 def test_confirmation_compares_means_over_orders_and_noise_is_between_orders_of_one_mixture():
-    def row(average, many):
-        return {"seed": 0, "scores": {AVERAGE: average, "compare": many, "order": many}}
+    def row(average):
+        return {"seed": 0, "scores": {AVERAGE: average}}
 
     rows = [
-        ("optimum", row(0.7, 0)), ("optimum", row(0.8, 0)), ("equal", row(0.7, 0)),
-        ("importance", row(0.6, 0.5)), ("importance", row(0.7, 0.6)), ("without", row(0.5, 0.3)),
+        ("optimum", row(0.7)), ("optimum", row(0.8)), ("equal", row(0.7)),
+        ("importance", row(0.6)), ("importance", row(0.7)),
     ]  # fmt: skip
     found = compared(rows)
     assert found["confirmed.optimum_over_importance"] == pytest.approx(0.1)
     assert found["confirmed.optimum_over_equal"] == pytest.approx(0.05)
-    assert found["needed.compare_and_order"] == pytest.approx(0.25)
     assert noise(rows) == pytest.approx(0.1 / 2**0.5)
 
 
@@ -107,7 +107,7 @@ def test_the_quick_form_writes_a_record_with_its_figure_and_runs_nothing_twice(t
     assert not any((runs / "mixture").iterdir()), "what is kept of a run is small"
 
     rows = {path: path.stat().st_mtime_ns for path in (results / "mixture-quick").rglob("*/*.json")}
-    assert len(rows) == 1 + 10 + 4
+    assert len(rows) == 2 + 10 + 3
     again = reproduce(tiny(), 5, results, Path("elsewhere"), quick=True)
     assert again["metrics"] == record["metrics"] and not Path("elsewhere").exists()
     assert rows == {path: path.stat().st_mtime_ns for path in rows}

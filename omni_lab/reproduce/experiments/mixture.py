@@ -9,7 +9,8 @@ confirmed in other orders of the samples. (c) From these runs, replayed: how far
 OmChat's procedure (one mixture by importance), random search and regression (as RegMix) end, and how
 often a winner by one score is none.
 
-Command: `omni-lab reproduce mixture --seeds 5 --jobs 2`. Hardware: 2 CPU cores, no GPU; about COST
+Command: `omni-lab reproduce mixture --seeds 5 --jobs 2`. Hardware: 2 CPU cores, no GPU; 230 runs at
+one budget, ten curves of a minute each, and four minutes for the beginning of every seed.
 Expected, written down before all but one trial seed of the curve: the branches' average rises from
 the first part to the second, and falls from there to the eighth (C9: from 10 to 20 million tokens,
 and from there to 80); text loses more than the other tasks do on average, and loses at all; merging
@@ -47,6 +48,7 @@ CLAIM = (
 Percent = tuple[float, ...]  # of every task, in the order of TASKS
 IMPORTANCE: Percent = (30, 25, 15, 15, 5, 10)
 EQUAL: Percent = (100 / 6,) * 6
+MANY = ("compare", "order")  # tasks that show several pictures
 MIXTURES = 40  # of the surface, for every seed; among them the two above and six corners
 CORNER = 95  # per cent of one task
 AGAIN = 2  # other orders of the samples in which mixtures are confirmed
@@ -119,14 +121,19 @@ def mixtures(seed: int, count: int) -> list[Percent]:
 
 def without_many() -> Percent:
     """The mixture by importance without comparisons and videos, its other shares in proportion."""
-    kept = [0 if t in ("compare", "order") else p for t, p in zip(TASKS, IMPORTANCE, strict=True)]
+    kept = [0 if t in MANY else p for t, p in zip(TASKS, IMPORTANCE, strict=True)]
     whole = [round(100 * p / sum(kept)) for p in kept]
     whole[0] += 100 - sum(whole)
     return tuple(whole)
 
 
-def curve_numbers(row: dict[str, Any]) -> dict[str, float]:
-    """Metrics of one seed's curve: every kind and part, and what is claimed of them."""
+def curve_numbers(row: dict[str, Any], without: dict[str, Any]) -> dict[str, float]:
+    """Metrics of one seed's curve: every kind and part, and what is claimed of them.
+
+    Parameters
+    ----------
+    without : the curve of the mixture without comparisons and videos
+    """
     points, names = row["points"], (*TASKS, AVERAGE)
     out = {f"before.{name}": row["before"][name] for name in names}
     for part, point in zip(PARTS, points, strict=False):
@@ -137,6 +144,8 @@ def curve_numbers(row: dict[str, Any]) -> dict[str, float]:
     behind = [point["branch"][AVERAGE] - point["merge"][AVERAGE] for point in points]
     gain = [point["branch"][AVERAGE] - point["trunk"][AVERAGE] for point in points]
     others = [change[task] for task in TASKS if task != "text"]
+    blind = without["points"][-1]["branch"]
+    needed = [last[task] - blind[task] for task in MANY]
     return out | {
         "curve.rise": second[AVERAGE] - first[AVERAGE],
         "curve.fall": change[AVERAGE],
@@ -144,6 +153,7 @@ def curve_numbers(row: dict[str, Any]) -> dict[str, float]:
         "curve.text_beside_others": change["text"] - float(np.mean(others)),
         "curve.merge_behind": float(np.mean(behind)),
         "curve.gain_of_decay": float(np.mean(gain)),
+        "needed.compare_and_order": float(np.mean(needed)),
     }
 
 
@@ -191,16 +201,14 @@ def confirmed(seed: int, arms: dict[str, Percent], again: int) -> list[tuple[str
 def compared(rows: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, float]:
     """Metrics of one seed's confirmation, from its rows by mixture."""
 
-    def mean(arm: str, *names: str) -> float:
-        own = [row["scores"][name] for arm_of, row in rows if arm_of == arm for name in names]
-        return float(np.mean(own))
+    def mean(arm: str) -> float:
+        return float(np.mean([row["scores"][AVERAGE] for own, row in rows if own == arm]))
 
-    best, many = mean("optimum", AVERAGE), ("compare", "order")
+    best = mean("optimum")
     return {
-        **{f"confirmed.{arm}": mean(arm, AVERAGE) for arm in ("optimum", "importance", "equal")},
-        "confirmed.optimum_over_importance": best - mean("importance", AVERAGE),
-        "confirmed.optimum_over_equal": best - mean("equal", AVERAGE),
-        "needed.compare_and_order": mean("importance", *many) - mean("without", *many),
+        **{f"confirmed.{arm}": mean(arm) for arm in ("optimum", "importance", "equal")},
+        "confirmed.optimum_over_importance": best - mean("importance"),
+        "confirmed.optimum_over_equal": best - mean("equal"),
     }
 
 
@@ -226,7 +234,10 @@ def reproduce(
     def run(trials: Sequence[Trial]) -> list[dict[str, Any]]:
         return run_trials(trials, config, sizes, folder / "rows", runs, jobs)
 
-    curves = run([Trial(s, named(IMPORTANCE), s, curve=True) for s in range(seeds)])
+    curves, without = (
+        run([Trial(s, named(percent), s, curve=True) for s in range(seeds)])
+        for percent in (IMPORTANCE, without_many())
+    )
     drawn = [(seed, percent) for seed in range(seeds) for percent in mixtures(seed, count)]
     rows = run([Trial(seed, named(percent), seed) for seed, percent in drawn])
     shares = np.array([percent for _, percent in drawn]) / 100
@@ -234,14 +245,12 @@ def reproduce(
     surface, grid = fitted(shares, scores, of), candidates(len(TASKS))
     optimum = tuple(int(p) for p in np.round(100 * grid[surface(grid).argmax()]))
 
-    arms = {
-        "optimum": optimum, "importance": IMPORTANCE, "equal": EQUAL, "without": without_many()
-    }  # fmt: skip
+    arms = {"optimum": optimum, "importance": IMPORTANCE, "equal": EQUAL}
     asked = [t for s in range(seeds) for t in confirmed(s, arms, 1 if quick else AGAIN)]
     again = list(zip([arm for arm, _ in asked], run([t for _, t in asked]), strict=True))
 
     flat = [
-        curve_numbers(curves[s])
+        curve_numbers(curves[s], without[s])
         | surface_numbers(rows, shares, s)
         | compared([(arm, row) for arm, row in again if row["seed"] == s])
         for s in range(seeds)

@@ -64,7 +64,7 @@ class Sizes:
     extra: float = 0.1
     merged: int = 5
     window: float = 0.2
-    budget: int = 2
+    budget: int = 3
     tested: int = 200
     fewer: int = 1
     rate: float = 0.5
@@ -191,13 +191,20 @@ def encoded(folder: Path, sets: Mapping[str, InstructSet]) -> dict[str, Tensor]:
     return load_file(file)
 
 
-def mixture_of(begun: Beginning, trial: Trial, sizes: Sizes) -> Mixture:
-    """Mixture of a trial, in the parts of the curve and one more for the last branch."""
-    ends = sizes.ends
-    steps = [ends[0], *np.diff(ends).tolist(), max(1, round(sizes.extra * ends[-1]))]
+def mixture_of(begun: Beginning, trial: Trial, sizes: Sizes, steps: int) -> Mixture:
+    """Mixture of a trial: the parts of the curve and one more for the last branch, or one part.
+
+    Parameters
+    ----------
+    steps : of a single budget
+    """
+    parts, ends = [steps], sizes.ends
+    if trial.curve:
+        after = max(1, round(sizes.extra * ends[-1]))
+        parts = [ends[0], *np.diff(ends).tolist(), after]
     present = {spec.partition("=")[0] for spec in trial.percentages}
     own = {name: dataset for name, dataset in begun.train.items() if name in present}
-    return mix(own, trial.percentages, [ROWS * n for n in steps], trial.order)
+    return mix(own, trial.percentages, [ROWS * n for n in parts], trial.order)
 
 
 def scores(begun: Beginning, model: OmniModel) -> dict[str, float]:
@@ -208,8 +215,8 @@ def scores(begun: Beginning, model: OmniModel) -> dict[str, float]:
 def measure(trial: Trial, config: Config, sizes: Sizes, runs: Path) -> dict[str, Any]:
     """Train and examine one trial; plain JSON."""
     begun = beginning(config, trial.seed, sizes, runs)
-    mixture = mixture_of(begun, trial, sizes)
     own = instructed(config, trial.seed, sizes)
+    mixture = mixture_of(begun, trial, sizes, own.training.stages[0].steps)
     folder = runs / "mixture" / config_hash([asdict(trial), asdict(sizes), to_dict(own)])
 
     def data(stage: StageConfig) -> InstructLessons:
