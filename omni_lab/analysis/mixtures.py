@@ -3,8 +3,6 @@
 Scores of random mixtures at one budget are fitted by a ridge regression, quadratic in the logarithms
 of the shares, with an offset for every seed. Procedures are replayed on the rows of one seed; what
 they choose is judged by the surface of all other seeds, so that no noise counts twice.
-
-Glossary: N runs · C tasks.
 """
 
 from __future__ import annotations
@@ -21,9 +19,9 @@ LEAST = 1  # per cent that every task has
 DRAWS = 200  # replays of a procedure
 FOLDS = 8
 
-Shares = Float64[np.ndarray, "N C"]
-Scores = Float64[np.ndarray, " N"]
-Seeds = Int64[np.ndarray, " N"]
+Shares = Float64[np.ndarray, "runs tasks"]
+Scores = Float64[np.ndarray, " runs"]
+Seeds = Int64[np.ndarray, " runs"]
 
 
 def draw_percentages(rng: np.random.Generator, tasks: int) -> list[int]:
@@ -37,7 +35,7 @@ def draw_percentages(rng: np.random.Generator, tasks: int) -> list[int]:
     return [LEAST + int(part) for part in np.diff([0, *cuts, free])]
 
 
-def features(shares: Shares) -> Float64[np.ndarray, "N features"]:
+def features(shares: Shares) -> Float64[np.ndarray, "runs features"]:
     """Logarithms of shares against the equal share, and all their products, about 1 in size."""
     logs = np.log(shares * shares.shape[1]) / 2
     pairs = combinations_with_replacement(range(shares.shape[1]), 2)
@@ -119,7 +117,7 @@ class Judge:
     surface: Surface
     grid: Shares
 
-    def regret(self, shares: Float64[np.ndarray, " C"]) -> float:
+    def regret(self, shares: Float64[np.ndarray, " tasks"]) -> float:
         """How far a mixture's response is below the optimum's."""
         return float(self.surface(self.grid).max() - self.surface(shares[None])[0])
 

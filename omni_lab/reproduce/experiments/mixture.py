@@ -10,7 +10,8 @@ OmChat's procedure (one mixture by importance), random search and regression (as
 often a winner by one score is none.
 
 Command: `omni-lab reproduce mixture --seeds 5 --jobs 2`. Hardware: 2 CPU cores, no GPU; 230 runs at
-one budget, ten curves of a minute each, and four minutes for the beginning of every seed.
+one budget (17 CPU-seconds each on a crowded machine), ten curves of a minute each, and four minutes
+for the beginning of every seed.
 Expected, written down before all but one trial seed of the curve: the branches' average rises from
 the first part to the second, and falls from there to the eighth (C9: from 10 to 20 million tokens,
 and from there to 80); text loses more than the other tasks do on average, and loses at all; merging
