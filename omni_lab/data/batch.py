@@ -24,7 +24,9 @@ class TrainingBatch:
 
     streams: Batch
     captions: Batch | None = None  # units of `streams`, which are encoded once for both
-    seen: Float[Tensor, "U image_tokens D"] | None = None  # encoded units `streams` point into
+    # encoded units that `streams` point into, where they are not the batch's own
+    seen: Float[Tensor, "U image_tokens D"] | None = None
+    heard: Float[Tensor, "A audio_tokens D"] | None = None
 
     @property
     def tokens(self) -> int:
@@ -33,9 +35,11 @@ class TrainingBatch:
 
     def to(self, device) -> TrainingBatch:
         """The same on another device."""
-        seen = None if self.seen is None else self.seen.to(device)
+        seen, heard = (
+            None if units is None else units.to(device) for units in (self.seen, self.heard)
+        )
         captions = self.captions and self.captions.to(device)
-        return TrainingBatch(self.streams.to(device), captions, seen)
+        return TrainingBatch(self.streams.to(device), captions, seen, heard)
 
     def sharded(
         self, collectives: Collectives, strength: Float32[Tensor, "M M"] | None
@@ -50,7 +54,8 @@ class TrainingBatch:
         if self.captions is not None:
             message = "shards long rows of streams; this stage has captions: use 1"
             raise UsageError(f"training.context_parallel {message}")
-        return TrainingBatch(shard_batch(self.streams, collectives, strength), None, self.seen)
+        shard = shard_batch(self.streams, collectives, strength)
+        return TrainingBatch(shard, None, self.seen, self.heard)
 
 
 class StageData(ABC):

@@ -53,7 +53,7 @@ def encoded_units(
     """Image and audio tokens of a step's units, encoded once for streams and their captions."""
     streams = batch.streams
     seen = model.see(streams.frames) if len(streams.frames) else batch.seen
-    heard = model.hear(streams.waves) if len(streams.waves) else None
+    heard = model.hear(streams.waves) if len(streams.waves) else batch.heard
     return seen, heard
 
 

@@ -46,6 +46,10 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
         "C7 C8",
     ),
     "svlm_map": ("which rule of selection wins, by strength of the trainee?", "C7"),
+    "mixture": (
+        "does instruction help and then harm, and how well are its mixtures chosen by few runs?",
+        "C9 C10",
+    ),
     "checkers": (
         "do the exercises' checkers refuse every mistake, and say which one it is?",
         "none: it is about the course",
@@ -59,7 +63,15 @@ EXPERIMENTS: dict[str, tuple[str, str]] = {
 
 # experiments that one file holds, as entries of a table of choices
 CHOICES = ("O5", "O6", "O8", "O9", "O10", "O11", "O16", "O17", "O18")
-PARALLEL = (*CHOICES, "O7", "O12", "forecast", "svlm", "svlm_map")  # their runs can go side by side
+PARALLEL = (
+    *CHOICES,
+    "O7",
+    "O12",
+    "forecast",
+    "svlm",
+    "svlm_map",
+    "mixture",
+)  # their runs can go side by side
 _FILES = {"O7": "balance", "O12": "loss_phases"}
 
 

@@ -31,7 +31,7 @@ RANK = {group: rank for rank, group in enumerate(ORDER)}
 # `plots` draws arrays and records; the core is given its data and does not know the gallery
 NEVER = {"plots": {"model", "training", "world"}, "report": {"model", "training", "world"}}
 KNOWS_THE_GALLERY = (
-    "world/", "evaluation/gallery/", "reproduce/experiments/", "check/", "cli/", "demo.py",
+    "world/", "evaluation/gallery/", "reproduce/experiments/", "reproduce/runs/", "check/", "cli/", "demo.py",
 )  # fmt: skip
 WRITES = re.compile(r"\bos\.(?:replace|rename)\(|\.(?:rename|replace)\(\w+\)|os\.fsync")
 

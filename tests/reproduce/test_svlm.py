@@ -7,7 +7,7 @@ import pytest
 
 from omni_lab.config import tiny
 from omni_lab.reproduce.experiments import svlm, svlm_map
-from omni_lab.reproduce.experiments.svlm_runs import STEPS, auc
+from omni_lab.reproduce.runs.svlm import STEPS, auc
 
 
 def test_arms_have_equal_steps_but_for_those_that_say_otherwise():

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from omni_lab.config import Config, override
-from omni_lab.reproduce.experiments.svlm_runs import CLEAN_FIRST, STEPS, Trainee, run_trainees
 from omni_lab.reproduce.record import Criterion, keep_figure, write_record
+from omni_lab.reproduce.runs.svlm import CLEAN_FIRST, STEPS, Trainee, run_trainees
 
 CLAIM = "Learning from the tokens with the highest excess loss beats learning from all of them"
 CLEAN = (150, STEPS // 2)  # pictures and steps of the reference

@@ -28,8 +28,8 @@ from omni_lab.reproduce.experiments.svlm import (
     behind,
     shortened,
 )
-from omni_lab.reproduce.experiments.svlm_runs import CLEAN_FIRST, STEPS, Trainee, run_trainees
 from omni_lab.reproduce.record import Criterion, keep_figure, write_record
+from omni_lab.reproduce.runs.svlm import CLEAN_FIRST, STEPS, Trainee, run_trainees
 
 CLAIM = "Which end of the excess loss is worth learning from turns with the strength of the trainee"
 PICTURES = 2000

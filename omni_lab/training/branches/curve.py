@@ -45,6 +45,7 @@ class Branching:
     shape : of the branches' decay: linear, cosine or exponential
     merged : checkpoints of the trunk that are merged at the end of every part; 0 merges none
     apart : steps from one of them to the next
+    window : fraction of the steps before, over which they lie instead; 0 takes `apart`
     """
 
     ends: tuple[int, ...]
@@ -52,6 +53,7 @@ class Branching:
     shape: str = "linear"
     merged: int = 0
     apart: int = 1
+    window: float = 0.0
 
     def branch_steps(self, end: int) -> int:
         """Steps of the branch from `end`, 1 at least."""
@@ -59,7 +61,12 @@ class Branching:
 
     def merge_steps(self, end: int) -> tuple[int, ...]:
         """Steps of the checkpoints that are merged at `end`; none where nothing is merged."""
-        return merged_steps(end, self.merged, self.apart) if self.merged else ()
+        if not self.merged:
+            return ()
+        apart = self.apart
+        if self.window:
+            apart = max(1, round(self.window * end / max(1, self.merged - 1)))
+        return merged_steps(end, self.merged, apart)
 
     def trunk_config(self, config: Config) -> Config:
         """Settings of the trunk: its stage with a constant rate, and checkpoints that stay.

@@ -150,14 +150,15 @@ def finite(value: Any) -> bool:
 
 
 def bad_inputs(inputs: StepInputs) -> dict[str, list[int]]:
-    """Rows whose samples or encoded pictures are not finite, of streams and captions."""
+    """Rows whose samples, encoded pictures or encoded sounds are not finite, of streams and captions."""
     batch = inputs.batch
     found = {}
     for name in ROWS:
         rows = getattr(batch, name)
         if rows is None:
             continue
-        bad = _rows_with(rows, rows.heard, AUDIO_KIND, batch.streams.waves)
+        waves = batch.streams.waves if batch.heard is None else batch.heard
+        bad = _rows_with(rows, rows.heard, AUDIO_KIND, waves)
         if batch.seen is not None:
             bad |= _rows_with(rows, rows.seen, IMAGE_KIND, batch.seen)
         if bad:
