@@ -1,14 +1,15 @@
 """Instruction mixtures: percentages, what is claimed of curves, and the quick form."""
 
 import json
-from pathlib import Path
 
+import numpy as np
 import pytest
 
-from omni_lab.config import tiny
+from omni_lab.config import override, tiny
 from omni_lab.data.instruct.mixture import percentages_of
 from omni_lab.evaluation.gallery.instruct import AVERAGE
 from omni_lab.plots.training.surfaces import draw_mixtures
+from omni_lab.reproduce.experiments import mixture
 from omni_lab.reproduce.experiments.mixture import (
     CRITERIA,
     EQUAL,
@@ -20,10 +21,9 @@ from omni_lab.reproduce.experiments.mixture import (
     mixtures,
     named,
     noise,
-    reproduce,
     without_many,
 )
-from omni_lab.reproduce.runs.mixture import Sizes, instructed
+from omni_lab.reproduce.runs.mixture import Sizes, Trial, instructed, run_trials
 from omni_lab.training.branches.branch import branch_config
 from omni_lab.training.branches.curve import Branching
 from omni_lab.training.rules.schedules import learning_rate_factor
@@ -95,19 +95,42 @@ def test_confirmation_compares_means_over_orders_and_noise_is_between_orders_of_
     assert noise(rows) == pytest.approx(0.1 / 2**0.5)
 
 
-def test_the_quick_form_writes_a_record_with_its_figure_and_runs_nothing_twice(tmp_path):
-    results, runs = tmp_path / "results", tmp_path / "runs"
-    record = reproduce(tiny(), 5, results, runs, quick=True)
-    kept = json.loads((results / "mixture-quick" / "record.json").read_text())
-    assert [judged["metric"] for judged in kept["criteria"]] == [c.metric for c in CRITERIA]
-    assert (tmp_path / "figures" / "mixture-quick.png").is_file()
-    assert "Instruction mixtures, 1 seed" in draw_mixtures(kept).alt
-    for name in (*TASKS, AVERAGE):
-        assert 0 <= record["metrics"][f"branch.2.{name}"]["mean"] <= 1
-    assert not any((runs / "mixture").iterdir()), "what is kept of a run is small"
+def rows_of(trials, *_):
+    """Rows as runs would give them, scores drawn at random."""
+    rng = np.random.default_rng(0)
 
-    rows = {path: path.stat().st_mtime_ns for path in (results / "mixture-quick").rglob("*/*.json")}
-    assert len(rows) == 2 + 10 + 3
-    again = reproduce(tiny(), 5, results, Path("elsewhere"), quick=True)
-    assert again["metrics"] == record["metrics"] and not Path("elsewhere").exists()
-    assert rows == {path: path.stat().st_mtime_ns for path in rows}
+    def scores():
+        found = {task: rng.uniform() for task in TASKS}
+        return found | {AVERAGE: float(np.mean([*found.values()]))}
+
+    def row(trial):
+        if not trial.curve:
+            return {"scores": scores(), "seconds": 1.0}
+        kinds = ("trunk", "branch", "merge")
+        points = [{kind: scores() for kind in kinds} for _ in Sizes().parts]
+        return {"before": scores(), "points": points}
+
+    return [{"seed": trial.seed, **row(trial)} for trial in trials]
+
+
+def test_a_record_judges_every_criterion_and_has_a_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(mixture, "run_trials", rows_of)
+    monkeypatch.setattr(mixture, "MIXTURES", 24)
+    mixture.reproduce(tiny(), 3, tmp_path / "results", tmp_path / "runs")
+    kept = json.loads((tmp_path / "results" / "mixture" / "record.json").read_text())
+    assert [judged["metric"] for judged in kept["criteria"]] == [c.metric for c in CRITERIA]
+    assert (tmp_path / "figures" / "mixture.png").is_file()
+    assert "Instruction mixtures, 3 seeds" in draw_mixtures(kept).alt
+
+
+def test_a_mixture_is_run_once_and_little_is_kept_of_it(tmp_path):
+    config = override(tiny(), mixture.QUICK_SETTINGS)
+    trials = [Trial(0, named(IMPORTANCE), 0), Trial(0, named(IMPORTANCE), 0, curve=True)]
+    places = (mixture.QUICK_SIZES, tmp_path / "rows", tmp_path / "runs")
+    single, whole = run_trials(trials, config, *places)
+    assert all(0 <= single["scores"][name] <= 1 for name in (*TASKS, AVERAGE))
+    assert [set(point) >= {"trunk", "branch", "merge"} for point in whole["points"]] == [True, True]
+    assert not any((tmp_path / "runs" / "mixture").iterdir()), "what is kept of a run is small"
+
+    again = run_trials(trials, config, *places[:2], tmp_path / "elsewhere")
+    assert again == [single, whole] and not (tmp_path / "elsewhere").exists()
