@@ -55,5 +55,6 @@ __getattr__, __dir__, __all__ = public(
         "training.plateaus": "draw_plateaus",
         "training.rotary": "draw_turns",
         "training.rules": "draw_balance draw_norms draw_schedules",
+        "training.surfaces": "draw_mixtures",
     },
 )

@@ -11,7 +11,7 @@ from omni_lab.plots.palette import FAINT, INK, LINE
 from omni_lab.plots.style import new_picture, styled
 
 HERE = "#0072B2"
-WRITTEN = ("00", "01", "02", "03", "04", "05", "06", "07", "08")  # notebooks that there are
+WRITTEN = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "11")  # notebooks that there are
 
 
 class Station(NamedTuple):
@@ -28,8 +28,8 @@ STATIONS = (
     Station(("01",), "triplets", "a film on one clock", 0, 0),
     Station(("02",), "sequences", "clips as tokens", 1, 0),
     Station(("03",), "the model", "encoders, connectors, decoder", 2, 0),
-    Station(("04", "05", "06"), "stages", "losses; which tokens to learn", 3, 0),
-    Station(("09", "10", "11", "12", "13", "14"), "what it learned", "speech, answers, attention", 4, 0),
+    Station(("04", "05", "06", "11"), "stages", "losses; which tokens, which data", 3, 0),
+    Station(("09", "10", "12", "13", "14"), "what it learned", "speech, answers, attention", 4, 0),
     Station(("07",), "long context", "from short rows to long", 3, 1),
     Station(("08",), "ring attention", "one row, many machines", 4, 1),
 )  # fmt: skip
