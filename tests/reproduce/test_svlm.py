@@ -7,6 +7,7 @@ import pytest
 
 from omni_lab.config import tiny
 from omni_lab.reproduce.experiments import svlm, svlm_map
+from omni_lab.reproduce.runs import svlm as runs
 from omni_lab.reproduce.runs.svlm import STEPS, auc
 
 
@@ -73,7 +74,7 @@ def rows_of(todo, *_):
 def test_a_record_judges_every_criterion_and_has_a_picture(
     experiment, seeds, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(experiment, "run_trainees", rows_of)
+    monkeypatch.setattr(runs, "run_trainees", rows_of)
     record = experiment.reproduce(tiny(), seeds, tmp_path / "results", tmp_path / "runs")
     assert set(record["claims"]) == {criterion.claim for criterion in experiment.CRITERIA}
     assert all(len(one["seeds"]) == seeds for one in record["metrics"].values())

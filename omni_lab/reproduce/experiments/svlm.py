@@ -23,7 +23,7 @@ from typing import Any
 
 from omni_lab.config import Config, override
 from omni_lab.reproduce.record import Criterion, keep_figure, write_record
-from omni_lab.reproduce.runs.svlm import CLEAN_FIRST, STEPS, Trainee, run_trainees
+from omni_lab.reproduce.runs.svlm import CLEAN_FIRST, STEPS, Trainee, run_seeds
 
 CLAIM = "Learning from the tokens with the highest excess loss beats learning from all of them"
 CLEAN = (150, STEPS // 2)  # pictures and steps of the reference
@@ -152,11 +152,7 @@ def reproduce(
     todo = trainees(range(seeds), quick)
     if quick:
         config = override(config, QUICK)
-    found = run_trainees(todo, config, folder / "rows", runs, jobs)
-    # a row that two arms share has the name of the first
-    rows = [row | {"arm": one.arm} for row, one in zip(found, todo, strict=True)]
-    each = len(rows) // seeds
-    by_seed = [rows[first : first + each] for first in range(0, len(rows), each)]
+    by_seed = run_seeds(todo, seeds, config, folder / "rows", runs, jobs)
     flat = [numbers(own) for own in by_seed]
     metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
     metrics |= behind(metrics, {name: f"accuracy.{{}}.{name}" for name in SETS})

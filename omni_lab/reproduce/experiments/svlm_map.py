@@ -29,7 +29,7 @@ from omni_lab.reproduce.experiments.svlm import (
     shortened,
 )
 from omni_lab.reproduce.record import Criterion, keep_figure, write_record
-from omni_lab.reproduce.runs.svlm import CLEAN_FIRST, STEPS, Trainee, run_trainees
+from omni_lab.reproduce.runs.svlm import CLEAN_FIRST, STEPS, Trainee, run_seeds
 
 CLAIM = "Which end of the excess loss is worth learning from turns with the strength of the trainee"
 PICTURES = 2000
@@ -120,10 +120,8 @@ def reproduce(
     todo = trainees(range(seeds), quick)
     if quick:
         config = override(config, QUICK)
-    found = run_trainees(todo, config, folder / "rows", runs, jobs)
-    rows = [row | {"arm": one.arm} for row, one in zip(found, todo, strict=True)]
-    each = len(rows) // seeds
-    flat = [numbers(rows[first : first + each]) for first in range(0, len(rows), each)]
+    by_seed = run_seeds(todo, seeds, config, folder / "rows", runs, jobs)
+    flat = [numbers(own) for own in by_seed]
     metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
     names = [cell(*own, wrong) for wrong in WRONG for own in STRENGTHS]
     metrics |= behind(metrics, {name: f"accuracy.{{}}.{name}" for name in names})

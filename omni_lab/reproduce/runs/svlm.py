@@ -230,6 +230,17 @@ def run_trainees(
     return [_perform(trainee, plain, *places) for trainee in trainees]
 
 
+def run_seeds(
+    trainees: Sequence[Trainee], seeds: int, config: Config, results: Path, runs: Path, jobs: int = 1
+) -> list[list[dict[str, Any]]]:
+    """Results of all trainees, a list for each seed; as many for one seed as for another."""
+    found = run_trainees(trainees, config, results, runs, jobs)
+    # a row that two arms share has the name of the first
+    rows = [row | {"arm": one.arm} for row, one in zip(found, trainees, strict=True)]
+    each = len(rows) // seeds
+    return [rows[first : first + each] for first in range(0, len(rows), each)]
+
+
 def _row(trainee: Trainee, config: Config, results: Path, runs: Path) -> Path:
     return results / f"{config_hash(trainee.configured(config, runs))}.json"
 
