@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from omni_lab.data.writing import Writing
 
 STAGE = "instruct"
-BUILD = """omni-lab mixture build vqa=60:chat:vqa.jsonl talk=40:text:talk.jsonl \\
-    --parts 480 480 960 --out runs/mixture.json"""
-EXPLORE = """omni-lab mixture explore vqa=60:chat:vqa.jsonl talk=40:text:talk.jsonl \\
-    --parts 480 480 960 --test vqa=chat:vqa_test.jsonl --init runs/demo --out runs/mixture"""
+BUILD = "omni-lab mixture build qa=60:chat:qa.jsonl talk=40:text:talk.jsonl --parts 480 960 --out runs/mix.json"
+EXPLORE = "omni-lab mixture explore qa=100:chat:qa.jsonl --parts 480 960 --test qa=chat:new.jsonl --out runs/mix"
 _DATASET = re.compile(r"([\w.-]+)=(?:([0-9./]+):)?(\w+):(.+)", re.DOTALL)
 
 

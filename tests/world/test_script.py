@@ -400,5 +400,5 @@ def test_finding_comes_first_then_moves_then_describing():
     """The order decides what is learned at all (results/LOG.md)."""
     config = override(tiny(), ["training.stages.vision.steps=60"])
     lessons = GalleryLessons(config, config.training.stage("vision"))
-    orders = [{lessons._order(step, number) for number in range(4)} for step in range(60)]
+    orders = [set(lessons._orders(step)) for step in range(60)]
     assert orders == [{2, 3}] * 7 + [{3, 4}] * 29 + [{0, 1, 3, 4}] * 24

@@ -94,9 +94,27 @@ def ends_in_torch(scores: list, quantile: float) -> torch.Tensor:
     return off.mean(1) + quantile * off.std(1) / table.shape[1] ** 0.5
 
 
+def update_shares(number):
+    return [(number - 1 - update) / number for update in range(number - 1)]
+
+
+def update_shares_by_walking(number: int) -> list:
+    found, inside = [], number
+    while inside > 1:
+        inside -= 1
+        found.append(inside / number)
+    return found
+
+
+def update_shares_by_arrays(number: int) -> np.ndarray:
+    updates = np.tri(number, number - 1, -1)  # checkpoint × update: whether it is in there
+    return updates.mean(0)
+
+
 ANSWERS = {
     "epochs": (epochs, epochs_by_counts, epochs_by_arrays),
     "drawn": (drawn, drawn_by_counting, drawn_by_counter, drawn_by_walking),
     "branch_rate": (branch_rate, branch_rate_by_cases, branch_rate_by_interpolation),
+    "update_shares": (update_shares, update_shares_by_walking, update_shares_by_arrays),
     "ends": (ends, ends_by_arrays, ends_in_torch),
 }

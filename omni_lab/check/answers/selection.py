@@ -93,7 +93,54 @@ def separability_in_torch(losses: list) -> torch.Tensor:
     return between.max() / values.var(correction=0)
 
 
+def word_types(words, shown):
+    found = []
+    for word, true in zip(words, shown, strict=True):
+        if true is None:
+            found.append(2)
+        else:
+            found.append(1 if word == true else 3)
+    return found
+
+
+def word_types_in_one_line(words: list, shown: list) -> list:
+    pairs = zip(words, shown, strict=True)
+    return [2 if true is None else 3 - 2 * (word == true) for word, true in pairs]
+
+
+def word_types_by_arrays(words: list, shown: list) -> np.ndarray:
+    words, shown = np.array(words, object), np.array(shown, object)
+    return np.where(shown == None, 2, np.where(words == shown, 1, 3))  # noqa: E711
+
+
+def kept_loss(processes):
+    total = count = 0
+    for losses, kept in processes:
+        for loss, is_kept in zip(losses, kept, strict=True):
+            if is_kept:
+                total += loss
+                count += 1
+    return total / count
+
+
+def kept_loss_by_lists(processes: list) -> float:
+    kept = [x for losses, marks in processes for x, k in zip(losses, marks, strict=True) if k]
+    return sum(kept) / len(kept)
+
+
+def kept_loss_by_arrays(processes: list) -> np.float64:
+    losses = np.concatenate([own for own, _ in processes])
+    return losses[np.concatenate([marks for _, marks in processes])].mean()
+
+
+def kept_loss_in_torch(processes: list) -> torch.Tensor:
+    pairs = [(torch.tensor(own), torch.tensor(marks)) for own, marks in processes]
+    return sum((own * marks).sum() for own, marks in pairs) / sum(m.sum() for _, m in pairs)
+
+
 ANSWERS = {
+    "word_types": (word_types, word_types_in_one_line, word_types_by_arrays),
+    "kept_loss": (kept_loss, kept_loss_by_lists, kept_loss_by_arrays, kept_loss_in_torch),
     "auc": (auc, auc_by_arrays, auc_by_ranks, auc_in_torch),
     "kept": (kept, kept_by_arrays, kept_in_torch),
     "separability": (

@@ -7,7 +7,7 @@ at equal steps; the standard loss also at 60 % of the steps, so that as many tok
 pictures. Baselines: the reference alone (150 clean captions,
 half the steps), and the same captions for all steps.
 
-Command: `omni-lab reproduce svlm --seeds 5 --jobs 2`. Hardware: 2 CPU cores, no GPU; about 10
+Command: `omni-lab reproduce svlm --seeds 5 --jobs 2`. Hardware: 2 CPU cores, no GPU; about 15 to 30
 seconds a run on one core, 350 runs, and 4 minutes for the beginning of every seed.
 Expected, written down before all but one trial seed of two rules: excess loss at 60 % beats the
 standard loss by .15 at 40 % wrong words in the small set (interval above .15); so it does at 20 %
