@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from omni_lab.config import Config
     from omni_lab.data.documents import Documents
     from omni_lab.data.instruct.mixture import Mixture
+    from omni_lab.data.instruct.seen import Seen
     from omni_lab.data.writing import Writing
 
 STAGE = "instruct"
@@ -85,18 +86,21 @@ def _add_datasets(parser: argparse.ArgumentParser) -> None:
 def build(arguments: argparse.Namespace) -> None:
     """`omni-lab mixture build`: indices of a mixture, saved, and a table of what will be seen."""
     from omni_lab.data.instruct.indices import save_mixture
+    from omni_lab.data.instruct.seen import seen_table
 
     _, writing = _format(arguments)
     mixture, datasets = _mixed(arguments, writing)
     save_mixture(mixture, arguments.out)
-    record = _record(mixture, datasets) | {"file": str(arguments.out)}
-    answer(arguments, record, f"{_seen(mixture, datasets)}\nwrote {arguments.out}")
+    found = _counted(mixture, datasets)
+    record = _record(mixture, found) | {"file": str(arguments.out)}
+    answer(arguments, record, f"{seen_table(found)}\nwrote {arguments.out}")
 
 
 def explore(arguments: argparse.Namespace) -> None:
     """`omni-lab mixture explore`: trunk, branches and merges, and the part that wins."""
     from omni_lab.data.instruct.indices import save_mixture
     from omni_lab.data.instruct.lessons import MixtureData, open_datasets, steps_at_ends
+    from omni_lab.data.instruct.seen import seen_table
     from omni_lab.training.branches.curve import Branching
     from omni_lab.training.branches.curve import explore as explored
     from omni_lab.training.branches.held_out import AVERAGE, HeldOut
@@ -117,8 +121,9 @@ def explore(arguments: argparse.Namespace) -> None:
         config, lambda own: MixtureData(own, writing, datasets, mixture), branching, arguments.out,
         score, AVERAGE, arguments.init, progress=not arguments.json,
     )  # fmt: skip
-    record = curve | {"mixture": _record(mixture, datasets), "folder": str(arguments.out)}
-    answer(arguments, record, f"{_seen(mixture, datasets)}\n\n{_curve(curve)}")
+    found = _counted(mixture, datasets)
+    record = curve | {"mixture": _record(mixture, found), "folder": str(arguments.out)}
+    answer(arguments, record, f"{seen_table(found)}\n\n{_curve(curve)}")
 
 
 def _format(arguments: argparse.Namespace) -> tuple[Config, Writing]:
@@ -170,22 +175,17 @@ def _test(text: str) -> Named:
     return Named(*found.groups())
 
 
-def _record(mixture: Mixture, datasets: dict[str, Documents]) -> dict[str, Any]:
-    """What will be seen of every dataset, for programs."""
+def _counted(mixture: Mixture, datasets: dict[str, Documents]) -> dict[str, Seen]:
+    """What will be seen of every dataset."""
     from omni_lab.data.instruct.seen import seen_of
 
-    found = seen_of(mixture, None, {name: own.lengths() for name, own in datasets.items()})
+    return seen_of(mixture, None, {name: own.lengths() for name, own in datasets.items()})
+
+
+def _record(mixture: Mixture, found: dict[str, Seen]) -> dict[str, Any]:
+    """The same with the mixture's parts, for programs."""
     seen = {name: own._asdict() | {"epochs": own.epochs} for name, own in found.items()}
     return {"fingerprint": mixture.fingerprint, "parts": list(mixture.sizes), "seen": seen}
-
-
-def _seen(mixture: Mixture, datasets: dict[str, Documents]) -> str:
-    """The same as a table."""
-    from omni_lab.data.instruct.seen import seen_of, seen_table
-
-    return seen_table(
-        seen_of(mixture, None, {name: own.lengths() for name, own in datasets.items()})
-    )
 
 
 def _curve(curve: dict[str, Any]) -> str:

@@ -85,8 +85,7 @@ def _gains(ax: Axes, metrics: dict[str, Any], cells: list[str]) -> None:
     order = x.argsort()
     for at, (rule, (colour, mark)) in enumerate(_RULES.items()):
         found = [metrics[f"gain.{rule}.{cells[i]}"] for i in order]
-        mean = np.array([one["mean"] for one in found])
-        ends = np.abs([[one["low"], one["high"]] for one in found] - mean[:, None]).T
+        mean, ends = _bars(found)
         beside = x[order] * 1.02 ** (at - len(_RULES) / 2)  # bars beside each other
         ax.errorbar(
             beside, mean, ends, color=colour, marker=mark, markersize=5 if rule != "switch" else 9,
@@ -100,12 +99,17 @@ def _gains(ax: Axes, metrics: dict[str, Any], cells: list[str]) -> None:
     ax.tick_params(labelsize=7, labelbottom=False)
 
 
+def _bars(found: list[dict[str, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Means, and how far their intervals reach below and above."""
+    mean = np.array([one["mean"] for one in found])
+    return mean, np.abs([[one["low"], one["high"]] for one in found] - mean[:, None]).T
+
+
 def _behind(ax: Axes, metrics: dict[str, Any], cells: list[str]) -> None:
     """How far the switch lies behind the best rule of every cell."""
     x = strengths(metrics, cells)
     found = [metrics[f"switch_behind.{cell}"] for cell in cells]
-    mean = np.array([one["mean"] for one in found])
-    ends = np.abs([[one["low"], one["high"]] for one in found] - mean[:, None]).T
+    mean, ends = _bars(found)
     ax.errorbar(x, mean, ends, color="#000000", marker="*", markersize=9, linestyle="none")
     ax.axhline(0.01, color=FAINT, linewidth=0.8, linestyle="--")
     ax.axvline(1, color=FAINT, linewidth=0.8, linestyle=":")
