@@ -19,11 +19,11 @@ from omni_lab.adapters.interface import Sample, TokenLosses
 from omni_lab.config import Config, config_hash
 from omni_lab.data.pairs.parts import square
 from omni_lab.data.vocabulary import build_vocabulary
-from omni_lab.errors import InputError, typed
+from omni_lab.errors import InputError
 from omni_lab.media.subtitles.reader import Cue
 from omni_lab.model.contents import digest_of, digest_of_weights
 from omni_lab.model.inputs import forward_batch
-from omni_lab.model.loading import adapt
+from omni_lab.model.loading import adapt_decoder
 from omni_lab.model.omni import OmniModel
 from omni_lab.model.rope import rope_of
 from omni_lab.sequences.batch import collate
@@ -76,9 +76,7 @@ class OmniTextModel:
         """
         model = trained(run)
         if adapter:
-            with typed(f"{adapter}: no adapter of {run}"):
-                model.decoder.name_or_path = str(run)  # peft compares them
-                model.decoder = adapt(model.decoder, adapter)
+            adapt_decoder(model, adapter, str(run))
         return cls(model.to(device), read_config(run), str(adapter or run))
 
     def contents(self) -> dict[str, str]:

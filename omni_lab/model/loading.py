@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from omni_lab.model.omni import OmniModel
+
 _ADAPTER = "adapter_config.json"
 _TOKENIZER = ("tokenizer_config.json", "tokenizer.json")
 
@@ -156,6 +158,19 @@ def adapt(model: PreTrainedModel, source: str) -> PeftModel:
     _check_placed(source, weights.keys() - possible, "the base model")
     peft.set_peft_model_state_dict(adapted, weights)
     return adapted.eval()  # new layers begin in training
+
+
+def adapt_decoder(model: OmniModel, source: str, base: str) -> None:
+    """Put an adapter on a model's decoder, which counts as the base of that name.
+
+    Raises
+    ------
+    InputError
+        the adapter is not one on it
+    """
+    with typed(f"{source}: no adapter of {base}"):
+        model.decoder.name_or_path = base  # peft compares them
+        model.decoder = adapt(model.decoder, source)
 
 
 def _resize(model: PreTrainedModel, weights: dict[str, torch.Tensor], source: str) -> None:

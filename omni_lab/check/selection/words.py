@@ -11,14 +11,11 @@ _COLOURS = ("red", "green", "blue", "black")
 
 
 def _types(words, shown) -> list:
-    """Types as the world has them: of a word that follows it shows nothing."""
-    from omni_lab.world.captions.pictures import FOLLOWS, SHOWN, WRONG, Word
+    """Types by the world's own numbers: a word that only follows shows nothing."""
+    from omni_lab.world.captions.pictures import FOLLOWS, SHOWN, WRONG
 
-    kinds = [
-        FOLLOWS if true is None else SHOWN if true == w else WRONG
-        for w, true in zip(words, shown, strict=True)
-    ]
-    return [Word(w, kind, true).type for w, kind, true in zip(words, kinds, shown, strict=True)]
+    pairs = zip(words, shown, strict=True)
+    return [FOLLOWS if true is None else SHOWN if true == word else WRONG for word, true in pairs]
 
 
 def _typed(of: Callable) -> Callable:
@@ -68,7 +65,7 @@ word_types = Stopping(
 
 
 def _mean(processes) -> float:
-    """The package's own mean over the kept tokens of all processes."""
+    """Mean over the kept words of all processes, in torch."""
     import torch
 
     kept = [torch.tensor(marks, dtype=torch.bool) for _, marks in processes]

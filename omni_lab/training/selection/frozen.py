@@ -23,10 +23,10 @@ from omni_lab.data.batch import TrainingBatch
 from omni_lab.data.losses import again, read_manifest
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.data.writing import hash_of
-from omni_lab.errors import InputError, UsageError, typed
+from omni_lab.errors import InputError, UsageError
 from omni_lab.model.contents import digest_of, digest_of_files
 from omni_lab.model.inputs import encoded_units, forward_batch
-from omni_lab.model.loading import adapt, base_of
+from omni_lab.model.loading import adapt_decoder, base_of
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import IGNORED
 from omni_lab.training.models import furthest, trained
@@ -213,7 +213,5 @@ def _switched(model: OmniModel, adapter: Path | None) -> LossesOf:
             return losses_of(model, batch, strength)
 
     if adapter is not None:
-        with typed(f"{adapter}: no adapter of this base"):
-            model.decoder.name_or_path = base_of(str(adapter))  # peft compares them
-            model.decoder = adapt(model.decoder, str(adapter))
+        adapt_decoder(model, str(adapter), base_of(str(adapter)))
     return losses
