@@ -32,7 +32,7 @@ def draw_excess(runs: dict[str, Sequence[dict[str, Any]]]) -> Figure:
     """
     runs = {name: looks for name, looks in runs.items() if looks}
     if not runs:
-        return notice("Nobody has looked at a run.")
+        return notice("No looks at a run.")
     told = "; ".join(
         f"{name}: at the end the low end of excess loss tells wrong words with area "
         f"{looks[-1]['excess']:.2f}"
