@@ -5,8 +5,11 @@ from omni_lab.faces import public
 __getattr__, __dir__, __all__ = public(
     __name__,
     {
-        "capture": "capture_attention modality_mass",
-        "mass": "attention_mass mass_matrix",
+        "attention.call": "AttentionCall",
+        "attention.capture": "capture_attention",
+        "attention.labels": "Labels labels_of",
+        "attention.mass": "MassMatrix attention_mass",
+        "attention.modalities": "modality_mass",
         "offsets": "distance_mass positions_divided",
     },
 )

@@ -17,7 +17,7 @@ from omni_lab.errors import UsageError
 from omni_lab.parallel.engines import ENGINES, context_parallel_attention
 from omni_lab.parallel.sharded_row import ShardedRow
 
-_PREFIX = "omni_lab_shared_"
+SHARED = "omni_lab_shared_"
 # a sharded row carries its mask itself
 NO_MASK = {"full_attention": None, "sliding_attention": None}
 
@@ -58,6 +58,6 @@ def register_context_parallel(decoder: nn.Module, engine: str = "auto") -> None:
         out = context_parallel_attention(query, key, value, row, kwargs.get("scaling"), engine)
         return out.transpose(1, 2).contiguous(), None
 
-    AttentionInterface.register(_PREFIX + engine, attend)
-    AttentionMaskInterface.register(_PREFIX + engine, sdpa_mask)
-    decoder.set_attn_implementation(_PREFIX + engine)
+    AttentionInterface.register(SHARED + engine, attend)
+    AttentionMaskInterface.register(SHARED + engine, sdpa_mask)
+    decoder.set_attn_implementation(SHARED + engine)

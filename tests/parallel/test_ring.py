@@ -20,7 +20,7 @@ PARTS = ("out", "query", "key", "value")
 def found(tmp_path_factory):
     """Results of four processes: for every rank, by job."""
     jobs = "matrix,written_out,torch_ring,perturbed,disagree,trained,selected"
-    jobs += ",negatives,stale,empty_rows,local_means"
+    jobs += ",captured,negatives,stale,empty_rows,local_means"
     return run_ranks(tmp_path_factory.mktemp("ring"), jobs, ranks=4)
 
 
@@ -55,6 +55,14 @@ def test_blocks_written_out_for_other_devices_are_right_too(found):
     ]
     assert len(names) > 10
     assert not wrong
+
+
+def test_attention_mass_over_ranks_is_that_of_one_process(found):
+    wrong = [result["captured"] for result in found]
+    assert set(wrong[0]) == {
+        f"{engine}/{ranks}" for engine in ("ring", "allgather") for ranks in (1, 2, 3, 4)
+    }
+    assert max(far for rank in wrong for far in rank.values()) < 2e-6
 
 
 def test_torchs_own_ring_has_our_order_of_tokens(found):

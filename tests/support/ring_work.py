@@ -282,6 +282,44 @@ def trained(exchanges: dict[int, Collectives], local_means: bool = False) -> dic
     return found
 
 
+def captured(exchanges: dict[int, Collectives]) -> dict:
+    """Attention mass of every layer on a shared row, against eager attention in this process alone."""
+    from stage_data import lessons_of
+
+    from omni_lab.analysis import Labels, MassMatrix, capture_attention
+    from omni_lab.config import override, tiny
+    from omni_lab.model.inputs import forward_batch
+    from omni_lab.model.omni import OmniModel
+    from omni_lab.parallel.batch import shard_batch
+    from omni_lab.parallel.decoder_hook import register_context_parallel
+    from omni_lab.sequences.items import KINDS
+    from omni_lab.sequences.masking import Strength, strengths
+
+    changes = ["model.decoder.layers=2", "training.stages.omni.batch_size=3"]
+    mixture = lessons_of(override(tiny(), [*changes, "training.stages.omni.seconds=2"]), "omni")
+    strength = strengths([Strength.read("text>audio=0.5")])
+    batch = mixture.batch(0).streams
+    torch.manual_seed(0)
+    model = OmniModel.build(mixture.config.model, mixture.config.sequence, len(mixture.vocabulary))
+
+    def mass(part, labels) -> torch.Tensor:
+        matrix = MassMatrix(Labels(labels, KINDS))
+        with torch.no_grad(), capture_attention(model.decoder, matrix):
+            forward_batch(model, part, strength=strength)
+        return torch.stack([matrix._sums[layer] for layer in matrix.layers])
+
+    alone, found = mass(batch, batch.kind), {}
+    tokens = torch.bincount(batch.kind[batch.kind >= 0], minlength=len(KINDS))[:, None].clamp_min(1)
+    for engine in ("ring", "allgather"):
+        register_context_parallel(model.decoder, engine)
+        for ranks, collectives in exchanges.items():
+            part = shard_batch(batch, collectives, strength)
+            together = mass(part, part.row.kinds)
+            dist.all_reduce(together, group=collectives.group)
+            found[f"{engine}/{ranks}"] = _largest(together / tokens, alone / tokens)
+    return found
+
+
 def local_means(exchanges: dict[int, Collectives]) -> dict:
     """A mutation: each rank takes the mean over its own tokens, and ranks are averaged."""
     return trained({2: exchanges[2]}, local_means=True) if 2 in exchanges else {}

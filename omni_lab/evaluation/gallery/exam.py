@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from omni_lab.analysis.capture import modality_mass
+from omni_lab.analysis.attention.modalities import modality_mass
 from omni_lab.config import TICKS_PER_SECOND, Config
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.evaluation.answers import (

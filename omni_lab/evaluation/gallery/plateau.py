@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from omni_lab.analysis.capture import modality_mass
+from omni_lab.analysis.attention.modalities import modality_mass
 from omni_lab.evaluation.answers import EvalSet, predict
 from omni_lab.model.inputs import placed_tokens
 from omni_lab.model.omni import OmniModel

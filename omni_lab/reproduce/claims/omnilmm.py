@@ -169,8 +169,8 @@ OMNILMM: tuple[Claim, ...] = (
         (ARTICLE,),
         ours="Attention per pair of modalities is measured exactly. It is a hint, not an explanation.",
         code=(
-            "omni_lab/analysis/mass.py",
-            "omni_lab/analysis/capture.py",
+            "omni_lab/analysis/attention/mass.py",
+            "omni_lab/analysis/attention/capture.py",
         ),
     ),
     Claim(
