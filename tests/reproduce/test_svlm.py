@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,8 @@ from omni_lab.config import tiny
 from omni_lab.reproduce.experiments import svlm, svlm_map
 from omni_lab.reproduce.runs import svlm as runs
 from omni_lab.reproduce.runs.svlm import STEPS, auc
+
+ROWS = Path(__file__).parents[2] / "results" / "svlm" / "rows"
 
 
 def test_arms_have_equal_steps_but_for_those_that_say_otherwise():
@@ -25,6 +29,13 @@ def test_every_run_has_a_name_of_its_own():
     for todo in (svlm.trainees(range(2)), svlm_map.trainees(range(2))):
         names = [(one.arm, one.seed) for one in todo]
         assert len(set(names)) == len(names)
+
+
+def test_what_was_recorded_is_found_and_not_run_again():
+    """Rows are named by all settings of a run: a change of how these are made up would lose them."""
+    some = svlm.trainees(range(4))[::23]
+    lost = [one.arm for one in some if not runs.row_of(one, tiny(), ROWS, Path("runs")).is_file()]
+    assert len(some) > 10 and not lost
 
 
 def test_trainees_beside_any_reference_see_the_same_captions_for_as_many_steps():
