@@ -38,9 +38,9 @@ from omni_lab.analysis.mixtures import (
     replay,
 )
 from omni_lab.config import Config, override
-from omni_lab.evaluation.gallery.instruct import AVERAGE
 from omni_lab.reproduce.record import Criterion, conclude
 from omni_lab.reproduce.runs.mixture import Sizes, Trial, run_trials
+from omni_lab.training.branches.held_out import AVERAGE
 from omni_lab.world.instruct.examples import TASKS
 
 CLAIM = (

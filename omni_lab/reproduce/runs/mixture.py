@@ -22,7 +22,8 @@ from omni_lab.config import Config, StageConfig, config_hash, from_dict, to_dict
 from omni_lab.data.instruct.mixture import Mixture, mix
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.data.writing import Writing, writing_of
-from omni_lab.evaluation.gallery.instruct import AVERAGE, task_scores
+from omni_lab.evaluation.gallery.instruct import task_scores
+from omni_lab.training.branches.held_out import AVERAGE
 from omni_lab.model.omni import OmniModel
 from omni_lab.reproduce.arms import begin, pooled
 from omni_lab.reproduce.record import kept_row
