@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from omni_lab.check.selection import telling
 from omni_lab.config import tiny
 from omni_lab.reproduce.experiments import svlm, svlm_map
 from omni_lab.reproduce.runs import svlm as runs
@@ -53,6 +54,9 @@ def test_the_area_under_the_curve_counts_ties_half():
     assert auc(np.array([4.0, 3.0, 2.0, 1.0]), positive) == 0.75
     assert auc(np.ones(4), positive) == 0.5
     assert np.isnan(auc(np.ones(4), np.ones(4, bool)))
+    rng = np.random.default_rng(0)
+    scores, positive = rng.integers(0, 40, 500) / 10, rng.random(500) < 0.3
+    assert auc(scores, positive) == pytest.approx(telling.auc.right(scores, positive), abs=1e-12)
 
 
 def test_the_switch_is_held_against_the_rule_that_is_best_on_average():
