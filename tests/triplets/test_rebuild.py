@@ -250,6 +250,13 @@ def test_stopped_in_a_rebuild_and_run_again_equals_never_stopped(
     assert contents("out") == contents(rebuilt / "out")
 
 
+@pytest.mark.parametrize("name", ["index.parquet", "failures.jsonl", "report.json"])
+def test_a_file_that_a_killed_process_had_begun_is_cleared_away(films, name):
+    Path("out", f"{name}.4711.tmp").write_bytes(b"half")
+    assert build("films", "out", CONFIG, progress=False).films == 0
+    assert not list(Path("out").glob("*.tmp"))
+
+
 def contents(folder) -> dict[str, bytes]:
     """Every file of a folder of shards, but for the lock."""
     return {

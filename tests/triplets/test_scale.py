@@ -210,19 +210,26 @@ def test_a_worker_process_ends_with_its_parent(films, tmp_path):
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_killed_at_any_moment_and_run_again_equals_never_killed(films, whole, tmp_path, stop):
-    """Nothing lost, nothing twice, and at no moment a half file under a final name."""
+    """Nothing lost, nothing twice, and at no moment a half file under a final name.
+
+    The first moment lies just after a shard was begun, the others lie anywhere.
+    """
     command = [sys.executable, "-m", "omni_lab.cli.main", "triplets", "build", str(films)]
     command += ["--out", "out", "--json", "--workers", "2"]
     command += ["--set", "triplets.image_size=48", "triplets.clips_per_shard=2"]
     moments = random.Random(int(stop))
     out = tmp_path / "out"
-    for kill in range(5):
+
+    def begun() -> list[Path]:
+        return [*out.glob("shard-*")]
+
+    for moment, most in ((begun, 0.02), (out.is_dir, 1.2), (out.is_dir, 1.2), (None, 0)):
         process = subprocess.Popen(
             command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        if kill < 4:
-            wait_for(out.is_dir)
-            time.sleep(moments.uniform(0, 1.2))
+        if moment:
+            wait_for(moment)
+            time.sleep(moments.uniform(0, most))
             process.send_signal(stop)
         code = process.wait()
         for path in out.glob("shard-*.tar"):
