@@ -1,155 +1,222 @@
-"""Cost of a selective training step, and peak memory of the chunked loss relative to full logits.
+"""Cost of a selective training step whose reference losses are read from a side table.
 
     python benchmarks/selection.py [--quick]
 
-A small decoder with a large output layer takes steps, forward and backward, on the same rows of text: on all tokens,
-and on the 60 % with the highest excess loss, whose reference losses are known (a side table). The value is the ratio of
-seconds (median over rounds, in turn in one process). Memory is the loss's alone, forward and backward, at its peak
-beyond what was held before, in a fresh process each: in pieces, and with all logits at once.
+Documents of text in a folder, a reference of random weights, its losses of them in a table as `omni-lab svlm table`
+writes it. A small decoder with a large output layer takes steps, from reading its rows to the backward pass, in three
+ways: on all tokens; on the 60 % with the highest excess loss, reference losses read from the table; and on as many,
+reference losses computed at every step. All see the same rows, in turn, on one thread; the value is the ratio of the
+CPU seconds of the second way to those of the first, median over rounds. What the table itself adds to a batch is
+measured beside it, by batches that are read and not learned from.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import random
 import statistics
-import subprocess
-import sys
+import string
+import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
-from omni_lab.config import StageConfig, override, tiny
+from omni_lab.config import Config, SelectionConfig, StageConfig, override, tiny
 
 # omni_lab comes before torch, whose threads then sleep while they wait
 # isort: split
 import torch
-from ring import Peak
-from torch.nn import functional as F
 
-from omni_lab.config.training import SelectionConfig
-from omni_lab.data.batch import TrainingBatch
-from omni_lab.model.loss import token_losses
+from omni_lab.data.batch import StageData
+from omni_lab.data.sources import training_data
+from omni_lab.data.vocabulary import build_vocabulary
+from omni_lab.data.writing import hash_of
 from omni_lab.model.omni import OmniModel
-from omni_lab.sequences.batch import Batch
-from omni_lab.sequences.targets import Targets
-from omni_lab.sequences.tokens import TEXT_KIND
-from omni_lab.training.losses.objective import Objective, supervised
-from omni_lab.training.selection import Selection
+from omni_lab.training import checkpoint
+from omni_lab.training.losses.objective import stage_objective, supervised
+from omni_lab.training.models import new_model
+from omni_lab.training.run import Place, RunFolder
+from omni_lab.training.selection.table import Written, write_table
 
 GOAL = 1.05
 WORDS, ROWS, TOKENS = 32_000, 8, 128
-MOST = {32_000: 1 / 5, 150_000: 1 / 8}  # of the memory that all logits take, by vocabulary
+ALL, TABLE, COMPUTED = "all tokens", "table", "computed"
 
 
-def text(vocabulary: int) -> TrainingBatch:
-    """Rows of random text, every token supervised, its loss under a reference known."""
-    ids = torch.randint(vocabulary, (ROWS, TOKENS))
-    place, none = torch.arange(TOKENS).expand_as(ids), torch.zeros(0, dtype=torch.int64)
-    targets = Targets(ids * 0 - 1, ids * 0 - 1, (), {"reference": torch.rand(ids.shape) * 10})
-    rows = Batch(
-        input_ids=ids, kind=torch.full_like(ids, TEXT_KIND), loss_mask=torch.ones_like(ids) > 0,
-        unit=ids * 0, document=ids * 0, position=place,
-        frames=torch.zeros((0, 2, 48, 48, 3), dtype=torch.uint8), waves=torch.zeros((0, 16_000)),
-        seen=none, heard=none, targets=targets,
-    )  # fmt: skip
-    return TrainingBatch(rows)
+def words() -> list[str]:
+    """Words of three letters."""
+    letters = string.ascii_lowercase + string.digits[:6]
+    return ["".join(three) for three in itertools.product(letters, repeat=3)][: WORDS - 2]
 
 
-class Known(Selection):
-    """Selection whose reference losses are in the batch: nothing to load."""
+def write_tokenizer(folder: Path) -> None:
+    """Tokenizer of `WORDS` words, a token each."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
 
-    def prepare(self, batch: TrainingBatch) -> TrainingBatch:
-        """Add where every token stands."""
-        place = torch.arange(ROWS * TOKENS, dtype=torch.float64).reshape(ROWS, TOKENS)
-        known = batch.streams.targets.known | {"place": place, "group": place * 0}
-        targets = replace(batch.streams.targets, known=known)
-        return replace(batch, streams=replace(batch.streams, targets=targets))
-
-
-def seconds_of(objective: Objective, batch: TrainingBatch, steps: int) -> float:
-    """Seconds of a step, forward and backward; the first is not counted."""
-    weights = {"stream": 1.0, "caption": 0.0, "align": 0.0}
-    counts = tuple(supervised(batch, objective.selection).tolist())
-    for step in range(steps + 1):
-        if step == 1:
-            began = time.perf_counter()
-        objective(batch, weights, counts)["loss"].backward()
-        objective.zero_grad()
-    return (time.perf_counter() - began) / steps
+    ids = {word: number for number, word in enumerate(["<unk>", "<end>", *words()])}
+    core = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>", eos_token="<end>")
+    tokenizer.save_pretrained(folder)
 
 
-def step_ratios(rounds: int, steps: int) -> list[float]:
-    """Selective step beside the standard one, in seconds, by round."""
-    torch.manual_seed(0)
-    config = override(tiny(), ["model.wide_init=false"])
-    model = OmniModel.build(config.model, config.sequence, WORDS)
-    chosen = SelectionConfig("excess", keep=0.6)
-    selection = Known(StageConfig(selection=chosen))
-    batch = text(WORDS)
-    ready = selection.prepare(batch)
-    ratios = []
-    for number in range(rounds):
-        whole = seconds_of(Objective(model, 1), batch, steps)
-        part = seconds_of(Objective(model, 1, selection), ready, steps)
-        ratios.append(part / whole)
-        print(f"round {number + 1}: all tokens {whole:.3f} s, selected {part:.3f} s")
-    return ratios
+def write_documents(file: Path, count: int) -> None:
+    """Texts of random words, a row each."""
+    drawn, known = random.Random(0), words()
+    texts = (" ".join(drawn.choices(known, k=TOKENS - 1)) for _ in range(count))
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
 
 
-def held(way: str, vocabulary: int) -> int:
-    """Peak memory, in bytes, of forward and backward of the loss: 2,048 tokens of width 256."""
-    torch.manual_seed(0)
-    states = torch.randn(2048, 256, requires_grad=True)
-    weight = (torch.randn(vocabulary, 256) / 16).requires_grad_()
-    targets = torch.randint(vocabulary, (2048,))
-
-    def whole(states, weight, targets):
-        return F.cross_entropy(states @ weight.T, targets, reduction="none")
-
-    loss = token_losses if way == "pieces" else whole
-    loss(states[:8], weight, targets[:8]).sum().backward()  # gradients are there already
-    with Peak() as peak:
-        loss(states, weight, targets).sum().backward()
-    return peak.held
-
-
-def memory(vocabulary: int) -> float:
-    """Peak memory of the chunked loss as a fraction of full logits, one process per measurement."""
-    found = {}
-    for way in ("pieces", "whole"):
-        call = [sys.executable, __file__, "--held", way, str(vocabulary)]
-        found[way] = int(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
-    print(
-        f"{vocabulary:,} words: {found['pieces'] / 2**20:.0f} MiB in pieces, "
-        f"{found['whole'] / 2**20:.0f} MiB with all logits"
+def settings(folder: Path) -> Config:
+    """Settings of one stage on the documents of a folder, on all tokens."""
+    paths = [f"data.tokenizer={folder / 'words'}", f"data.text={folder / 'texts.jsonl'}"]
+    config = override(tiny(), [*paths, "model.wide_init=false", "training.threads=1"])
+    stage = StageConfig(
+        "text", sources=("text",), train=("decoder",), batch_size=ROWS, max_tokens=TOKENS
     )
-    return found["pieces"] / found["whole"]
+    return replace(config, training=replace(config.training, stages=(stage,)))
+
+
+def selecting(config: Config, **named: str) -> Config:
+    """The same with a selection by excess loss, and where its reference or table lies."""
+    (stage,) = config.training.stages
+    own = replace(stage, selection=SelectionConfig("excess", keep=0.6, **named))
+    return replace(config, training=replace(config.training, stages=(own,)))
+
+
+def made_table(config: Config, folder: Path) -> tuple[Config, Config, Written]:
+    """Settings that read a table and that compute its losses, and what was written."""
+    of_reference = replace(config, seed=7)
+    run = RunFolder(folder / "reference", of_reference)
+    checkpoint.save(
+        run.checkpoints, Place("text", 1), new_model(of_reference), [], {}, of_reference
+    )
+    computing = selecting(config, reference=str(run.path))
+    (stage,) = computing.training.stages
+    written = write_table(computing, stage, folder / "losses", progress=False)
+    return selecting(config, table=str(folder / "losses")), computing, written
+
+
+class Way:
+    """Training of one stage, as a trainer does it up to the backward pass.
+
+    Parameters
+    ----------
+    model : shared by all ways; its weights do not move
+    """
+
+    def __init__(self, config: Config, model: OmniModel) -> None:
+        self.config, (stage,) = config, config.training.stages
+        self.data = self.open()
+        self.objective = stage_objective(model, config.training, stage)
+        if self.objective.selection:
+            self.objective.selection.open(model, hash_of(build_vocabulary(config)))
+
+    def open(self, number: int = 0) -> StageData:
+        """Open the stage's documents, and its table where it has one."""
+        return training_data(self.config, *self.config.training.stages)
+
+    def step(self, number: int) -> None:
+        """Read the rows of a step, forward and backward."""
+        batch, selection = self.data.batch(number), self.objective.selection
+        if selection:
+            batch = selection.prepare(batch, number)
+        counts = tuple(supervised(batch, selection).tolist())
+        weights = {"stream": 1.0, "caption": 0.0, "align": 0.0}
+        self.objective(batch, weights, counts)["loss"].backward()
+        self.objective.zero_grad()
+
+
+def in_turn(works: dict[str, Callable[[int], object]], first: int, times: int) -> dict[str, float]:
+    """Median CPU seconds of a call of each of several works, which take turns at every number."""
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(first, first + times):
+        for name, work in works.items():
+            began = time.process_time()
+            work(number)
+            found[name].append(time.process_time() - began)
+    return {name: statistics.median(own) for name, own in found.items()}
+
+
+def ways_of(folder: Path, documents: int) -> dict[str, Way]:
+    """Ways of training on documents written into a folder, and their table, ready for a step."""
+    write_tokenizer(folder / "words")
+    write_documents(folder / "texts.jsonl", documents)
+    plain = settings(folder)
+    tabled, computing, written = made_table(plain, folder)
+    size = sum(file.stat().st_size for file in (folder / "losses").iterdir())
+    print(
+        f"table: {written.documents:,} documents, {written.labels:,} losses, {size / 2**20:.2f} MiB"
+    )
+
+    model = new_model(plain)
+    ways = {
+        name: Way(config, model)
+        for name, config in ((ALL, plain), (TABLE, tabled), (COMPUTED, computing))
+    }
+    for way in ways.values():
+        way.step(0)
+    return ways
+
+
+def ratios(ways: dict[str, Way], rounds: int, steps: int) -> list[float]:
+    """A selective step that reads a table beside a step on all tokens, in CPU seconds, by round."""
+    reading = {name: way.data.batch for name, way in ways.items() if name != COMPUTED}
+    opening = {name: ways[name].open for name in reading}
+    steps_of, reads_of, opens_of = [], [], []
+    for number in range(rounds):
+        steps_of.append(
+            in_turn({name: way.step for name, way in ways.items()}, number * steps, steps)
+        )
+        reads_of.append(in_turn(reading, number * steps, 8 * steps))
+        opens_of.append(in_turn(opening, number, 3))
+        told = ", ".join(f"{name} {own:.3f} s" for name, own in steps_of[-1].items())
+        print(f"round {number + 1}: {told}")
+
+    whole = 1000 * statistics.median(found[ALL] for found in steps_of)
+    for what, rounds_of in ((f"reading {ROWS} rows", reads_of), ("opening the data", opens_of)):
+        own = 1000 * statistics.median(found[ALL] for found in rounds_of)
+        more = [1000 * (found[TABLE] - found[ALL]) for found in rounds_of]
+        print(
+            f"{what} takes {own:.2f} ms, with the table {statistics.median(more):.2f} ms more "
+            f"({min(more):.2f} to {max(more):.2f}); a step takes {whole:.0f} ms"
+        )
+    over = {name: [found[name] / found[ALL] for found in steps_of] for name in (TABLE, COMPUTED)}
+    for name, own in over.items():
+        print(
+            f"{name}: {statistics.median(own):.3f} × a step on all tokens "
+            f"({min(own):.3f} to {max(own):.3f})"
+        )
+    return over[TABLE]
 
 
 def main() -> None:
-    """Measure, print people's text and one last line of JSON."""
-    if sys.argv[1:2] == ["--held"]:
-        print(held(sys.argv[2], int(sys.argv[3])))
-        return
-    parser = argparse.ArgumentParser(description="Cost of selection, and memory of the loss.")
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 3 steps, not 7 of 8")
-    quick = parser.parse_args().quick
+    """Measure in turn, print people's text and one last line of JSON."""
+    parser = argparse.ArgumentParser(description="Cost of selection with a table of losses.")
+    parser.add_argument(
+        "--quick", action="store_true", help="3 rounds of 3 steps, 64 documents; not 9 of 8, 512"
+    )
+    rounds, steps, documents = (3, 3, 64) if parser.parse_args().quick else (9, 8, 512)
 
-    shares = {words: memory(words) for words in MOST}
-    for words, share in shares.items():
-        print(f"{words:,} words: {share:.3f} of all logits, goal at most {MOST[words]:.3f}")
-    ratios = step_ratios(*((2, 3) if quick else (7, 8)))
-    value = statistics.median(ratios)
-    holds = value <= GOAL and all(share <= MOST[words] for words, share in shares.items())
-    spread = max(ratios) - min(ratios)
-    print(
-        json.dumps(
-            {
-                "name": "selection", "value": round(value, 3), "unit": "× a standard step",
-                "goal": GOAL, "holds": holds, "spread": round(spread, 3), "n": len(ratios),
-            }
-        )
-    )  # fmt: skip
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        found = ratios(ways_of(Path(folder), documents), rounds, steps)
+    value = statistics.median(found)
+    result = {
+        "name": "selection",
+        "value": round(value, 3),
+        "unit": "× a step on all tokens",
+        "goal": GOAL,
+        "holds": value <= GOAL,
+        "spread": round(max(found) - min(found), 3),
+        "n": len(found),
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,11 @@ def atomic_write(path: Path, data: bytes | str) -> None:
             raise
 
 
+def half_written(path: Path) -> list[Path]:
+    """Files that `atomic_write` had begun for a path when its process was killed."""
+    return sorted(path.parent.glob(f"{path.name}.*.tmp"))
+
+
 def append_line(path: Path, line: str) -> None:
     """Append of one line (UTF-8): all of it or, where that fails, nothing.
 

@@ -12,12 +12,15 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omni_lab.config import Config, config_hash
 from omni_lab.errors import InputError
 from omni_lab.storage import in_project, write_json
 from omni_lab.training.run import environment
+
+if TYPE_CHECKING:
+    from omni_lab.plots.style import Picture
 
 # two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom
 _T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
@@ -150,6 +153,30 @@ def write_record(
 
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "record.json", record)
+    return record
+
+
+def conclude(
+    folder: Path,
+    claim: str,
+    seeds: int,
+    metrics: Mapping[str, Sequence[float]],
+    criteria: Sequence[Criterion],
+    details: Mapping[str, Any],
+    draw: Callable[[dict], Picture],
+) -> dict:
+    """Record of an experiment whose seeds are 0, 1, …, and its picture, of the same name.
+
+    Parameters
+    ----------
+    folder : of the record, `results/<id>`, or `results/<id>-quick` for the quick form
+    draw : picture of the record
+    """
+    name, quick = folder.name.removesuffix("-quick"), folder.name.endswith("-quick")
+    call = f"omni-lab reproduce {name} --seeds {seeds}{' --quick' if quick else ''}"
+    record = write_record(folder, claim, call, range(seeds), metrics, criteria, details)
+
+    keep_figure(folder.parent, folder.name, draw(record).png)
     return record
 
 

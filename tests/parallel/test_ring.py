@@ -7,13 +7,14 @@ import math
 
 import pytest
 from ring_cases import Case, cases, drawn
-from ring_processes import run_ranks
+from ring_processes import Call, run_calls, run_ranks
 
 from omni_lab.parallel.cost import all_gather_traffic, ring_traffic, ulysses_traffic
 
 # largest errors of the output and of gradients
 MOST = {"float64": (1e-10, 1e-10), "float32": (2e-6, 5e-6), "bfloat16": (2.0, 2.0)}
 PARTS = ("out", "query", "key", "value")
+LOST = {"dead": 1, "stalled": 1, "keeper_dead": 0, "keeper_stalled": 0}  # rank, by what it does
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +157,16 @@ def test_the_contrastive_loss_has_the_negatives_of_every_process(found):
     assert [one["local"] for one in said] == [False, True, False, False], "the second has none"
 
 
-@pytest.mark.parametrize(
-    ("how", "who"), [("dead", 1), ("stalled", 1), ("keeper_dead", 0), ("keeper_stalled", 0)]
-)
-def test_a_lost_rank_ends_the_others_and_is_named(tmp_path, how, who):
-    for result in run_ranks(tmp_path, how, ranks=3, ends=tuple({0, 1, 2} - {who})):
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory):
+    """What the other ranks found when one was lost, by the way in which it was."""
+    folder = tmp_path_factory.mktemp("lost")
+    calls = [Call(folder / how, how, 3, tuple({0, 1, 2} - {who})) for how, who in LOST.items()]
+    return dict(zip(LOST, run_calls(calls), strict=True))
+
+
+@pytest.mark.parametrize(("how", "who"), LOST.items())
+def test_a_lost_rank_ends_the_others_and_is_named(lost, how, who):
+    for result in lost[how]:
         assert result[how]["says"].startswith(f"RankLostError: process {who} does not answer")
         assert result[how]["seconds"] < 4.0 + 2.0  # their timeout, on a busy machine

@@ -7,7 +7,6 @@ import pytest
 
 from omni_lab.config import override, tiny
 from omni_lab.data.instruct.mixture import percentages_of
-from omni_lab.evaluation.gallery.instruct import AVERAGE
 from omni_lab.plots.training.surfaces import draw_mixtures
 from omni_lab.reproduce.experiments import mixture
 from omni_lab.reproduce.experiments.mixture import (
@@ -26,6 +25,7 @@ from omni_lab.reproduce.experiments.mixture import (
 from omni_lab.reproduce.runs.mixture import Sizes, Trial, instructed, run_trials
 from omni_lab.training.branches.branch import branch_config
 from omni_lab.training.branches.curve import Branching
+from omni_lab.training.branches.held_out import AVERAGE
 from omni_lab.training.rules.schedules import learning_rate_factor
 from omni_lab.world.instruct.examples import TASKS
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from omni_lab.check.selection import telling
 from omni_lab.config import tiny
 from omni_lab.reproduce.experiments import svlm, svlm_map
 from omni_lab.reproduce.runs import svlm as runs
 from omni_lab.reproduce.runs.svlm import STEPS, auc
+
+ROWS = Path(__file__).parents[2] / "results" / "svlm" / "rows"
 
 
 def test_arms_have_equal_steps_but_for_those_that_say_otherwise():
@@ -27,6 +32,13 @@ def test_every_run_has_a_name_of_its_own():
         assert len(set(names)) == len(names)
 
 
+def test_what_was_recorded_is_found_and_not_run_again():
+    """Rows are named by all settings of a run: a change of how these are made up would lose them."""
+    some = svlm.trainees(range(4))[::23]
+    lost = [one.arm for one in some if not runs.row_of(one, tiny(), ROWS, Path("runs")).is_file()]
+    assert len(some) > 10 and not lost
+
+
 def test_trainees_beside_any_reference_see_the_same_captions_for_as_many_steps():
     by_cell: dict[str, set] = {}
     for one in svlm_map.trainees(range(1)):
@@ -42,6 +54,9 @@ def test_the_area_under_the_curve_counts_ties_half():
     assert auc(np.array([4.0, 3.0, 2.0, 1.0]), positive) == 0.75
     assert auc(np.ones(4), positive) == 0.5
     assert np.isnan(auc(np.ones(4), np.ones(4, bool)))
+    rng = np.random.default_rng(0)
+    scores, positive = rng.integers(0, 40, 500) / 10, rng.random(500) < 0.3
+    assert auc(scores, positive) == pytest.approx(telling.auc.right(scores, positive), abs=1e-12)
 
 
 def test_the_switch_is_held_against_the_rule_that_is_best_on_average():

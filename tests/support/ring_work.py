@@ -1,10 +1,12 @@
-"""Jobs of several processes: `python ring_work.py JOBS RANKS FOLDER AWAITED`, what each rank found as JSON there.
+"""Jobs of several processes: `python ring_work.py JOBS RANKS FOLDER AWAITED …`, what each rank found as JSON there.
 
-The ranks are forked from one process that has imported everything once.
+The ranks are forked from one process that has imported everything once; four more words are other
+jobs, whose ranks come after those before.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import multiprocessing
@@ -214,20 +216,15 @@ def perturbed(exchanges: dict[int, Collectives]) -> dict:
     return found
 
 
-def trained(exchanges: dict[int, Collectives], local_means: bool = False) -> dict:
-    """Three steps of a two-layer omni model on a shared row, against the same steps in this process alone.
+@functools.cache
+def lesson_batches() -> tuple:
+    """Lessons of a small omni model, and three shared rows of them.
 
     Labels stand at the row's beginning only: some ranks have most of them, some none.
     """
     from stage_data import lessons_of
 
     from omni_lab.config import override, tiny
-    from omni_lab.model.inputs import forward_batch
-    from omni_lab.model.omni import OmniModel
-    from omni_lab.parallel.batch import shard_batch
-    from omni_lab.parallel.decoder_hook import register_context_parallel
-    from omni_lab.sequences.batch import IGNORED
-    from omni_lab.sequences.masking import Strength, strengths
 
     changes = [
         "model.decoder.layers=2",
@@ -236,10 +233,23 @@ def trained(exchanges: dict[int, Collectives], local_means: bool = False) -> dic
         "training.stages.omni.seconds=2",
     ]
     mixture = lessons_of(override(tiny(), changes), "omni")
-    strength, found = strengths([Strength.read("text>audio=0.5")]), {}
     batches = [mixture.batch(step).streams for step in range(3)]
     for batch in batches:
         batch.loss_mask[1:] = False
+    return mixture, batches
+
+
+def trained(exchanges: dict[int, Collectives], local_means: bool = False) -> dict:
+    """Three steps of a two-layer omni model on a shared row, against the same steps in this process alone."""
+    from omni_lab.model.inputs import forward_batch
+    from omni_lab.model.omni import OmniModel
+    from omni_lab.parallel.batch import shard_batch
+    from omni_lab.parallel.decoder_hook import register_context_parallel
+    from omni_lab.sequences.batch import IGNORED
+    from omni_lab.sequences.masking import Strength, strengths
+
+    mixture, batches = lesson_batches()
+    strength, found = strengths([Strength.read("text>audio=0.5")]), {}
 
     def steps(collectives: Collectives | None) -> tuple[list[float], list[torch.Tensor]]:
         torch.manual_seed(0)
@@ -470,14 +480,22 @@ def work(jobs: list[str], rank: int, ranks: int, folder: Path) -> None:
 
 
 def main() -> None:
+    """Do all jobs until a rank that is to end does not end well, as the exit code says."""
+    calls = [sys.argv[first : first + 4] for first in range(1, len(sys.argv), 4)]
+    sys.exit(any(failed(*call) for call in calls))
+
+
+def failed(jobs: str, ranks: str, folder: str, awaited: str) -> bool:
     """Start all ranks, wait for those that are to end, stop the others."""
-    jobs, ranks, folder, awaited = sys.argv[1].split(","), int(sys.argv[2]), *sys.argv[3:]
-    if "trained" in jobs:
+    names, count = jobs.split(","), int(ranks)
+    if "trained" in names:
         import omni_lab.training.losses.contrastive  # noqa: F401  # the model, which takes seconds, once
+
+        lesson_batches()  # the same rows for every rank
 
     fork = multiprocessing.get_context("fork")
     started = [
-        fork.Process(target=work, args=(jobs, rank, ranks, Path(folder))) for rank in range(ranks)
+        fork.Process(target=work, args=(names, rank, count, Path(folder))) for rank in range(count)
     ]
     for process in started:
         process.start()
@@ -486,7 +504,7 @@ def main() -> None:
         process.join()
     for process in started:
         process.kill()
-    sys.exit(any(process.exitcode for process in ends))
+    return any(process.exitcode for process in ends)
 
 
 if __name__ == "__main__":

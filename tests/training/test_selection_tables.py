@@ -113,13 +113,14 @@ def test_losses_of_one_table_are_those_computed_on_the_fly_however_rows_are_pack
 def test_a_stage_with_a_table_trains_as_one_without_and_loads_no_reference(
     shards, references, made, tmp_path, monkeypatch
 ):
-    told = []
-    for name, selection in (
-        ("fly", {"reference": str(references[7])}),
-        ("table", {"table": str(made[0])}),
-    ):
+    told, hashed, digest_of_model = [], [], frozen.digest_of_model
+    named = {"reference": str(references[7])}
+    for name, selection in (("fly", named), ("table", named | {"table": str(made[0])})):
         if name == "table":
             monkeypatch.setattr(frozen, "trained", None)
+            monkeypatch.setattr(
+                frozen, "digest_of_model", lambda path: hashed.append(path) or digest_of_model(path)
+            )
         config = settings(shards, selection=selection)
         run = RunFolder(tmp_path / name, config)
         Session(config).fit(run, progress=False)
@@ -127,6 +128,7 @@ def test_a_stage_with_a_table_trains_as_one_without_and_loads_no_reference(
     for one, other in zip(*told, strict=True):
         assert one["kept"] == other["kept"]
         assert one["loss"] == pytest.approx(other["loss"], abs=1e-4)
+    assert hashed == [str(references[7])], "every weight is read once"
 
 
 def other_data(shards, tmp_path):
@@ -179,7 +181,9 @@ def test_the_same_weights_are_the_same_reference_whatever_their_folder_is_called
 
     copied = shutil.copytree(references[7], tmp_path / "renamed")
     chosen = settings(shards, selection={"reference": str(copied), "table": str(made[0])})
-    assert frozen.check_models(chosen.training.stages[0]) == {}
+    (own,) = chosen.training.stages
+    frozen.check_models(own)
+    assert frozen.computed_models(own) == {}
 
 
 def test_documents_that_a_table_lacks_are_named(shards, references, tmp_path):

@@ -1,5 +1,6 @@
 """Rebuilds: a mended text and a film replaced under its name take the place of the old clips."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -34,13 +35,37 @@ def made(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def built(made):
+    """Folder with the films a, b and c and what is built of them; d lies beside them."""
+    folder = made.parent
+    (made / "d.mp4").rename(folder / "d.mp4")
+    with contextlib.chdir(folder):
+        build("films", "out", CONFIG, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rebuilt(built, tmp_path_factory):
+    """A copy after a change of text and film: built again, and never stopped."""
+    folder = Path(shutil.copytree(built, tmp_path_factory.mktemp("rebuilt") / "copy"))
+    with contextlib.chdir(folder):
+        changed(folder)
+        build("films", "out", CONFIG, progress=False)
+    return folder
+
+
+def changed(folder):
+    """Mend the text of b, and put d in the place of a."""
+    (folder / "films" / "b.srt").write_text(SRT.format("New."))
+    (folder / "d.mp4").rename(folder / "films" / "a.mp4")
+
+
 @pytest.fixture
-def films(made, tmp_path):
+def films(built, tmp_path):
     """A copy of the films a, b and c, built; d waits beside the folder."""
-    films = Path(shutil.copytree(made, tmp_path / "films"))
-    (films / "d.mp4").rename(tmp_path / "d.mp4")
-    build("films", "out", CONFIG, progress=False)
-    return films
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "films"
 
 
 def texts(out="out") -> dict[str, list[str]]:
@@ -193,14 +218,10 @@ def test_a_replaced_film_without_a_clip_leaves_none(films):
 
 @pytest.mark.parametrize("stop_at", range(1, 12))
 def test_stopped_in_a_rebuild_and_run_again_equals_never_stopped(
-    made, films, tmp_path, monkeypatch, stop_at
+    rebuilt, films, tmp_path, monkeypatch, stop_at
 ):
     """At no moment are old and new clips side by side in the index, or neither of them."""
-    (films / "b.srt").write_text(SRT.format("New."))
-    (tmp_path / "d.mp4").rename(films / "a.mp4")
-    shutil.copytree("out", "whole")
-    build("films", "whole", CONFIG, progress=False)
-
+    changed(tmp_path)
     steps = 0
     renamed, unlinked = os.replace, Path.unlink
 
@@ -226,7 +247,14 @@ def test_stopped_in_a_rebuild_and_run_again_equals_never_stopped(
     monkeypatch.setattr("os.replace", renamed)
     monkeypatch.setattr("pathlib.Path.unlink", unlinked)
     build("films", "out", CONFIG, progress=False)
-    assert contents("out") == contents("whole")
+    assert contents("out") == contents(rebuilt / "out")
+
+
+@pytest.mark.parametrize("name", ["index.parquet", "failures.jsonl", "report.json"])
+def test_a_file_that_a_killed_process_had_begun_is_cleared_away(films, name):
+    Path("out", f"{name}.4711.tmp").write_bytes(b"half")
+    assert build("films", "out", CONFIG, progress=False).films == 0
+    assert not list(Path("out").glob("*.tmp"))
 
 
 def contents(folder) -> dict[str, bytes]:

@@ -137,9 +137,11 @@ def test_members_and_files_that_are_missing_or_too_many_are_named(out):
 
     (out / "shard-000007.tar").write_bytes(whole)
     (out / "shard-000008.tar.tmp").write_bytes(b"half")
+    (out / "index.parquet.4711.tmp").write_bytes(b"half")
     (out / "notes.tmp").write_bytes(b"of another program")
     left_over = "is left over from an interrupted build; the same build again clears it away"
     assert lines_of(out) == [
+        f"index.parquet.4711.tmp: {left_over}",
         f"shard-000008.tar.tmp: {left_over}",
         "shard-000007.tar: is not named in index.parquet",
     ]

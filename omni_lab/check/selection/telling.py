@@ -8,7 +8,11 @@ from omni_lab.check.stopping import Stopping
 
 
 def _auc(scores, wrong) -> float:
-    """The area, by the library that measures it."""
+    """The area, by the library that measures it.
+
+    Another way than `auc` in `omni_lab/reproduce/runs/svlm.py`, which adds up ranks itself: a judge
+    that shared its code would share its mistakes. A test holds them against each other.
+    """
     import numpy as np
     from scipy.stats import mannwhitneyu
 

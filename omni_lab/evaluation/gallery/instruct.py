@@ -11,9 +11,8 @@ from torch import Tensor
 from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import IGNORED
+from omni_lab.training.branches.held_out import AVERAGE
 from omni_lab.world.instruct.datasets import POINTERS, InstructSet
-
-AVERAGE = "average"  # over tasks
 
 
 def task_scores(

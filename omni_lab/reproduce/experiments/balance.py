@@ -30,7 +30,7 @@ from omni_lab.reproduce.experiments.comparison import (
     omni,
     scores,
 )
-from omni_lab.reproduce.record import Criterion, keep_figure, write_record
+from omni_lab.reproduce.record import Criterion, conclude
 
 CLAIM = "Learning rates that follow how fast modalities converge beat one rate for all"
 LOST = {"image": 0.2, "audio": 0.4}  # fractions of rooms, the dial of each sense
@@ -151,8 +151,4 @@ def reproduce(
             for recipe in TRIES
         },
     }
-    call = f"omni-lab reproduce O7 --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(folder, CLAIM, call, range(seeds), metrics, CRITERIA, details)
-
-    keep_figure(results, folder.name, draw_arms(record).png)
-    return record
+    return conclude(folder, CLAIM, seeds, metrics, CRITERIA, details, draw_arms)

@@ -15,7 +15,7 @@ from typing import Any
 
 from omni_lab.config import Config, override
 from omni_lab.reproduce.arms import PLAIN, Arm, Task, run_all
-from omni_lab.reproduce.record import Criterion, keep_figure, write_record
+from omni_lab.reproduce.record import Criterion, conclude
 
 OMNI = "training.stages.omni"
 BASE = (
@@ -156,8 +156,4 @@ def reproduce(
         },
         "seconds": {arm.name: [own[arm.name]["seconds"] for own in by_seed] for arm in choice.arms},
     }
-    call = f"omni-lab reproduce {name} --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(folder, choice.claim, call, range(seeds), metrics, criteria, details)
-
-    keep_figure(results, folder.name, draw_arms(record).png)
-    return record
+    return conclude(folder, choice.claim, seeds, metrics, criteria, details, draw_arms)

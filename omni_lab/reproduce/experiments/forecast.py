@@ -27,7 +27,7 @@ from omni_lab.config import Config, config_hash, override
 from omni_lab.reproduce.arms import Arm, Task, run_all
 from omni_lab.reproduce.experiments.comparison import BASE, QUICK, omni
 from omni_lab.reproduce.experiments.loss_phases import ARMS
-from omni_lab.reproduce.record import Criterion, keep_figure, write_record
+from omni_lab.reproduce.record import Criterion, conclude
 from omni_lab.storage import write_json
 
 CLAIM = "The curve of another mixture's total loss can be told beforehand from the curves of facts"
@@ -202,8 +202,4 @@ def reproduce(
         "breaks": breaks,
         "mixtures": {name: list(asked) for name, asked in mixtures.items()},
     }
-    call = f"omni-lab reproduce forecast --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(folder, CLAIM, call, range(seeds), metrics, CRITERIA, details)
-
-    keep_figure(results, folder.name, draw_forecast(record).png)
-    return record
+    return conclude(folder, CLAIM, seeds, metrics, CRITERIA, details, draw_forecast)

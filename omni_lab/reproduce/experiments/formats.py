@@ -28,7 +28,7 @@ from pathlib import Path
 
 from omni_lab.config import AlbumConfig, Config, override
 from omni_lab.config.types import FORMATS
-from omni_lab.reproduce.record import Criterion, keep_figure, write_record
+from omni_lab.reproduce.record import Criterion, conclude
 from omni_lab.world.albums.album import KINDS, STAY
 
 CLAIM = (
@@ -186,8 +186,4 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
         "arms": {arm: settings(arm, config) for arm in ARMS},
         "stage": f"{stage.steps} steps of {stage.batch_size} albums",
     }
-    command = f"omni-lab reproduce formats --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(results / name, CLAIM, command, range(seeds), metrics, CRITERIA, details)
-
-    keep_figure(results, name, draw_format_scores(record).png)
-    return record
+    return conclude(results / name, CLAIM, seeds, metrics, CRITERIA, details, draw_format_scores)

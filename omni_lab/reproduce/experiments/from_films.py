@@ -21,7 +21,7 @@ from typing import Any
 
 from omni_lab.config import Config, override
 from omni_lab.reproduce.experiments import demo
-from omni_lab.reproduce.record import Criterion, keep_figure, kept_row, write_record
+from omni_lab.reproduce.record import Criterion, conclude, kept_row
 
 CLAIM = "Films alone teach what the generator of their scenes teaches, at the same number of steps"
 PARTS = (0.125, 0.25, 0.5, 1.0, 2.0)  # of the films of the first plan
@@ -201,9 +201,5 @@ def reproduce(config: Config, seeds: int, results: Path, runs: Path, quick: bool
         for kind in course.films
     }
     details = {"films": films, "film_seconds": seconds, "of_generated": OF_GENERATED}
-    call = f"omni-lab reproduce from_films --seeds {seeds}{' --quick' if quick else ''}"
     criteria = [criterion for criterion in CRITERIA if criterion.metric in metrics]
-    record = write_record(folder, CLAIM, call, range(seeds), metrics, criteria, details)
-
-    keep_figure(results, name, draw_films(record).png)
-    return record
+    return conclude(folder, CLAIM, seeds, metrics, criteria, details, draw_films)

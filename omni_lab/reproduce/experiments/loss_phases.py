@@ -24,7 +24,7 @@ import numpy as np
 from omni_lab.config import Config, override
 from omni_lab.reproduce.arms import Arm, Task, run_all
 from omni_lab.reproduce.experiments.comparison import BASE, QUICK, omni
-from omni_lab.reproduce.record import Criterion, keep_figure, write_record
+from omni_lab.reproduce.record import Criterion, conclude
 
 CLAIM = "The loss of the omni stage falls in three phases: drop, plateau, second drop"
 STEADY = omni("schedule=constant", "align_weight=0")
@@ -151,8 +151,4 @@ def reproduce(
             for task, own, row in zip(tasks, found, rows, strict=True)
         ]
     }
-    call = f"omni-lab reproduce O12 --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(folder, CLAIM, call, range(seeds), metrics, CRITERIA, details)
-
-    keep_figure(results, folder.name, draw_plateaus(record).png)
-    return record
+    return conclude(folder, CLAIM, seeds, metrics, CRITERIA, details, draw_plateaus)

@@ -38,9 +38,9 @@ from omni_lab.analysis.mixtures import (
     replay,
 )
 from omni_lab.config import Config, override
-from omni_lab.evaluation.gallery.instruct import AVERAGE
-from omni_lab.reproduce.record import Criterion, keep_figure, write_record
+from omni_lab.reproduce.record import Criterion, conclude
 from omni_lab.reproduce.runs.mixture import Sizes, Trial, run_trials
+from omni_lab.training.branches.held_out import AVERAGE
 from omni_lab.world.instruct.examples import TASKS
 
 CLAIM = (
@@ -271,7 +271,4 @@ def reproduce(
         ],
         "seconds": float(np.mean([row["seconds"] for row in rows])),
     }  # fmt: skip
-    call = f"omni-lab reproduce mixture --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(folder, CLAIM, call, range(seeds), metrics, CRITERIA, details)
-    keep_figure(results, folder.name, draw_mixtures(record).png)
-    return record
+    return conclude(folder, CLAIM, seeds, metrics, CRITERIA, details, draw_mixtures)

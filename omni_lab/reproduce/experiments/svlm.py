@@ -17,12 +17,13 @@ without an oracle in all four.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from omni_lab.config import Config, override
-from omni_lab.reproduce.record import Criterion, keep_figure, write_record
+from omni_lab.reproduce.record import Criterion, conclude
 from omni_lab.reproduce.runs.svlm import CLEAN_FIRST, STEPS, Trainee, run_seeds
 
 CLAIM = "Learning from the tokens with the highest excess loss beats learning from all of them"
@@ -141,28 +142,60 @@ def by_arm(by_seed: list[list[dict[str, Any]]], name: str) -> dict[str, list[Any
     }
 
 
+def details(by_seed: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    """What the picture needs beside metrics: names, and the rows' curves."""
+    return {
+        "arms": list(arms()), "sets": list(SETS), "rules": list(RULES),
+        "looked": by_arm(by_seed, "looked"), "kept": by_arm(by_seed, "kept"),
+        "seconds": {row["arm"]: row["seconds"] for row in by_seed[0]},
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Study:
+    """Experiment on selections: its runs, what is said of them, and how it is drawn.
+
+    Parameters
+    ----------
+    trainees : runs of some seeds, seed by seed; those of the quick form where that is asked for
+    numbers : metrics of the rows of one seed, flat; `accuracy.<rule>.<cell>` among them
+    cells : in which rules are compared, and the switch with the best of them
+    details : what the picture needs beside metrics, from the rows by seed
+    """
+
+    name: str
+    claim: str
+    criteria: tuple[Criterion, ...]
+    trainees: Callable[[range, bool], list[Trainee]]
+    numbers: Callable[[list[dict[str, Any]]], dict[str, float]]
+    cells: Sequence[str]
+    details: Callable[[list[list[dict[str, Any]]]], dict[str, Any]]
+
+    def reproduce(
+        self, draw: Callable[[dict], Any], config: Config, seeds: int, results: Path, runs: Path,
+        quick: bool = False, jobs: int = 1,
+    ) -> dict:  # fmt: skip
+        """All runs, once per seed, with the record and its picture."""
+        folder = results / f"{self.name}{'-quick' if quick else ''}"
+        seeds = 1 if quick else seeds
+        config = override(config, QUICK) if quick else config
+
+        todo = self.trainees(range(seeds), quick)
+        by_seed = run_seeds(todo, seeds, config, folder / "rows", runs, jobs)
+        flat = [self.numbers(own) for own in by_seed]
+        metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
+        metrics |= behind(metrics, {name: f"accuracy.{{}}.{name}" for name in self.cells})
+        described = self.details(by_seed)
+        return conclude(folder, self.claim, seeds, metrics, self.criteria, described, draw)
+
+
+STUDY = Study("svlm", CLAIM, CRITERIA, trainees, numbers, tuple(SETS), details)
+
+
 def reproduce(
     config: Config, seeds: int, results: Path, runs: Path, quick: bool = False, jobs: int = 1
 ) -> dict:
     """Every rule on four sets of captions, once per seed, with its record and its picture."""
     from omni_lab.plots.selection.rules import draw_selections
 
-    folder = results / f"svlm{'-quick' if quick else ''}"
-    seeds = 1 if quick else seeds
-    todo = trainees(range(seeds), quick)
-    if quick:
-        config = override(config, QUICK)
-    by_seed = run_seeds(todo, seeds, config, folder / "rows", runs, jobs)
-    flat = [numbers(own) for own in by_seed]
-    metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
-    metrics |= behind(metrics, {name: f"accuracy.{{}}.{name}" for name in SETS})
-    details = {
-        "arms": list(arms()), "sets": list(SETS), "rules": list(RULES),
-        "looked": by_arm(by_seed, "looked"), "kept": by_arm(by_seed, "kept"),
-        "seconds": {row["arm"]: row["seconds"] for row in by_seed[0]},
-    }  # fmt: skip
-    call = f"omni-lab reproduce svlm --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(folder, CLAIM, call, range(seeds), metrics, CRITERIA, details)
-
-    keep_figure(results, folder.name, draw_selections(record).png)
-    return record
+    return STUDY.reproduce(draw_selections, config, seeds, results, runs, quick, jobs)

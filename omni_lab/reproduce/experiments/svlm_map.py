@@ -19,17 +19,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omni_lab.config import Config, override
-from omni_lab.reproduce.experiments.svlm import (
-    QUICK,
-    RULES,
-    STANDARD,
-    SWITCH,
-    behind,
-    shortened,
-)
-from omni_lab.reproduce.record import Criterion, keep_figure, write_record
-from omni_lab.reproduce.runs.svlm import CLEAN_FIRST, STEPS, Trainee, run_seeds
+from omni_lab.config import Config
+from omni_lab.reproduce.experiments.svlm import RULES, STANDARD, SWITCH, Study, shortened
+from omni_lab.reproduce.record import Criterion
+from omni_lab.reproduce.runs.svlm import CLEAN_FIRST, STEPS, Trainee
 
 CLAIM = "Which end of the excess loss is worth learning from turns with the strength of the trainee"
 PICTURES = 2000
@@ -109,26 +102,20 @@ def numbers(rows: list[dict[str, Any]]) -> dict[str, float]:
     return out | {"weakest": gaps[min(gaps)], "strongest": -gaps[max(gaps)]}
 
 
+def details(by_seed: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    """What the picture needs beside metrics: rules, and cells by share of wrong words."""
+    cells = {f"{wrong:.0%}": [cell(*own, wrong) for own in STRENGTHS] for wrong in WRONG}
+    return {"rules": [*OTHERS, *REFERRING], "cells": cells}
+
+
+CELLS = tuple(cell(*own, wrong) for wrong in WRONG for own in STRENGTHS)
+STUDY = Study("svlm_map", CLAIM, CRITERIA, trainees, numbers, CELLS, details)
+
+
 def reproduce(
     config: Config, seeds: int, results: Path, runs: Path, quick: bool = False, jobs: int = 1
 ) -> dict:
     """Every rule in every cell of the map, once per seed, with its record and its picture."""
     from omni_lab.plots.selection.map import draw_selection_map
 
-    folder = results / f"svlm_map{'-quick' if quick else ''}"
-    seeds = 1 if quick else seeds
-    todo = trainees(range(seeds), quick)
-    if quick:
-        config = override(config, QUICK)
-    by_seed = run_seeds(todo, seeds, config, folder / "rows", runs, jobs)
-    flat = [numbers(own) for own in by_seed]
-    metrics = {metric: [one[metric] for one in flat] for metric in flat[0]}
-    names = [cell(*own, wrong) for wrong in WRONG for own in STRENGTHS]
-    metrics |= behind(metrics, {name: f"accuracy.{{}}.{name}" for name in names})
-    cells = {f"{wrong:.0%}": [cell(*own, wrong) for own in STRENGTHS] for wrong in WRONG}
-    details = {"rules": [*OTHERS, *REFERRING], "cells": cells}
-    call = f"omni-lab reproduce svlm_map --seeds {seeds}{' --quick' if quick else ''}"
-    record = write_record(folder, CLAIM, call, range(seeds), metrics, CRITERIA, details)
-
-    keep_figure(results, folder.name, draw_selection_map(record).png)
-    return record
+    return STUDY.reproduce(draw_selection_map, config, seeds, results, runs, quick, jobs)

@@ -22,10 +22,12 @@ from omni_lab.config import Config, StageConfig, config_hash, from_dict, to_dict
 from omni_lab.data.instruct.mixture import Mixture, mix
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.data.writing import Writing, writing_of
-from omni_lab.evaluation.gallery.instruct import AVERAGE, task_scores
+from omni_lab.evaluation.gallery.instruct import task_scores
+from omni_lab.training.branches.held_out import AVERAGE
 from omni_lab.model.omni import OmniModel
 from omni_lab.reproduce.arms import begin, pooled
 from omni_lab.reproduce.record import kept_row
+from omni_lab.reproduce.runs.beginnings import demo_stages, one_stage, with_parts
 from omni_lab.storage import replace_folder
 from omni_lab.training import checkpoint
 from omni_lab.training.branches.curve import Branching, explore
@@ -100,8 +102,7 @@ class Trial:
 
 def sensing(config: Config, seed: int) -> Config:
     """Settings of the demo's stages that eyes and ears come from."""
-    stages = tuple(s for s in config.training.stages if s.name in ("vision", "audio"))
-    return replace(config, seed=seed, training=replace(config.training, stages=stages, threads=1))
+    return demo_stages(config, seed, ("vision", "audio"))
 
 
 def reading(config: Config, seed: int, sizes: Sizes) -> Config:
@@ -109,7 +110,7 @@ def reading(config: Config, seed: int, sizes: Sizes) -> Config:
     stage = StageConfig(
         WORDS, train=("decoder",), steps=sizes.words, batch_size=64, decay_fraction=0.4
     )
-    return _with(config, seed, stage)
+    return one_stage(config, seed, stage)
 
 
 def instructed(config: Config, seed: int, sizes: Sizes) -> Config:
@@ -120,12 +121,7 @@ def instructed(config: Config, seed: int, sizes: Sizes) -> Config:
         STAGE, train=("decoder",), steps=before + after, batch_size=ROWS, decay_steps=after,
         decay_floor=0.0, lr_scale=sizes.rate,
     )  # fmt: skip
-    return _with(config, seed, stage)
-
-
-def _with(config: Config, seed: int, stage: StageConfig) -> Config:
-    training = replace(config.training, stages=(stage,), threads=1, checkpoint_every=10**6)
-    return replace(config, seed=seed, training=training)
+    return one_stage(config, seed, stage)
 
 
 @functools.lru_cache(maxsize=4)
@@ -171,9 +167,7 @@ def beginning(config: Config, seed: int, sizes: Sizes, runs: Path) -> Beginning:
 
 def with_senses(model: OmniModel, senses: OmniModel) -> OmniModel:
     """A model with encoders and connectors of another one."""
-    for part in SENSES:
-        getattr(model, part).load_state_dict(getattr(senses, part).state_dict())
-    return model
+    return with_parts(model, senses, SENSES)
 
 
 def encoded(folder: Path, sets: Mapping[str, InstructSet]) -> dict[str, Tensor]:

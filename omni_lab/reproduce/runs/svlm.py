@@ -21,6 +21,7 @@ from omni_lab.model.inputs import forward_batch
 from omni_lab.model.omni import OmniModel
 from omni_lab.reproduce.arms import begin, pooled
 from omni_lab.reproduce.record import kept_row
+from omni_lab.reproduce.runs.beginnings import demo_stages, one_stage, with_parts
 from omni_lab.sequences.batch import IGNORED
 from omni_lab.training.models import new_model, trained
 from omni_lab.training.run import RunFolder
@@ -31,6 +32,7 @@ from omni_lab.world.captions.pictures import FOLLOWS, SHOWN, WRONG
 
 STAGE = "captions"
 STEPS, ROWS = 200, 60
+EYES = ("image", "connector")  # parts that stay as the vision stage leaves them
 CLEAN_FIRST = 1_000_000  # number of the first picture that references learn from
 TESTED, LOOKED_AT, LOOKS = 400, 200, 20  # unseen pictures; training captions, looks at them
 POINTS = 20  # of a kept curve of what was selected
@@ -92,25 +94,20 @@ def captioned(
 ) -> Config:
     """Settings of a decoder's training on a set of captions."""
     stage = StageConfig(STAGE, train=("decoder",), steps=steps, batch_size=ROWS, decay_fraction=0.4)
-    training = replace(config.training, stages=(stage,), threads=1, checkpoint_every=10**6)
     captions = replace(config.world.captions, count=pictures, first=first, wrong=wrong)
     world = replace(config.world, captions=captions)
-    return replace(config, seed=seed, world=world, training=training)
+    return one_stage(replace(config, world=world), seed, stage)
 
 
 def sighted(config: Config, seed: int) -> Config:
     """Settings of the vision stage that encoder and connector come from."""
-    stages = tuple(s for s in config.training.stages if s.name == "vision")
-    return replace(config, seed=seed, training=replace(config.training, stages=stages, threads=1))
+    return demo_stages(config, seed, ("vision",))
 
 
 def begun(config: Config, own: Config, runs: Path) -> OmniModel:
     """Model with a new decoder, whose encoder and connector are those of a vision stage."""
     eyes = trained(begin(sighted(config, own.seed), runs))
-    model = new_model(own)
-    for part in ("image", "connector"):
-        getattr(model, part).load_state_dict(getattr(eyes, part).state_dict())
-    return model
+    return with_parts(new_model(own), eyes, EYES)
 
 
 def taught(
@@ -216,7 +213,7 @@ def run_trainees(
 ) -> list[dict[str, Any]]:
     """Results of all trainees in their order, `jobs` at a time; references come first, each once."""
     plain, places = to_dict(config), (str(results), str(runs))
-    missing = [t for t in trainees if not _row(t, config, results, runs).is_file()]
+    missing = [t for t in trainees if not row_of(t, config, results, runs).is_file()]
     needed = [own for t in missing for own in t.references(config).values()]
     references = {config_hash(own): to_dict(own) for own in needed}.values()
     pooled(
@@ -241,7 +238,8 @@ def run_seeds(
     return [rows[first : first + each] for first in range(0, len(rows), each)]
 
 
-def _row(trainee: Trainee, config: Config, results: Path, runs: Path) -> Path:
+def row_of(trainee: Trainee, config: Config, results: Path, runs: Path) -> Path:
+    """File that keeps a trainee's results, named by all settings of its run."""
     return results / f"{config_hash(trainee.configured(config, runs))}.json"
 
 
@@ -257,4 +255,4 @@ def _perform(trainee: Trainee, config: dict, results: str, runs: str) -> dict[st
     """Results of one trainee, from what is kept or by running it."""
     own, places = from_dict(config), (Path(results), Path(runs))
     settings = trainee.configured(own, places[1])
-    return kept_row(_row(trainee, own, *places), settings, lambda: measure(trainee, own, places[1]))
+    return kept_row(row_of(trainee, own, *places), settings, lambda: measure(trainee, own, places[1]))

@@ -16,7 +16,7 @@ from omni_lab.errors import InputError, UsageError
 from omni_lab.model.omni import OmniModel
 from omni_lab.training.selection.frozen import losses_of
 
-AVERAGE = "average"  # over datasets, each counting the same
+AVERAGE = "average"  # over datasets or tasks, each counting the same
 
 
 class HeldOut:

@@ -151,8 +151,11 @@ def check_reads(run: Path, reads: Reads) -> None:
         raise InputError(f"{run}: reads other units: {one_line(other)}; {right}")
 
 
-def check_models(stage: StageConfig) -> dict[str, str]:
-    """Paths of the models whose losses a stage computes itself; its table has the others.
+def check_models(stage: StageConfig) -> None:
+    """Refuse models that `computed_models` does, and a table whose losses are of other models.
+
+    That a table is of the very model that is named takes reading every weight, so it is asked once,
+    before the first of all stages.
 
     Raises
     ------
@@ -161,27 +164,47 @@ def check_models(stage: StageConfig) -> dict[str, str]:
     UsageError
         the rule needs no losses that a table can have
     """
+    computed = computed_models(stage)
+    if stage.selection.table:
+        tabled = read_manifest(Path(stage.selection.table), stage)["models"]
+        for model in _needed(stage):
+            if model not in computed:
+                _check_same(stage, model, tabled[model])
+
+
+def computed_models(stage: StageConfig) -> dict[str, str]:
+    """Paths of the models whose losses a stage computes itself; its table has the others.
+
+    Raises
+    ------
+    InputError
+        a model that the rule needs is not named or not there
+    UsageError
+        the rule needs no losses that a table can have
+    """
     settings, name = stage.selection, f"stage {stage.name}: selection"
-    needed = [model for model in MODELS if model in NEEDS.get(settings.rule, ())]
+    needed = _needed(stage)
     if settings.table and not needed:
         wrong = f"{name}.rule={settings.rule} reads no table: it needs no frozen model"
         raise UsageError(f"{wrong}; leave selection.table empty")
-    table = Path(settings.table)
-    tabled = read_manifest(table, stage)["models"] if settings.table else {}
-    paths = {model: getattr(settings, model) for model in needed}
+    tabled = read_manifest(Path(settings.table), stage)["models"] if settings.table else {}
+    paths = {model: getattr(settings, model) for model in needed if model not in tabled}
     for model, path in paths.items():
-        if model in tabled:
-            _check_same(stage, model, path, tabled[model])
-        elif not path:
+        if not path:
             wrong = f"selection.rule={settings.rule} needs losses of {model}"
             raise InputError(f"{wrong}; set selection.{model} to a run folder")
-        else:
-            furthest(located(path).run)
-    return {model: path for model, path in paths.items() if model not in tabled}
+        furthest(located(path).run)
+    return paths
 
 
-def _check_same(stage: StageConfig, model: str, path: str, tabled: dict[str, str]) -> None:
+def _needed(stage: StageConfig) -> list[str]:
+    """Frozen models that a stage's rule needs."""
+    return [model for model in MODELS if model in NEEDS.get(stage.selection.rule, ())]
+
+
+def _check_same(stage: StageConfig, model: str, tabled: dict[str, str]) -> None:
     """Refuse a table whose losses are those of another model than the one that is named."""
+    path = getattr(stage.selection, model)
     if path and (found := digest_of_model(path)) != tabled["digest"]:
         there = f"{tabled['path']} ({tabled['digest']})"
         wrong = f"losses of {model} are those of {there}, but selection.{model} is"

@@ -18,7 +18,13 @@ from omni_lab.data.sources import no_table
 from omni_lab.errors import InputError
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.batch import IGNORED, Batch
-from omni_lab.training.selection.frozen import MODELS, Reads, check_models, losses_of, open_models
+from omni_lab.training.selection.frozen import (
+    MODELS,
+    Reads,
+    computed_models,
+    losses_of,
+    open_models,
+)
 from omni_lab.training.selection.scores import NEEDS
 
 GREY = 128
@@ -36,14 +42,13 @@ class References:
     Raises
     ------
     InputError
-        a model that the rule needs is not named, cannot be read, or reads other tokens; or the
-        table is of another model
+        a model that the rule needs is not named, cannot be read, or reads other tokens
     """
 
     def __init__(self, stage: StageConfig, trainee: OmniModel, words: str | None = None) -> None:
         needed = NEEDS.get(stage.selection.rule, ())
         self.stage, self.trainee, self.blind = stage, trainee, "blind" in needed
-        self._paths = check_models(stage)
+        self._paths = computed_models(stage)
         self._tabled = [name for name in MODELS if name in needed and name not in self._paths]
         vocabulary, sequence = trainee.config.vocabulary, trainee.sequence_settings
         reads = Reads(vocabulary, words, sequence, trainee.model_settings)

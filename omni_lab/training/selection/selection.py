@@ -59,7 +59,7 @@ class Selection:
         Raises
         ------
         InputError
-            one is not named, cannot be read, or reads other tokens; or the table is of another
+            one is not named, cannot be read, or reads other tokens
         """
         self._references = References(self.stage, trainee, words)
 

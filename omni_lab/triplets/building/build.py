@@ -17,7 +17,7 @@ from pathlib import Path
 from omni_lab.config import TripletConfig, config_hash
 from omni_lab.errors import UsageError
 from omni_lab.progress import tracked
-from omni_lab.storage import atomic_write, canonical_json
+from omni_lab.storage import atomic_write, canonical_json, half_written
 from omni_lab.triplets.building.current import (
     CHANGED,
     ORPHANED,
@@ -109,6 +109,9 @@ def build(
         tried = set(uris.values())
         before = [failure for failure in read_failures(writer.out) if failure.uri not in tried]
         (writer.out / REPORT).unlink(missing_ok=True)  # a folder without a report is unfinished
+        for name in (FAILURES, REPORT):
+            for leftover in half_written(writer.out / name):
+                leftover.unlink()
         spool = _emptied(writer.out / SPOOL)
         run = _Run(writer, Sieve(config, writer.index.rows(), writer.clip), failures)
 

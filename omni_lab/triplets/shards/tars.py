@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omni_lab.errors import UsageError
+from omni_lab.storage import half_written
 from omni_lab.triplets.record import EncodedClip, Triplet
 from omni_lab.triplets.shards.copying import copy_clips, finished, read_members
 from omni_lab.triplets.shards.index import (
@@ -200,7 +201,7 @@ class ShardWriter:
 
         These are tars with a number that this folder has used, and those that would come next.
         """
-        for leftover in self.out.glob("shard-*.tar.tmp"):
+        for leftover in (*self.out.glob("shard-*.tar.tmp"), *half_written(self.out / INDEX)):
             leftover.unlink(missing_ok=True)
         named = {shard.name for shard in self.index.shards}
         for number in range(self._number):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from omni_lab.errors import InputError
+from omni_lab.storage import half_written
 from omni_lab.triplets.building.build import SPOOL
 from omni_lab.triplets.building.report import (
     FAILURES,
@@ -90,12 +91,8 @@ def verify(folder: str | Path) -> Iterator[Damage]:
 
 def _leftovers(folder: Path) -> Iterator[Damage]:
     """Leftovers of an interrupted build: temporary files and the spool."""
-    unnamed = [
-        path
-        for name in ("shard-*.tar", INDEX, FAILURES, REPORT)
-        for path in folder.glob(f"{name}.tmp")
-    ]
-    for path in sorted([*unnamed, *folder.glob(SPOOL)]):
+    halves = [path for name in (INDEX, FAILURES, REPORT) for path in half_written(folder / name)]
+    for path in sorted([*folder.glob("shard-*.tar.tmp"), *halves, *folder.glob(SPOOL)]):
         yield Damage(
             path.name,
             "is left over from an interrupted build; the same build again clears it away",
