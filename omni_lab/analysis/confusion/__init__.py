@@ -1,4 +1,4 @@
-"""Modality confusion of any model's answers: tables of answers, matrix with bootstrap intervals."""
+"""Modality confusion of any model's answers: matrix, permutation reliance, Shapley shares."""
 
 from omni_lab.faces import public
 
@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = public(
         "conditions": "Condition condition_of",
         "followed": "followed_senses matrices",
         "matrix": "Confusion confusion_matrix",
+        "shares": "outcomes_of permutation_reliance shapley shapley_shares",
         "table": "Answers read_answers",
         "wording": "normalised",
     },
