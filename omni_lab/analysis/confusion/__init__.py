@@ -1,4 +1,4 @@
-"""Modality confusion of any model's answers: matrix, permutation reliance, Shapley shares."""
+"""Modality confusion of any model's answers: matrix, permutation reliance, Shapley shares, kinds of tokens."""
 
 from omni_lab.faces import public
 
@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = public(
     {
         "conditions": "Condition condition_of",
         "followed": "followed_senses matrices",
+        "kinds": "kind_confusion kind_of_ids",
         "matrix": "Confusion confusion_matrix",
         "shares": "outcomes_of permutation_reliance shapley shapley_shares",
         "table": "Answers read_answers",
