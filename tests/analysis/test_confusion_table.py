@@ -133,9 +133,13 @@ def test_rows_without_a_sense_are_not_in_the_matrix_and_swapped_ones_are():
 def test_groups_are_models_and_steps_in_the_order_of_their_numbers():
     header = "model,checkpoint,global_step,asked,answer,image,audio\n"
     rows = [f"m,c{n},{n},image,red,red,green\n" for n in (1000, 20, 3)]
-    assert [*counted(written(header + "".join(rows)))] == ["c3 · 3", "c20 · 20", "c1000 · 1000"]
-    assert [*counted("answers.csv", by=["Global Step"])] == ["3", "20", "1000"]
-    assert [*counted("answers.csv", by=["model"])] == ["m"]
+    assert [*counted(written(header + "".join(rows)))] == [
+        f"checkpoint c{n} · global_step {n}" for n in (3, 20, 1000)
+    ]
+    assert [*counted("answers.csv", by=["Global Step"])] == [
+        f"global_step {n}" for n in (3, 20, 1000)
+    ]
+    assert [*counted("answers.csv", by=["model"])] == ["model m"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252"])

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = public(
         "followed": "followed_senses matrices",
         "kinds": "kind_confusion kind_of_ids",
         "matrix": "Confusion confusion_matrix",
+        "record": "confusion_record",
         "shares": "outcomes_of permutation_reliance shapley shapley_shares",
         "table": "Answers read_answers",
         "wording": "normalised",

@@ -87,7 +87,7 @@ def read_answers(
     if not parts:
         raise InputError(f"{path}: no row below the header; a table of answers has one a question")
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    number, names = _ordered(_named(groups.names))
+    number, names = _ordered(_named(groups.names, [rows.header[place] for place in grouping]))
     notes = [] if rows.encoding.startswith("utf") else [f"read as {rows.encoding}, not as UTF-8"]
     conditions = readers["condition"].names if "condition" in readers else []
     return Answers(
@@ -231,11 +231,16 @@ def _group(cells: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_filled(cell) for cell in cells)
 
 
-def _named(groups: list[tuple[str, ...]]) -> list[str]:
-    """Names of groups: the values of those of their columns that differ."""
+def _named(groups: list[tuple[str, ...]], columns: Sequence[str]) -> list[str]:
+    """Names of groups: the values of those columns that differ, numbers with their column's name."""
     differ = [len(set(values)) > 1 for values in zip(*groups, strict=True)]
     kept = differ if any(differ) else [True] * len(differ)
-    return [" · ".join(compress(values, kept)) for values in groups]
+
+    def said(column: str, value: str) -> str:
+        return value if re.search(r"[^\W\d_]{2}", value) else f"{column} {value}"
+
+    named = [map(said, columns, values) for values in groups]
+    return [" · ".join(compress(parts, kept)) for parts in named]
 
 
 def _ordered(names: list[str]) -> tuple[Int32[np.ndarray, " names"], tuple[str, ...]]:
