@@ -30,6 +30,7 @@ from omni_lab.errors import InputError
 
 NO_SENSE = len(SENSES)  # followed: none
 MOST_GROUPS = 500
+_OPTIONAL = ("answer", "followed", "item", "condition", "correct", "label")
 _NONE = {"none", "neither", "nothing", "no", "other", "unknown"}
 _TRUE = {"1", "true", "yes", "right", "correct", "1.0", "t", "y"}
 _FALSE = {"0", "false", "no", "wrong", "incorrect", "0.0", "f", "n"}
@@ -87,24 +88,18 @@ def read_answers(
     if not parts:
         raise InputError(f"{path}: no row below the header; a table of answers has one a question")
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    number, names = _ordered(_named(groups.names, [rows.header[place] for place in grouping]))
-    notes = [] if rows.encoding.startswith("utf") else [f"read as {rows.encoding}, not as UTF-8"]
+    order, names = _ordered(_named(groups.names, [rows.header[place] for place in grouping]))
     conditions = readers["condition"].names if "condition" in readers else []
     return Answers(
         path=str(path),
         columns={role: rows.header[place] for role, place in places.items()},
         asked=found["asked"],
-        answer=found.get("answer"),
         contents={sense: found[sense] for sense in SENSES if sense in found},
-        followed=found.get("followed"),
-        item=found.get("item"),
-        condition=found.get("condition"),
-        conditions=tuple(condition_of(name) for name in conditions),
-        correct=found.get("correct"),
-        label=found.get("label"),
-        group=number[found["group"]],
+        **{role: found.get(role) for role in _OPTIONAL},
+        conditions=tuple(map(condition_of, conditions)),
+        group=order[found["group"]],
         groups=names,
-        notes=notes,
+        notes=[] if rows.encoding.startswith("utf") else [f"read as {rows.encoding}, not as UTF-8"],
     )
 
 
