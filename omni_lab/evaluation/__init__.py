@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = public(
         "gallery.exam": "answered evaluate world_clips",
         "gallery.needles": "OmniNeedleModel",
         "gallery.reliance": "conflicting",
-        "intervals": "bootstrap wilson",
+        "intervals": "wilson",
         "learned": "learned_in_words unlearned",
         "needles.causal": "CausalNeedleModel",
         "needles.interface": "NeedleModel Trial",

@@ -1,10 +1,6 @@
-"""95 % confidence intervals: Wilson's for proportions, the bootstrap for any other statistic."""
+"""95 % confidence interval of a proportion, Wilson's; `analysis.resampling` has the bootstrap."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-
-import numpy as np
 
 _Z = 1.959964
 
@@ -24,17 +20,3 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     low, high = centre - half, centre + half
     # rounding must not leave a rate of 0 or 1 outside its own interval
     return max(0.0, low) if right else 0.0, min(1.0, high) if right < total else 1.0
-
-
-def bootstrap(
-    values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], resamples: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile bootstrap interval of a statistic, rows of `values` resampled with replacement.
-
-    Efron 1979; the 2.5th and 97.5th percentile over `resamples` draws.
-    """
-    rng = np.random.default_rng(seed)
-    drawn = np.stack(
-        [statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(resamples)]
-    )
-    return np.percentile(drawn, 2.5, axis=0), np.percentile(drawn, 97.5, axis=0)

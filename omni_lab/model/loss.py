@@ -44,6 +44,15 @@ def token_losses(
     return _InPieces.apply(states, weight, targets, rows)
 
 
+@torch.no_grad()
+def likeliest(states: Float[Tensor, "N D"], weight: Float[Tensor, "V D"]) -> Int64[Tensor, " N"]:
+    """Likeliest next token after every last hidden state, its logits made in chunks as well."""
+    ids = torch.empty(len(states), dtype=torch.int64, device=states.device)
+    for own, logits in _logits_of(states, weight, max(1, PIECE // len(weight))):
+        ids[own] = logits.argmax(1)
+    return ids
+
+
 def _losses(states: Tensor, weight: Tensor, targets: Tensor) -> Float[Tensor, " N"]:
     return F.cross_entropy(_wide(states @ weight.T), targets, reduction="none")
 

@@ -9,8 +9,9 @@ from omni_lab.config import Config
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.plots.data.timeline import draw_triplet
 from omni_lab.plots.data.tokens import draw_stream
+from omni_lab.plots.evaluation.confusion import draw_reliance
 from omni_lab.plots.evaluation.facts import draw_controls, draw_facts
-from omni_lab.plots.evaluation.heatmaps import draw_attention, draw_reliance, draw_retrieval
+from omni_lab.plots.evaluation.heatmaps import draw_attention, draw_retrieval
 from omni_lab.plots.style import Picture
 from omni_lab.plots.training.curves import draw_losses
 from omni_lab.sequences.items import KINDS

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from omni_lab.evaluation.learned import unlearned
+from omni_lab.plots.evaluation.confusion import draw_reliance
 from omni_lab.plots.evaluation.facts import (
     CONTROLS,
     EXAMS,
@@ -22,7 +23,7 @@ from omni_lab.plots.evaluation.facts import (
     takes_away,
     unexpected,
 )
-from omni_lab.plots.evaluation.heatmaps import draw_attention, draw_reliance, draw_retrieval
+from omni_lab.plots.evaluation.heatmaps import draw_attention, draw_retrieval
 from omni_lab.plots.style import Picture
 from omni_lab.plots.training.curves import draw_losses
 from omni_lab.report.page import chip, document, figure, number, table

@@ -9,7 +9,7 @@ import torch
 from omni_lab.config import override, tiny
 from omni_lab.evaluation.gallery import reliance as module
 from omni_lab.evaluation.gallery.reliance import conflicting, measure_reliance
-from omni_lab.evaluation.intervals import bootstrap, wilson
+from omni_lab.evaluation.intervals import wilson
 from omni_lab.evaluation.retrieval import recall, retrieval_scores
 from omni_lab.model.omni import OmniModel
 from omni_lab.world.clips import from_script
@@ -73,6 +73,34 @@ def test_an_answer_is_credited_to_the_sense_it_follows(monkeypatch, follows, col
     assert rates.sum(1) == pytest.approx(1.0)
 
 
+def test_the_record_of_reliance_is_that_of_a_plain_bootstrap_over_clips(monkeypatch):
+    model = OmniModel.build(tiny().model, tiny().sequence, len(WorldVocabulary()))
+    config = override(tiny(), ["evaluation.reliance_clips=40", "evaluation.bootstrap=50"])
+    vocabulary, rng = WorldVocabulary(), np.random.default_rng(0)
+    message = [conflicting(seed, config)[1] for seed in range(40)]
+    columns = rng.integers(0, 4, (3, 40))
+    asked = iter([(row, first) for row in range(3) for first in (0, 32)])
+
+    def answers(model, batch):
+        row, first = next(asked)
+        said = [
+            {**message[clip], "none": "apple"}[module.COLUMNS[columns[row, clip]]]
+            for clip in range(first, first + len(batch.input_ids))
+        ]
+        return np.repeat([[vocabulary.ids[w]] for w in said], batch.input_ids.shape[1], axis=1)
+
+    monkeypatch.setattr(module, "predict", answers)
+    followed = np.eye(4)[columns].transpose(1, 0, 2)  # clip row column
+    draw = np.random.default_rng(0)
+    drawn = [followed[draw.integers(0, 40, 40)].mean(0) for _ in range(50)]
+    assert measure_reliance(model, config, vocabulary) == {
+        "rows": ["image", "audio", "text"], "columns": ["image", "audio", "text", "none"],
+        "rates": followed.mean(0).tolist(), "n": 40,
+        "low": np.percentile(drawn, 2.5, axis=0).tolist(),
+        "high": np.percentile(drawn, 97.5, axis=0).tolist(),
+    }  # fmt: skip
+
+
 def test_wilson_covers_the_true_rate_about_95_times_in_100():
     rng = np.random.default_rng(0)
     covered = [
@@ -81,9 +109,3 @@ def test_wilson_covers_the_true_rate_about_95_times_in_100():
     ]
     assert 0.92 < np.mean(covered) < 0.98
     assert wilson(0, 0) == (0.0, 1.0)
-
-
-def test_bootstrap_of_a_mean_is_about_two_standard_errors_wide():
-    values = np.random.default_rng(1).normal(size=(400, 1))
-    low, high = bootstrap(values, lambda drawn: drawn.mean(0), 500)
-    assert high[0] - low[0] == pytest.approx(2 * 1.96 / 20, rel=0.2)

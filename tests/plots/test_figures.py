@@ -14,8 +14,9 @@ from omni_lab.plots.data.cuts import draw_cuts
 from omni_lab.plots.data.strips import log_mel, thumbnails
 from omni_lab.plots.data.timeline import draw_triplet
 from omni_lab.plots.evaluation.asked import draw_asked
+from omni_lab.plots.evaluation.confusion import draw_reliance
 from omni_lab.plots.evaluation.facts import draw_controls, draw_facts, takes_away, unexpected
-from omni_lab.plots.evaluation.heatmaps import draw_attention, draw_reliance, draw_retrieval
+from omni_lab.plots.evaluation.heatmaps import draw_attention, draw_retrieval
 from omni_lab.plots.palette import INK, MODALITY_COLOURS, MODALITY_ORDER, ink, role_colours, shade
 from omni_lab.plots.training.curves import draw_losses
 from omni_lab.report.page import FilmPlayer

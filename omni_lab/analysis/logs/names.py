@@ -40,6 +40,7 @@ _TIERS = (
 )  # fmt: skip
 _PARTS_OF_OURS = {"stream", "caption", "align"}  # our own run folder's, beside `loss`
 _FAMILIES = ("facts.", "senses.")
+NUMBERS = "column of numbers"
 STAGE = {"stage", "phase", "curriculum", "train stage", "training stage"}
 _SPLIT = {"split", "mode", "subset", "partition", "set", "kind", "type", "phase"}
 _DATA = {
@@ -148,7 +149,7 @@ def step_column(table: Table, asked: str | None) -> str | None:
     """
     there = table.numeric()
     if asked is not None:
-        return _asked(asked, there, "--step")
+        return column_named(asked, there, "--step ", NUMBERS)
     # of two, such as `_step` and `global_step`, the optimizer's own is first in the list
     found = sorted((name for name in there if is_step(name)), key=_place)
     return found[0] if found else None
@@ -172,7 +173,7 @@ def loss_column(table: Table, asked: str | None, where: str) -> str:
     """
     there = table.numeric()
     if asked is not None:
-        return _asked(asked, there, "--loss")
+        return column_named(asked, there, "--loss ", NUMBERS)
     if not there:
         raise InputError(f"{where}: no column holds numbers; a log has steps and losses")
     losses = [name for name in there if is_loss(name) and not is_held_out(name)]
@@ -183,9 +184,9 @@ def loss_column(table: Table, asked: str | None, where: str) -> str:
     if len(losses) == 1:
         return losses[0]
     if losses:
-        raise InputError(f"{where}: which column is the loss? {_listed(losses)}; --loss NAME says")
+        raise InputError(f"{where}: which column is the loss? {listed(losses)}; --loss NAME says")
     raise InputError(
-        f"{where}: no column is named like a loss; there are {_listed(there)}; --loss NAME says"
+        f"{where}: no column is named like a loss; there are {listed(there)}; --loss NAME says"
     )
 
 
@@ -197,21 +198,27 @@ def _longest(table: Table, found: list[str], where: str) -> str:
     first, second = (table.kept(name) for name in by_size[:2])
     if len(first.values) >= 2 * len(second.values) or first.values == second.values:
         return by_size[0]
-    raise InputError(f"{where}: which column is the loss? {_listed(found)}; --loss NAME says")
+    raise InputError(f"{where}: which column is the loss? {listed(found)}; --loss NAME says")
 
 
-def _asked(asked: str, there: Iterable[str], option: str) -> str:
-    """Column of the name asked for, also in other letters or separators where that is one only."""
+def column_named(asked: str, there: Iterable[str], option: str, kind: str = "column") -> str:
+    """Column of the name asked for, also in other letters or separators where that is one only.
+
+    Raises
+    ------
+    UsageError
+        there is none; the message begins with `option`, and `kind` says what was looked for
+    """
     there = list(there)
     if asked in there:
         return asked
     alike = [name for name in there if words(name) == words(asked)]
     if len(alike) == 1:
         return alike[0]
-    raise UsageError(f"{option} {asked}: no such column of numbers; there are {_listed(there)}")
+    raise UsageError(f"{option}{asked}: no such {kind}; there are {listed(there)}")
 
 
-def _listed(names: list[str], most: int = 12) -> str:
-    """Names in a row, shortened."""
+def listed(names: list[str], most: int = 12) -> str:
+    """Names in a row, in quotes, each and all of them shortened."""
     shown = ", ".join(repr(name[:60]) for name in names[:most]) or "none"
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -13,6 +13,8 @@ from pathlib import Path
 from omni_lab.errors import InputError, reason
 
 SAMPLE = 65_536  # bytes that are looked at
+LOG = "a log is CSV, JSON, JSONL or plain text"
+STEPS = "a log has a row for every step"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -46,8 +48,12 @@ class Source:
         return self.path.read_text(encoding=self.encoding, errors="replace")
 
 
-def open_text(path: Path) -> Source:
+def open_text(path: Path, right: str = LOG, rows: str = STEPS) -> Source:
     """Source of a file.
+
+    Parameters
+    ----------
+    right, rows : what a right file is, and what its rows are, for the messages
 
     Raises
     ------
@@ -57,9 +63,7 @@ def open_text(path: Path) -> Source:
     try:
         state = os.stat(path)
         if not stat.S_ISREG(state.st_mode):
-            raise InputError(
-                f"{path}: not a file (a pipe or a device); a log is a file or a folder"
-            )
+            raise InputError(f"{path}: not a file (a folder, a pipe or a device); {right}")
         with open(path, "rb") as file:
             data = file.read(SAMPLE)
     except OSError as error:
@@ -67,18 +71,18 @@ def open_text(path: Path) -> Source:
     except ValueError as error:  # a name with a NUL in it
         raise InputError(f"{str(path)!r}: not readable ({reason(error)})") from None
     if not data.strip():
-        raise InputError(f"{path}: empty; a log has a row for every step")
+        raise InputError(f"{path}: empty; {rows}")
     for magic, name in _PACKED.items():
         if data.startswith(magic):
             raise InputError(f"{path}: {name} data; unpack it, or export it as CSV or JSONL")
-    encoding, start = _decoded(data, path)
+    encoding, start = _decoded(data, path, right)
     whole = state.st_size <= SAMPLE
     if not whole and "\n" in start:
         start = start[: start.rindex("\n") + 1]
     return Source(path, encoding, start, whole)
 
 
-def _decoded(data: bytes, path: Path) -> tuple[str, str]:
+def _decoded(data: bytes, path: Path, right: str) -> tuple[str, str]:
     """Encoding, and the sample in it."""
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if encoding is None and data[:400].count(0) > 0.3 * len(data[:400]):
@@ -87,7 +91,7 @@ def _decoded(data: bytes, path: Path) -> tuple[str, str]:
     encoding = encoding or ("utf-8" if _is_utf8(data) else "cp1252")
     text = data.decode(encoding, errors="replace")
     if len(_CONTROL.findall(text)) > 0.002 * len(text) + 1 or text.count("�") > 0.1 * len(text):
-        raise InputError(f"{path}: binary data, no text; a log is CSV, JSON, JSONL or plain text")
+        raise InputError(f"{path}: binary data, no text; {right}")
     return encoding, text
 
 

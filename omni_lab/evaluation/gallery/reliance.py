@@ -13,9 +13,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from omni_lab.analysis.confusion.matrix import NONE, confusion_matrix
 from omni_lab.config import Config
 from omni_lab.evaluation.answers import make_eval_set, predict
-from omni_lab.evaluation.intervals import bootstrap
 from omni_lab.model.omni import OmniModel
 from omni_lab.sequences.vocabulary import Vocabulary
 from omni_lab.world.clips import from_script
@@ -24,7 +24,7 @@ from omni_lab.world.questions import FACTS
 from omni_lab.world.script import CELLS, COLOURS, Question, Script, Sound, Thing
 
 SENSES = ("image", "audio", "text")
-COLUMNS = (*SENSES, "none")
+COLUMNS = (*SENSES, NONE)
 BATCH = 32  # rows
 
 
@@ -79,7 +79,7 @@ def measure_reliance(model: OmniModel, config: Config, vocabulary: Vocabulary) -
         `config.evaluation.reliance_clips`)
     """
     count = config.evaluation.reliance_clips
-    followed = np.zeros((count, len(SENSES), len(COLUMNS)))
+    followed: list[tuple[int, int, int]] = []  # clip, row, column
     scripts = [conflicting(seed, config) for seed in range(count)]
     for row in range(len(SENSES)):
         clips = [_ask_one(script, row, config) for script, _ in scripts]
@@ -91,11 +91,13 @@ def measure_reliance(model: OmniModel, config: Config, vocabulary: Vocabulary) -
                 if first <= asked.row < first + BATCH:
                     word = vocabulary.decode([predicted[asked.row - first, asked.answer[0]]])
                     colours = scripts[asked.row][1]
-                    column = next((i for i, s in enumerate(SENSES) if colours[s] == word), -1)
-                    followed[asked.row, row, column] = 1
+                    column = next(
+                        (i for i, s in enumerate(SENSES) if colours[s] == word), len(SENSES)
+                    )
+                    followed.append((asked.row, row, column))
 
-    low, high = bootstrap(followed, lambda drawn: drawn.mean(0), config.evaluation.bootstrap)
-    return {
-        "rows": list(SENSES), "columns": list(COLUMNS), "rates": followed.mean(0).tolist(),
-        "low": low.tolist(), "high": high.tolist(), "n": count,
-    }  # fmt: skip
+    clip, row, column = np.array(followed).T
+    draws = config.evaluation.bootstrap
+    found = confusion_matrix(row, column, SENSES, COLUMNS, clip, draws).to_dict()
+    kept = ("rows", "columns", "rates", "low", "high")
+    return {**{name: found[name] for name in kept}, "n": count}

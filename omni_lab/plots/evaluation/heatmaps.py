@@ -1,4 +1,4 @@
-"""Modality heat maps: confusion matrix, attention mass by layer, cross-modal retrieval."""
+"""Modality heat maps: attention mass by layer, cross-modal retrieval."""
 
 from __future__ import annotations
 
@@ -7,76 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from omni_lab.plots.palette import FAINT, INK, MODALITY_COLOURS, MODALITY_ORDER
+from omni_lab.plots.palette import FAINT, MODALITY_COLOURS, MODALITY_ORDER
 from omni_lab.plots.style import new_picture, notice, styled
 
 _SENSES = ("image", "audio", "text")
-
-
-@styled
-def draw_reliance(reliance: dict[str, Any]) -> Figure:
-    """Modality confusion matrix on clips whose modalities disagree: asked about (rows), followed.
-
-    Parameters
-    ----------
-    reliance : `rows`, `columns` (names), `rates` [rows][columns] in [0, 1]; optional: `low` and
-        `high` (95 % interval, same shape) and `n` (trials, one number or one per row)
-    """
-    rows, columns, rates = reliance.get("rows"), reliance.get("columns"), reliance.get("rates")
-    if not rows or not columns or not rates:
-        return notice("The modality confusion matrix was not measured in this run.")
-    values = np.array(
-        [[np.nan if v is None else v for v in line] for line in rates], dtype=np.float64
-    )
-    low, high = reliance.get("low"), reliance.get("high")
-    counts = reliance.get("n")
-    row_counts = counts if isinstance(counts, list) else [counts] * len(rows)
-
-    def cell(r: int, c: int) -> str:
-        if np.isnan(values[r, c]):
-            return "–"
-        interval = (
-            f"\n{low[r][c]:.2f} – {high[r][c]:.2f}"
-            if low and high and low[r][c] is not None
-            else ""
-        )
-        return f"{values[r, c]:.2f}{interval}"
-
-    described = "; ".join(
-        f"asked {row}: "
-        + ", ".join(f"{column} {values[r, c]:.2f}" for c, column in enumerate(columns))
-        for r, row in enumerate(rows)
-    )
-    picture = new_picture(
-        1.25 * len(columns) + 1.9,
-        0.85 * len(rows) + 1.2,
-        f"Modality confusion matrix. {described}.",
-    )
-    ax = picture.subplots()
-    labels = [[cell(r, c) for c in range(len(columns))] for r in range(len(rows))]
-    heat(ax, values, labels)
-
-    _names(
-        ax,
-        columns,
-        [
-            f"{row}\nn = {n}" if isinstance(n, int) else row
-            for row, n in zip(rows, row_counts, strict=True)
-        ],
-        list(rows),
-    )
-    ax.set(xlabel="modality followed", ylabel="modality asked about")
-
-    # the framed diagonal: the answer follows the modality that the question names
-    for r, row in enumerate(rows):
-        if row in columns:
-            c = list(columns).index(row)
-            ax.add_patch(
-                Rectangle((c, r), 1, 1, fill=False, edgecolor=INK, linewidth=2, clip_on=False)
-            )
-    return picture
 
 
 @styled
@@ -118,7 +53,7 @@ def draw_attention(attention: dict[str, Any]) -> Figure:
         heat(ax, masses[layer], labels, size=8)
 
         first = layer % across == 0
-        _names(ax, keys, queries if first else [""] * len(queries), queries)
+        modality_names(ax, keys, queries if first else [""] * len(queries), queries)
         ax.set_title(f"layer {layer + 1}")
         if first:
             ax.set_ylabel("query")
@@ -158,7 +93,7 @@ def draw_retrieval(retrieval: dict[str, Any]) -> Figure:
     )
     ax = picture.subplots()
     heat(ax, values, labels)
-    _names(ax, names, names, names)
+    modality_names(ax, names, names, names)
     ax.set(xlabel="target", ylabel="query")
 
     chances = sorted({f"{s['chance']:.3f}" for s in found.values() if s.get("chance") is not None})
@@ -184,7 +119,9 @@ def heat(ax: Axes, values: np.ndarray, labels: list[list[str]], size: float = 9)
     ax.tick_params(length=0)
 
 
-def _names(ax: Axes, columns: list[str], rows: list[str], row_modalities: list[str]) -> None:
+def modality_names(
+    ax: Axes, columns: list[str], rows: list[str], row_modalities: list[str]
+) -> None:
     """Tick labels of rows and columns, each with a bar in its modality's colour."""
     ax.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=0)
     ax.set_yticks(np.arange(len(rows)) + 0.5, rows, rotation=0)

@@ -1,4 +1,4 @@
-"""Commands below `omni-lab analyse`: phases of anyone's training log, and whether its loss is normal."""
+"""`omni-lab analyse phases`: phases of anyone's training log, and whether its loss is normal."""
 
 from __future__ import annotations
 
@@ -20,15 +20,10 @@ EXAMPLES = """omni-lab analyse phases runs/demo --out runs/demo/phases
 _EVENTS = 20  # that are printed per log; all are in --json
 
 
-def add_analyse(commands: Any) -> None:
-    """Argument parsers of the commands below `omni-lab analyse`."""
-    message = "analysis of a training log: phases of its losses, comparison with recorded runs"
-    example = "omni-lab analyse phases runs/demo --out runs/demo/phases"
-    analyse = command(commands, "analyse", message, example)
-    inner = analyse.add_subparsers(title="commands", metavar="COMMAND")
-
+def add_phases(group: Any) -> None:
+    """Add `omni-lab analyse phases`."""
     message = "phases of the training loss: breaks and slopes, in any common format of log"
-    parser = command(inner, "phases", message, EXAMPLES, analyse_phases)
+    parser = command(group, "phases", message, EXAMPLES, analyse_phases)
     message = (
         "run folder, trainer_state.json, CSV, JSON, JSONL, event file of TensorBoard, or console "
         "log; several are seeds of one recipe; FILE#PART is one of several runs in a file"
