@@ -3,5 +3,5 @@
 from omni_lab.faces import public
 
 __getattr__, __dir__, __all__ = public(
-    __name__, {"band": "Compared", "causes": "Cause", "compare": "Comparison compare false_alarms"}
+    __name__, {"band": "Compared", "causes": "Cause", "against": "Comparison compare false_alarms"}
 )
