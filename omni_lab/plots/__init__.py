@@ -27,7 +27,7 @@ __getattr__, __dir__, __all__ = public(
         "evaluation.needles": "draw_needles",
         "evaluation.slips": "draw_slip",
         "evaluation.strengths": "draw_strengths",
-        "explore": "explore",
+        "controls": "explore",
         "model.alignment": "draw_similarities",
         "model.architecture": "draw_architecture",
         "model.costs": "draw_costs",

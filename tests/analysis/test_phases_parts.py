@@ -17,7 +17,7 @@ from omni_lab.analysis.phases.noise import (
     independent,
     red_noise,
 )
-from omni_lab.analysis.phases.segment import segment
+from omni_lab.analysis.phases.segmentation import segment
 from omni_lab.analysis.phases.simulated import (
     FAMILIES,
     THREE_PHASES,

@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,17 @@ def parents(name):
     """The rooms that a module stands in: their faces may name it."""
     parts = name.split(".")
     return {".".join(parts[:length]) for length in range(1, len(parts))}
+
+
+def test_no_lazy_name_is_hidden_by_a_module_of_the_same_name():
+    """Importing a module sets it as an attribute of its room, and the room's `__getattr__` is then not asked."""
+    hidden = []
+    for path in PACKAGE:
+        if path.name == "__init__.py" and "omni_lab.faces" in path.read_text():
+            room = ".".join(path.relative_to(ROOT).parent.parts)
+            inside = {part.stem for part in path.parent.iterdir()}
+            hidden += [f"{room}.{name}" for name in import_module(room).__all__ if name in inside]
+    assert not hidden, f"rename the modules: {hidden}"
 
 
 def test_one_module_writes_files_into_place():

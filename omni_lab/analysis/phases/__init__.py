@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = public(
         "lines": "broken_line refined solved",
         "noise": "at_points",
         "rule": "RULE THREE Rule",
-        "segment": "segment Segments",
+        "segmentation": "segment Segments",
         "simulated": "Conditions simulate",
         "smooth": "curve_of first_fit fit_smooth",
     },

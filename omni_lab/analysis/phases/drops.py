@@ -14,7 +14,7 @@ from jaxtyping import Float
 from omni_lab.analysis.logs.curve import Curve
 from omni_lab.analysis.phases.lines import hinges, refined, solved
 from omni_lab.analysis.phases.rule import RULE
-from omni_lab.analysis.phases.segment import Work, best_breaks, prepared, refusal
+from omni_lab.analysis.phases.segmentation import Work, best_breaks, prepared, refusal
 
 PIECES = 4  # breaks of the smoothing line
 _AT = (0.1, 0.5, 0.9)  # parts of the fall

@@ -24,7 +24,7 @@ from omni_lab.analysis.phases.causes import (
 )
 from omni_lab.analysis.phases.drops import drop_of
 from omni_lab.analysis.phases.rule import NONE, OPEN, RULE, THREE, TWO, as_json, judge
-from omni_lab.analysis.phases.segment import DRAWS, Segments, refusal, segment
+from omni_lab.analysis.phases.segmentation import DRAWS, Segments, refusal, segment
 from omni_lab.errors import InputError, UsageError
 
 PARTS = ("facts.", "senses.")  # prefixes of curves whose single drops are looked for

@@ -11,7 +11,7 @@ from omni_lab.check.stopping import Stopping
 
 
 def _p_value(seen, under_null) -> float:
-    from omni_lab.analysis.phases.segment import p_value
+    from omni_lab.analysis.phases.segmentation import p_value
 
     return p_value(seen, np.array(under_null, float))
 
