@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = public(
     {
         "attention.call": "AttentionCall",
         "attention.capture": "capture_attention",
+        "attention.knockout": "Cut Effect answer_probability knock_out knockout_effects",
         "attention.labels": "Labels labels_of",
         "attention.mass": "MassMatrix attention_mass",
         "attention.modalities": "modality_mass",

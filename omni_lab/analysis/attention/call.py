@@ -52,6 +52,7 @@ class AttentionCall:
     first_key: int | None = None
     row: ShardedRow | None = None
     engine: str = "auto"
+    cuts: int = 0  # widths that were added to the heads, one for every cut
     output: Tensor | None = field(default=None, init=False)  # B H Q _, once a pass has given it
 
     def __post_init__(self) -> None:

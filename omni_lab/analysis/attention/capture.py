@@ -33,7 +33,7 @@ Hook = Callable[[AttentionCall], None]
 
 
 @contextmanager
-def capture_attention(part: nn.Module, hook: Hook) -> Iterator[None]:
+def capture_attention(part: nn.Module, hook: Hook, alters: bool = False) -> Iterator[None]:
     """Hook on every attention layer of a part of a model, for the length of a `with` block.
 
     The outputs stay those of the model; what was set before is set again at the end, also after an
@@ -43,6 +43,7 @@ def capture_attention(part: nn.Module, hook: Hook) -> Iterator[None]:
     ----------
     part : decoder, tower or whole model
     hook : called once per layer and forward pass; a layer over padded chunks calls it per chunk
+    alters : the hook changes calls (`knockout`); it then comes before those that only look
 
     Raises
     ------
@@ -58,7 +59,7 @@ def capture_attention(part: nn.Module, hook: Hook) -> Iterator[None]:
         for config in capture.configs:
             stack.callback(_set, config, config._attn_implementation)
             _set(config, NAME)
-        _CAPTURES.append(capture)
+        _CAPTURES.insert(0 if alters else len(_CAPTURES), capture)
         stack.callback(_CAPTURES.remove, capture)
         for handle in (
             part.register_forward_pre_hook(capture.begin),
@@ -70,7 +71,7 @@ def capture_attention(part: nn.Module, hook: Hook) -> Iterator[None]:
         raise InputError(f"{type(part).__name__}: {_NO_INTERFACE}")
 
 
-_CAPTURES: list[_Capture] = []  # that listen now, the outermost first
+_CAPTURES: list[_Capture] = []  # that listen now: those that alter, then the outermost first
 _NO_INTERFACE = (
     "its attention does not go through Hugging Face's attention interface, so nothing can be "
     "captured; models written for transformers 5 do"
@@ -166,7 +167,9 @@ def _output(module: nn.Module, call: AttentionCall, mask: Any, others: dict[str,
     if call.output is None:
         if call.softcap is not None and grad:
             raise UsageError("no gradient through soft-capped attention: capture without them")
-        ours = call.row is not None or call.softcap is not None or call.sinks is not None
+        ours = (
+            call.row is not None or call.softcap is not None or call.sinks is not None or call.cuts
+        )
         if not ours and (grad or not lazy or call.mask is None):
             dense = mask.whole if lazy else mask
             parts = call.query, call.key, call.value
