@@ -29,6 +29,8 @@ from omni_lab.world.script import (
     Thing,
 )
 
+NAMED = 0.75  # of spoken words name something in their room
+
 
 def _unnamed_rgb(rng: random.Random) -> tuple[int, int, int]:
     """Random colour far from every named one, and from every wall so as to be visible."""
@@ -85,7 +87,7 @@ def _sound(rng: random.Random, named: list[str], split: str, config: WorldConfig
             tone_hz=rng.uniform(500, 1500),
             gain=rng.uniform(0.2, 0.5),
         )
-    word = rng.choice(named) if named and rng.random() < 0.75 else rng.choice(SPOKEN)
+    word = rng.choice(named) if named and rng.random() < NAMED else rng.choice(SPOKEN)
     speeds, pitches = (
         (TRAIN_SPEEDS, TRAIN_PITCHES) if split == "train" else (TEST_SPEEDS, TEST_PITCHES)
     )
