@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from omni_lab.plots.palette import FAINT
 from omni_lab.plots.style import how_many, new_picture, notice, styled
@@ -28,9 +27,10 @@ _RULES = {  # colour, mark
 def draw_selection_map(record: dict[str, Any]) -> Figure:
     """Gain of every rule over the standard loss, against how strong the trainee is.
 
-    A column for each share of wrong words. Strength is the reference's loss on clean captions over
-    that of a trainee of all tokens: to the right of 1 the trainee is the stronger. Bars are 95 %
-    intervals over seeds; below, how far the switch lies behind the best rule.
+    A column for each share of wrong words; in it cells of trainee and reference, with the
+    reference's loss on clean captions over that of a trainee of all tokens: above 1 the trainee is
+    the stronger. Bars are 95 % intervals over seeds; below, how far the switch lies behind the best
+    rule.
 
     Parameters
     ----------
@@ -44,10 +44,11 @@ def draw_selection_map(record: dict[str, Any]) -> Figure:
     metrics, seeds = record["metrics"], how_many(len(record["seeds"]), "seed")
     told = "; ".join(_winners(metrics, share, names) for share, names in cells.items())
     picture = new_picture(
-        10.4, 5.4, f"Gain of rules of selection over the standard loss, {seeds}. {told}."
+        11.4, 5.6, f"Gain of rules of selection over the standard loss, {seeds}. {told}."
     )
     grid = picture.add_gridspec(2, len(cells), height_ratios=[3, 1])
-    for column, (share, names) in enumerate(cells.items()):
+    for column, (share, own) in enumerate(cells.items()):
+        names = sorted(own, key=lambda cell: metrics[f"strength.{cell}"]["mean"])
         ax = picture.add_subplot(grid[0, column])
         _gains(ax, metrics, names)
         ax.set_title(f"{share} of words wrong", fontsize=9)
@@ -80,22 +81,15 @@ def _winners(metrics: dict[str, Any], share: str, cells: list[str]) -> str:
 
 
 def _gains(ax: Axes, metrics: dict[str, Any], cells: list[str]) -> None:
-    """Lines of all rules, over the strength of the trainee."""
-    x = np.array(strengths(metrics, cells))
-    order = x.argsort()
+    """Gains of all rules beside each other, cell by cell."""
     for at, (rule, (colour, mark)) in enumerate(_RULES.items()):
-        found = [metrics[f"gain.{rule}.{cells[i]}"] for i in order]
-        mean, ends = _bars(found)
-        beside = x[order] * 1.02 ** (at - len(_RULES) / 2)  # bars beside each other
+        mean, ends = _bars([metrics[f"gain.{rule}.{cell}"] for cell in cells])
+        beside = np.arange(len(cells)) + 0.1 * (at - (len(_RULES) - 1) / 2)
         ax.errorbar(
             beside, mean, ends, color=colour, marker=mark, markersize=5 if rule != "switch" else 9,
-            linewidth=1.2, elinewidth=0.8, label=rule,
+            linestyle="none", elinewidth=1, label=rule,
         )  # fmt: skip
     ax.axhline(0, color=FAINT, linewidth=0.8)
-    ax.axvline(1, color=FAINT, linewidth=0.8, linestyle=":")
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params(labelsize=7, labelbottom=False)
 
 
@@ -107,11 +101,13 @@ def _bars(found: list[dict[str, float]]) -> tuple[np.ndarray, np.ndarray]:
 
 def _behind(ax: Axes, metrics: dict[str, Any], cells: list[str]) -> None:
     """How far the switch lies behind the best rule of every cell."""
-    x = strengths(metrics, cells)
-    found = [metrics[f"switch_behind.{cell}"] for cell in cells]
-    mean, ends = _bars(found)
-    ax.errorbar(x, mean, ends, color="#000000", marker="*", markersize=9, linestyle="none")
+    mean, ends = _bars([metrics[f"switch_behind.{cell}"] for cell in cells])
+    at = np.arange(len(cells))
+    ax.errorbar(at, mean, ends, color="#000000", marker="*", markersize=9, linestyle="none")
     ax.axhline(0.01, color=FAINT, linewidth=0.8, linestyle="--")
-    ax.axvline(1, color=FAINT, linewidth=0.8, linestyle=":")
-    ax.set_xlabel("loss of the reference ÷ loss of the trainee", fontsize=8)
-    ax.tick_params(labelsize=7)
+    ratios = [f"{ratio:.2g}" for ratio in strengths(metrics, cells)]
+    names = [cell.partition(",")[0].replace(" beside ", "\n") for cell in cells]
+    told = [f"{name}\n{ratio}" for name, ratio in zip(names, ratios, strict=True)]
+    ax.set_xticks(at, told, fontsize=7)
+    ax.set_xlabel("trainee / reference / ratio of their losses", fontsize=8)
+    ax.tick_params(axis="y", labelsize=7)
