@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from importlib import import_module
@@ -137,6 +138,16 @@ def parents(name):
     """The rooms that a module stands in: their faces may name it."""
     parts = name.split(".")
     return {".".join(parts[:length]) for length in range(1, len(parts))}
+
+
+def test_no_module_is_ignored_by_git():
+    """A rule for run folders once hid a new module: commits passed here and failed elsewhere."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    files = "\n".join(str(path.relative_to(ROOT)) for path in PACKAGE)
+    call = ["git", "-C", str(ROOT), "check-ignore", "--no-index", "--stdin"]
+    said = subprocess.run(call, input=files, capture_output=True, text=True, check=False)
+    assert not said.stdout, f"ignored: {said.stdout.split()}"
 
 
 def test_no_lazy_name_is_hidden_by_a_module_of_the_same_name():

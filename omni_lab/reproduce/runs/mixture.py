@@ -23,7 +23,6 @@ from omni_lab.data.instruct.mixture import Mixture, mix
 from omni_lab.data.vocabulary import build_vocabulary
 from omni_lab.data.writing import Writing, writing_of
 from omni_lab.evaluation.gallery.instruct import task_scores
-from omni_lab.training.branches.held_out import AVERAGE
 from omni_lab.model.omni import OmniModel
 from omni_lab.reproduce.arms import begin, pooled
 from omni_lab.reproduce.record import kept_row
@@ -31,6 +30,7 @@ from omni_lab.reproduce.runs.beginnings import demo_stages, one_stage, with_part
 from omni_lab.storage import replace_folder
 from omni_lab.training import checkpoint
 from omni_lab.training.branches.curve import Branching, explore
+from omni_lab.training.branches.held_out import AVERAGE
 from omni_lab.training.models import new_model, trained
 from omni_lab.training.run import Place, RunFolder
 from omni_lab.training.trainer import Trainer

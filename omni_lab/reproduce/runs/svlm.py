@@ -228,7 +228,12 @@ def run_trainees(
 
 
 def run_seeds(
-    trainees: Sequence[Trainee], seeds: int, config: Config, results: Path, runs: Path, jobs: int = 1
+    trainees: Sequence[Trainee],
+    seeds: int,
+    config: Config,
+    results: Path,
+    runs: Path,
+    jobs: int = 1,
 ) -> list[list[dict[str, Any]]]:
     """Results of all trainees, a list for each seed; as many for one seed as for another."""
     found = run_trainees(trainees, config, results, runs, jobs)
@@ -255,4 +260,6 @@ def _perform(trainee: Trainee, config: dict, results: str, runs: str) -> dict[st
     """Results of one trainee, from what is kept or by running it."""
     own, places = from_dict(config), (Path(results), Path(runs))
     settings = trainee.configured(own, places[1])
-    return kept_row(row_of(trainee, own, *places), settings, lambda: measure(trainee, own, places[1]))
+    return kept_row(
+        row_of(trainee, own, *places), settings, lambda: measure(trainee, own, places[1])
+    )
